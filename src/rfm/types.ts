@@ -1,0 +1,89 @@
+/** Plain data that the method produces and that reports, files and tests consume. */
+
+export const SCHEMA = 'deep-rfm/metrics/1';
+
+export type KernelName = 'laplace' | 'gaussian';
+export type Activation = 'relu' | 'cos';
+export type AgopPath = 'gram' | 'jacobian';
+
+export interface DeepRfmConfig {
+  /** Dataset name as given on the command line, or 'npy'. */
+  dataset: string;
+  n: number;
+  testN: number;
+  depth: number;
+  kernel: KernelName;
+  bandwidth: number;
+  ridge: number;
+  activation: Activation;
+  /** Width of the random features; 0 means the same as the layer's input. */
+  width: number;
+  /** Scale of the Cauchy weights of cosine features. */
+  gamma: number;
+  seed: number;
+  agop: AgopPath | 'auto';
+  gramLayers: number[];
+}
+
+export interface AdapterSummary {
+  vendor: string;
+  architecture: string;
+  device: string;
+  description: string;
+  /** 'software' adapters run on the CPU; they are always named as such. */
+  type: 'hardware' | 'software';
+}
+
+/** A quantity at the three stages of a layer: input X, M^{1/2} X, and φ(W M^{1/2} X). */
+export interface Stages {
+  input: number;
+  agop: number;
+  features: number;
+}
+
+export interface LayerMetrics {
+  /** Counts from 1. */
+  layer: number;
+  nc1: Stages;
+  nc2: Stages;
+  trainAccuracy: number;
+  /** null when there are no test rows. */
+  testAccuracy: number | null;
+  solve: { method: string; relativeResidual: number; refinements: number; jitter: number };
+  agop: {
+    path: AgopPath;
+    /** Estimated digits lost to cancellation in Gram space: ratio of summed magnitudes to the result. */
+    cancellation: number;
+    /** Largest eigenvalues of the normalised AGOP, descending. */
+    topEigenvalues: number[];
+    rank: number;
+  };
+  seconds: {
+    kernel: number;
+    solve: number;
+    agop: number;
+    sqrt: number;
+    features: number;
+    metrics: number;
+    total: number;
+  };
+}
+
+export interface RunMetrics {
+  schema: typeof SCHEMA;
+  version: string;
+  config: DeepRfmConfig;
+  adapter: AdapterSummary;
+  /** Number of classes, and of rows in each class, in class order. */
+  classCounts: number[];
+  layers: LayerMetrics[];
+  memory: { predictedBytes: number; peakBytes: number };
+  seconds: number;
+}
+
+/** Cosine similarities of the centred rows of M^{1/2} X of one layer, rows in class order, row-major n × n. */
+export interface GramPicture {
+  layer: number;
+  size: number;
+  values: Float32Array;
+}
