@@ -87,3 +87,66 @@ export interface GramPicture {
   size: number;
   values: Float32Array;
 }
+
+/** What one layer of the method is told. */
+export interface LayerOptions {
+  kernel: KernelName;
+  bandwidth: number;
+  ridge: number;
+  activation: Activation;
+  agop: AgopPath | 'auto';
+}
+
+/** Random features: drawn from Philox, or given (weights width × d, phase width). */
+export type FeatureWeights =
+  | { kind: 'random'; seed: number; layerIndex: number; width: number; gamma: number }
+  | { kind: 'given'; weights: Float32Array; width: number; phase: Float32Array | null };
+
+/** One layer on numbers in host memory; matrices are row-major. */
+export interface LayerInput {
+  /** n × d; rows are normalised by the layer. */
+  x: Float32Array;
+  n: number;
+  d: number;
+  /** n × outputs targets. */
+  y: Float32Array;
+  outputs: number;
+  /** Class of each row for the metrics, 0 … C − 1; null: the argmax of y (one output: its sign). */
+  labels: Int32Array | null;
+  features: FeatureWeights;
+}
+
+export interface LayerResult {
+  /** n × n, only if asked for. */
+  kernelMatrix: Float32Array | null;
+  /** n × outputs. */
+  alpha: Float32Array;
+  /** d × d, before division by its maximum. */
+  agop: Float32Array;
+  /** d × d, the square root of the AGOP after division by its maximum. */
+  agopSqrt: Float32Array;
+  /** n × d, M^{1/2} x. */
+  agopFeatures: Float32Array;
+  /** n × width. */
+  features: Float32Array;
+  width: number;
+  metrics: LayerMetrics;
+}
+
+export interface RfmOptions {
+  kernel: KernelName;
+  bandwidth: number;
+  ridge: number;
+  iterations: number;
+}
+
+export interface RfmResult {
+  /** d × d metric after the last iteration, divided by its maximum. */
+  M: Float32Array;
+  /** n × outputs. */
+  alpha: Float32Array;
+  /** test rows × outputs; null without test rows. */
+  predictions: Float32Array | null;
+  /** Of each solve. */
+  solves: LayerMetrics['solve'][];
+}

@@ -1,0 +1,80 @@
+// The command line as one file: src/cli/main.ts -> dist/deep-rfm.js. Packages stay outside the bundle, since webgpu's
+// binary and resvg's cannot go into it.
+
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { isMain } from './is-main.mjs';
+
+export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const INPUTS = ['src', 'shaders', 'package.json', 'tsconfig.json', 'scripts/build.mjs'];
+const entry = (root) => join(root, 'src', 'cli', 'main.ts');
+export const output = (root) => join(root, 'dist', 'deep-rfm.js');
+
+/** The latest change below a path. Folders count: deleting or renaming a file changes only them. */
+function newest(path) {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat) return 0;
+  if (!stat.isDirectory()) return stat.mtimeMs;
+  return readdirSync(path).reduce((latest, name) => Math.max(latest, newest(join(path, name))), stat.mtimeMs);
+}
+
+/** Why a build is needed, or null. */
+export function buildNeeded(root = ROOT) {
+  const built = statSync(output(root), { throwIfNoEntry: false });
+  if (!built) return 'dist/deep-rfm.js is missing';
+  const changed = INPUTS.find((input) => newest(join(root, input)) > built.mtimeMs);
+  return changed ? `${changed} changed since dist/deep-rfm.js was built` : null;
+}
+
+/** Builds; throws an Error whose message is one line. esbuild's own messages go to stderr. */
+export async function build(root = ROOT) {
+  if (!existsSync(entry(root)))
+    throw new Error(`${entry(root)} is missing: the checkout is incomplete, fetch it again`);
+  const esbuild = await import('esbuild').catch(() => {
+    throw new Error('esbuild is not installed: run `npm run setup`');
+  });
+  const started = new Date();
+  const target = output(root);
+  const result = await esbuild
+    .build({
+      absWorkingDir: root,
+      entryPoints: [entry(root)],
+      outfile: target,
+      bundle: true,
+      format: 'esm',
+      platform: 'node',
+      target: 'node20',
+      packages: 'external',
+      loader: { '.wgsl': 'text' },
+      sourcemap: 'linked',
+      logLevel: 'warning',
+      write: false,
+    })
+    .catch(() => {
+      throw new Error('the build failed (esbuild says why above): correct the sources and run `npm run build`');
+    });
+  mkdirSync(dirname(target), { recursive: true });
+  // Whole files appear at once, so that a command started meanwhile never reads half a bundle; the map goes first.
+  for (const file of result.outputFiles.sort((a, b) => b.path.length - a.path.length)) {
+    const part = `${file.path}.${process.pid}.tmp`;
+    try {
+      writeFileSync(part, file.contents);
+      // As old as the build's start: what is edited while it runs counts as newer.
+      utimesSync(part, started, started);
+      renameSync(part, file.path);
+    } finally {
+      rmSync(part, { force: true });
+    }
+  }
+}
+
+if (isMain(import.meta.url)) {
+  try {
+    await build();
+    process.stderr.write('build: wrote dist/deep-rfm.js\n');
+  } catch (error) {
+    process.stderr.write(`build: ${error.message}\n`);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,29 @@
+// `npm run demo`: setup, then a small Deep RFM run and its report; extra arguments go to `run`.
+
+import { join } from 'node:path';
+import { ROOT } from './build.mjs';
+import { endLike, runChild } from './run-child.mjs';
+import { setupOrReport } from './setup.mjs';
+
+const OUT = join('results', 'demo');
+const env = await setupOrReport();
+if (env) {
+  const args = [
+    'run',
+    '--dataset',
+    'mnist-sample',
+    '--n',
+    '1000',
+    '--depth',
+    '12',
+    '--out',
+    OUT,
+    ...process.argv.slice(2),
+  ];
+  process.stderr.write(`demo: deep-rfm ${args.join(' ')}\n`);
+  const end = await runChild(process.execPath, [join(ROOT, 'bin', 'deep-rfm.mjs'), ...args], { cwd: ROOT, env });
+  if (end.code === 0 && !process.argv.includes('--out')) {
+    process.stderr.write(`demo: the report is ${join(ROOT, OUT, 'report.html')}\n`);
+  }
+  endLike(end);
+}

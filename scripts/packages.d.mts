@@ -1,0 +1,1 @@
+export function packagesNeeded(root: string, machine?: { platform?: string; arch?: string }): string | null;

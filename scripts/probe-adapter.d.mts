@@ -1,0 +1,6 @@
+export function adapterKind(info: {
+  vendor?: string;
+  architecture?: string;
+  description?: string;
+  isFallbackAdapter?: boolean;
+}): 'hardware' | 'lavapipe' | 'swiftshader' | 'software';

@@ -1,0 +1,31 @@
+// `npm test`: setup, then vitest with the adapter's environment; extra arguments go to vitest
+// (`npm test -- test/data`). The last line of output is "N passed, N failed".
+
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ROOT } from './build.mjs';
+import { runChild } from './run-child.mjs';
+import { setupOrReport } from './setup.mjs';
+import { countLine, countTests } from './test-counts.mjs';
+
+const env = await setupOrReport();
+let report = null;
+let end = { code: process.exitCode ?? 1, signal: null };
+if (env) {
+  const dir = mkdtempSync(join(tmpdir(), 'deep-rfm-test-'));
+  const file = join(dir, 'report.json');
+  const vitest = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
+  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
+  end = await runChild(process.execPath, [vitest, 'run', ...reporters, ...process.argv.slice(2)], { cwd: ROOT, env });
+  try {
+    report = JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    process.stderr.write('test: vitest wrote no report: it did not get as far as running tests (see above)\n');
+  }
+  rmSync(dir, { recursive: true, force: true });
+}
+const counts = countTests(report, end.code !== 0);
+if (counts.passed + counts.failed === 0) process.stderr.write('test: no test ran\n');
+process.stdout.write(`${countLine(counts)}\n`);
+process.exitCode = counts.failed === 0 && counts.passed > 0 ? 0 : end.code || 1;

@@ -1,0 +1,85 @@
+/**
+ * CIFAR-10, binary version: records of 1 label byte and 3072 pixel bytes (planes R, G, B, each 32 × 32 row-major).
+ * Source: Krizhevsky, https://www.cs.toronto.edu/~kriz/cifar.html
+ */
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { inputError } from '../errors.js';
+import { allocateFor, withFile } from './files.js';
+import { countFlag, type LabelledRows, type Part, type RowsRequest, UNIT } from './rows.js';
+
+const PIXELS = 3072;
+const RECORD = 1 + PIXELS;
+
+/** The batch files of a part, in the order of their rows. */
+export const cifarNames = (part: Part): string[] =>
+  part === 'test' ? ['test_batch.bin'] : [1, 2, 3, 4, 5].map((batch) => `data_batch_${batch}.bin`);
+
+/**
+ * Reads the first rows of CIFAR-10: pixels from 0 to 1 as channel planes, labels 0 to 9. Only as many batch files as
+ * the rows need are opened.
+ * @throws input error for missing or damaged files, labels above 9, and more rows than there are.
+ */
+export function readCifar10(request: RowsRequest): LabelledRows {
+  const { part, rows, flag } = request;
+  // Sizes first: nothing is allocated for rows that are not there.
+  const batches = findBatches(request);
+  const x = allocateFor(`${countFlag(part)} ${rows}`, rows * PIXELS * 4, () => new Float32Array(rows * PIXELS));
+  const labels = new Int32Array(rows);
+  let done = 0;
+  for (const { path, count } of batches) {
+    readBatch(path, flag, count, x.subarray(done * PIXELS), labels.subarray(done));
+    done += count;
+  }
+  return { x, labels, rows, cols: PIXELS };
+}
+
+/** The batch files that the first rows come from, and how many rows of each. */
+function findBatches({ dir, part, rows, flag }: RowsRequest): { path: string; count: number }[] {
+  const batches: { path: string; count: number }[] = [];
+  let done = 0;
+  let remedy = '';
+  for (const name of cifarNames(part)) {
+    if (done === rows) break;
+    const path = join(dir, name);
+    if (!existsSync(path)) {
+      if (done === 0) throw inputError(`${flag} ${dir}: has no ${name}; download the binary version of CIFAR-10 there`);
+      remedy = ` since ${name} is missing: add it, or`;
+      break;
+    }
+    const size = withFile(path, flag, (file) => file.size);
+    if (size === 0 || size % RECORD !== 0) {
+      throw inputError(
+        `${flag} ${path}: ${size} bytes, expected a multiple of ${RECORD} (30730000 as published); download the binary version again`,
+      );
+    }
+    const count = Math.min(size / RECORD, rows - done);
+    batches.push({ path, count });
+    done += count;
+  }
+  if (done < rows) {
+    const asked = `${countFlag(part)} ${rows}`;
+    throw inputError(
+      `${asked}: ${dir} holds only ${done} ${part} rows;${remedy} use ${countFlag(part)} ${done} or less`,
+    );
+  }
+  return batches;
+}
+
+function readBatch(path: string, flag: string, count: number, x: Float32Array, labels: Int32Array): void {
+  withFile(path, flag, (file) => {
+    const bytes = new Uint8Array(count * RECORD);
+    file.read(bytes, 0);
+    for (let record = 0; record < count; record++) {
+      const start = record * RECORD;
+      if (bytes[start] > 9) {
+        throw inputError(
+          `${file.at}: label ${bytes[start]} in record ${record} (counted from 0), expected 0 to 9; download it again`,
+        );
+      }
+      labels[record] = bytes[start];
+      for (let p = 0; p < PIXELS; p++) x[record * PIXELS + p] = UNIT[bytes[start + 1 + p]];
+    }
+  });
+}

@@ -1,0 +1,167 @@
+/** Datasets by name: where their files are looked for, and the rows that a run takes from them. */
+
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { inputError, type RfmError } from '../errors.js';
+import { cifarNames, readCifar10 } from './cifar.js';
+import { errorCode } from './files.js';
+import { idxNames, readIdxRows } from './idx.js';
+import { checkCounts, type Dataset, type ImageShape, type LabelledRows, type Part, type RowsRequest } from './rows.js';
+import { readMnistSample } from './sample.js';
+import { readSvhn, svhnName } from './svhn.js';
+
+export { loadNpyDataset, type NpyDatasetRequest } from './npy-dataset.js';
+export type { Dataset, ImageShape, LabelledRows } from './rows.js';
+
+export const DATASET_NAMES = ['mnist-sample', 'mnist', 'fashion-mnist', 'cifar10', 'svhn'] as const;
+export type DatasetName = (typeof DATASET_NAMES)[number];
+
+export interface DatasetRequest {
+  name: DatasetName;
+  /** --data-dir: the folder with the files, or one that holds it. */
+  dataDir?: string | undefined;
+  /** Training rows, at least 2: the first n of the training file. */
+  n: number;
+  /** Test rows: the first testN of the test file; 0 for none. */
+  testN: number;
+}
+
+interface Source {
+  image: ImageShape;
+  /** Where under a data folder the files may lie, in this order. */
+  folders: string[];
+  /** Names of which one marks the folder, the usual one first. */
+  marks: string[];
+  /** Complete file list and official address, for messages. */
+  expected: string;
+  url: string;
+  read(request: RowsRequest): LabelledRows;
+}
+
+const GREY: ImageShape = { channels: 1, height: 28, width: 28 };
+const COLOUR: ImageShape = { channels: 3, height: 32, width: 32 };
+const IDX_FILES =
+  'train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each plain or .gz';
+
+const SOURCES: Record<Exclude<DatasetName, 'mnist-sample'>, Source> = {
+  mnist: {
+    image: GREY,
+    folders: ['', 'mnist', 'MNIST/raw'],
+    marks: idxNames('train', 'images'),
+    expected: IDX_FILES,
+    url: 'http://yann.lecun.com/exdb/mnist/ (mirror: https://ossci-datasets.s3.amazonaws.com/mnist/)',
+    read: (request) => readIdxRows(request, GREY),
+  },
+  'fashion-mnist': {
+    image: GREY,
+    folders: ['', 'fashion-mnist', 'FashionMNIST/raw'],
+    marks: idxNames('train', 'images'),
+    expected: IDX_FILES,
+    url: "https://github.com/zalandoresearch/fashion-mnist (or install Debian's dataset-fashion-mnist)",
+    read: (request) => readIdxRows(request, GREY),
+  },
+  cifar10: {
+    image: COLOUR,
+    folders: ['', 'cifar-10-batches-bin', 'cifar10', 'cifar10/cifar-10-batches-bin'],
+    marks: cifarNames('train').slice(0, 1),
+    expected: `${cifarNames('train').join(', ')} and ${cifarNames('test')[0]}`,
+    url: 'https://www.cs.toronto.edu/~kriz/cifar.html (the binary version)',
+    read: readCifar10,
+  },
+  svhn: {
+    image: COLOUR,
+    folders: ['', 'svhn', 'SVHN'],
+    marks: [svhnName('train')],
+    expected: `${svhnName('train')} and ${svhnName('test')}`,
+    url: 'http://ufldl.stanford.edu/housenumbers/ (format 2, cropped digits)',
+    read: readSvhn,
+  },
+};
+
+/** Where Debian's package dataset-fashion-mnist puts its files. */
+const DEBIAN_FASHION_MNIST = '/usr/share/datasets/fashion-mnist';
+
+/** The variable that names a folder of datasets, used where --data-dir is not given. */
+export const DATA_VARIABLE = 'DEEP_RFM_DATA';
+
+/**
+ * Loads the first rows of a dataset. Pixels are byte / 255 in float32; a class may have no row among the first n.
+ * @throws input error naming --n, --test-n, --data-dir or the file, and what to do.
+ */
+export function loadDataset(request: DatasetRequest): Dataset {
+  const { name, n, testN } = request;
+  checkCounts(n, testN);
+  if (!DATASET_NAMES.includes(name)) {
+    throw inputError(`--dataset ${name}: unknown dataset, expected ${DATASET_NAMES.join(', ')} or npy`);
+  }
+  const classes = 10;
+  const classValues = Array.from({ length: classes }, (_, label) => label);
+  if (name === 'mnist-sample') {
+    return { ...readMnistSample(n, testN), classes, classValues, imageShape: GREY };
+  }
+  const source = SOURCES[name];
+  const { dir, flag } = findFolder(name, source, request.dataDir);
+  const read = (part: Part, rows: number) => source.read({ dir, part, rows, flag });
+  const train = read('train', n);
+  if (train.labels.every((label) => label === train.labels[0])) {
+    throw inputError(`--n ${n}: the first ${n} training rows are all of class ${train.labels[0]}; use a larger --n`);
+  }
+  return { train, test: testN > 0 ? read('test', testN) : null, classes, classValues, imageShape: source.image };
+}
+
+/** The folder that holds the dataset's files, and the flag or variable that led to it. */
+function findFolder(name: string, source: Source, dataDir: string | undefined): { dir: string; flag: string } {
+  const variable = process.env[DATA_VARIABLE] ?? '';
+  const roots: { root: string; flag: string }[] = [];
+  if (dataDir !== undefined) roots.push({ root: dataDir, flag: '--data-dir' });
+  else {
+    if (variable !== '') roots.push({ root: variable, flag: DATA_VARIABLE });
+    if (name === 'fashion-mnist') roots.push({ root: DEBIAN_FASHION_MNIST, flag: '--dataset fashion-mnist' });
+  }
+  for (const { root, flag } of roots) {
+    const dirs = source.folders.map((folder) => join(root, folder));
+    const dir = dirs.find((dir) => source.marks.some((mark) => existsSync(join(dir, mark))));
+    if (dir !== undefined) return { dir, flag };
+  }
+  throw notFound(name, source, dataDir, variable);
+}
+
+function notFound(name: string, source: Source, dataDir: string | undefined, variable: string): RfmError {
+  const need = `${name} needs ${source.expected}, from ${source.url}`;
+  if (dataDir !== undefined) return inputError(`--data-dir ${dataDir}: ${folderTrouble(dataDir, source)}; ${need}`);
+  const start = '--data-dir is missing';
+  if (variable === '') return inputError(`${start}: ${need}; name the folder with --data-dir or ${DATA_VARIABLE}`);
+  return inputError(`${start}, and ${DATA_VARIABLE} names ${variable}: ${folderTrouble(variable, source)}; ${need}`);
+}
+
+function folderTrouble(dir: string, source: Source): string {
+  try {
+    readdirSync(dir);
+    return `no ${source.marks[0]} in it, nor in ${source.folders.slice(1).join(', ')} below it`;
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === 'ENOENT') return 'no such folder';
+    if (code === 'ENOTDIR') return 'a file, expected a folder';
+    return `the folder cannot be read (${code})`;
+  }
+}
+
+/**
+ * The order that sorts rows by class, rows of a class keeping their order, and the number of rows of each class.
+ * @param labels values 0 … classes − 1.
+ * @returns order[i] is the row that comes i-th.
+ */
+export function sortByClass(labels: Int32Array, classes: number): { order: Int32Array; counts: number[] } {
+  const counts = new Array<number>(classes).fill(0);
+  for (const label of labels) {
+    if (label < 0 || label >= classes) throw new Error(`label ${label} outside 0 … ${classes - 1}`);
+    counts[label]++;
+  }
+  const next = new Int32Array(classes);
+  for (let c = 1; c < classes; c++) next[c] = next[c - 1] + counts[c - 1];
+  const order = new Int32Array(labels.length);
+  labels.forEach((label, row) => {
+    order[next[label]++] = row;
+  });
+  return { order, counts };
+}

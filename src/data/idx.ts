@@ -1,0 +1,132 @@
+/**
+ * IDX files, the format of MNIST and Fashion-MNIST, plain or gzipped: two zero bytes, a type byte, the number of
+ * dimensions, one big-endian uint32 per dimension, then the elements in C order.
+ * Source: "The IDX file format", http://yann.lecun.com/exdb/mnist/
+ */
+
+import { existsSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { inputError } from '../errors.js';
+import { allocateFor, errorCode, type InputFile, withFile } from './files.js';
+import { checkAvailable, type ImageShape, type LabelledRows, type Part, type RowsRequest, UNIT } from './rows.js';
+
+export interface IdxArray {
+  /** All extents in the file; shape[0] counts items. */
+  shape: number[];
+  /** The first min(items, shape[0]) items. */
+  data: Uint8Array;
+}
+
+/** No IDX dataset comes near it; it bounds what a hostile gzip file can make us allocate. */
+const MAX_UNPACKED_BYTES = 2 ** 30;
+
+/**
+ * Reads the first `items` items of an IDX file of unsigned bytes; a name ending in .gz is unpacked.
+ * The whole file is checked, however few items are wanted.
+ * @param dims number of dimensions expected: 3 for images, 1 for labels.
+ * @throws input error for a wrong magic number, type, shape or length, and for damaged gzip data.
+ */
+export function readIdx(path: string, flag: string, dims: number, items = Number.POSITIVE_INFINITY): IdxArray {
+  return withFile(path, flag, (file) =>
+    path.endsWith('.gz') ? readUnpacked(unpack(file), dims, items) : readUnpacked(file, dims, items),
+  );
+}
+
+function unpack(file: InputFile): InputFile {
+  const packed = allocateFor(file.at, file.size, () => new Uint8Array(file.size));
+  file.read(packed, 0);
+  let bytes: Uint8Array;
+  try {
+    bytes = gunzipSync(packed, { maxOutputLength: MAX_UNPACKED_BYTES, chunkSize: 1 << 20 });
+  } catch (error) {
+    if (errorCode(error) === 'ERR_BUFFER_TOO_LARGE') {
+      throw inputError(`${file.at}: unpacks to more than ${MAX_UNPACKED_BYTES} bytes, expected an IDX dataset`);
+    }
+    const why = error instanceof Error ? error.message : String(error);
+    throw inputError(`${file.at}: damaged gzip data (${why}); download it again, or rename it if it is not gzipped`);
+  }
+  const read = (target: Uint8Array, position: number) => target.set(bytes.subarray(position, position + target.length));
+  return { at: file.at, size: bytes.length, read };
+}
+
+function readUnpacked(file: InputFile, dims: number, items: number): IdxArray {
+  const headerBytes = 4 + 4 * dims;
+  const header = Buffer.alloc(Math.min(headerBytes, file.size));
+  file.read(header, 0);
+  const expected = `000008${String(dims).padStart(2, '0')}`;
+  const magic = header.subarray(0, 4).toString('hex');
+  if (magic !== expected) {
+    const gzip = magic.startsWith('1f8b') ? ' (gzip data: its name should end in .gz)' : '';
+    throw inputError(
+      `${file.at}: starts with ${magic === '' ? 'nothing' : magic}${gzip}, expected ${expected}: unsigned bytes in ${dims} dimension${dims === 1 ? '' : 's'}; check that the file was not renamed`,
+    );
+  }
+  if (header.length < headerBytes)
+    throw inputError(`${file.at}: ends inside its ${headerBytes}-byte header; download it again`);
+  const shape = Array.from({ length: dims }, (_, axis) => header.readUInt32BE(4 + 4 * axis));
+  if (shape.includes(0))
+    throw inputError(`${file.at}: has the shape ${shape.join(' × ')}, expected at least one item and pixel`);
+  // Exact integers: three uint32 extents may multiply to more than a number holds.
+  const total = shape.reduce((product, extent) => product * BigInt(extent), 1n) + BigInt(headerBytes);
+  if (total !== BigInt(file.size)) {
+    throw inputError(
+      `${file.at}: the shape ${shape.join(' × ')} takes ${total} bytes, found ${file.size}; download it again`,
+    );
+  }
+  const itemBytes = (file.size - headerBytes) / shape[0];
+  const data = allocateFor(file.at, file.size, () => new Uint8Array(Math.min(items, shape[0]) * itemBytes));
+  file.read(data, headerBytes);
+  return { shape, data };
+}
+
+/** The names that the images or labels of a part go by: as published, with a dot (some archives), either gzipped. */
+export function idxNames(part: Part, kind: 'images' | 'labels'): string[] {
+  const stem = `${part === 'train' ? 'train' : 't10k'}-${kind}`;
+  const type = kind === 'images' ? 'idx3-ubyte' : 'idx1-ubyte';
+  return [`${stem}-${type}`, `${stem}.${type}`].flatMap((name) => [name, `${name}.gz`]);
+}
+
+function findIdx(request: RowsRequest, kind: 'images' | 'labels'): string {
+  const names = idxNames(request.part, kind);
+  const found = names.map((name) => join(request.dir, name)).find((path) => existsSync(path));
+  if (found === undefined) {
+    throw inputError(
+      `${request.flag} ${request.dir}: has no ${names[0]} (or ${names.slice(1).join(', ')}); download it there`,
+    );
+  }
+  return found;
+}
+
+/**
+ * Reads the first rows of an MNIST-like folder: images of the given shape, pixels from 0 to 1, labels 0 to 9.
+ * @throws input error for missing, damaged or disagreeing files, and for more rows than there are.
+ */
+export function readIdxRows(request: RowsRequest, image: ImageShape): LabelledRows {
+  const { part, rows, flag } = request;
+  const imagePath = findIdx(request, 'images');
+  const labelPath = findIdx(request, 'labels');
+  const labels = readIdx(labelPath, flag, 1, rows);
+  const images = readIdx(imagePath, flag, 3, rows);
+  const [count, height, width] = images.shape;
+  if (height !== image.height || width !== image.width) {
+    throw inputError(
+      `${flag} ${imagePath}: images are ${height} × ${width}, expected ${image.height} × ${image.width}`,
+    );
+  }
+  if (labels.shape[0] !== count) {
+    throw inputError(
+      `${flag} ${labelPath}: ${labels.shape[0]} labels for the ${count} images of ${basename(imagePath)}; take both from one download`,
+    );
+  }
+  checkAvailable(part, rows, count, `${imagePath} holds`);
+  const wrong = labels.data.findIndex((label) => label > 9);
+  if (wrong >= 0) {
+    throw inputError(
+      `${flag} ${labelPath}: label ${labels.data[wrong]} in item ${wrong} (counted from 0), expected 0 to 9`,
+    );
+  }
+  const x = allocateFor(`${flag} ${imagePath}`, images.data.length * 4, () => new Float32Array(images.data.length));
+  for (let i = 0; i < x.length; i++) x[i] = UNIT[images.data[i]];
+  return { x, labels: Int32Array.from(labels.data), rows, cols: height * width };
+}

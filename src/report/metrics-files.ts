@@ -1,0 +1,177 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { inputError } from '../errors.js';
+import { type LayerMetrics, type RunMetrics, SCHEMA } from '../rfm/types.js';
+import { writeFileAtomic } from './atomic.js';
+
+/** JSON has no NaN: what could not be computed is written as null and read back as NaN. */
+const measured = z
+  .number()
+  .nullable()
+  .transform((value) => value ?? Number.NaN);
+
+const count = z.int().nonnegative();
+const stages = z.object({ input: measured, agop: measured, features: measured });
+
+const layerSchema = z.object({
+  layer: z.int().positive(),
+  nc1: stages,
+  nc2: stages,
+  trainAccuracy: measured,
+  testAccuracy: z.number().nullable(),
+  solve: z.object({ method: z.string(), relativeResidual: measured, refinements: count, jitter: z.number() }),
+  agop: z.object({
+    path: z.enum(['gram', 'jacobian']),
+    cancellation: measured,
+    topEigenvalues: z.array(measured),
+    rank: count,
+  }),
+  seconds: z.object({
+    kernel: measured,
+    solve: measured,
+    agop: measured,
+    sqrt: measured,
+    features: measured,
+    metrics: measured,
+    total: measured,
+  }),
+});
+
+const runSchema = z.object({
+  schema: z.literal(SCHEMA),
+  version: z.string(),
+  config: z.object({
+    dataset: z.string(),
+    n: count,
+    testN: count,
+    depth: count,
+    kernel: z.enum(['laplace', 'gaussian']),
+    bandwidth: z.number(),
+    ridge: z.number(),
+    activation: z.enum(['relu', 'cos']),
+    width: count,
+    gamma: z.number(),
+    seed: z.number(),
+    agop: z.enum(['auto', 'gram', 'jacobian']),
+    gramLayers: z.array(z.int()),
+  }),
+  adapter: z.object({
+    vendor: z.string(),
+    architecture: z.string(),
+    device: z.string(),
+    description: z.string(),
+    type: z.enum(['hardware', 'software']),
+  }),
+  classCounts: z.array(count).min(1),
+  layers: z.array(layerSchema).min(1),
+  memory: z.object({ predictedBytes: z.number(), peakBytes: z.number() }),
+  seconds: z.number(),
+});
+
+/** The document of `metrics.json`: indented, every number with all its digits, NaN and infinities as null. */
+export const metricsJson = (metrics: RunMetrics): string => `${JSON.stringify(metrics, null, 2)}\n`;
+
+type Cell = number | string | null;
+
+/** Columns of `metrics.csv`, in order. */
+const COLUMNS: ReadonlyArray<readonly [name: string, value: (layer: LayerMetrics) => Cell]> = [
+  ['layer', (l) => l.layer],
+  ['nc1_input', (l) => l.nc1.input],
+  ['nc1_agop', (l) => l.nc1.agop],
+  ['nc1_features', (l) => l.nc1.features],
+  ['nc2_input', (l) => l.nc2.input],
+  ['nc2_agop', (l) => l.nc2.agop],
+  ['nc2_features', (l) => l.nc2.features],
+  ['train_accuracy', (l) => l.trainAccuracy],
+  ['test_accuracy', (l) => l.testAccuracy],
+  ['solve_method', (l) => l.solve.method],
+  ['solve_relative_residual', (l) => l.solve.relativeResidual],
+  ['solve_refinements', (l) => l.solve.refinements],
+  ['solve_jitter', (l) => l.solve.jitter],
+  ['agop_path', (l) => l.agop.path],
+  ['agop_cancellation', (l) => l.agop.cancellation],
+  ['agop_rank', (l) => l.agop.rank],
+  ['agop_top_eigenvalue', (l) => l.agop.topEigenvalues[0] ?? null],
+  ['seconds_kernel', (l) => l.seconds.kernel],
+  ['seconds_solve', (l) => l.seconds.solve],
+  ['seconds_agop', (l) => l.seconds.agop],
+  ['seconds_sqrt', (l) => l.seconds.sqrt],
+  ['seconds_features', (l) => l.seconds.features],
+  ['seconds_metrics', (l) => l.seconds.metrics],
+  ['seconds_total', (l) => l.seconds.total],
+];
+
+const csvCell = (cell: Cell): string => {
+  if (cell === null) return '';
+  const text = String(cell);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+};
+
+/**
+ * The table of `metrics.csv`: a header and one row a layer. Numbers keep all their digits; an accuracy that was not
+ * measured is an empty cell.
+ */
+export const metricsCsv = (metrics: RunMetrics): string =>
+  [
+    COLUMNS.map(([name]) => name).join(','),
+    ...metrics.layers.map((layer) => COLUMNS.map(([, value]) => csvCell(value(layer))).join(',')),
+    '',
+  ].join('\n');
+
+/** Writes `metrics.json` into a folder. */
+export const writeMetricsJson = (dir: string, metrics: RunMetrics): Promise<void> =>
+  writeFileAtomic(join(dir, 'metrics.json'), metricsJson(metrics));
+
+/** Writes `metrics.csv` into a folder. */
+export const writeMetricsCsv = (dir: string, metrics: RunMetrics): Promise<void> =>
+  writeFileAtomic(join(dir, 'metrics.csv'), metricsCsv(metrics));
+
+const fieldName = (path: readonly PropertyKey[]): string =>
+  path.reduce<string>(
+    (name, key) => (typeof key === 'number' ? `${name}[${key}]` : name === '' ? String(key) : `${name}.${String(key)}`),
+    '',
+  );
+
+const schemaOf = (document: unknown): unknown =>
+  typeof document === 'object' && document !== null && 'schema' in document ? document.schema : undefined;
+
+/** Checks a parsed `metrics.json`; `source` names it in the message. */
+export function validateMetrics(document: unknown, source: string): RunMetrics {
+  if (schemaOf(document) !== SCHEMA) {
+    const found = schemaOf(document) === undefined ? 'none' : JSON.stringify(schemaOf(document));
+    throw inputError(
+      `${source}: field schema: found ${found}, expected "${SCHEMA}"; give the folder of a \`deep-rfm run\` of this version`,
+    );
+  }
+  const parsed = runSchema.safeParse(document, { reportInput: true });
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const found = issue?.input === undefined ? '(missing)' : JSON.stringify(issue.input)?.slice(0, 80);
+  const more = parsed.error.issues.length > 1 ? ` (and ${parsed.error.issues.length - 1} more)` : '';
+  throw inputError(
+    `${source}: field ${fieldName(issue?.path ?? [])}: found ${found}: ${issue?.message ?? 'not valid'}${more}; ` +
+      'repair the file or make it again with `deep-rfm run`',
+  );
+}
+
+/** Reads and checks `metrics.json` of a run's folder. */
+export async function readMetricsJson(dir: string): Promise<RunMetrics> {
+  const path = join(dir, 'metrics.json');
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : 'unreadable';
+    const found = code === 'ENOENT' ? 'there is no such file' : `it cannot be read (${code})`;
+    throw inputError(`${path}: ${found}; give the folder that \`deep-rfm run --out\` wrote`);
+  }
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw inputError(`${path}: expected JSON, but ${reason}; make it again with \`deep-rfm run\``);
+  }
+  return validateMetrics(document, path);
+}

@@ -1,0 +1,222 @@
+import type { LayerMetrics, RunMetrics, Stages } from '../rfm/types.js';
+import type { ChartName } from './charts.js';
+import {
+  ACTIVATION_NAMES,
+  adapterLabel,
+  escapeHtml,
+  formatBytes,
+  formatCell,
+  formatNumber,
+  formatPercent,
+  formatSeconds,
+  KERNEL_NAMES,
+  RESIDUAL_GOAL,
+} from './format.js';
+import { PAGE_STYLE } from './page-style.js';
+
+/** A Gram picture as it lies in the folder. */
+export interface GramFile {
+  layer: number;
+  png: Uint8Array;
+}
+
+/** What the page is made of: metrics, charts as SVG, and Gram pictures as PNG. */
+export interface PageParts {
+  metrics: RunMetrics;
+  charts: Readonly<Record<ChartName, string>>;
+  grams: readonly GramFile[];
+}
+
+const ROOT = 'M<sup>1/2</sup>';
+const FEATURES = `φ(W ${ROOT}X)`;
+
+const stagesFinite = ({ input, agop, features }: Stages): boolean => [input, agop, features].every(Number.isFinite);
+
+// Written so that a residual that is not a number counts as too large.
+const missedGoal = (layer: LayerMetrics): boolean => !(layer.solve.relativeResidual <= RESIDUAL_GOAL);
+const jittered = (layer: LayerMetrics): boolean => layer.solve.jitter !== 0;
+const undefinedMetric = (layer: LayerMetrics): boolean => !stagesFinite(layer.nc1) || !stagesFinite(layer.nc2);
+
+/** Whether something about a layer has to be pointed out. */
+const needsNote = (layer: LayerMetrics): boolean => missedGoal(layer) || jittered(layer) || undefinedMetric(layer);
+
+const layerList = (layers: readonly LayerMetrics[]): string =>
+  `${layers.length === 1 ? 'Layer' : 'Layers'} ${layers.map((layer) => layer.layer).join(', ')}`;
+
+function repairNote({ layers, config }: RunMetrics): string {
+  const items: string[] = [];
+  const withJitter = layers.filter(jittered);
+  if (withJitter.length > 0) {
+    const largest = Math.max(...withJitter.map((layer) => layer.solve.jitter));
+    items.push(
+      `${layerList(withJitter)}: up to ${formatNumber(largest)} (jitter) was added to the diagonal of the kernel matrix, ` +
+        `besides the ridge ${formatNumber(config.ridge)}, so that it could be factored.`,
+    );
+  }
+  const coarse = layers.filter(missedGoal);
+  if (coarse.length > 0) {
+    const largest = Math.max(...coarse.map((layer) => layer.solve.relativeResidual));
+    items.push(
+      `${layerList(coarse)}: the solve did not reach a relative residual of ${formatNumber(RESIDUAL_GOAL)} ` +
+        `(largest: ${formatNumber(largest)}).`,
+    );
+  }
+  const unknown = layers.filter(undefinedMetric);
+  if (unknown.length > 0) {
+    items.push(`${layerList(unknown)}: NC1 or NC2 is not a finite number; it is left out of the curves.`);
+  }
+  if (items.length === 0) {
+    return `<div class="note"><p>No repairs: no jitter was added, and every solve reached a relative residual of
+      ${formatNumber(RESIDUAL_GOAL)} or less.</p></div>`;
+  }
+  return `<div class="note warn" role="note"><p><strong>Repairs and limits of this run</strong></p>
+    <ul>${items.map((item) => `<li>${item}</li>`).join('')}</ul></div>`;
+}
+
+function settingsTable(metrics: RunMetrics): string {
+  const { config, adapter, classCounts, layers, memory } = metrics;
+  const smallest = Math.min(...classCounts);
+  const largest = Math.max(...classCounts);
+  const sizes = smallest === largest ? `${smallest} rows each` : `${smallest} to ${largest} rows each`;
+  const length = config.kernel === 'laplace' ? 'exp(−‖x − z‖ / L)' : 'exp(−‖x − z‖² / (2L²))';
+  const width = config.width === 0 ? 'the width of the input' : String(config.width);
+  const gamma = config.activation === 'cos' ? `, γ = ${formatNumber(config.gamma)}` : '';
+  const done = layers.length === config.depth ? '' : ` (asked for: ${config.depth})`;
+  const kind = adapter.type === 'software' ? 'software: runs on the CPU' : 'hardware';
+  const details = [adapter.vendor, adapter.architecture, adapter.device].filter((part) => part !== '').join(' ');
+  const rows: Array<[string, string]> = [
+    ['Dataset', escapeHtml(config.dataset)],
+    ['Training rows', `${config.n}, ${classCounts.length} classes (${sizes})`],
+    ['Test rows', config.testN > 0 ? String(config.testN) : 'none'],
+    ['Layers', `${layers.length}${done}`],
+    [
+      'Kernel',
+      `${KERNEL_NAMES[config.kernel]}, ${length}, L = ${formatNumber(config.bandwidth)}, ridge λ = ${formatNumber(config.ridge)}`,
+    ],
+    ['Random features', `${ACTIVATION_NAMES[config.activation]}, width ${width}${gamma}, seed ${config.seed}`],
+    ['AGOP', config.agop === 'auto' ? 'Gram space or Jacobians, chosen at each layer' : agopName(config.agop)],
+    ['Adapter', `${escapeHtml(adapterLabel(adapter))} <span class="tag">${kind}</span>`],
+    ['Total time', formatSeconds(metrics.seconds)],
+    ['Device memory', `${formatBytes(memory.peakBytes)} at most (predicted: ${formatBytes(memory.predictedBytes)})`],
+    ['deep-rfm', escapeHtml(metrics.version)],
+  ];
+  if (details !== '') rows.splice(8, 0, ['Adapter details', escapeHtml(details)]);
+  return `<div class="scroll"><table class="settings"><caption>Settings and resources</caption><tbody>${rows
+    .map(([name, value]) => `<tr><th scope="row">${name}</th><td>${value}</td></tr>`)
+    .join('')}</tbody></table></div>`;
+}
+
+const agopName = (path: string): string => (path === 'gram' ? 'Gram space' : 'Jacobians');
+
+function layerTable(layers: readonly LayerMetrics[]): string {
+  const stageHeads = `<th scope="col">X</th><th scope="col">${ROOT}X</th><th scope="col">${FEATURES}</th>`;
+  const stages = ({ input, agop, features }: Stages): string =>
+    [input, agop, features].map((value) => `<td>${formatCell(value)}</td>`).join('');
+  const rows = layers.map((layer) => {
+    const mark = needsNote(layer) ? ' <abbr title="see the note above the settings">⚠</abbr>' : '';
+    return `<tr${mark ? ' class="repaired"' : ''}><th scope="row">${layer.layer}${mark}</th>
+${stages(layer.nc1)}${stages(layer.nc2)}
+<td>${formatPercent(layer.trainAccuracy)}</td><td>${formatPercent(layer.testAccuracy)}</td>
+<td class="text">${escapeHtml(layer.solve.method)}</td><td>${formatCell(layer.solve.relativeResidual)}</td><td>${formatCell(layer.solve.jitter)}</td>
+<td class="text">${agopName(layer.agop.path)}</td><td>${formatSeconds(layer.seconds.total)}</td></tr>`;
+  });
+  return `<div class="scroll" tabindex="0" role="region" aria-label="Values of each layer"><table class="layers">
+<caption>Values of each layer. The residual is ‖(K + λI)α − Y‖ / ‖Y‖.</caption>
+<thead><tr><th scope="col" rowspan="2">Layer</th><th scope="colgroup" colspan="3">NC1</th>
+<th scope="colgroup" colspan="3">NC2</th><th scope="colgroup" colspan="2">Accuracy</th>
+<th scope="colgroup" colspan="3">Solve</th><th scope="col" rowspan="2">AGOP</th><th scope="col" rowspan="2">Time</th></tr>
+<tr>${stageHeads}${stageHeads}<th scope="col">training</th><th scope="col">test</th>
+<th scope="col">method</th><th scope="col">residual</th><th scope="col">jitter</th></tr></thead>
+<tbody>${rows.join('\n')}</tbody></table></div>`;
+}
+
+/** Width and height in the header of a PNG. */
+function pngSize(png: Uint8Array): { width: number; height: number } {
+  const view = new DataView(png.buffer, png.byteOffset, png.byteLength);
+  return { width: view.getUint32(16), height: view.getUint32(20) };
+}
+
+function gramSection(grams: readonly GramFile[], classes: number): string {
+  if (grams.length === 0) return '';
+  const pictures = grams.map(({ layer, png }) => {
+    const { width, height } = pngSize(png);
+    const alt = `Cosine similarities between the training rows after the AGOP projection of layer ${layer}, rows in class order`;
+    return `<figure><img src="data:image/png;base64,${Buffer.from(png).toString('base64')}" width="${width}" height="${height}" alt="${alt}">
+<figcaption>Layer ${layer}</figcaption></figure>`;
+  });
+  const ideal = classes > 1 ? `−1/(C − 1) = ${formatNumber(-1 / (classes - 1)).replace('-', '−')}` : 'undefined';
+  return `<section><h2>Gram matrices after the AGOP projection</h2>
+<p>Cosine similarities of the rows of ${ROOT}X, centred by their mean, in class order. Red is +1, white 0 and blue −1.
+Under collapse each class is a solid red block, and everything else has the one value of a simplex ETF, ${ideal}.</p>
+<div class="grams">${pictures.join('\n')}</div></section>`;
+}
+
+const chartFigure = (svg: string, label: string, caption: string): string =>
+  `<figure class="chart"><div class="scroll" tabindex="0" role="region" aria-label="${label}">${svg}</div>
+<figcaption>${caption}</figcaption></figure>`;
+
+/** The report as one page that needs nothing else: style, charts and pictures are inside, and there are no scripts. */
+export function renderPage({ metrics, charts, grams }: PageParts): string {
+  const { config, layers, classCounts } = metrics;
+  const classes = classCounts.length;
+  const dataset = escapeHtml(config.dataset);
+  const title = `Deep RFM on ${dataset}`;
+  const twoClasses =
+    classes === 2
+      ? ' With two classes the centred means always point in opposite directions: NC2 is 0 up to rounding.'
+      : '';
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>${title}</title>
+<style>${PAGE_STYLE}</style>
+</head>
+<body>
+<header><h1>${title}</h1>
+<p>How the features of ${config.n} training rows of ${classes} classes collapse over the ${layers.length}
+${layers.length === 1 ? 'layer' : 'layers'} of a Deep Recursive Feature Machine, each of which fits a kernel predictor,
+multiplies the data by the root of its average gradient outer product (AGOP) M and applies random features.</p></header>
+<main>
+${repairNote(metrics)}
+${settingsTable(metrics)}
+<section><h2>Neural collapse over the layers</h2>
+<p>Each quantity is measured three times in a layer: for the input X, for ${ROOT}X and for the random features ${FEATURES}.</p>
+${chartFigure(
+  charts.nc1,
+  'Chart of NC1',
+  `<strong>NC1 toward 0: the variability within the classes collapses.</strong> NC1 = tr Σ<sub>W</sub> / tr Σ<sub>B</sub>.
+  The authors’ published script divides Σ<sub>W</sub> once more by the number of classes C, so that its NC1 is
+  C = ${classes} times smaller than the one shown here.`,
+)}
+${chartFigure(
+  charts.nc2,
+  'Chart of NC2',
+  `<strong>NC2 toward 0: the class means form a simplex ETF</strong>, centred vectors of equal angles as wide as can be.
+  NC2 is the mean squared difference between their cosines and those of the simplex, 1 and −1/(C − 1).${twoClasses}`,
+)}</section>
+${gramSection(grams, classes)}
+<section><h2>Values</h2>
+${layerTable(layers)}</section>
+<section><h2>Accuracy and time</h2>
+${chartFigure(charts.accuracy, 'Chart of accuracy', 'Accuracy of the kernel predictor that each layer fits to its input.')}
+${chartFigure(charts.time, 'Chart of time', `Time of each layer by phase, on ${escapeHtml(adapterLabel(metrics.adapter))}.`)}</section>
+<section><h2>References</h2>
+<ul>
+<li>D. Beaglehole, P. Súkeník, M. Mondelli, M. Belkin. <cite>Average gradient outer product as a mechanism for deep neural
+collapse.</cite> NeurIPS 2024. <a href="https://arxiv.org/abs/2402.13728">arXiv:2402.13728</a>. Deep RFM and these measurements.</li>
+<li>A. Radhakrishnan, D. Beaglehole, P. Pandit, M. Belkin. <cite>Mechanism of feature learning in deep fully connected
+networks and kernel machines that recursively learn features.</cite> 2022.
+<a href="https://arxiv.org/abs/2212.13881">arXiv:2212.13881</a>. Recursive Feature Machines.</li>
+<li>V. Papyan, X. Y. Han, D. L. Donoho. <cite>Prevalence of neural collapse during the terminal phase of deep learning
+training.</cite> PNAS 117(40), 2020. <a href="https://doi.org/10.1073/pnas.2015509117">doi:10.1073/pnas.2015509117</a>.
+Neural collapse.</li>
+</ul></section>
+</main>
+<footer class="muted">Made by deep-rfm ${escapeHtml(metrics.version)}. The numbers are in metrics.json and metrics.csv beside this page.</footer>
+</body>
+</html>
+`;
+}

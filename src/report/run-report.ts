@@ -1,0 +1,110 @@
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { inputError } from '../errors.js';
+import type { GramPicture, RunMetrics } from '../rfm/types.js';
+import { ensureOutputDirectory, writeFileAtomic } from './atomic.js';
+import { type ChartName, chartSpec, chartSvg, INLINE, PAPER } from './charts.js';
+import { formatNumber, formatPercent } from './format.js';
+import { metricsJson, readMetricsJson, writeMetricsCsv } from './metrics-files.js';
+import type { GramFile } from './page.js';
+
+const GRAM_FILE = /^gram-layer-(\d{2,})\.png$/;
+const PNG_SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
+
+/** What a chart shows, in words. */
+function chartDescription(name: ChartName, { layers }: RunMetrics): string {
+  const [first, last] = [layers[0]!, layers.at(-1)!];
+  const over = `over ${layers.length} ${layers.length === 1 ? 'layer' : 'layers'}`;
+  switch (name) {
+    case 'nc1':
+    case 'nc2':
+      return (
+        `${name.toUpperCase()} ${over} on a logarithmic axis: ${formatNumber(first[name].input)} for the input of layer ` +
+        `${first.layer}, ${formatNumber(last[name].features)} for the features of layer ${last.layer}.`
+      );
+    case 'accuracy':
+      return (
+        `Accuracy ${over}: training ${formatPercent(first.trainAccuracy)} to ${formatPercent(last.trainAccuracy)}, ` +
+        `test ${formatPercent(first.testAccuracy)} to ${formatPercent(last.testAccuracy)}.`
+      );
+    case 'time':
+      return `Time of the phases ${over}.`;
+  }
+}
+
+const draw = (name: ChartName, metrics: RunMetrics, theme = PAPER): Promise<string> =>
+  chartSvg(chartSpec(name, metrics, theme), chartDescription(name, metrics));
+
+/** Writes the files that follow from the metrics and the pictures; the page is the last, so that it implies the rest. */
+async function writeFigures(dir: string, metrics: RunMetrics, grams: readonly GramFile[]): Promise<string[]> {
+  const [{ svgToPng }, { renderPage }] = await Promise.all([import('./raster.js'), import('./page.js')]);
+  const names = ['metrics.csv'];
+  await writeMetricsCsv(dir, metrics);
+  for (const name of ['nc1', 'nc2'] as const) {
+    const svg = await draw(name, metrics);
+    await writeFileAtomic(join(dir, `${name}.svg`), svg);
+    await writeFileAtomic(join(dir, `${name}.png`), await svgToPng(svg));
+    names.push(`${name}.svg`, `${name}.png`);
+  }
+  const charts = {
+    nc1: await draw('nc1', metrics, INLINE),
+    nc2: await draw('nc2', metrics, INLINE),
+    accuracy: await draw('accuracy', metrics, INLINE),
+    time: await draw('time', metrics, INLINE),
+  };
+  await writeFileAtomic(join(dir, 'report.html'), renderPage({ metrics, charts, grams }));
+  names.push('report.html');
+  return names;
+}
+
+/**
+ * Writes the report of a run into a folder, which is made if needed: `metrics.json`, `metrics.csv`, `nc1` and `nc2` as
+ * SVG and PNG, `gram-layer-NN.png`, `report.html`. Gram pictures of an earlier run in the folder are removed, since
+ * nothing would tell them from this one's: `grams` has to hold every picture, after a resume, too.
+ * @returns Names of the files, in the order in which they were written.
+ */
+export async function writeRunReport(dir: string, metrics: RunMetrics, grams: GramPicture[]): Promise<string[]> {
+  if (metrics.layers.length === 0) throw new Error('a report needs at least one layer');
+  await ensureOutputDirectory(dir);
+  // First, so that the numbers are safe whatever becomes of the drawing.
+  await writeFileAtomic(join(dir, 'metrics.json'), metricsJson(metrics));
+  const { gramFileName, gramPng } = await import('./gram.js');
+  const files: GramFile[] = [];
+  for (const gram of [...grams].sort((a, b) => a.layer - b.layer)) {
+    const png = await gramPng(gram, metrics.classCounts);
+    await writeFileAtomic(join(dir, gramFileName(gram.layer)), png);
+    files.push({ layer: gram.layer, png });
+  }
+  const gramNames = files.map(({ layer }) => gramFileName(layer));
+  for (const name of await readdir(dir)) {
+    if (GRAM_FILE.test(name) && !gramNames.includes(name)) await rm(join(dir, name), { force: true });
+  }
+  return ['metrics.json', ...gramNames, ...(await writeFigures(dir, metrics, files))];
+}
+
+async function readGramFiles(dir: string): Promise<GramFile[]> {
+  const files: GramFile[] = [];
+  for (const name of await readdir(dir)) {
+    const layer = Number(GRAM_FILE.exec(name)?.[1]);
+    if (!Number.isInteger(layer)) continue;
+    const png = await readFile(join(dir, name));
+    // The signature, and the header with the size behind it.
+    if (!png.subarray(0, 8).equals(PNG_SIGNATURE) || png.length < 24) {
+      throw inputError(`${join(dir, name)}: expected a PNG picture, found something else; remove it or run again`);
+    }
+    files.push({ layer, png });
+  }
+  return files.sort((a, b) => a.layer - b.layer);
+}
+
+/**
+ * Draws the figures and the page of a folder again, from its `metrics.json` and the Gram pictures found in it, which
+ * both stay as they are.
+ * @returns Names of the files that were written.
+ */
+export async function rewriteReport(dir: string): Promise<string[]> {
+  const metrics = await readMetricsJson(dir);
+  const grams = await readGramFiles(dir);
+  await ensureOutputDirectory(dir, 'DIR');
+  return writeFigures(dir, metrics, grams);
+}

@@ -1,0 +1,142 @@
+import { RfmError } from '../errors.js';
+import type { Gpu } from './gpu.js';
+import { allocate, type Matrix, release } from './matrix.js';
+
+/**
+ * A compute shader and how to specialise it. `source` is WGSL that becomes complete once the
+ * constants are put before it as `const NAME: type = value;` lines.
+ */
+export interface Kernel {
+  readonly name: string;
+  readonly source: string;
+  readonly constants?: Readonly<Record<string, number | boolean>>;
+}
+
+/** Work recorded on the host; nothing runs before `submit`. */
+export interface Batch {
+  readonly gpu: Gpu;
+  /**
+   * Records one dispatch. `bindings` become @group(0) @binding(0…) storage buffers, `params` the
+   * words of the shader's `var<immediate>` (u32, or f32 through `f32bits`).
+   */
+  dispatch(kernel: Kernel, bindings: readonly (Matrix | GPUBuffer)[], params: readonly number[], grid: Grid): void;
+  /** A matrix that lives until this batch has been submitted. */
+  temporary(rows: number, cols: number): Matrix;
+  /** Runs what was recorded and waits for it. Seconds are GPU time where the adapter has timestamps, else wall time. */
+  submit(): Promise<number>;
+}
+
+export type Grid = readonly [x: number, y?: number, z?: number];
+
+const scratch = new DataView(new ArrayBuffer(4));
+/** The bits of a float32, to be passed among u32 parameters. */
+export function f32bits(value: number): number {
+  scratch.setFloat32(0, value);
+  return scratch.getUint32(0);
+}
+
+export const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
+
+interface Dispatch {
+  kernel: Kernel;
+  bindings: readonly GPUBuffer[];
+  params: Uint32Array<ArrayBuffer>;
+  grid: Grid;
+}
+
+export function createBatch(gpu: Gpu): Batch {
+  const recorded: Dispatch[] = [];
+  const temporaries: Matrix[] = [];
+  return {
+    gpu,
+    dispatch(kernel, bindings, params, grid) {
+      const [x, y = 1, z = 1] = grid;
+      if (x === 0 || y === 0 || z === 0) return;
+      const limit = gpu.limits.maxComputeWorkgroupsPerDimension;
+      if (Math.max(x, y, z) > limit) {
+        throw new RfmError('doesNotFit', `${kernel.name}: ${x} × ${y} × ${z} workgroups, the adapter allows ${limit} a dimension`);
+      }
+      const words = new Uint32Array(Math.max(4, Math.ceil(params.length / 4) * 4));
+      words.set(params);
+      recorded.push({ kernel, bindings: bindings.map((b) => ('buffer' in b ? b.buffer : b)), params: words, grid });
+    },
+    temporary(rows, cols) {
+      const matrix = allocate(gpu, rows, cols);
+      temporaries.push(matrix);
+      return matrix;
+    },
+    async submit() {
+      try {
+        return await gpu.guard('running on the GPU', () => run(gpu, recorded));
+      } finally {
+        release(gpu, ...temporaries);
+        recorded.length = 0;
+        temporaries.length = 0;
+      }
+    },
+  };
+}
+
+/** Records with `record`, submits, and returns the seconds it took. */
+export async function runBatch(gpu: Gpu, record: (batch: Batch) => void): Promise<number> {
+  const batch = createBatch(gpu);
+  record(batch);
+  return batch.submit();
+}
+
+async function run(gpu: Gpu, recorded: readonly Dispatch[]): Promise<number> {
+  if (recorded.length === 0) return 0;
+  const started = performance.now();
+  const pipelines = await Promise.all(recorded.map((d) => pipelineOf(gpu, d.kernel)));
+  const encoder = gpu.device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  recorded.forEach((dispatch, i) => {
+    const pipeline = pipelines[i];
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(
+      0,
+      gpu.device.createBindGroup({
+        layout: pipeline.getBindGroupLayout(0),
+        entries: dispatch.bindings.map((buffer, binding) => ({ binding, resource: { buffer } })),
+      }),
+    );
+    setImmediates(pass, dispatch.params);
+    const [x, y, z] = dispatch.grid;
+    pass.dispatchWorkgroups(x, y, z);
+  });
+  pass.end();
+  gpu.device.queue.submit([encoder.finish()]);
+  await gpu.device.queue.onSubmittedWorkDone();
+  return (performance.now() - started) / 1000;
+}
+
+/** Newer than @webgpu/types: https://gpuweb.github.io/gpuweb/ "setImmediates". */
+function setImmediates(pass: GPUComputePassEncoder, words: Uint32Array<ArrayBuffer>): void {
+  (pass as unknown as { setImmediates(offset: number, data: Uint32Array): void }).setImmediates(0, words);
+}
+
+export function kernelCode(kernel: Kernel): string {
+  const header = Object.entries(kernel.constants ?? {}).map(([name, value]) =>
+    typeof value === 'boolean' ? `const ${name}: bool = ${value};` : `const ${name}: u32 = ${value}u;`,
+  );
+  const lines = [...header, kernel.source];
+  // Directives must come first in WGSL, so the ones of the kernel move before the constants.
+  const directive = /^\s*(enable|requires)\s[^;]*;\s*$/gm;
+  const directives = kernel.source.match(directive) ?? [];
+  return [...directives.map((d) => d.trim()), lines.join('\n').replace(directive, '')].join('\n');
+}
+
+/** Compiled once per text; kernels that ask at the same time share one compilation. */
+export function pipelineOf(gpu: Gpu, kernel: Kernel): Promise<GPUComputePipeline> {
+  const code = kernelCode(kernel);
+  let pipeline = gpu.pipelines.get(code);
+  if (!pipeline) {
+    pipeline = gpu.device.createComputePipelineAsync({
+      label: kernel.name,
+      layout: 'auto',
+      compute: { module: gpu.device.createShaderModule({ label: kernel.name, code }) },
+    });
+    gpu.pipelines.set(code, pipeline);
+  }
+  return pipeline;
+}

@@ -1,0 +1,182 @@
+import { create, globals } from 'webgpu';
+import { RfmError } from '../errors.js';
+import type { AdapterSummary } from '../rfm/types.js';
+import { createPool, type Pool } from './pool.js';
+
+Object.assign(globalThis, globals);
+
+export type AdapterChoice = 'auto' | 'hardware' | 'software';
+
+/** An open device with what the operations need to know of it. */
+export interface Gpu {
+  readonly device: GPUDevice;
+  readonly adapter: AdapterSummary;
+  readonly limits: GPUSupportedLimits;
+  readonly features: ReadonlySet<string>;
+  /** Lanes of a subgroup where every subgroup has the same number of them, else 0. */
+  readonly lanes: number;
+  readonly pool: Pool;
+  readonly pipelines: Map<string, Promise<GPUComputePipeline>>;
+  /** Runs GPU calls and rejects with the first error they caused: out of memory, validation, device lost. */
+  guard<T>(what: string, calls: () => T | Promise<T>): Promise<T>;
+  /** Releases everything. The process may end after it. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+/** Numbers are uploaded to shaders through immediates: this many bytes are available on every backend. */
+const IMMEDIATE_BYTES = 64;
+
+/**
+ * Dawn ends the process when an instance is collected while one of its devices lives, so every
+ * instance stays referenced here until its device is gone.
+ */
+const liveInstances = new Set<GPU>();
+
+export function createInstance(): GPU {
+  const instance = create(['disable-dawn-features=timestamp_quantization']) as GPU;
+  liveInstances.add(instance);
+  return instance;
+}
+
+export function releaseInstance(instance: GPU): void {
+  liveInstances.delete(instance);
+}
+
+/** Software adapters run shaders on the CPU. Dawn marks lavapipe as a fallback adapter; names cover the others. */
+export function summarizeAdapter(info: GPUAdapterInfo): AdapterSummary {
+  const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
+  const software =
+    info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader|software|microsoft basic render/i.test(text);
+  return {
+    vendor: info.vendor,
+    architecture: info.architecture,
+    device: info.device,
+    description: info.description,
+    type: software ? 'software' : 'hardware',
+  };
+}
+
+/** One line for people; a software adapter is named as such. */
+export function describeAdapter(adapter: AdapterSummary): string {
+  const name = [adapter.device, adapter.description].filter(Boolean).join(', ') || adapter.vendor || 'unnamed';
+  return adapter.type === 'software' ? `${name} (software, runs on the CPU)` : name;
+}
+
+const NO_ADAPTER_HELP =
+  'run `npm run setup` to install a software one, or a Vulkan driver for your GPU; `deep-rfm doctor` tells more';
+
+/**
+ * Opens the best adapter: hardware first, a software one if it is all there is.
+ * Every limit the adapter offers is requested, and the features the kernels can use.
+ */
+export async function openGpu(options: { adapter?: AdapterChoice } = {}): Promise<Gpu> {
+  const choice = options.adapter ?? 'auto';
+  const instance = createInstance();
+  try {
+    const adapter = await requestAdapter(instance, choice);
+    return await openDevice(instance, adapter);
+  } catch (error) {
+    releaseInstance(instance);
+    throw error;
+  }
+}
+
+async function requestAdapter(instance: GPU, choice: AdapterChoice): Promise<GPUAdapter> {
+  const seen: string[] = [];
+  for (const powerPreference of ['high-performance', 'low-power'] as const) {
+    const adapter = await instance.requestAdapter({ powerPreference });
+    if (!adapter) continue;
+    const summary = summarizeAdapter(adapter.info);
+    if (choice === 'auto' || choice === summary.type) return adapter;
+    seen.push(describeAdapter(summary));
+  }
+  if (choice === 'software') {
+    const adapter = await instance.requestAdapter({ forceFallbackAdapter: true });
+    if (adapter) return adapter;
+  }
+  if (seen.length === 0) throw new RfmError('noAdapter', `no GPU adapter found; ${NO_ADAPTER_HELP}`);
+  throw new RfmError(
+    'noAdapter',
+    `--adapter ${choice}: found only ${[...new Set(seen)].join('; ')}; use --adapter auto to accept it`,
+  );
+}
+
+async function openDevice(instance: GPU, adapter: GPUAdapter): Promise<Gpu> {
+  const wanted: GPUFeatureName[] = ['timestamp-query', 'subgroups', 'shader-f16'];
+  const requiredLimits: Record<string, number> = {};
+  for (const name in adapter.limits) {
+    const value = (adapter.limits as unknown as Record<string, unknown>)[name];
+    if (typeof value === 'number') requiredLimits[name] = value;
+  }
+  requiredLimits.maxImmediateSize = IMMEDIATE_BYTES;
+  const device = await adapter.requestDevice({
+    requiredFeatures: wanted.filter((name) => adapter.features.has(name)),
+    requiredLimits,
+  });
+
+  let closing = false;
+  let lost: RfmError | null = null;
+  let firstError: RfmError | null = null;
+  const lostPromise = device.lost.then((info) => {
+    if (!closing) lost = new RfmError('deviceLost', `the GPU device was lost: ${oneLine(info.message || info.reason)}`);
+  });
+  device.addEventListener('uncapturederror', (event) => {
+    // Dawn would print it; it is reported by the next guarded call instead, so that it stops the work.
+    event.preventDefault();
+    firstError ??= gpuError('an unguarded call', event.error);
+  });
+
+  async function guard<T>(what: string, calls: () => T | Promise<T>): Promise<T> {
+    if (lost) throw lost;
+    for (const filter of ['validation', 'out-of-memory', 'internal'] as const) device.pushErrorScope(filter);
+    let result: T | undefined;
+    let thrown: unknown;
+    try {
+      result = await calls();
+    } catch (error) {
+      thrown = error;
+    }
+    const errors = await Promise.all([device.popErrorScope(), device.popErrorScope(), device.popErrorScope()]).catch(
+      () => [],
+    );
+    // A lost device makes calls fail in many ways; the loss is the cause to report.
+    await Promise.race([lostPromise, new Promise((resolve) => setImmediate(resolve))]);
+    if (lost) throw lost;
+    const error = errors.find((e) => e !== null);
+    if (error) throw gpuError(what, error);
+    if (firstError) throw firstError;
+    if (thrown !== undefined) throw thrown;
+    return result as T;
+  }
+
+  const info = adapter.info;
+  const lanes =
+    device.features.has("subgroups") && info.subgroupMinSize === info.subgroupMaxSize ? (info.subgroupMinSize ?? 0) : 0;
+  return {
+    device,
+    adapter: summarizeAdapter(info),
+    limits: device.limits,
+    features: device.features as ReadonlySet<string>,
+    lanes,
+    pool: createPool(device),
+    pipelines: new Map(),
+    guard,
+    async close() {
+      if (closing) return;
+      closing = true;
+      device.destroy();
+      await lostPromise;
+      releaseInstance(instance);
+    },
+  };
+}
+
+function gpuError(what: string, error: GPUError): RfmError {
+  const message = oneLine(error.message);
+  if (error instanceof GPUOutOfMemoryError) {
+    return new RfmError('doesNotFit', `${what}: the device is out of memory (${message}); use a smaller --n or --width`);
+  }
+  return new RfmError('internal', `${what}: ${message}`);
+}
+
+const oneLine = (text: string): string => text.trim().replace(/\s*\n\s*/g, '; ');

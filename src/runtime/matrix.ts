@@ -1,0 +1,64 @@
+import type { Gpu } from './gpu.js';
+
+/**
+ * A float32 matrix on the device: row-major, each row padded with zeros to a multiple of four
+ * numbers so that shaders may read vec4. Every kernel that writes a matrix writes its padding, too.
+ */
+export interface Matrix {
+  readonly rows: number;
+  readonly cols: number;
+  /** Numbers from one row to the next: cols rounded up to a multiple of 4. */
+  readonly stride: number;
+  readonly buffer: GPUBuffer;
+}
+
+export const strideOf = (cols: number): number => Math.ceil(cols / 4) * 4;
+
+/** A new matrix of undefined content. Release it with `release`. */
+export function allocate(gpu: Gpu, rows: number, cols: number): Matrix {
+  const stride = strideOf(cols);
+  return { rows, cols, stride, buffer: gpu.pool.take(rows * stride * 4) };
+}
+
+export function release(gpu: Gpu, ...matrices: Matrix[]): void {
+  for (const matrix of matrices) gpu.pool.give(matrix.buffer);
+}
+
+/** Uploads row-major numbers (rows × cols). */
+export function upload(gpu: Gpu, rows: number, cols: number, data: ArrayLike<number>): Matrix {
+  const matrix = allocate(gpu, rows, cols);
+  const { stride } = matrix;
+  let padded: Float32Array;
+  if (stride === cols && data instanceof Float32Array && data.length === rows * cols) padded = data;
+  else {
+    padded = new Float32Array(rows * stride);
+    for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) padded[i * stride + j] = data[i * cols + j];
+  }
+  gpu.device.queue.writeBuffer(matrix.buffer, 0, padded.buffer, padded.byteOffset, padded.byteLength);
+  return matrix;
+}
+
+/** Waits for the device and returns the matrix as row-major float32 (rows × cols, without padding). */
+export async function download(gpu: Gpu, matrix: Matrix): Promise<Float32Array> {
+  const { rows, cols, stride } = matrix;
+  const raw = new Float32Array(await downloadBytes(gpu, matrix.buffer, rows * stride * 4));
+  if (stride === cols) return raw;
+  const out = new Float32Array(rows * cols);
+  for (let i = 0; i < rows; i++) out.set(raw.subarray(i * stride, i * stride + cols), i * cols);
+  return out;
+}
+
+/** The first `size` bytes of a buffer. */
+export async function downloadBytes(gpu: Gpu, buffer: GPUBuffer, size: number): Promise<ArrayBuffer> {
+  return gpu.guard('reading back', async () => {
+    const staging = gpu.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    const encoder = gpu.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(buffer, 0, staging, 0, size);
+    gpu.device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(GPUMapMode.READ);
+    const copy = staging.getMappedRange().slice(0);
+    staging.unmap();
+    staging.destroy();
+    return copy;
+  });
+}

@@ -1,0 +1,195 @@
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PNG } from 'pngjs';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type PageParts, renderPage } from '../../src/report/page.js';
+import type { RunMetrics } from '../../src/rfm/types.js';
+import { blockGram, fallingRun, golden, goldenRun } from './fixtures.js';
+
+const svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>';
+const charts: PageParts['charts'] = { nc1: svg, nc2: svg, accuracy: svg, time: svg };
+const page = (metrics: RunMetrics): string => renderPage({ metrics, charts, grams: [] });
+
+const attributes = (html: string, name: string): string[] =>
+  [...html.matchAll(new RegExp(`\\s${name}="([^"]*)"`, 'g'))].map((match) => match[1]!);
+
+/** Everything a page could load, and whether its tags are nested as they should be. */
+function checkPage(html: string): void {
+  expect(attributes(html, 'src').filter((source) => !source.startsWith('data:image/png;base64,'))).toEqual([]);
+  for (const link of [...attributes(html, 'href'), ...attributes(html, 'xlink:href')]) {
+    expect(link).toMatch(/^https:\/\/(arxiv\.org|doi\.org)\//);
+  }
+  expect(html).not.toMatch(/<script|<link|<iframe|<object|@import|url\(|\son\w+=/i);
+  const open: string[] = [];
+  const markup = html.replace(/<style>[\s\S]*?<\/style>/, '');
+  for (const [tag, slash, name, rest] of markup.matchAll(/<(\/?)([a-z][\w]*)([^>]*)>/gi)) {
+    if (slash) expect(open.pop(), tag).toBe(name);
+    else if (!rest!.endsWith('/') && !['meta', 'img', 'br'].includes(name!)) open.push(name!);
+  }
+  expect(open).toEqual([]);
+}
+
+describe('page', () => {
+  it('has a row for each layer under headings with a scope', () => {
+    const html = page(fallingRun(20, 0.5));
+    checkPage(html);
+    const table = /<table class="layers">[\s\S]*?<\/table>/.exec(html)![0];
+    expect(table.match(/<th scope="row">/g)).toHaveLength(20);
+    expect(table).not.toMatch(/<th>/);
+    const columns = [...table.matchAll(/<tr><th scope="row">[\s\S]*?<\/tr>/g)].map(
+      (row) => row[0].match(/<t[dh]/g)!.length,
+    );
+    expect(new Set(columns)).toEqual(new Set([14]));
+  });
+
+  it('explains the measures and cites their sources', () => {
+    const html = page(fallingRun(3, 0.5));
+    for (const text of [
+      '10 times smaller',
+      'simplex ETF',
+      'Beaglehole',
+      '2402.13728',
+      '2212.13881',
+      'Papyan',
+      'PNAS',
+    ]) {
+      expect(html).toContain(text);
+    }
+    expect(html).toContain('prefers-color-scheme: dark');
+    expect(html).toContain('@media print');
+    expect(html).toContain('name="viewport"');
+    expect(html).toContain('<html lang="en">');
+  });
+
+  it('escapes everything that a user can name', () => {
+    const metrics = fallingRun(2, 0.5, 4, { version: '<i>1</i>' });
+    const evil = '"><img src=x onerror=alert(1)><script>alert(2)</script>&\'';
+    metrics.config.dataset = evil;
+    metrics.adapter = { vendor: evil, architecture: evil, device: evil, description: evil, type: 'hardware' };
+    metrics.layers[0]!.solve.method = evil;
+    const html = page(metrics);
+    expect(html).not.toMatch(/<script|<img|<i>/);
+    expect(html).toContain('&lt;script&gt;alert(2)&lt;/script&gt;&amp;&#39;');
+    expect(attributes(html, 'src')).toEqual([]);
+  });
+
+  it('names the adapter as software or hardware', () => {
+    expect(page(fallingRun(1, 1))).toMatch(
+      /llvmpipe \(LLVM 19\.1\.7, 256 bits\), software <span class="tag">software: runs on the CPU/,
+    );
+    const adapter = { ...fallingRun(1, 1).adapter, type: 'hardware' as const };
+    expect(page(fallingRun(1, 1, 4, { adapter }))).toContain('<span class="tag">hardware');
+  });
+
+  it('points repairs out, and says when there were none', () => {
+    const metrics = fallingRun(15, 0.5);
+    expect(page(metrics)).toContain('No repairs');
+    metrics.layers[11]!.solve.jitter = 1e-6;
+    metrics.layers[12]!.solve.relativeResidual = 3e-5;
+    metrics.layers[13]!.solve.relativeResidual = Number.NaN;
+    metrics.layers[14]!.nc1.input = Number.POSITIVE_INFINITY;
+    const html = page(metrics);
+    checkPage(html);
+    expect(html).not.toContain('No repairs');
+    expect(html).toContain('Layer 12: up to 10⁻⁶ (jitter) was added to the diagonal');
+    expect(html).toContain('Layers 13, 14: the solve did not reach');
+    expect(html).toContain('Layer 15: NC1 or NC2 is not a finite number');
+    expect(html.match(/<tr class="repaired">/g)).toHaveLength(4);
+  });
+
+  it('says what two classes mean for NC2, and how far a run came', () => {
+    const metrics = fallingRun(3, 0.5, 4, { classCounts: [500, 500] });
+    metrics.config.depth = 20;
+    const html = page(metrics);
+    expect(html).toContain('With two classes');
+    expect(html).toContain('500 rows each');
+    expect(html).toContain('3 (asked for: 20)');
+  });
+});
+
+describe('report of a run', () => {
+  let dir = '';
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'deep-rfm-report-'));
+  });
+  afterEach(() => rm(dir, { recursive: true, force: true }));
+  const load = () => import('../../src/report/run-report.js');
+  const counts = [20, 30, 10];
+  const run = (depth: number): RunMetrics => {
+    const metrics = fallingRun(depth, 0.5, 4, { classCounts: counts });
+    return { ...metrics, config: { ...metrics.config, n: 60, gramLayers: [1, 3] } };
+  };
+
+  it('does not load vega until something is drawn', async () => {
+    const loaded = vi.fn();
+    vi.doMock('vega', async (original) => {
+      loaded();
+      return original();
+    });
+    vi.resetModules();
+    const { writeRunReport } = await load();
+    expect(loaded).not.toHaveBeenCalled();
+    await writeRunReport(dir, run(1), []);
+    expect(loaded).toHaveBeenCalled();
+    vi.doUnmock('vega');
+    vi.resetModules();
+  });
+
+  it('writes every file, removes pictures of another run, and draws them again', async () => {
+    const { writeRunReport, rewriteReport } = await load();
+    const out = join(dir, 'a', 'run');
+    await writeRunReport(out, run(20), [blockGram(19, counts)]);
+    const metrics = run(4);
+    const names = await writeRunReport(out, metrics, [blockGram(3, counts), blockGram(1, counts, 0.5)]);
+    const files = ['gram-layer-01.png', 'gram-layer-03.png', 'metrics.csv', 'metrics.json', 'nc1.png', 'nc1.svg'];
+    files.push('nc2.png', 'nc2.svg', 'report.html');
+    expect([...names].sort()).toEqual(files);
+    expect(names.at(-1)).toBe('report.html');
+    expect((await readdir(out)).sort()).toEqual(files);
+    for (const name of files.filter((file) => file.endsWith('.png'))) {
+      expect(PNG.sync.read(await readFile(join(out, name))).width).toBeGreaterThan(500);
+    }
+    const html = await readFile(join(out, 'report.html'), 'utf8');
+    checkPage(html);
+    expect(html.match(/<svg /g)).toHaveLength(4);
+    expect(attributes(html, 'alt')).toHaveLength(2);
+    const gram = (await readFile(join(out, 'gram-layer-01.png'))).toString('base64');
+    expect(attributes(html, 'src')[0]).toBe(`data:image/png;base64,${gram}`);
+    await rm(join(out, 'report.html'));
+    await rm(join(out, 'nc1.svg'));
+    const again = await rewriteReport(out);
+    expect(again).toEqual(['metrics.csv', 'nc1.svg', 'nc1.png', 'nc2.svg', 'nc2.png', 'report.html']);
+    expect(await readFile(join(out, 'report.html'), 'utf8')).toBe(html);
+  });
+
+  it('reports a folder without a run, and a picture that is none', async () => {
+    const { writeRunReport, rewriteReport } = await load();
+    await expect(rewriteReport(join(dir, 'none'))).rejects.toMatchObject({ exitCode: 2 });
+    await writeRunReport(dir, run(1), []);
+    await writeFile(join(dir, 'gram-layer-01.png'), 'not a picture');
+    await expect(rewriteReport(dir)).rejects.toThrow(/gram-layer-01\.png: expected a PNG picture/);
+  });
+
+  it('refuses a file as folder before it draws', async () => {
+    const { writeRunReport } = await load();
+    await writeFile(join(dir, 'file'), '');
+    await expect(writeRunReport(join(dir, 'file'), run(1), [])).rejects.toThrow(/--out .*it is a file/);
+    expect(await readdir(dir)).toEqual(['file']);
+  });
+
+  const curve = golden('mnist-relu-n1000-seed0');
+  it.skipIf(curve.missing)(`shows the reference curve (${curve.missing ?? 'found'})`, async () => {
+    const { writeRunReport } = await load();
+    const metrics = goldenRun(curve.path);
+    await writeRunReport(dir, metrics, []);
+    const html = await readFile(join(dir, 'report.html'), 'utf8');
+    checkPage(html);
+    expect(html).toContain('<td>4.34</td>');
+    expect(html).toContain('<td>86.9 %</td>');
+    expect(html).toMatch(
+      /aria-label="NC1 over 20 layers on a logarithmic axis: 4\.34 for the input of layer 1, [\d.]+·10⁻⁶/,
+    );
+    expect(html).not.toContain('Gram matrices');
+  });
+});
