@@ -8,6 +8,7 @@
 //   6  A / B₀₀, B a single number
 //   7  A / √B₀₀
 //   8  A + scale on the diagonal
+//   9  A + scale · B
 requires immediate_address_space;
 
 // Header: OPERATION: u32.
@@ -66,6 +67,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
       case 6u: { value = x / b[0]; }
       case 7u: { value = x / sqrt(b[0]); }
       case 8u: { value = x + select(0.0, p.scale, row == col); }
+      case 9u: { value = x + p.scale * b[row * p.strideB + col]; }
       default: { value = x * p.scale; }
     }
   }

@@ -72,7 +72,7 @@ fn main(
   }
   if (LOWER && col0 > row0 + TILE - 1u) { return; }
 
-  var total: array<array<f32, 4>, 4>;
+  var total = array<array<f32, 4>, 4>();
   let steps = (p.k + 3u) / 4u;
   for (var start = 0u; start < steps; start += SLAB / 4u) {
     workgroupBarrier();
@@ -87,7 +87,8 @@ fn main(
       slabB[row * PITCH + step] = select(vec4f(), b[atB], inside);
     }
     workgroupBarrier();
-    var sum: array<array<f32, 4>, 4>;
+    // Explicit: without a value, an array in a loop kept its last content on lavapipe.
+    var sum = array<array<f32, 4>, 4>();
     for (var step = 0u; step < SLAB / 4u; step++) {
       var x: array<vec4f, 4>;
       var y: array<vec4f, 4>;

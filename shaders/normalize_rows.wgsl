@@ -1,13 +1,14 @@
 // Divides every row by its length and reports the lengths; a row of zeros stays zero with length 0.
-// One workgroup a row.
+// One workgroup a row. With LENGTHS_ONLY `out` is left alone.
 requires immediate_address_space;
+
+// Header: LENGTHS_ONLY: bool.
 
 const SIZE = 64u;
 
 struct Params {
   rows: u32,
   stride: u32,
-  strideLengths: u32,
 }
 var<immediate> p: Params;
 
@@ -33,6 +34,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   workgroupBarrier();
   let length = sqrt(partial[0]);
   let factor = select(0.0, 1.0 / length, length > 0.0);
-  for (var i = index; i < p.stride / 4u; i += SIZE) { out[start + i] = a[start + i] * factor; }
+  for (var i = index; !LENGTHS_ONLY && i < p.stride / 4u; i += SIZE) { out[start + i] = a[start + i] * factor; }
   if (index == 0u) { lengths[group.x] = length; }
 }

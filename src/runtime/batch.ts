@@ -1,5 +1,5 @@
 import { RfmError } from '../errors.js';
-import type { Gpu } from './gpu.js';
+import { type Gpu, IMMEDIATE_BYTES } from './gpu.js';
 import { allocate, type Matrix, release } from './matrix.js';
 
 /**
@@ -56,7 +56,7 @@ export function createBatch(gpu: Gpu): Batch {
       if (Math.max(x, y, z) > limit) {
         throw new RfmError('doesNotFit', `${kernel.name}: ${x} × ${y} × ${z} workgroups, the adapter allows ${limit} a dimension`);
       }
-      const words = new Uint32Array(Math.max(4, Math.ceil(params.length / 4) * 4));
+      const words = new Uint32Array(IMMEDIATE_BYTES / 4);
       words.set(params);
       recorded.push({ kernel, bindings: bindings.map((b) => ('buffer' in b ? b.buffer : b)), params: words, grid });
     },
@@ -92,11 +92,11 @@ async function run(gpu: Gpu, recorded: readonly Dispatch[]): Promise<number> {
   const pass = encoder.beginComputePass();
   recorded.forEach((dispatch, i) => {
     const pipeline = pipelines[i];
-    pass.setPipeline(pipeline);
+    pass.setPipeline(pipeline.compute);
     pass.setBindGroup(
       0,
       gpu.device.createBindGroup({
-        layout: pipeline.getBindGroupLayout(0),
+        layout: pipeline.bindings,
         entries: dispatch.bindings.map((buffer, binding) => ({ binding, resource: { buffer } })),
       }),
     );
@@ -126,17 +126,47 @@ export function kernelCode(kernel: Kernel): string {
   return [...directives.map((d) => d.trim()), lines.join('\n').replace(directive, '')].join('\n');
 }
 
+/** A compiled kernel and the layout of its bindings. */
+export interface Pipeline {
+  readonly compute: GPUComputePipeline;
+  readonly bindings: GPUBindGroupLayout;
+}
+
 /** Compiled once per text; kernels that ask at the same time share one compilation. */
-export function pipelineOf(gpu: Gpu, kernel: Kernel): Promise<GPUComputePipeline> {
+export function pipelineOf(gpu: Gpu, kernel: Kernel): Promise<Pipeline> {
   const code = kernelCode(kernel);
   let pipeline = gpu.pipelines.get(code);
   if (!pipeline) {
-    pipeline = gpu.device.createComputePipelineAsync({
-      label: kernel.name,
-      layout: 'auto',
-      compute: { module: gpu.device.createShaderModule({ label: kernel.name, code }) },
-    });
+    pipeline = compile(gpu.device, kernel.name, code);
     gpu.pipelines.set(code, pipeline);
   }
   return pipeline;
+}
+
+/**
+ * The layout comes from the declarations in the text, not from Dawn's 'auto': that leaves out
+ * bindings which a specialisation does not use, and callers would have to know which.
+ */
+async function compile(device: GPUDevice, label: string, code: string): Promise<Pipeline> {
+  const declarations = [...code.matchAll(/@binding\((\d+)\)\s*var<storage,\s*(read_write|read)>/g)];
+  const bindings = device.createBindGroupLayout({
+    label,
+    entries: declarations.map(([, binding, access]) => ({
+      binding: Number(binding),
+      visibility: GPUShaderStage.COMPUTE,
+      buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
+    })),
+  });
+  // `immediateSize` is newer than @webgpu/types.
+  const layout = device.createPipelineLayout({
+    label,
+    bindGroupLayouts: [bindings],
+    immediateSize: IMMEDIATE_BYTES,
+  } as GPUPipelineLayoutDescriptor);
+  const compute = await device.createComputePipelineAsync({
+    label,
+    layout,
+    compute: { module: device.createShaderModule({ label, code }) },
+  });
+  return { compute, bindings };
 }

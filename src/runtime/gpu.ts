@@ -1,6 +1,7 @@
 import { create, globals } from 'webgpu';
 import { RfmError } from '../errors.js';
 import type { AdapterSummary } from '../rfm/types.js';
+import type { Pipeline } from './batch.js';
 import { createPool, type Pool } from './pool.js';
 
 Object.assign(globalThis, globals);
@@ -16,7 +17,7 @@ export interface Gpu {
   /** Lanes of a subgroup where every subgroup has the same number of them, else 0. */
   readonly lanes: number;
   readonly pool: Pool;
-  readonly pipelines: Map<string, Promise<GPUComputePipeline>>;
+  readonly pipelines: Map<string, Promise<Pipeline>>;
   /** Runs GPU calls and rejects with the first error they caused: out of memory, validation, device lost. */
   guard<T>(what: string, calls: () => T | Promise<T>): Promise<T>;
   /** Releases everything. The process may end after it. Safe to call twice. */
@@ -24,7 +25,7 @@ export interface Gpu {
 }
 
 /** Numbers are uploaded to shaders through immediates: this many bytes are available on every backend. */
-const IMMEDIATE_BYTES = 64;
+export const IMMEDIATE_BYTES = 64;
 
 /**
  * Dawn ends the process when an instance is collected while one of its devices lives, so every
@@ -151,7 +152,7 @@ async function openDevice(instance: GPU, adapter: GPUAdapter): Promise<Gpu> {
 
   const info = adapter.info;
   const lanes =
-    device.features.has("subgroups") && info.subgroupMinSize === info.subgroupMaxSize ? (info.subgroupMinSize ?? 0) : 0;
+    device.features.has('subgroups') && info.subgroupMinSize === info.subgroupMaxSize ? (info.subgroupMinSize ?? 0) : 0;
   return {
     device,
     adapter: summarizeAdapter(info),

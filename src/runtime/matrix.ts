@@ -1,3 +1,4 @@
+import { RfmError } from '../errors.js';
 import type { Gpu } from './gpu.js';
 
 /**
@@ -7,8 +8,12 @@ import type { Gpu } from './gpu.js';
 export interface Matrix {
   readonly rows: number;
   readonly cols: number;
-  /** Numbers from one row to the next: cols rounded up to a multiple of 4. */
+  /** Numbers from one row to the next: a multiple of 4. */
   readonly stride: number;
+  /** Numbers before the first entry: 0, or for a block the place of its corner. */
+  readonly offset: number;
+  /** Columns of zeros that a kernel writing this matrix adds after `cols`. */
+  readonly padding: number;
   readonly buffer: GPUBuffer;
 }
 
@@ -17,7 +22,20 @@ export const strideOf = (cols: number): number => Math.ceil(cols / 4) * 4;
 /** A new matrix of undefined content. Release it with `release`. */
 export function allocate(gpu: Gpu, rows: number, cols: number): Matrix {
   const stride = strideOf(cols);
-  return { rows, cols, stride, buffer: gpu.pool.take(rows * stride * 4) };
+  return { rows, cols, stride, offset: 0, padding: stride - cols, buffer: gpu.pool.take(rows * stride * 4) };
+}
+
+/**
+ * A view of rows × cols entries from (row, col) on; it shares the buffer. `col` must be a multiple
+ * of 4, so that rows start on a vec4, and the view must end there or at the matrix's last column.
+ */
+export function block(matrix: Matrix, row: number, col: number, rows: number, cols: number): Matrix {
+  const atEdge = col + cols === matrix.cols;
+  if (col % 4 !== 0 || (cols % 4 !== 0 && !atEdge) || row + rows > matrix.rows || col + cols > matrix.cols) {
+    throw new RfmError('internal', `no block of ${rows} × ${cols} at (${row}, ${col}) in ${matrix.rows} × ${matrix.cols}`);
+  }
+  const offset = matrix.offset + row * matrix.stride + col;
+  return { ...matrix, rows, cols, offset, padding: atEdge ? matrix.padding : 0 };
 }
 
 export function release(gpu: Gpu, ...matrices: Matrix[]): void {
@@ -40,20 +58,21 @@ export function upload(gpu: Gpu, rows: number, cols: number, data: ArrayLike<num
 
 /** Waits for the device and returns the matrix as row-major float32 (rows × cols, without padding). */
 export async function download(gpu: Gpu, matrix: Matrix): Promise<Float32Array> {
-  const { rows, cols, stride } = matrix;
-  const raw = new Float32Array(await downloadBytes(gpu, matrix.buffer, rows * stride * 4));
+  const { rows, cols, stride, offset } = matrix;
+  const last = (rows - 1) * stride + cols;
+  const raw = new Float32Array(await downloadBytes(gpu, matrix.buffer, offset * 4, last * 4));
   if (stride === cols) return raw;
   const out = new Float32Array(rows * cols);
   for (let i = 0; i < rows; i++) out.set(raw.subarray(i * stride, i * stride + cols), i * cols);
   return out;
 }
 
-/** The first `size` bytes of a buffer. */
-export async function downloadBytes(gpu: Gpu, buffer: GPUBuffer, size: number): Promise<ArrayBuffer> {
+/** `size` bytes of a buffer from `offset` on; both multiples of 4. */
+export async function downloadBytes(gpu: Gpu, buffer: GPUBuffer, offset: number, size: number): Promise<ArrayBuffer> {
   return gpu.guard('reading back', async () => {
     const staging = gpu.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
     const encoder = gpu.device.createCommandEncoder();
-    encoder.copyBufferToBuffer(buffer, 0, staging, 0, size);
+    encoder.copyBufferToBuffer(buffer, offset, staging, 0, size);
     gpu.device.queue.submit([encoder.finish()]);
     await staging.mapAsync(GPUMapMode.READ);
     const copy = staging.getMappedRange().slice(0);

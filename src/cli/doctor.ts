@@ -1,0 +1,184 @@
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Command } from 'commander';
+import { systemIcds } from '../../scripts/adapter-env.mjs';
+import { RfmError } from '../errors.js';
+import { formatBytes, formatSeconds } from '../report/format.js';
+import type { AdapterSummary } from '../rfm/types.js';
+import type { Check } from './doctor-check.js';
+import { type CommonFlags, commonOptions } from './flags.js';
+import { scientific, type Terminal, terminalFor } from './terminal.js';
+import { VERSION } from './version.js';
+
+/** Limits that decide what fits. */
+const LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupsPerDimension',
+] as const;
+
+interface AdapterReport extends AdapterSummary {
+  limits: Record<(typeof LIMITS)[number], number>;
+  subgroups: { min: number; max: number } | null;
+  features: string[];
+  check: Check;
+}
+
+interface DoctorReport {
+  schema: 'deep-rfm/doctor/1';
+  ok: boolean;
+  versions: { deepRfm: string; node: string; webgpu: string; platform: string };
+  drivers: { variables: Record<string, string | null>; found: string[] };
+  adapters: AdapterReport[];
+  advice: string[];
+}
+
+const VARIABLES = ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'LD_LIBRARY_PATH', 'DEEP_RFM_ADAPTER'];
+
+/** `deep-rfm doctor`: which adapters there are, and whether a kernel computes the right thing on each. */
+export function addDoctor(program: Command): void {
+  const command = program
+    .command('doctor')
+    .summary('list the adapters and run a kernel on each')
+    .description(
+      'Lists every adapter, hardware and software, with its limits, and multiplies two matrices on each with ' +
+        "the program's own kernel. Exit code 3 if none computes the right result.",
+    )
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ deep-rfm doctor\n  $ deep-rfm doctor --json\n  $ DEEP_RFM_ADAPTER=lavapipe deep-rfm doctor',
+    );
+  for (const option of commonOptions()) command.addOption(option);
+  command.action(async (flags: CommonFlags) => {
+    const terminal = terminalFor(flags);
+    const report = await examine(terminal);
+    for (const line of lines(report)) terminal.print(line);
+    terminal.document(report);
+    if (report.ok) return;
+    const [why] = report.advice;
+    throw new RfmError(
+      'noAdapter',
+      report.adapters.length === 0 ? `no adapter found; ${why}` : `no adapter works; ${why}`,
+    );
+  });
+}
+
+async function examine(terminal: Terminal): Promise<DoctorReport> {
+  const adapters = await examineAdapters(terminal);
+  const ok = adapters.some(({ check }) => check.works);
+  const drivers = {
+    variables: Object.fromEntries(VARIABLES.map((name) => [name, process.env[name] ?? null])),
+    found: process.platform === 'linux' ? systemIcds() : [],
+  };
+  return {
+    schema: 'deep-rfm/doctor/1',
+    ok,
+    versions: {
+      deepRfm: VERSION,
+      node: process.version,
+      webgpu: webgpuVersion(),
+      platform: `${process.platform} ${process.arch}`,
+    },
+    drivers,
+    adapters,
+    advice: advise(adapters, drivers.found),
+  };
+}
+
+function webgpuVersion(): string {
+  try {
+    const path = createRequire(import.meta.url).resolve('webgpu/package.json');
+    const { version }: { version?: unknown } = JSON.parse(readFileSync(path, 'utf8'));
+    return typeof version === 'string' ? version : 'unknown';
+  } catch {
+    return 'not found';
+  }
+}
+
+/** Dawn has no list of adapters: each way of asking is tried, and the same answer counts once. */
+const REQUESTS: GPURequestAdapterOptions[] = [
+  { powerPreference: 'high-performance' },
+  { powerPreference: 'low-power' },
+  {},
+  { forceFallbackAdapter: true },
+];
+
+async function examineAdapters(terminal: Terminal): Promise<AdapterReport[]> {
+  const [{ createInstance, describeAdapter, releaseInstance, summarizeAdapter }, { checkAdapter }] = await Promise.all([
+    import('../runtime/gpu.js'),
+    import('./doctor-check.js'),
+  ]);
+  const instance = createInstance();
+  const reports = new Map<string, AdapterReport>();
+  try {
+    for (const request of REQUESTS) {
+      const adapter = await instance.requestAdapter(request);
+      if (adapter === null) continue;
+      const summary = summarizeAdapter(adapter.info);
+      const key = JSON.stringify(summary);
+      if (reports.has(key)) continue;
+      terminal.note(`checking ${describeAdapter(summary)}`);
+      const { subgroupMinSize: min, subgroupMaxSize: max } = adapter.info;
+      const limits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])) as AdapterReport['limits'];
+      reports.set(key, {
+        ...summary,
+        limits,
+        subgroups: min && max ? { min, max } : null,
+        features: [...(adapter.features as ReadonlySet<string>)].sort(),
+        check: await checkAdapter(adapter),
+      });
+    }
+    return [...reports.values()];
+  } finally {
+    releaseInstance(instance);
+  }
+}
+
+/** What the user can do, the most useful first. */
+function advise(adapters: readonly AdapterReport[], icds: readonly string[]): string[] {
+  const working = adapters.filter(({ check }) => check.works);
+  if (working.some(({ type }) => type === 'hardware')) return [];
+  const driver =
+    process.platform === 'linux'
+      ? "for a GPU install its Vulkan driver (NVIDIA's, or mesa-vulkan-drivers)"
+      : "for a GPU install its maker's driver";
+  if (working.length > 0) return [`only a software adapter works: results are right, but slow; ${driver}`];
+  const advice = [`run \`npm run setup\` to install a software adapter; ${driver}`];
+  for (const name of ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES']) {
+    if (process.env[name]) advice.push(`${name} is ${process.env[name]}: unset it unless it names your driver`);
+  }
+  if (process.platform === 'linux' && icds.length === 0) advice.push('no Vulkan driver is installed on this system');
+  return advice;
+}
+
+/** The report for people. */
+function lines({ versions, drivers, adapters, advice, ok }: DoctorReport): string[] {
+  const set = Object.entries(drivers.variables).filter(([, value]) => value !== null);
+  return [
+    `deep-rfm ${versions.deepRfm}, Node ${versions.node}, webgpu ${versions.webgpu}, ${versions.platform}`,
+    ...set.map(([name, value]) => `${name}=${value}`),
+    ...(process.platform === 'linux' ? [`Vulkan drivers installed: ${drivers.found.join(', ') || 'none'}`] : []),
+    ...adapters.flatMap(adapterLines),
+    '',
+    ...advice,
+    ok ? 'verdict: deep-rfm works here' : 'verdict: deep-rfm cannot compute here',
+  ];
+}
+
+function adapterLines(adapter: AdapterReport, index: number): string[] {
+  const { limits, subgroups, features, check } = adapter;
+  const size = subgroups === null ? 'unknown' : [...new Set([subgroups.min, subgroups.max])].join(' to ');
+  const error = check.relativeError === null ? '' : `relative error ${scientific(check.relativeError)}, `;
+  return [
+    '',
+    `adapter ${index + 1}: ${adapter.description || adapter.device || 'unnamed'} (${adapter.type})`,
+    `  vendor ${adapter.vendor || '–'}, architecture ${adapter.architecture || '–'}, device ${adapter.device || '–'}`,
+    `  buffers up to ${formatBytes(limits.maxBufferSize)}, bindings up to ${formatBytes(limits.maxStorageBufferBindingSize)}`,
+    `  workgroups: ${formatBytes(limits.maxComputeWorkgroupStorageSize)}, ${limits.maxComputeInvocationsPerWorkgroup} invocations, ` +
+      `at most ${limits.maxComputeWorkgroupsPerDimension} a dimension; subgroups of ${size}`,
+    `  features: ${features.join(', ') || 'none'}`,
+    `  matrix product: ${error}${check.works ? 'works' : `fails: ${check.problem}`} (${formatSeconds(check.seconds)})`,
+  ];
+}

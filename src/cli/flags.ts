@@ -1,0 +1,148 @@
+/** Values of flags: strict parsers that name the flag, what was found, what was expected and what to do. */
+
+import { Option } from 'commander';
+import { inputError } from '../errors.js';
+
+/** Flags that every command takes. */
+export interface CommonFlags {
+  json?: boolean;
+  quiet?: boolean;
+}
+
+/** Enough of a value to recognise it, on one line. */
+const shown = (value: string): string => {
+  const line = JSON.stringify(value).slice(1, -1);
+  return line.length > 60 ? `${line.slice(0, 60)}…` : line;
+};
+
+const INTEGER = /^\d+$/;
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
+interface Range {
+  min: number;
+  max: number;
+  /** A value that works, for the message. */
+  example: number;
+}
+
+/** Integers in plain digits: no sign, point, exponent or blanks. */
+export function integer(flag: string, { min, max, example }: Range): (value: string) => number {
+  return (value) => {
+    const number = INTEGER.test(value) ? Number(value) : Number.NaN;
+    if (number >= min && number <= max) return number;
+    const range = `an integer ${max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`}`;
+    throw inputError(`${flag} ${shown(value)}: expected ${range}; use for example ${flag} ${example}`);
+  };
+}
+
+/** Seeds are the two 32-bit words of a key; JavaScript counts exactly up to 2^53 − 1. */
+export function seed(flag: string): (value: string) => number {
+  return (value) => {
+    const number = INTEGER.test(value) ? Number(value) : Number.NaN;
+    if (Number.isSafeInteger(number)) return number;
+    throw inputError(
+      `${flag} ${shown(value)}: expected an integer from 0 to ${Number.MAX_SAFE_INTEGER} (2^53 − 1); use for example ${flag} 0`,
+    );
+  };
+}
+
+/** Numbers beyond these limits overflow or vanish when they are squared in float32. */
+const SMALLEST = 1e-18;
+const LARGEST = 1e18;
+
+/** A finite decimal number above 0, or from 0 on. */
+export function positive(flag: string, example: number, zero: 'above 0' | 'or 0'): (value: string) => number {
+  return (value) => {
+    const number = NUMBER.test(value) ? Number(value) : Number.NaN;
+    if ((number >= SMALLEST && number <= LARGEST) || (number === 0 && zero === 'or 0')) return number;
+    const range = zero === 'or 0' ? `0 or a number` : 'a number above 0:';
+    throw inputError(
+      `${flag} ${shown(value)}: expected ${range} from ${SMALLEST} to ${LARGEST}; use for example ${flag} ${example}`,
+    );
+  };
+}
+
+/** One of a few words. */
+export function oneOf<T extends string>(flag: string, choices: readonly T[]): (value: string) => T {
+  return (value) => {
+    const found = choices.find((choice) => choice === value);
+    if (found !== undefined) return found;
+    throw inputError(`${flag} ${shown(value)}: expected ${listOf(choices)}; use for example ${flag} ${choices[0]}`);
+  };
+}
+
+const listOf = (choices: readonly string[]): string =>
+  choices.length < 2 ? choices.join() : `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`;
+
+/** A file or folder. A word that begins with -- is a flag whose predecessor lacks its value. */
+export function path(flag: string): (value: string) => string {
+  return (value) => {
+    if (value === '') throw inputError(`${flag}: its value is empty; give a path`);
+    if (value.includes('\0')) throw inputError(`${flag}: the path holds a zero byte; give another path`);
+    if (value.startsWith('--')) {
+      throw inputError(`${flag}: found ${shown(value)}, expected a path; write ./${shown(value)} if it is one`);
+    }
+    return value;
+  };
+}
+
+/** Layers as a comma list of positive integers, ascending and each once; `none` is the empty list. */
+export function layerList(flag: string): (value: string) => number[] {
+  return (value) => {
+    if (value === 'none') return [];
+    const layers = value.split(',').map((part) => (INTEGER.test(part.trim()) ? Number(part) : Number.NaN));
+    const wrong = layers.findIndex((layer) => !(layer >= 1 && Number.isSafeInteger(layer)));
+    if (wrong < 0) return [...new Set(layers)].sort((a, b) => a - b);
+    throw inputError(
+      `${flag} ${shown(value)}: expected layers from 1 on with commas between, or none; use for example ${flag} 1,3,7`,
+    );
+  };
+}
+
+/** A flag with a value. */
+export const valued = <T>(flags: string, description: string, parse: (value: string) => T): Option =>
+  new Option(flags, description).argParser<T>(parse);
+
+export const ADAPTERS = ['auto', 'hardware', 'software'] as const;
+export const KERNELS = ['laplace', 'gaussian'] as const;
+export const ACTIVATIONS = ['relu', 'cos'] as const;
+export const AGOP_PATHS = ['auto', 'gram', 'jacobian'] as const;
+
+export const commonOptions = (): Option[] => [
+  new Option('--json', 'print one JSON document on stdout and nothing else there'),
+  new Option('--quiet', 'print no progress and no notes'),
+];
+
+export const adapterOption = (): Option =>
+  valued(
+    '--adapter <type>',
+    'auto (hardware if there is one), hardware or software (default: auto)',
+    oneOf('--adapter', ADAPTERS),
+  );
+
+/** --kernel, --bandwidth and --ridge. */
+export const kernelOptions = (): Option[] => [
+  valued('--kernel <name>', 'laplace or gaussian (default: laplace)', oneOf('--kernel', KERNELS)),
+  valued('--bandwidth <L>', 'bandwidth of the kernel (default: 2)', positive('--bandwidth', 2, 'above 0')),
+  valued('--ridge <lambda>', 'ridge added to the kernel matrix (default: 0.001)', positive('--ridge', 1e-3, 'or 0')),
+];
+
+/** --activation, --width, --gamma, --seed and --agop. */
+export const featureOptions = (): Option[] => [
+  valued('--activation <name>', 'relu or cos (default: relu)', oneOf('--activation', ACTIVATIONS)),
+  valued(
+    '--width <k>',
+    'random features a layer makes; 0: as many as its input has (default: 512; cos: 0)',
+    integer('--width', { min: 0, max: 2 ** 31 - 1, example: 512 }),
+  ),
+  valued('--gamma <scale>', 'scale of the Cauchy weights of cos (default: 0.1)', positive('--gamma', 0.1, 'above 0')),
+  valued('--seed <integer>', 'seed of the random weights (default: 0)', seed('--seed')),
+  valued(
+    '--agop <path>',
+    'how the AGOP is computed: auto, gram or jacobian (default: auto)',
+    oneOf('--agop', AGOP_PATHS),
+  ),
+];
+
+/** Number of random features where --width is not given. */
+export const defaultWidth = (activation: (typeof ACTIVATIONS)[number]): number => (activation === 'cos' ? 0 : 512);

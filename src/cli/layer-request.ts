@@ -1,0 +1,173 @@
+/** What `layer` is asked for: flags and files checked against each other before an adapter is opened. */
+
+import { place } from '../data/files.js';
+import { readLabels, readMatrix } from '../data/npy.js';
+import { inputError } from '../errors.js';
+import type { FeatureWeights, LayerInput, LayerOptions } from '../rfm/types.js';
+import type { AdapterChoice } from '../runtime/gpu.js';
+import { type CommonFlags, defaultWidth } from './flags.js';
+import { readFeatures, readTargets, required, rowsDisagree, type TargetMatrix } from './matrices.js';
+
+export interface LayerFlags extends CommonFlags {
+  x?: string;
+  y?: string;
+  labels?: string;
+  weights?: string;
+  phase?: string;
+  seed?: number;
+  layerIndex?: number;
+  width?: number;
+  gamma?: number;
+  kernel?: LayerOptions['kernel'];
+  bandwidth?: number;
+  ridge?: number;
+  activation?: LayerOptions['activation'];
+  agop?: LayerOptions['agop'];
+  out?: string;
+  saveKernel?: boolean;
+  float64?: boolean;
+  adapter?: AdapterChoice;
+}
+
+export interface LayerRequest {
+  input: LayerInput;
+  options: LayerOptions;
+  targets: TargetMatrix;
+  out: string;
+  remarks: string[];
+}
+
+/** Rows of the training data, as messages need them. */
+interface Samples {
+  path: string;
+  n: number;
+  d: number;
+}
+
+/** The classes of the rows, renumbered from 0 in ascending order of the labels. */
+function readClasses(path: string, { path: xPath, n }: Samples): Int32Array {
+  const at = place('--labels', path);
+  const labels = readLabels(path, '--labels');
+  if (labels.length !== n) throw rowsDisagree(at, labels.length, n, xPath);
+  const values = [...new Set(labels)].sort((a, b) => a - b);
+  if (values.length < 2) {
+    throw inputError(`${at}: all ${n} rows are of class ${values[0]}, expected at least two classes; add rows`);
+  }
+  const classOf = new Map(values.map((value, index) => [value, index]));
+  return labels.map((label) => classOf.get(label) ?? 0);
+}
+
+/** Without labels the classes are those of the targets; metrics of neural collapse need two of them. */
+function checkTargetClasses({ data, rows, cols }: TargetMatrix, at: string): void {
+  const classes = new Set<number>();
+  for (let row = 0; row < rows; row++) {
+    const targets = data.subarray(row * cols, (row + 1) * cols);
+    classes.add(cols === 1 ? Number(targets[0] > 0) : targets.indexOf(Math.max(...targets)));
+  }
+  if (classes.size < 2) {
+    const rule = cols === 1 ? 'the sign of the target' : 'the largest target of a row';
+    throw inputError(
+      `${at}: all ${rows} rows are of one class by ${rule}; add rows of another class, or give --labels`,
+    );
+  }
+}
+
+/** --weights and --phase. */
+function readWeights(flags: LayerFlags, path: string, { path: xPath, d }: Samples): FeatureWeights {
+  const random = {
+    '--seed': flags.seed,
+    '--layer-index': flags.layerIndex,
+    '--width': flags.width,
+    '--gamma': flags.gamma,
+  };
+  for (const [flag, value] of Object.entries(random)) {
+    if (value !== undefined) {
+      throw inputError(`${flag} ${value}: has no meaning with --weights, which holds the weights; drop one of the two`);
+    }
+  }
+  const at = place('--weights', path);
+  const weights = readMatrix(path, '--weights');
+  if (weights.cols !== d) {
+    throw inputError(
+      `${at}: has ${weights.cols} columns, but ${place('--x', xPath)} has ${d}; give weights of shape width × ${d}`,
+    );
+  }
+  const width = weights.rows;
+  if (flags.activation !== 'cos') {
+    if (flags.phase !== undefined) {
+      throw inputError(
+        `--phase ${flags.phase}: only --activation cos has phases; drop --phase or use --activation cos`,
+      );
+    }
+    return { kind: 'given', weights: weights.data, width, phase: null };
+  }
+  const phasePath = required(
+    flags.phase,
+    '--phase',
+    `the ${width} phases that --activation cos needs beside --weights`,
+  );
+  const phase = readMatrix(phasePath, '--phase');
+  if (phase.data.length !== width || Math.min(phase.rows, phase.cols) !== 1) {
+    throw inputError(
+      `${place('--phase', phasePath)}: holds ${phase.rows} × ${phase.cols} numbers, but ${at} has ${width} rows; give ${width} phases`,
+    );
+  }
+  return { kind: 'given', weights: weights.data, width, phase: phase.data };
+}
+
+/** Random weights, or those of the files. */
+function features(flags: LayerFlags, activation: LayerOptions['activation'], samples: Samples): FeatureWeights {
+  if (flags.weights !== undefined) return readWeights(flags, flags.weights, samples);
+  if (flags.phase !== undefined) {
+    throw inputError(`--phase ${flags.phase}: needs --weights, which is missing; give both or neither`);
+  }
+  return {
+    kind: 'random',
+    seed: flags.seed ?? 0,
+    layerIndex: flags.layerIndex ?? 0,
+    width: (flags.width ?? defaultWidth(activation)) || samples.d,
+    gamma: flags.gamma ?? 0.1,
+  };
+}
+
+/**
+ * Checks the flags of `layer` and reads its files.
+ * @throws input error for flags that contradict each other, shapes that disagree, zero rows, and a single class.
+ */
+export function readLayerRequest(flags: LayerFlags): LayerRequest {
+  const xPath = required(flags.x, '--x', 'the .npy file with the features (n × d)');
+  const yPath = required(flags.y, '--y', 'the .npy file with the targets (n × C)');
+  const out = required(flags.out, '--out', 'the folder to write to');
+  const x = readFeatures(xPath);
+  const samples: Samples = { path: xPath, n: x.rows, d: x.cols };
+  const targets = readTargets(yPath, x, xPath);
+  const labels = flags.labels === undefined ? null : readClasses(flags.labels, samples);
+  if (labels === null) checkTargetClasses(targets, place('--y', yPath));
+  const activation = flags.activation ?? 'relu';
+  const remarks: string[] = [];
+  if (flags.gamma !== undefined && activation === 'relu') {
+    remarks.push('--gamma has no effect with --activation relu: its weights are uniform');
+  }
+  if (targets.likeLabels) remarks.push('--y holds integers in one dimension; they are taken as targets, not as labels');
+  return {
+    input: {
+      x: x.data,
+      n: x.rows,
+      d: x.cols,
+      y: targets.data,
+      outputs: targets.cols,
+      labels,
+      features: features(flags, activation, samples),
+    },
+    options: {
+      kernel: flags.kernel ?? 'laplace',
+      bandwidth: flags.bandwidth ?? 2,
+      ridge: flags.ridge ?? 1e-3,
+      activation,
+      agop: flags.agop ?? 'auto',
+    },
+    targets,
+    out,
+    remarks,
+  };
+}

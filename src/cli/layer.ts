@@ -1,0 +1,165 @@
+import type { Command } from 'commander';
+import { formatPercent, formatSeconds } from '../report/format.js';
+import type { AdapterSummary, FeatureWeights, LayerResult } from '../rfm/types.js';
+import { adapterOption, commonOptions, featureOptions, integer, kernelOptions, path, valued } from './flags.js';
+import { withGpu } from './gpu-session.js';
+import { type LayerFlags, type LayerRequest, readLayerRequest } from './layer-request.js';
+import { likeTargets } from './matrices.js';
+import { type OutputFile, withOutput, writeFiles } from './output.js';
+import { solveRemark } from './run-progress.js';
+import { scientific, type Terminal, terminalFor } from './terminal.js';
+import { VERSION } from './version.js';
+
+const FILES = [
+  'kernel_matrix.npy',
+  'alpha.npy',
+  'agop.npy',
+  'agop_sqrt.npy',
+  'agop_features.npy',
+  'features.npy',
+  'metrics.json',
+];
+
+const EXAMPLES = `
+Examples:
+  $ deep-rfm layer --x X.npy --y Y.npy --out out
+  $ deep-rfm layer --x X.npy --y Y.npy --seed 7 --layer-index 2 --out out --json
+  $ deep-rfm layer --x X.npy --y Y.npy --labels labels.npy --activation cos \\
+      --weights W.npy --phase u.npy --out out --save-kernel
+
+Arrays are .npy files: <f4 <f8 <i4 <i8 |u1, C or Fortran order. The rows of X
+are divided by their length, nothing else is done to them. Writes alpha.npy,
+agop.npy (before division by its maximum), agop_sqrt.npy (after it),
+agop_features.npy, features.npy and metrics.json, and kernel_matrix.npy with
+--save-kernel.`;
+
+/** `deep-rfm layer`: one layer on the user's arrays. */
+export function addLayer(program: Command, signal: AbortSignal): void {
+  const command = program
+    .command('layer')
+    .summary('compute one layer on your own arrays')
+    .description('Computes one layer of the method on arrays from files and writes every step.')
+    .addOption(valued('--x <file>', 'features, n × d (required)', path('--x')))
+    .addOption(valued('--y <file>', 'targets, n × C or n (required)', path('--y')))
+    .addOption(
+      valued('--labels <file>', 'classes of the rows, n (default: the largest target, or its sign)', path('--labels')),
+    )
+    .addOption(valued('--weights <file>', 'weights W, width × d, in place of random ones', path('--weights')))
+    .addOption(valued('--phase <file>', 'phases u of cos, width numbers; goes with --weights', path('--phase')))
+    .addOption(
+      valued(
+        '--layer-index <integer>',
+        'layer whose random weights are drawn, from 0 (default: 0)',
+        integer('--layer-index', { min: 0, max: 2 ** 32 - 1, example: 0 }),
+      ),
+    );
+  for (const option of [...kernelOptions(), ...featureOptions()]) command.addOption(option);
+  command
+    .option('--save-kernel', 'write the kernel matrix, too (n × n)')
+    .option('--float64', 'write arrays as <f8 (values are float32 all the same)')
+    .addOption(adapterOption())
+    .addOption(valued('--out <folder>', 'where to write (required)', path('--out')));
+  for (const option of commonOptions()) command.addOption(option);
+  command.addHelpText('after', EXAMPLES).action(async (flags: LayerFlags) => {
+    const terminal = terminalFor(flags);
+    const request = readLayerRequest(flags);
+    const inputs = (['x', 'y', 'labels', 'weights', 'phase'] as const).map((name) => ({
+      flag: `--${name}`,
+      path: flags[name],
+    }));
+    await withOutput(request.out, FILES, inputs, () => runLayer(request, flags, terminal, signal));
+  });
+}
+
+async function runLayer(
+  request: LayerRequest,
+  flags: LayerFlags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
+  const { input, options, out } = request;
+  for (const remark of request.remarks) terminal.note(`note: ${remark}`);
+  const { describeAdapter, rfmLayer } = await import('./method.js');
+  const { result, adapter } = await withGpu(flags.adapter, signal, async (gpu) => {
+    terminal.note(`layer    ${input.n} × ${input.d} rows, ${input.outputs} targets, width ${input.features.width}`);
+    terminal.note(`adapter  ${describeAdapter(gpu.adapter)}`);
+    return {
+      result: await rfmLayer(gpu, input, options, { kernelMatrix: flags.saveKernel === true }),
+      adapter: gpu.adapter,
+    };
+  });
+  const remark = solveRemark(result.metrics);
+  if (remark !== null) terminal.note(`note: ${remark}`);
+  const metrics = metricsDocument(request, flags, result, adapter);
+  const { written, removed } = await writeFiles(
+    out,
+    outputFiles(request, result, metrics),
+    FILES,
+    flags.float64 === true,
+  );
+  for (const name of removed) terminal.note(`note: removed ${name} of an earlier command from ${out}`);
+  const { nc1, nc2, trainAccuracy, solve, agop, seconds } = result.metrics;
+  terminal.print(
+    `NC1 ${scientific(nc1.input)}, after the AGOP ${scientific(nc1.agop)}, features ${scientific(nc1.features)}`,
+  );
+  terminal.print(
+    `NC2 ${scientific(nc2.input)}, after the AGOP ${scientific(nc2.agop)}, features ${scientific(nc2.features)}`,
+  );
+  terminal.print(
+    `train ${formatPercent(trainAccuracy)}, residual ${scientific(solve.relativeResidual)} (${solve.method}), ` +
+      `AGOP by ${agop.path}, rank ${agop.rank}, ${formatSeconds(seconds.total)}`,
+  );
+  terminal.print(`wrote to ${out}: ${written.join(', ')}`);
+  terminal.document({ ...metrics, out, files: written });
+}
+
+/** metrics.json of a layer. */
+function metricsDocument(
+  { input, options }: LayerRequest,
+  flags: LayerFlags,
+  { metrics }: LayerResult,
+  adapter: AdapterSummary,
+): object {
+  const { nc1, nc2, trainAccuracy, solve, agop, seconds } = metrics;
+  return {
+    schema: 'deep-rfm/layer/1',
+    version: VERSION,
+    config: {
+      x: flags.x,
+      y: flags.y,
+      labels: flags.labels ?? null,
+      n: input.n,
+      d: input.d,
+      outputs: input.outputs,
+      ...options,
+      features: describeFeatures(input.features, flags),
+    },
+    adapter,
+    nc1,
+    nc2,
+    trainAccuracy,
+    solve,
+    agop,
+    seconds,
+  };
+}
+
+const describeFeatures = (features: FeatureWeights, flags: LayerFlags): object =>
+  features.kind === 'random'
+    ? features
+    : { kind: 'given', weights: flags.weights, phase: flags.phase ?? null, width: features.width };
+
+function outputFiles({ input, targets }: LayerRequest, result: LayerResult, metrics: object): OutputFile[] {
+  const { n, d } = input;
+  const kernel: OutputFile[] =
+    result.kernelMatrix === null ? [] : [{ name: 'kernel_matrix.npy', shape: [n, n], data: result.kernelMatrix }];
+  return [
+    ...kernel,
+    { name: 'alpha.npy', shape: likeTargets(targets, n), data: result.alpha },
+    { name: 'agop.npy', shape: [d, d], data: result.agop },
+    { name: 'agop_sqrt.npy', shape: [d, d], data: result.agopSqrt },
+    { name: 'agop_features.npy', shape: [n, d], data: result.agopFeatures },
+    { name: 'features.npy', shape: [n, result.width], data: result.features },
+    { name: 'metrics.json', text: `${JSON.stringify(metrics, null, 2)}\n` },
+  ];
+}

@@ -1,0 +1,68 @@
+/**
+ * Entry of the command line. The exit code is set and the event loop left to end: process.exit() with a live device
+ * crashes.
+ */
+
+import { CommanderError } from 'commander';
+import { EXIT, RfmError } from '../errors.js';
+import { type Interruption, watchSignals } from './interrupt.js';
+import { buildProgram } from './program.js';
+import { ignoreBrokenPipes } from './terminal.js';
+
+const oneLine = (text: string): string => text.trim().replace(/\s*\n\s*/g, '; ');
+
+/** What V8 says when host memory does not suffice for an array. */
+const HOST_MEMORY = /invalid (typed )?array length|allocation failed/i;
+
+function classify(error: unknown): { message: string; exitCode: number } {
+  if (error instanceof RfmError) return { message: error.message, exitCode: error.exitCode };
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof RangeError && HOST_MEMORY.test(message)) {
+    return {
+      message: `the arrays do not fit in host memory (${message}); use a smaller --n or --width`,
+      exitCode: EXIT.doesNotFit,
+    };
+  }
+  return {
+    message: `internal error: ${message || 'no message'} (DEEP_RFM_DEBUG=1 shows where)`,
+    exitCode: EXIT.internal,
+  };
+}
+
+/** Says what went wrong, in one line, and sets the exit code. */
+function fail(error: unknown, interruption: Interruption): void {
+  const cause = interruption.cause();
+  if (cause !== null) {
+    // Whatever the abort made fail, the signal is the reason.
+    process.exitCode = interruption.exitCode();
+    process.stderr.write(`deep-rfm: interrupted by ${cause}; nothing was written\n`);
+    return;
+  }
+  const { message, exitCode } = classify(error);
+  process.exitCode = exitCode;
+  process.stderr.write(`deep-rfm: ${oneLine(message)}\n`);
+  if (process.env.DEEP_RFM_DEBUG === '1' && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  ignoreBrokenPipes();
+  const interruption = watchSignals();
+  // Node would end the process at once, with a device that may be alive.
+  process.on('unhandledRejection', (error) => fail(error, interruption));
+  try {
+    const program = buildProgram(interruption.signal);
+    if (args.length === 0) {
+      program.outputHelp({ error: true });
+      process.exitCode = EXIT.input;
+      return;
+    }
+    await program.parseAsync(args, { from: 'user' });
+    if (interruption.cause() !== null) process.exitCode = interruption.exitCode();
+  } catch (error) {
+    // Help and the version were printed.
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.input;
+    else fail(error, interruption);
+  }
+}
+
+void main(process.argv.slice(2));

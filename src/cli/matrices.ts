@@ -1,0 +1,90 @@
+/** Input matrices of `layer` and `rfm`, checked before a device is opened. */
+
+import { place } from '../data/files.js';
+import { type Matrix, readMatrix, readNpy, toMatrix } from '../data/npy.js';
+import { inputError, type RfmError } from '../errors.js';
+
+/** Lengths whose squares neither overflow nor vanish in float32. */
+const SHORTEST = 1e-18;
+const LONGEST = 1e18;
+
+/** Rows whose directions agree this well are the same in float32. */
+const SAME_DIRECTION = 1e-6;
+
+/** A flag that has to be there. `what` says what it holds. */
+export function required(value: string | undefined, flag: string, what: string): string {
+  if (value === undefined) throw inputError(`${flag} is missing; give ${what} with ${flag}`);
+  return value;
+}
+
+function lengthOfRow({ data, cols }: Matrix, row: number): number {
+  let sum = 0;
+  for (let j = row * cols; j < (row + 1) * cols; j++) sum += data[j] * data[j];
+  return Math.sqrt(sum);
+}
+
+/** @throws input error for a row that cannot be divided by its length. `at` names the file. */
+export function checkRowLengths(matrix: Matrix, at: string): void {
+  for (let row = 0; row < matrix.rows; row++) {
+    const length = lengthOfRow(matrix, row);
+    if (length >= SHORTEST && length <= LONGEST) continue;
+    const found = length === 0 ? 'is all zeros' : `has the length ${length.toExponential(2)}`;
+    throw inputError(
+      `${at}: row ${row} (counted from 0) ${found}, but rows are divided by their length; ${length === 0 ? 'remove it' : 'scale the data'}`,
+    );
+  }
+}
+
+/** @throws input error if all rows become equal once they are divided by their lengths: nothing tells them apart. */
+export function checkDirections(matrix: Matrix, at: string): void {
+  const { data, rows, cols } = matrix;
+  const first = lengthOfRow(matrix, 0);
+  for (let row = 1; row < rows; row++) {
+    const length = lengthOfRow(matrix, row);
+    for (let j = 0; j < cols; j++) {
+      if (Math.abs(data[row * cols + j] / length - data[j] / first) > SAME_DIRECTION) return;
+    }
+  }
+  throw inputError(
+    `${at}: all ${rows} rows, from row 0 on, are equal once divided by their length; give data that differ`,
+  );
+}
+
+/** --x of `layer` and `rfm`: at least two rows, none of them zero, not all alike. */
+export function readFeatures(path: string): Matrix {
+  const at = place('--x', path);
+  const x = readMatrix(path, '--x');
+  if (x.rows < 2) throw inputError(`${at}: has 1 row, expected at least 2; give more data`);
+  checkRowLengths(x, at);
+  checkDirections(x, at);
+  return x;
+}
+
+/** Targets as they are in the file: n × outputs, or n. */
+export interface TargetMatrix extends Matrix {
+  /** Dimensions of the array in the file, 1 or 2; results get as many. */
+  dimensions: number;
+  /** Whether these look like class labels: integers in one dimension, not all of them ±1. */
+  likeLabels: boolean;
+}
+
+/** --y of `layer` and `rfm`. */
+export function readTargets(path: string, x: Matrix, xPath: string): TargetMatrix {
+  const at = place('--y', path);
+  const array = readNpy(path, { flag: '--y' });
+  const y = toMatrix(array, at);
+  if (y.rows !== x.rows) throw rowsDisagree(at, y.rows, x.rows, xPath);
+  if (y.data.every((value) => value === 0)) {
+    throw inputError(`${at}: all targets are 0, so there is nothing to learn; give ±1 targets, n × classes`);
+  }
+  const dimensions = array.shape.length;
+  const likeLabels =
+    dimensions === 1 && y.data.every(Number.isInteger) && y.data.some((value) => value !== 1 && value !== -1);
+  return { ...y, dimensions, likeLabels };
+}
+
+/** Shape of a result with one row a target row. */
+export const likeTargets = (y: TargetMatrix, rows: number): number[] => (y.dimensions === 1 ? [rows] : [rows, y.cols]);
+
+export const rowsDisagree = (at: string, rows: number, xRows: number, xPath: string): RfmError =>
+  inputError(`${at}: has ${rows} rows, but ${place('--x', xPath)} has ${xRows}; both need one per sample`);

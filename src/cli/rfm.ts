@@ -1,0 +1,186 @@
+import type { Command } from 'commander';
+import { place } from '../data/files.js';
+import { type Matrix, readMatrix } from '../data/npy.js';
+import { inputError } from '../errors.js';
+import { formatSeconds } from '../report/format.js';
+import type { RfmOptions, RfmResult } from '../rfm/types.js';
+import type { AdapterChoice } from '../runtime/gpu.js';
+import { adapterOption, type CommonFlags, commonOptions, integer, kernelOptions, path, valued } from './flags.js';
+import { withGpu } from './gpu-session.js';
+import { checkRowLengths, likeTargets, readFeatures, readTargets, required, type TargetMatrix } from './matrices.js';
+import { type OutputFile, withOutput, writeFiles } from './output.js';
+import { solveRemark } from './run-progress.js';
+import { scientific, type Terminal, terminalFor } from './terminal.js';
+import { VERSION } from './version.js';
+
+const FILES = ['M.npy', 'alpha.npy', 'predictions.npy'];
+
+const EXAMPLES = `
+Examples:
+  $ deep-rfm rfm --x X.npy --y Y.npy --out out
+  $ deep-rfm rfm --x X.npy --y Y.npy --test-x T.npy --iterations 8 --out out
+
+Arrays are .npy files: <f4 <f8 <i4 <i8 |u1, C or Fortran order. Writes
+M.npy (d × d, divided by its maximum), alpha.npy, and predictions.npy with
+--test-x.`;
+
+interface RfmFlags extends CommonFlags {
+  x?: string;
+  y?: string;
+  testX?: string;
+  kernel?: RfmOptions['kernel'];
+  bandwidth?: number;
+  ridge?: number;
+  iterations?: number;
+  out?: string;
+  float64?: boolean;
+  adapter?: AdapterChoice;
+}
+
+interface RfmRequest {
+  x: Matrix;
+  y: TargetMatrix;
+  test: Matrix | null;
+  options: RfmOptions;
+  out: string;
+  remarks: string[];
+}
+
+/** Checks the flags of `rfm` and reads its files, before an adapter is opened. */
+function readRequest(flags: RfmFlags): RfmRequest {
+  const xPath = required(flags.x, '--x', 'the .npy file with the features (n × d)');
+  const yPath = required(flags.y, '--y', 'the .npy file with the targets (n × C)');
+  const out = required(flags.out, '--out', 'the folder to write to');
+  const x = readFeatures(xPath);
+  const y = readTargets(yPath, x, xPath);
+  let test: Matrix | null = null;
+  if (flags.testX !== undefined) {
+    const at = place('--test-x', flags.testX);
+    test = readMatrix(flags.testX, '--test-x');
+    if (test.cols !== x.cols) {
+      throw inputError(
+        `${at}: has ${test.cols} columns, but ${place('--x', xPath)} has ${x.cols}; both need the same features`,
+      );
+    }
+    checkRowLengths(test, at);
+  }
+  return {
+    x,
+    y,
+    test,
+    options: {
+      kernel: flags.kernel ?? 'laplace',
+      bandwidth: flags.bandwidth ?? 2,
+      ridge: flags.ridge ?? 1e-3,
+      iterations: flags.iterations ?? 5,
+    },
+    out,
+    remarks: y.likeLabels ? ['--y holds integers in one dimension; they are taken as targets, not as labels'] : [],
+  };
+}
+
+/** `deep-rfm rfm`: classic RFM, the metric learned over iterations. */
+export function addRfm(program: Command, signal: AbortSignal): void {
+  const command = program
+    .command('rfm')
+    .summary('learn a metric with a classic Recursive Feature Machine')
+    .description(
+      'Fits a classic Recursive Feature Machine: one layer whose kernel has a metric learned over iterations.',
+    )
+    .addOption(valued('--x <file>', 'features, n × d (required)', path('--x')))
+    .addOption(valued('--y <file>', 'targets, n × C or n (required)', path('--y')))
+    .addOption(valued('--test-x <file>', 'rows to predict', path('--test-x')));
+  for (const option of kernelOptions()) command.addOption(option);
+  command
+    .addOption(
+      valued(
+        '--iterations <T>',
+        'updates of the metric (default: 5)',
+        integer('--iterations', { min: 1, max: 1e6, example: 5 }),
+      ),
+    )
+    .option('--float64', 'write arrays as <f8 (values are float32 all the same)')
+    .addOption(adapterOption())
+    .addOption(valued('--out <folder>', 'where to write (required)', path('--out')));
+  for (const option of commonOptions()) command.addOption(option);
+  command.addHelpText('after', EXAMPLES).action(async (flags: RfmFlags) => {
+    const terminal = terminalFor(flags);
+    const request = readRequest(flags);
+    const inputs = [
+      { flag: '--x', path: flags.x },
+      { flag: '--y', path: flags.y },
+      { flag: '--test-x', path: flags.testX },
+    ];
+    await withOutput(request.out, FILES, inputs, () => runRfm(request, flags, terminal, signal));
+  });
+}
+
+async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, signal: AbortSignal): Promise<void> {
+  const { x, y, test, options, out } = request;
+  for (const remark of request.remarks) terminal.note(`note: ${remark}`);
+  const { describeAdapter, rfm } = await import('./method.js');
+  const started = performance.now();
+  const elapsed = (): number => (performance.now() - started) / 1000;
+  const { result, adapter } = await withGpu(flags.adapter, signal, async (gpu) => {
+    terminal.note(`rfm      ${x.rows} × ${x.cols} rows, ${y.cols} targets, ${options.iterations} iterations`);
+    terminal.note(`adapter  ${describeAdapter(gpu.adapter)}`);
+    let done = 0;
+    const input = {
+      x: x.data,
+      n: x.rows,
+      d: x.cols,
+      y: y.data,
+      outputs: y.cols,
+      testX: test?.data ?? null,
+      testRows: test?.rows ?? 0,
+    };
+    const result = await rfm(gpu, input, options, () => {
+      signal.throwIfAborted();
+      done++;
+      terminal.note(`iteration ${done}/${options.iterations}  ${formatSeconds(elapsed())}`);
+    });
+    return { result, adapter: gpu.adapter };
+  });
+  const seconds = elapsed();
+  result.solves.forEach((solve, index) => {
+    const remark = solveRemark({ layer: index + 1, solve });
+    if (remark !== null) terminal.note(`note: ${remark.replace('layer', 'iteration')}`);
+  });
+  const { written, removed } = await writeFiles(out, outputFiles(request, result), FILES, flags.float64 === true);
+  for (const name of removed) terminal.note(`note: removed ${name} of an earlier command from ${out}`);
+  const last = result.solves.at(-1);
+  terminal.print(
+    `${options.iterations} iterations in ${formatSeconds(seconds)}, residual ${scientific(last?.relativeResidual ?? Number.NaN)}`,
+  );
+  terminal.print(`wrote to ${out}: ${written.join(', ')}`);
+  terminal.document({
+    schema: 'deep-rfm/rfm/1',
+    version: VERSION,
+    config: {
+      x: flags.x,
+      y: flags.y,
+      testX: flags.testX ?? null,
+      n: x.rows,
+      d: x.cols,
+      outputs: y.cols,
+      testRows: test?.rows ?? 0,
+      ...options,
+    },
+    adapter,
+    solves: result.solves,
+    seconds,
+    out,
+    files: written,
+  });
+}
+
+function outputFiles({ x, y, test }: RfmRequest, { M, alpha, predictions }: RfmResult): OutputFile[] {
+  const files: OutputFile[] = [
+    { name: 'M.npy', shape: [x.cols, x.cols], data: M },
+    { name: 'alpha.npy', shape: likeTargets(y, x.rows), data: alpha },
+  ];
+  if (test !== null && predictions !== null) {
+    files.push({ name: 'predictions.npy', shape: likeTargets(y, test.rows), data: predictions });
+  }
+  return files;
+}

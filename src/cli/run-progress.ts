@@ -1,0 +1,100 @@
+import { MultiBar } from 'cli-progress';
+import { formatPercent, formatSeconds, RESIDUAL_GOAL } from '../report/format.js';
+import type { LayerMetrics, Stages } from '../rfm/types.js';
+import { scientific, type Terminal } from './terminal.js';
+
+const PHASES = ['kernel', 'solve', 'agop', 'sqrt', 'features', 'metrics'] as const;
+type Phase = (typeof PHASES)[number];
+
+export interface RunProgress {
+  onPhase(layer: number, phase: Phase): void;
+  onLayer(metrics: LayerMetrics): void;
+  /** Removes the bar. Safe to call twice. */
+  stop(): void;
+}
+
+const stages = ({ input, agop, features }: Stages): string => [input, agop, features].map(scientific).join(' → ');
+
+/** One line about a finished layer; `left` is the estimated time of the layers to come, in seconds. */
+export function layerLine(metrics: LayerMetrics, depth: number, left: number): string {
+  const { layer, solve } = metrics;
+  const parts = [
+    `layer ${String(layer).padStart(String(depth).length)}/${depth}`,
+    `NC1 ${stages(metrics.nc1)}`,
+    `NC2 ${stages(metrics.nc2)}`,
+    `train ${formatPercent(metrics.trainAccuracy)}`,
+  ];
+  if (metrics.testAccuracy !== null) parts.push(`test ${formatPercent(metrics.testAccuracy)}`);
+  parts.push(`residual ${solve.relativeResidual.toExponential(0)}`);
+  if (solve.jitter > 0) parts.push(`jitter ${solve.jitter.toExponential(0)}`);
+  parts.push(formatSeconds(metrics.seconds.total));
+  if (layer < depth) parts.push(`about ${formatSeconds(Math.max(1, Math.round(left)))} left`);
+  return parts.join('  ');
+}
+
+/**
+ * What is left, from the layers so far. The first is left out as soon as there are others: it has another width, and
+ * compiles the shaders.
+ */
+export function secondsLeft(seconds: readonly number[], depth: number): number {
+  const typical = seconds.length > 1 ? seconds.slice(1) : seconds;
+  const mean = typical.reduce((sum, value) => sum + value, 0) / Math.max(1, typical.length);
+  return mean * (depth - seconds.length);
+}
+
+/** A remark about a solve that needed help or fell short, or null. */
+export function solveRemark({ layer, solve }: Pick<LayerMetrics, 'layer' | 'solve'>): string | null {
+  const found: string[] = [];
+  if (!(solve.relativeResidual <= RESIDUAL_GOAL)) {
+    found.push(
+      `the solve stopped at a relative residual of ${scientific(solve.relativeResidual)}, above ${RESIDUAL_GOAL}`,
+    );
+  }
+  if (solve.jitter > 0) found.push(`the solve needed a jitter of ${scientific(solve.jitter)} on the diagonal`);
+  return found.length === 0 ? null : `layer ${layer}: ${found.join('; ')}`;
+}
+
+/** A line a layer on stderr, and below them a bar where stderr is a terminal. */
+export function runProgress(terminal: Terminal, depth: number): RunProgress {
+  const seconds: number[] = [];
+  const bars =
+    terminal.quiet || !process.stderr.isTTY
+      ? null
+      : new MultiBar({
+          stream: process.stderr,
+          format: '{bar} {value}/{total}  {what}',
+          barCompleteChar: '█',
+          barIncompleteChar: '░',
+          barsize: 24,
+          hideCursor: true,
+          // Off, it would cut the lines of the layers at the edge of the terminal.
+          linewrap: true,
+          clearOnComplete: true,
+          // Signals are handled by the command line itself.
+          gracefulExit: false,
+        });
+  const bar = bars?.create(depth * PHASES.length, 0, { what: 'starting' });
+  let stopped = false;
+  return {
+    onPhase(layer, phase) {
+      bar?.update((layer - 1) * PHASES.length + PHASES.indexOf(phase), { what: `layer ${layer}/${depth}: ${phase}` });
+    },
+    onLayer(metrics) {
+      seconds.push(metrics.seconds.total);
+      const line = layerLine(metrics, depth, secondsLeft(seconds, depth));
+      const remark = solveRemark(metrics);
+      for (const text of remark === null ? [line] : [line, `note: ${remark}`]) {
+        if (bars === null) terminal.note(text);
+        else bars.log(`${text}\n`);
+      }
+      bar?.update(metrics.layer * PHASES.length);
+    },
+    stop() {
+      if (stopped || bars === null) return;
+      stopped = true;
+      // Writes the lines that wait for the next frame.
+      bars.update();
+      bars.stop();
+    },
+  };
+}

@@ -1,0 +1,189 @@
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import {
+  ACTIVATION_NAMES,
+  formatBytes,
+  formatNumber,
+  formatPercent,
+  formatSeconds,
+  KERNEL_NAMES,
+} from '../report/format.js';
+import { type LayerMetrics, type RunMetrics, SCHEMA } from '../rfm/types.js';
+import type { Gpu } from '../runtime/gpu.js';
+import {
+  adapterOption,
+  commonOptions,
+  featureOptions,
+  integer,
+  kernelOptions,
+  layerList,
+  oneOf,
+  path,
+  valued,
+} from './flags.js';
+import { withGpu } from './gpu-session.js';
+import { withOutput } from './output.js';
+import { runProgress } from './run-progress.js';
+import { RUN_DATASETS, type RunFlags, type RunRequest, readRunRequest } from './run-request.js';
+import { scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
+import { VERSION } from './version.js';
+
+/** Files whose names are known before the run; Gram pictures come with the layers. */
+const FILES = ['metrics.json', 'metrics.csv', 'nc1.svg', 'nc1.png', 'nc2.svg', 'nc2.png', 'report.html'];
+
+const EXAMPLES = `
+Examples:
+  $ deep-rfm run
+  $ deep-rfm run --dataset mnist --data-dir ~/data --n 2000 --depth 20
+  $ deep-rfm run --dataset cifar10 --data-dir ~/data --activation cos --seed 1
+  $ deep-rfm run --dataset npy --x X.npy --y labels.npy --out out
+
+Writes metrics.json, metrics.csv, nc1 and nc2 (SVG and PNG),
+gram-layer-NN.png and report.html.`;
+
+/** `deep-rfm run`: Deep RFM on a dataset. */
+export function addRun(program: Command, signal: AbortSignal): void {
+  const rows = (flag: string, min: number) => integer(flag, { min, max: Number.MAX_SAFE_INTEGER, example: 1000 });
+  const command = program
+    .command('run')
+    .summary('train a Deep RFM and measure neural collapse layer by layer')
+    .description('Trains a Deep Recursive Feature Machine and measures neural collapse in every layer.')
+    .addOption(
+      valued(
+        '--dataset <name>',
+        `${RUN_DATASETS.join(', ')} (default: mnist-sample)`,
+        oneOf('--dataset', RUN_DATASETS),
+      ),
+    )
+    .addOption(
+      valued('--data-dir <folder>', "folder with the dataset's files (default: $DEEP_RFM_DATA)", path('--data-dir')),
+    )
+    .addOption(valued('--x <file>', 'npy: training features, n × d', path('--x')))
+    .addOption(valued('--y <file>', 'npy: training labels, n, or ±1 targets, n × C', path('--y')))
+    .addOption(valued('--test-x <file>', 'npy: test features', path('--test-x')))
+    .addOption(valued('--test-y <file>', 'npy: test labels or targets', path('--test-y')))
+    .addOption(valued('--n <rows>', 'training rows, from the first (default: 1000; npy: all)', rows('--n', 2)))
+    .addOption(valued('--test-n <rows>', 'test rows, from the first (default: 1000; npy: all)', rows('--test-n', 0)))
+    .addOption(
+      valued(
+        '--depth <layers>',
+        'number of layers (default: 20)',
+        integer('--depth', { min: 1, max: 1e6, example: 20 }),
+      ),
+    );
+  for (const option of [...kernelOptions(), ...featureOptions()]) command.addOption(option);
+  command
+    .addOption(
+      valued(
+        '--gram-layers <list>',
+        'layers whose Gram matrix is drawn, or none (default: 1,3,7,13,19)',
+        layerList('--gram-layers'),
+      ),
+    )
+    .addOption(adapterOption())
+    .addOption(valued('--out <folder>', 'where to write (default: results/<dataset>-n<N>-seed<S>)', path('--out')));
+  for (const option of commonOptions()) command.addOption(option);
+  command.addHelpText('after', EXAMPLES).action(async (flags: RunFlags) => {
+    const terminal = terminalFor(flags);
+    const request = readRunRequest(flags);
+    const inputs = [
+      { flag: '--x', path: flags.x },
+      { flag: '--y', path: flags.y },
+      { flag: '--test-x', path: flags.testX },
+      { flag: '--test-y', path: flags.testY },
+    ];
+    await withOutput(request.out, FILES, inputs, () => run(request, flags, terminal, signal));
+  });
+}
+
+async function run(request: RunRequest, flags: RunFlags, terminal: Terminal, signal: AbortSignal): Promise<void> {
+  const { dataset, config, out } = request;
+  for (const remark of request.remarks) terminal.note(`note: ${remark}`);
+  const { deepRfm, describeAdapter, predictPeakBytes } = await import('./method.js');
+  const predictedBytes = predictPeakBytes(config.n, config.testN, request.d, dataset.classes, config.width);
+  const { metrics, grams } = await withGpu(flags.adapter, signal, async (gpu: Gpu) => {
+    for (const line of heading(request, describeAdapter(gpu.adapter), predictedBytes)) terminal.note(line);
+    const progress = runProgress(terminal, config.depth);
+    const started = performance.now();
+    try {
+      const { train, test, classes } = dataset;
+      const result = await deepRfm(gpu, { train, test, classes }, config, {
+        onPhase: progress.onPhase,
+        onLayer: progress.onLayer,
+        signal,
+      });
+      const metrics: RunMetrics = {
+        schema: SCHEMA,
+        version: VERSION,
+        config,
+        adapter: gpu.adapter,
+        classCounts: result.classCounts,
+        layers: result.layers,
+        memory: { predictedBytes, peakBytes: gpu.pool.bytes.peak },
+        seconds: (performance.now() - started) / 1000,
+      };
+      return { metrics, grams: result.grams };
+    } finally {
+      progress.stop();
+    }
+  });
+  const { writeRunReport } = await import('../report/run-report.js');
+  const files = await writeRunReport(out, metrics, grams);
+  for (const line of summary(metrics)) terminal.print(line);
+  terminal.print('');
+  terminal.print(`wrote to ${out}: ${files.join(', ')}`);
+  terminal.print(`report: ${join(out, 'report.html')}`);
+  terminal.document({ ...metrics, out, files });
+}
+
+/** What is about to be computed, and on what. */
+function heading({ config, dataset, d, out }: RunRequest, adapter: string, predictedBytes: number): string[] {
+  const kernel = `${KERNEL_NAMES[config.kernel]} kernel, bandwidth ${formatNumber(config.bandwidth)}, ridge ${formatNumber(config.ridge)}`;
+  const width = config.width === 0 ? 'as wide as their input' : `width ${config.width}`;
+  const gamma = config.activation === 'cos' ? `, gamma ${formatNumber(config.gamma)}` : '';
+  return [
+    `dataset  ${config.dataset}: ${config.n} × ${d} training rows, ${config.testN} test rows, ${dataset.classes} classes`,
+    `method   depth ${config.depth}; ${kernel}; ${ACTIVATION_NAMES[config.activation]} features, ${width}${gamma}; seed ${config.seed}`,
+    `adapter  ${adapter}`,
+    `memory   about ${formatBytes(predictedBytes)} on the device (predicted)`,
+    `output   ${out}`,
+    'NC1 and NC2 are given for the input of a layer → after the square root of the AGOP → after the random features',
+  ];
+}
+
+const HEADER = [
+  'layer',
+  'NC1 in',
+  'NC1 agop',
+  'NC1 out',
+  'NC2 in',
+  'NC2 agop',
+  'NC2 out',
+  'train',
+  'test',
+  'residual',
+  'agop',
+  'rank',
+  'time',
+];
+
+const tableRow = (layer: LayerMetrics): string[] => [
+  String(layer.layer),
+  ...[layer.nc1.input, layer.nc1.agop, layer.nc1.features].map(scientific),
+  ...[layer.nc2.input, layer.nc2.agop, layer.nc2.features].map(scientific),
+  formatPercent(layer.trainAccuracy),
+  layer.testAccuracy === null ? '–' : formatPercent(layer.testAccuracy),
+  scientific(layer.solve.relativeResidual),
+  layer.agop.path,
+  String(layer.agop.rank),
+  formatSeconds(layer.seconds.total),
+];
+
+function summary(metrics: RunMetrics): string[] {
+  return [
+    ...tableLines(HEADER, metrics.layers.map(tableRow)),
+    '',
+    `${formatSeconds(metrics.seconds)} on ${metrics.adapter.description || metrics.adapter.device || 'the adapter'} ` +
+      `(${metrics.adapter.type}); device memory: peak ${formatBytes(metrics.memory.peakBytes)}`,
+  ];
+}

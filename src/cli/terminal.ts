@@ -1,0 +1,52 @@
+/** Where words go: results to stdout, everything else to stderr. */
+
+import type { CommonFlags } from './flags.js';
+
+export interface Terminal {
+  /** Whether the result is to be one JSON document. */
+  readonly json: boolean;
+  readonly quiet: boolean;
+  /** A line of the result, for people; dropped with --json. */
+  print(line: string): void;
+  /** The result as JSON; dropped without --json. NaN and infinities become null. */
+  document(value: unknown): void;
+  /** A line of progress or a remark on stderr; dropped with --quiet. */
+  note(line: string): void;
+}
+
+/** What a command prints to, by its flags. */
+export function terminalFor({ json = false, quiet = false }: CommonFlags): Terminal {
+  return {
+    json,
+    quiet,
+    print(line) {
+      if (!json) process.stdout.write(`${line}\n`);
+    },
+    document(value) {
+      if (json) process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+    },
+    note(line) {
+      if (!quiet) process.stderr.write(`${line}\n`);
+    },
+  };
+}
+
+/** A reader that has left, as in `deep-rfm … | head`, is no error: the work goes on and nothing is said about it. */
+export function ignoreBrokenPipes(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
+  }
+}
+
+/** Lines of a table, columns aligned on the right and two blanks apart. */
+export function tableLines(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const all = [header, ...rows];
+  const widths = header.map((_, column) => Math.max(...all.map((row) => [...(row[column] ?? '')].length)));
+  const pad = (text: string, width: number): string => ' '.repeat(width - [...text].length) + text;
+  return all.map((row) => row.map((cell, column) => pad(cell, widths[column])).join('  '));
+}
+
+/** Three significant digits with an exponent, `8.82e-2`; `n/a` for what is not a finite number. */
+export const scientific = (value: number): string => (Number.isFinite(value) ? value.toExponential(2) : 'n/a');

@@ -1,0 +1,63 @@
+import philoxWeightsSource from '../../shaders/philox_weights.wgsl';
+import type { FeatureWeights } from '../rfm/types.js';
+import { type Batch, ceilDiv, f32bits, runBatch } from '../runtime/batch.js';
+import type { Gpu } from '../runtime/gpu.js';
+import { allocate, type Matrix, upload } from '../runtime/matrix.js';
+import { relu, scaledCos } from './elementwise.js';
+import { gemm } from './gemm.js';
+import { philoxUniform, seedWords } from './philox.js';
+
+/** Philox words (SIGNED false) or scale · (2u − 1) (true) for row-major element numbers of `out`. */
+export function philoxFill(
+  batch: Batch,
+  out: Matrix,
+  source: { seed: number | bigint; layer: number; stream: number },
+  values: { signed: boolean; scale: number },
+): void {
+  const [low, high] = seedWords(source.seed);
+  batch.dispatch(
+    { name: 'philox_weights', source: philoxWeightsSource, constants: { SIGNED: values.signed } },
+    [out],
+    [out.rows, out.cols, out.stride, source.layer, source.stream, low, high, f32bits(values.scale)],
+    [ceilDiv(out.stride, 64), out.rows],
+  );
+}
+
+/** Weights W (width × d) of a random-feature layer, and the phases (1 × width) of cosine features. */
+export interface FeatureMap {
+  w: Matrix;
+  phase: Matrix | null;
+}
+
+/**
+ * ReLU: W_ij ~ U(−1, 1)/√d. Cosine: W_ij ~ Cauchy(0, γ), phases ~ U(0, 2π). Cauchy weights are
+ * made on the host in double precision: near its poles tan magnifies the rounding of its argument.
+ */
+export async function featureMap(gpu: Gpu, d: number, weights: FeatureWeights, cosine: boolean): Promise<FeatureMap> {
+  if (weights.kind === 'given') {
+    return {
+      w: upload(gpu, weights.width, d, weights.weights),
+      phase: weights.phase && upload(gpu, 1, weights.width, weights.phase),
+    };
+  }
+  const width = weights.width || d;
+  const { seed, layerIndex, gamma } = weights;
+  if (cosine) {
+    const cauchy = philoxUniform(width * d, layerIndex, 0, seed).map((u) => gamma * Math.tan(Math.PI * (u - 0.5)));
+    const phase = philoxUniform(width, layerIndex, 1, seed).map((u) => 2 * Math.PI * u);
+    return { w: upload(gpu, width, d, cauchy), phase: upload(gpu, 1, width, phase) };
+  }
+  const w = allocate(gpu, width, d);
+  await runBatch(gpu, (batch) =>
+    philoxFill(batch, w, { seed, layer: layerIndex, stream: 0 }, { signed: true, scale: 1 / Math.sqrt(d) }),
+  );
+  return { w, phase: null };
+}
+
+/** out (n × width) = φ(A Wᵀ) for A: n × d; φ = ReLU, or √(2/width) cos(· + phase). */
+export function applyFeatures(batch: Batch, a: Matrix, map: FeatureMap, out: Matrix): void {
+  const projected = batch.temporary(out.rows, out.cols);
+  gemm(batch, { a, b: map.w, out: projected });
+  if (map.phase) scaledCos(batch, projected, map.phase, out, Math.sqrt(2 / map.w.rows));
+  else relu(batch, projected, out);
+}

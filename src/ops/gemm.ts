@@ -1,0 +1,106 @@
+import gemmNtSubgroup from '../../shaders/gemm_nt_subgroup.wgsl';
+import gemmNtWorkgroup from '../../shaders/gemm_nt_workgroup.wgsl';
+import { type Batch, ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
+import type { Matrix } from '../runtime/matrix.js';
+import { transpose } from './transpose.js';
+
+/** Which half of a symmetric result is computed: all of it, the lower half, or the lower half copied to the upper. */
+type Half = 'full' | 'lower' | 'mirrored';
+
+interface Contraction {
+  /** m × k. */
+  a: Matrix;
+  /** n × k. */
+  b: Matrix;
+  /** m × n; must not share a buffer with a or b. */
+  out: Matrix;
+  /** out = scale · (a bᵀ) + bias · addend. Default 1. */
+  scale?: number;
+  /** m × n; `out` itself to accumulate. */
+  addend?: Matrix;
+  /** Default 1 with an addend. */
+  bias?: number;
+}
+
+/** out = scale · A Bᵀ + bias · addend, for A: m × k and B: n × k (the NT form, the fastest of the three). */
+export function gemm(batch: Batch, operands: Contraction): void {
+  contract(batch, operands, false, 'full');
+}
+
+/** out = scale · A B + bias · addend, for A: m × k and B: k × n. */
+export function gemmNN(batch: Batch, operands: Contraction): void {
+  const b = batch.temporary(operands.b.cols, operands.b.rows);
+  transpose(batch, operands.b, b);
+  gemm(batch, { ...operands, b });
+}
+
+/** out = scale · Aᵀ B + bias · addend, for A: k × m and B: k × n. */
+export function gemmTN(batch: Batch, operands: Contraction): void {
+  const a = batch.temporary(operands.a.cols, operands.a.rows);
+  transpose(batch, operands.a, a);
+  gemmNN(batch, { ...operands, a });
+}
+
+/**
+ * out = scale · A Bᵀ + bias · addend where the result is known to be symmetric (A = B, or B = A S with
+ * symmetric S): half the work of `gemm`.
+ * `half`: 'mirrored' fills all of out, 'lower' leaves the entries above the diagonal alone.
+ */
+export function syrk(batch: Batch, operands: Contraction, half: 'lower' | 'mirrored' = 'mirrored'): void {
+  contract(batch, operands, false, half);
+}
+
+/** out = scale · Aᵀ A + bias · addend, for A: k × n; out: n × n. */
+export function syrkTN(batch: Batch, operands: Omit<Contraction, 'b'>): void {
+  const a = batch.temporary(operands.a.cols, operands.a.rows);
+  transpose(batch, operands.a, a);
+  syrk(batch, { ...operands, a, b: a });
+}
+
+/**
+ * out_ij = ‖a_i − b_j‖² for the rows of A (m × k) and B (n × k), from differences and not from
+ * ‖a‖² + ‖b‖² − 2ab: in float32 that form loses distances below 3e-4, and collapsed layers live there.
+ * Costs a subtraction more per product; every distance has a relative error of about 1e-7.
+ */
+export function squaredDistances(batch: Batch, a: Matrix, b: Matrix, out: Matrix): void {
+  contract(batch, { a, b, out }, true, a === b ? 'mirrored' : 'full');
+}
+
+function contract(batch: Batch, operands: Contraction, difference: boolean, half: Half): void {
+  const { a, b, out, scale = 1, addend, bias = 1 } = operands;
+  const { lanes } = batch.gpu;
+  const constants = {
+    DIFFERENCE: difference,
+    LOWER: half !== 'full',
+    MIRROR: half === 'mirrored',
+    ADDEND: addend === undefined ? 0 : addend.buffer === out.buffer ? 1 : 2,
+  };
+  const subgroup = lanes >= 4 && lanes <= 32;
+  const kernel: Kernel = subgroup
+    ? { name: 'gemm_nt_subgroup', source: gemmNtSubgroup, constants: { LANES: lanes, ...constants } }
+    : { name: 'gemm_nt_workgroup', source: gemmNtWorkgroup, constants };
+  const [tileRows, tileCols] = subgroup ? [16, 2 * lanes] : [32, 32];
+  // An unused or accumulating addend is not read through its own binding; any readable buffer serves.
+  const separate = constants.ADDEND === 2 && addend ? addend : a;
+  batch.dispatch(
+    kernel,
+    [a, b, separate, out],
+    [
+      out.rows,
+      out.cols,
+      a.cols,
+      a.stride,
+      b.stride,
+      out.stride,
+      separate.stride,
+      a.offset,
+      b.offset,
+      out.offset,
+      separate.offset,
+      out.padding,
+      f32bits(scale),
+      f32bits(bias),
+    ],
+    [ceilDiv(out.cols, tileCols), ceilDiv(out.rows, tileRows)],
+  );
+}

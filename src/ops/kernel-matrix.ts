@@ -1,0 +1,38 @@
+import kernelValuesSource from '../../shaders/kernel_values.wgsl';
+import type { KernelName } from '../rfm/types.js';
+import { type Batch, ceilDiv, f32bits } from '../runtime/batch.js';
+import type { Matrix } from '../runtime/matrix.js';
+import { squaredDistances } from './gemm.js';
+
+function fromDistances(batch: Batch, squared: Matrix, out: Matrix, kernel: KernelName, bandwidth: number, weights: boolean): void {
+  batch.dispatch(
+    {
+      name: weights ? 'kernel_weights' : 'kernel_values',
+      source: kernelValuesSource,
+      constants: { GAUSSIAN: kernel === 'gaussian', WEIGHTS: weights },
+    },
+    [squared, out],
+    [out.rows, out.cols, out.stride, f32bits(bandwidth)],
+    [ceilDiv(out.stride, 64), out.rows],
+  );
+}
+
+/** Kernel values from squared distances: exp(−r/L) (Laplace) or exp(−r²/(2L²)) (Gaussian). */
+export function kernelFromDistances(batch: Batch, squared: Matrix, out: Matrix, kernel: KernelName, bandwidth: number): void {
+  fromDistances(batch, squared, out, kernel, bandwidth, false);
+}
+
+/**
+ * Weights of the kernel's gradient from squared distances: ∇_x k(x, z) = w · (z − x), w = k/(L r)
+ * (Laplace; 0 at r = 0, where it has no gradient) or k/L² (Gaussian).
+ */
+export function weightsFromDistances(batch: Batch, squared: Matrix, out: Matrix, kernel: KernelName, bandwidth: number): void {
+  fromDistances(batch, squared, out, kernel, bandwidth, true);
+}
+
+/** out_ij = k(a_i, b_j) for the rows of A (m × d) and B (n × d). Relative error about 1e-7 between near-duplicates, too. */
+export function kernelMatrix(batch: Batch, a: Matrix, b: Matrix, out: Matrix, kernel: KernelName, bandwidth: number): void {
+  const squared = batch.temporary(out.rows, out.cols);
+  squaredDistances(batch, a, b, squared);
+  kernelFromDistances(batch, squared, out, kernel, bandwidth);
+}

@@ -1,0 +1,104 @@
+import residualSource from '../../shaders/residual.wgsl';
+import { RfmError } from '../errors.js';
+import type { Gpu } from '../runtime/gpu.js';
+import { type Batch, f32bits, type Kernel, runBatch } from '../runtime/batch.js';
+import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
+import { allocateFactor, type CholeskyFactor, failingPivot, potrf, potrs, releaseFactor } from './cholesky.js';
+import { addDiagonal, addScaled, copyScaled } from './elementwise.js';
+
+const residualKernel: Kernel = { name: 'residual', source: residualSource };
+
+/** The relative residual every solve aims at. */
+export const RESIDUAL_GOAL = 1e-6;
+const MAX_REFINEMENTS = 10;
+
+/** out = Y − A (K + ridge I) in double-float; A, Y and out are outputs × n, K is symmetric n × n. */
+export function residual(batch: Batch, k: Matrix, alpha: Matrix, y: Matrix, out: Matrix, ridge: number): void {
+  batch.dispatch(
+    residualKernel,
+    [k, alpha, y, out],
+    [k.rows, alpha.rows, k.stride, alpha.stride, f32bits(ridge), 0],
+    [k.rows],
+  );
+}
+
+export interface SolveReport {
+  method: string;
+  /** ‖(K + ridge I) α − Y‖ / ‖Y‖. */
+  relativeResidual: number;
+  refinements: number;
+  /** Added to the diagonal of the factored matrix because a pivot was not positive; 0 if none was needed. */
+  jitter: number;
+}
+
+/**
+ * Solves (K + ridge I) α = Y for symmetric positive semi-definite K (n × n) and Y, α in transposed
+ * layout (outputs × n): Cholesky in float32, then iterative refinement with residuals in double-float
+ * until ≤ 1e-6 or no longer falling. A failing pivot is met with the smallest jitter that works, on
+ * the factored matrix alone: the residual is always that of the system asked for. `work` is an n × n
+ * matrix that is overwritten.
+ */
+export async function solveRidge(
+  gpu: Gpu,
+  k: Matrix,
+  y: Matrix,
+  alpha: Matrix,
+  ridge: number,
+  work: Matrix,
+): Promise<SolveReport> {
+  const factor = allocateFactor(gpu, work);
+  const r = allocate(gpu, y.rows, y.cols);
+  const candidate = allocate(gpu, y.rows, y.cols);
+  try {
+    const jitter = await factorWithJitter(gpu, k, factor, ridge);
+    const normY = norm(await download(gpu, y));
+    await runBatch(gpu, (batch) => {
+      copyScaled(batch, y, r);
+      potrs(batch, factor, r, alpha);
+      residual(batch, k, alpha, y, r, ridge);
+    });
+    let relativeResidual = norm(await download(gpu, r)) / normY;
+    let refinements = 0;
+    // One step beyond the goal costs n² and takes the residual to what float32 α can hold.
+    let goalReached = false;
+    while (refinements < MAX_REFINEMENTS && !goalReached) {
+      goalReached = relativeResidual <= RESIDUAL_GOAL;
+      await runBatch(gpu, (batch) => {
+        const correction = batch.temporary(y.rows, y.cols);
+        potrs(batch, factor, r, correction);
+        addScaled(batch, alpha, correction, candidate);
+        residual(batch, k, candidate, y, r, ridge);
+      });
+      const next = norm(await download(gpu, r)) / normY;
+      if (!(next < relativeResidual)) break;
+      await runBatch(gpu, (batch) => copyScaled(batch, candidate, alpha));
+      relativeResidual = next;
+      refinements++;
+    }
+    return { method: 'cholesky', relativeResidual, refinements, jitter };
+  } finally {
+    releaseFactor(gpu, factor);
+    release(gpu, r, candidate);
+  }
+}
+
+/** Factors K + (ridge + jitter) I, with jitter 0 where that works, else growing tenfold from 1e-7 of the largest diagonal entry, 1 for both kernels. */
+async function factorWithJitter(gpu: Gpu, k: Matrix, factor: CholeskyFactor, ridge: number): Promise<number> {
+  for (let jitter = 0; jitter < 1; jitter = jitter === 0 ? 1e-7 : jitter * 10) {
+    await runBatch(gpu, (batch) => {
+      addDiagonal(batch, k, factor.l, ridge + jitter);
+      potrf(batch, factor);
+    });
+    if ((await failingPivot(gpu, factor)) === 0) return jitter;
+  }
+  throw new RfmError(
+    'internal',
+    'the kernel matrix cannot be factored even with 0.1 added to its diagonal; use a larger --ridge, and check the data for NaN',
+  );
+}
+
+const norm = (values: Float32Array): number => {
+  let sum = 0;
+  for (const v of values) sum += v * v;
+  return Math.sqrt(sum);
+};

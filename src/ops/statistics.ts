@@ -1,0 +1,47 @@
+import columnStatisticsSource from '../../shaders/column_statistics.wgsl';
+import groupMeansSource from '../../shaders/group_means.wgsl';
+import normalizeRowsSource from '../../shaders/normalize_rows.wgsl';
+import { type Batch, ceilDiv, type Kernel } from '../runtime/batch.js';
+import type { Matrix } from '../runtime/matrix.js';
+
+const normalizeKernel: Kernel = { name: 'normalize_rows', source: normalizeRowsSource, constants: { LENGTHS_ONLY: false } };
+const lengthsKernel: Kernel = { name: 'row_lengths', source: normalizeRowsSource, constants: { LENGTHS_ONLY: true } };
+const statisticsKernel: Kernel = { name: 'column_statistics', source: columnStatisticsSource };
+const meansKernel: Kernel = { name: 'group_means', source: groupMeansSource };
+
+/** out_i = a_i / ‖a_i‖ and lengths (1 × m) = ‖a_i‖; a row of zeros stays zero. */
+export function normalizeRows(batch: Batch, a: Matrix, out: Matrix, lengths: Matrix): void {
+  batch.dispatch(normalizeKernel, [a, out, lengths], [a.rows, a.stride], [a.rows]);
+}
+
+/** lengths (1 × m) = ‖a_i‖ for the rows of A (m × n). */
+export function rowLengths(batch: Batch, a: Matrix, lengths: Matrix): void {
+  batch.dispatch(lengthsKernel, [a, batch.temporary(1, 4), lengths], [a.rows, a.stride], [a.rows]);
+}
+
+/** statistics (2 × n): mean and standard deviation (m − 1) of each column of A (m × n); a constant column's is exactly 0. */
+export function columnStatistics(batch: Batch, a: Matrix, statistics: Matrix): void {
+  batch.dispatch(
+    statisticsKernel,
+    [a, statistics],
+    [a.rows, a.cols, a.stride, statistics.stride, 0],
+    [ceilDiv(statistics.stride, 64)],
+  );
+}
+
+/** means (groups × n): row g is the mean of rows starts[g] … starts[g + 1] − 1 of A; groups are not empty. */
+export function groupMeans(batch: Batch, a: Matrix, starts: readonly number[], means: Matrix): void {
+  batch.dispatch(
+    meansKernel,
+    [a, startsBuffer(batch, starts), means],
+    [means.rows, a.cols, a.stride, means.stride, 0],
+    [ceilDiv(means.stride, 64), means.rows],
+  );
+}
+
+/** Row numbers as a buffer that lives as long as the batch. */
+export function startsBuffer(batch: Batch, starts: readonly number[]): Matrix {
+  const buffer = batch.temporary(1, starts.length);
+  batch.gpu.device.queue.writeBuffer(buffer.buffer, 0, new Uint32Array(starts));
+  return buffer;
+}

@@ -1,0 +1,204 @@
+import { gramPicture } from '../ops/collapse.js';
+import { standardize } from '../ops/elementwise.js';
+import { featureMap } from '../ops/features.js';
+import { kernelMatrix } from '../ops/kernel-matrix.js';
+import { columnStatistics, normalizeRows } from '../ops/statistics.js';
+import { runBatch } from '../runtime/batch.js';
+import type { Gpu } from '../runtime/gpu.js';
+import { allocate, download, type Matrix, release, upload } from '../runtime/matrix.js';
+import { normalizeOrRefuse } from './layer.js';
+import { classOrder, permuteRows } from './rows.js';
+import { accuracy, agopOf, agopRoot, type Clock, createClock, fitKernel, type Phase, predict, projectRows, stageMetrics } from './step.js';
+import type { DeepRfmConfig, GramPicture, LayerMetrics } from './types.js';
+
+/** Rows of numbers and their classes 0 … C − 1; x is rows × cols, row-major. */
+export interface LabelledRows {
+  x: Float32Array;
+  labels: Int32Array;
+  rows: number;
+  cols: number;
+}
+
+export interface DeepRfmData {
+  train: LabelledRows;
+  test: LabelledRows | null;
+  /** Number of outputs; classes without rows keep theirs. */
+  classes: number;
+}
+
+export interface DeepRfmProgress {
+  onPhase?(layer: number, phase: Phase): void;
+  onLayer?(metrics: LayerMetrics): void;
+  /** Checked at every phase. */
+  signal?: AbortSignal;
+}
+
+export interface DeepRfmResult {
+  layers: LayerMetrics[];
+  grams: GramPicture[];
+  /** Training rows per class, in class order. */
+  classCounts: number[];
+}
+
+/**
+ * Deep Recursive Feature Machine (Beaglehole, Súkeník, Mondelli, Belkin, NeurIPS 2024): training rows
+ * are sorted by class and standardised, then `depth` layers of kernel ridge regression, AGOP, M^{1/2}
+ * and random features; test rows go through the same maps.
+ * Errors: 'input' for a row that is constant zero or a single class, 'doesNotFit' for too large n.
+ */
+export async function deepRfm(
+  gpu: Gpu,
+  data: DeepRfmData,
+  config: DeepRfmConfig,
+  progress: DeepRfmProgress = {},
+): Promise<DeepRfmResult> {
+  const { train, test } = data;
+  const { order, starts, counts } = classOrder(train.labels);
+  const labels = Int32Array.from(order, (i) => train.labels[i]);
+  const owned = new Set<Matrix>();
+  const own = (matrix: Matrix): Matrix => {
+    owned.add(matrix);
+    return matrix;
+  };
+  const drop = (...matrices: Matrix[]): void => {
+    for (const matrix of matrices) owned.delete(matrix);
+    release(gpu, ...matrices);
+  };
+  try {
+    let x = own(upload(gpu, train.rows, train.cols, permuteRows(train.x, train.cols, order)));
+    let t = test && own(upload(gpu, test.rows, test.cols, test.x));
+    const statistics = own(allocate(gpu, 2, train.cols));
+    const standardX = own(allocate(gpu, x.rows, x.cols));
+    const standardT = t && own(allocate(gpu, t.rows, t.cols));
+    await runBatch(gpu, (batch) => {
+      columnStatistics(batch, x, statistics);
+      standardize(batch, x, statistics, standardX);
+      if (t && standardT) standardize(batch, t, statistics, standardT);
+    });
+    drop(x, statistics);
+    if (t) drop(t);
+    [x, t] = [standardX, standardT];
+    const y = own(upload(gpu, data.classes, train.rows, targets(labels, data.classes)));
+
+    const layers: LayerMetrics[] = [];
+    const grams: GramPicture[] = [];
+    for (let index = 0; index < config.depth; index++) {
+      const layer = index + 1;
+      const clock = createClock((phase) => {
+        progress.signal?.throwIfAborted();
+        progress.onPhase?.(layer, phase);
+      });
+      const unit = own(allocate(gpu, x.rows, x.cols));
+      await normalizeOrRefuse(gpu, x, unit, index === 0 ? order : null);
+      drop(x);
+      const unitT = t && own(allocate(gpu, t.rows, t.cols));
+      if (t && unitT) {
+        await normalizeTest(gpu, t, unitT);
+        drop(t);
+      }
+
+      const fitted = await fitKernel(gpu, unit, y, config, clock);
+      own(fitted.k);
+      own(fitted.squared);
+      own(fitted.alpha);
+      const trainAccuracy = accuracy(await predict(gpu, fitted.alpha, fitted.k), labels);
+      drop(fitted.k);
+      const testAccuracy =
+        test && unitT ? await accuracyAt(gpu, unitT, unit, fitted.alpha, test.labels, config, clock) : null;
+      const m = own(allocate(gpu, unit.cols, unit.cols));
+      const agop = await agopOf(gpu, unit, fitted, config, m, clock);
+      drop(fitted.squared, fitted.alpha);
+      const root = own(allocate(gpu, unit.cols, unit.cols));
+      const rootReport = await agopRoot(gpu, m, root, clock);
+      drop(m);
+
+      const map = await clock.phase('features', () =>
+        featureMap(
+          gpu,
+          unit.cols,
+          { kind: 'random', seed: config.seed, layerIndex: index, width: config.width, gamma: config.gamma },
+          config.activation === 'cos',
+        ),
+      );
+      own(map.w);
+      if (map.phase) own(map.phase);
+      const mx = own(allocate(gpu, unit.rows, unit.cols));
+      const features = own(allocate(gpu, unit.rows, map.w.rows));
+      await projectRows(gpu, unit, root, map, mx, features, clock);
+      let featuresT: Matrix | null = null;
+      if (unitT) {
+        const mxT = own(allocate(gpu, unitT.rows, unitT.cols));
+        featuresT = own(allocate(gpu, unitT.rows, map.w.rows));
+        await projectRows(gpu, unitT, root, map, mxT, featuresT, clock);
+        drop(mxT, unitT);
+      }
+      const stages = await stageMetrics(gpu, { input: unit, agop: mx, features }, starts, clock);
+      if (config.gramLayers.includes(layer)) {
+        grams.push({ layer, size: mx.rows, values: await clock.phase('metrics', () => pictureOf(gpu, mx)) });
+      }
+      drop(root, map.w, mx, unit);
+      if (map.phase) drop(map.phase);
+      [x, t] = [features, featuresT];
+
+      const metrics: LayerMetrics = {
+        layer,
+        ...stages,
+        trainAccuracy,
+        testAccuracy,
+        solve: fitted.solve,
+        agop: { ...agop, ...rootReport },
+        seconds: clock.seconds,
+      };
+      layers.push(metrics);
+      progress.onLayer?.(metrics);
+    }
+    return { layers, grams, classCounts: Array.from({ length: data.classes }, (_, c) => counts[c] ?? 0) };
+  } finally {
+    release(gpu, ...owned);
+  }
+}
+
+/** Y transposed (classes × n): +1 at the label, −1 elsewhere. */
+function targets(labels: Int32Array, classes: number): Float32Array {
+  const y = new Float32Array(classes * labels.length).fill(-1);
+  labels.forEach((label, i) => {
+    y[label * labels.length + i] = 1;
+  });
+  return y;
+}
+
+/** A test row may be zero (all ReLU features dead): it stays zero, and its prediction is whatever α gives there. */
+async function normalizeTest(gpu: Gpu, raw: Matrix, unit: Matrix): Promise<void> {
+  await runBatch(gpu, (batch) => normalizeRows(batch, raw, unit, batch.temporary(1, raw.rows)));
+}
+
+/** Share of test rows (unitT, m × d) that the predictor with centres `unit` (n × d) puts into their class. */
+async function accuracyAt(
+  gpu: Gpu,
+  unitT: Matrix,
+  unit: Matrix,
+  alpha: Matrix,
+  labels: Int32Array,
+  config: DeepRfmConfig,
+  clock: Clock,
+): Promise<number> {
+  return clock.phase('kernel', async () => {
+    const k = allocate(gpu, unitT.rows, unit.rows);
+    try {
+      await runBatch(gpu, (batch) => kernelMatrix(batch, unitT, unit, k, config.kernel, config.bandwidth));
+      return accuracy(await predict(gpu, alpha, k), labels);
+    } finally {
+      release(gpu, k);
+    }
+  });
+}
+
+async function pictureOf(gpu: Gpu, mx: Matrix): Promise<Float32Array> {
+  const out = allocate(gpu, mx.rows, mx.rows);
+  try {
+    await runBatch(gpu, (batch) => gramPicture(batch, mx, out));
+    return await download(gpu, out);
+  } finally {
+    release(gpu, out);
+  }
+}
