@@ -2,8 +2,8 @@
 //
 // The same operation as gemm_nt_subgroup.wgsl, for adapters without subgroups of one known size:
 // 8 × 8 invocations share a TILE × TILE tile, staged through workgroup memory in slabs of SLAB
-// numbers along k; each invocation keeps 4 × 4 results in registers. A slab's sums join a total,
-// so that rounding errors grow with √SLAB + √(k / SLAB) and not with √k.
+// numbers along k; each invocation keeps 4 × 4 results in registers. A slab's sums join a compensated
+// total (Kahan), so that rounding errors do not grow with k.
 requires immediate_address_space;
 
 // Header: DIFFERENCE: bool, LOWER: bool, MIRROR: bool, ADDEND: u32.
@@ -29,6 +29,7 @@ struct Params {
   padding: u32,
   scale: f32,
   bias: f32,
+  zero: u32,
 }
 var<immediate> p: Params;
 
@@ -39,6 +40,9 @@ var<immediate> p: Params;
 
 var<workgroup> slabA: array<vec4f, TILE * PITCH>;
 var<workgroup> slabB: array<vec4f, TILE * PITCH>;
+
+// Hides a value from algebraic simplification, which would remove the compensation: zero is 0.
+fn opaque(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ p.zero); }
 
 fn combine(x: vec4f, y: vec4f) -> f32 {
   if (DIFFERENCE) {
@@ -101,7 +105,12 @@ fn main(
       }
     }
     for (var i = 0u; i < 4u; i++) {
-      for (var j = 0u; j < 4u; j++) { total[i][j] += sum[i][j]; }
+      for (var j = 0u; j < 4u; j++) {
+        let y = sum[i][j] - lost[i][j];
+        let t = opaque(total[i][j] + y);
+        lost[i][j] = opaque(t - total[i][j]) - y;
+        total[i][j] = t;
+      }
     }
   }
   for (var i = 0u; i < 4u; i++) {

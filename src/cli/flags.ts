@@ -55,9 +55,9 @@ export function positive(flag: string, example: number, zero: 'above 0' | 'or 0'
   return (value) => {
     const number = NUMBER.test(value) ? Number(value) : Number.NaN;
     if ((number >= SMALLEST && number <= LARGEST) || (number === 0 && zero === 'or 0')) return number;
-    const range = zero === 'or 0' ? `0 or a number` : 'a number above 0:';
+    const range = zero === 'or 0' ? '0 or a number' : 'a number above 0,';
     throw inputError(
-      `${flag} ${shown(value)}: expected ${range} from ${SMALLEST} to ${LARGEST}; use for example ${flag} ${example}`,
+      `${flag} ${shown(value)}: expected ${range} from 1e-18 to 1e18; use for example ${flag} ${example}`,
     );
   };
 }

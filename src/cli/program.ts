@@ -24,7 +24,8 @@ Exit codes: 0 done, 1 internal error, 2 bad usage or input, 3 no adapter,
 Ctrl-C and kill. DEEP_RFM_DEBUG=1 adds stack traces to errors.`;
 
 /**
- * Commander's complaint as an input error on one line. One without a suggestion says where to look. Help and version are passed on.
+ * Commander's complaint as an input error on one line, with a suggestion or a word on where to look. Help and version
+ * are passed on.
  */
 function usageError(error: CommanderError, name: string): never {
   if (PRINTED.has(error.code)) throw error;

@@ -74,10 +74,13 @@ export function runProgress(terminal: Terminal, depth: number): RunProgress {
           gracefulExit: false,
         });
   const bar = bars?.create(depth * PHASES.length, 0, { what: 'starting' });
+  let reached = 0;
   let stopped = false;
   return {
     onPhase(layer, phase) {
-      bar?.update((layer - 1) * PHASES.length + PHASES.indexOf(phase), { what: `layer ${layer}/${depth}: ${phase}` });
+      // A phase may come twice in a layer, with the test rows; the bar does not go back for it.
+      reached = Math.max(reached, (layer - 1) * PHASES.length + PHASES.indexOf(phase));
+      bar?.update(reached, { what: `layer ${layer}/${depth}: ${phase}` });
     },
     onLayer(metrics) {
       seconds.push(metrics.seconds.total);

@@ -1,25 +1,53 @@
 import residualSource from '../../shaders/residual.wgsl';
 import { RfmError } from '../errors.js';
+import type { KernelName } from '../rfm/types.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { type Batch, f32bits, type Kernel, runBatch } from '../runtime/batch.js';
+import { type Batch, f32bits, runBatch } from '../runtime/batch.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { allocateFactor, type CholeskyFactor, failingPivot, potrf, potrs, releaseFactor } from './cholesky.js';
 import { addDiagonal, addScaled, copyScaled } from './elementwise.js';
-
-const residualKernel: Kernel = { name: 'residual', source: residualSource };
 
 /** The relative residual every solve aims at. */
 export const RESIDUAL_GOAL = 1e-6;
 const MAX_REFINEMENTS = 10;
 
-/** out = Y − A (K + ridge I) in double-float; A, Y and out are outputs × n, K is symmetric n × n. */
-export function residual(batch: Batch, k: Matrix, alpha: Matrix, y: Matrix, out: Matrix, ridge: number): void {
-  batch.dispatch(
-    residualKernel,
-    [k, alpha, y, out],
-    [k.rows, alpha.rows, k.stride, alpha.stride, f32bits(ridge), 0],
-    [k.rows],
-  );
+/** A kernel matrix: its float32 values, and the squared distances they come from, both n × n. */
+export interface KernelSystem {
+  k: Matrix;
+  squared: Matrix;
+  kernel: KernelName;
+  bandwidth: number;
+}
+
+/** Outputs a kernel sums at once; more would not fit into registers. */
+const MAX_CLASSES = 10;
+
+/**
+ * out = Y − A (K + ridge I) with A, Y, out: outputs × n, in double-float arithmetic. K is evaluated
+ * from the squared distances in double-float, too: more accurately than float32 could store it.
+ */
+export function residual(batch: Batch, system: KernelSystem, alpha: Matrix, y: Matrix, out: Matrix, ridge: number): void {
+  const { squared, kernel, bandwidth } = system;
+  const rate = split(kernel === 'gaussian' ? 1 / (2 * bandwidth * bandwidth) : 1 / bandwidth);
+  for (let first = 0; first < alpha.rows; first += MAX_CLASSES) {
+    const classes = Math.min(MAX_CLASSES, alpha.rows - first);
+    batch.dispatch(
+      {
+        name: 'residual',
+        source: residualSource,
+        constants: { GAUSSIAN: kernel === 'gaussian', CLASSES: classes },
+      },
+      [squared, alpha, y, out],
+      [squared.rows, squared.stride, alpha.stride, first, ...rate, ...split(ridge), 0],
+      [squared.rows],
+    );
+  }
+}
+
+/** A double as the bits of two float32 whose sum it is. */
+function split(value: number): [high: number, low: number] {
+  const high = Math.fround(value);
+  return [f32bits(high), f32bits(value - high)];
 }
 
 export interface SolveReport {
@@ -32,15 +60,15 @@ export interface SolveReport {
 }
 
 /**
- * Solves (K + ridge I) α = Y for symmetric positive semi-definite K (n × n) and Y, α in transposed
- * layout (outputs × n): Cholesky in float32, then iterative refinement with residuals in double-float
+ * Solves (K + ridge I) α = Y for a kernel matrix K (n × n) and Y, α in transposed layout
+ *  (outputs × n): Cholesky in float32, then iterative refinement with residuals in double-float
  * until ≤ 1e-6 or no longer falling. A failing pivot is met with the smallest jitter that works, on
  * the factored matrix alone: the residual is always that of the system asked for. `work` is an n × n
  * matrix that is overwritten.
  */
 export async function solveRidge(
   gpu: Gpu,
-  k: Matrix,
+  system: KernelSystem,
   y: Matrix,
   alpha: Matrix,
   ridge: number,
@@ -50,12 +78,12 @@ export async function solveRidge(
   const r = allocate(gpu, y.rows, y.cols);
   const candidate = allocate(gpu, y.rows, y.cols);
   try {
-    const jitter = await factorWithJitter(gpu, k, factor, ridge);
+    const jitter = await factorWithJitter(gpu, system.k, factor, ridge);
     const normY = norm(await download(gpu, y));
     await runBatch(gpu, (batch) => {
       copyScaled(batch, y, r);
       potrs(batch, factor, r, alpha);
-      residual(batch, k, alpha, y, r, ridge);
+      residual(batch, system, alpha, y, r, ridge);
     });
     let relativeResidual = norm(await download(gpu, r)) / normY;
     let refinements = 0;
@@ -67,7 +95,7 @@ export async function solveRidge(
         const correction = batch.temporary(y.rows, y.cols);
         potrs(batch, factor, r, correction);
         addScaled(batch, alpha, correction, candidate);
-        residual(batch, k, candidate, y, r, ridge);
+        residual(batch, system, candidate, y, r, ridge);
       });
       const next = norm(await download(gpu, r)) / normY;
       if (!(next < relativeResidual)) break;

@@ -67,7 +67,7 @@ export async function fitKernel(
         kernelFromDistances(batch, squared, k, options.kernel, options.bandwidth);
       }),
     );
-    const solve = await clock.phase('solve', () => solveRidge(gpu, k, y, alpha, options.ridge, work));
+    const solve = await clock.phase('solve', () => solveRidge(gpu, { k, squared, ...options }, y, alpha, options.ridge, work));
     return { k, squared, alpha, solve };
   } catch (error) {
     release(gpu, squared, k, alpha);

@@ -1,0 +1,128 @@
+/** The program as users get it: bundled, and run in a process of its own. */
+
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { afterAll } from 'vitest';
+import { writeNpy } from '../../src/data/npy.js';
+
+const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+/** Below node_modules, so that the packages that stay outside the bundle are found from it. */
+const PROGRAM = join(ROOT, 'node_modules', '.cache', 'deep-rfm-test', 'deep-rfm.js');
+
+let built: Promise<void> | undefined;
+
+/** Bundles the sources once a test file. The file appears whole, since other test files may run it meanwhile. */
+export function buildProgram(): Promise<void> {
+  built ??= (async () => {
+    const { outputFiles } = await build({
+      absWorkingDir: ROOT,
+      entryPoints: ['src/cli/main.ts'],
+      outfile: PROGRAM,
+      bundle: true,
+      format: 'esm',
+      platform: 'node',
+      target: 'node20',
+      packages: 'external',
+      loader: { '.wgsl': 'text' },
+      logLevel: 'error',
+      write: false,
+    });
+    mkdirSync(dirname(PROGRAM), { recursive: true });
+    const part = `${PROGRAM}.${process.pid}`;
+    writeFileSync(part, outputFiles[0]!.contents);
+    renameSync(part, PROGRAM);
+  })();
+  return built;
+}
+
+export interface Outcome {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  stdout: string;
+  /** Lines on stderr, without those that Dawn itself prints about the driver. */
+  stderr: string[];
+}
+
+const DAWN = /^(Warning: |\s+at Check\w+ \()/;
+
+export interface RunOptions {
+  cwd?: string;
+  env?: NodeJS.ProcessEnv;
+  /** Sent as soon as a line on stderr matches, as often as it says. */
+  kill?: { when: RegExp; signal: NodeJS.Signals; times?: number };
+  /** Closes stdout at once, as a reader that left. */
+  closeStdout?: boolean;
+}
+
+/** Runs the program to its end. */
+export async function deepRfm(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  await buildProgram();
+  const child = spawn(process.execPath, [PROGRAM, ...args], {
+    cwd: options.cwd ?? ROOT,
+    env: { ...process.env, ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let [stdout, stderr, killed] = ['', '', false];
+  if (options.closeStdout) child.stdout.destroy();
+  child.stdout.on('data', (chunk) => {
+    stdout += chunk;
+  });
+  child.stderr.on('data', (chunk) => {
+    stderr += chunk;
+    if (options.kill && !killed && options.kill.when.test(stderr)) {
+      killed = true;
+      for (let i = 0; i < (options.kill.times ?? 1); i++) child.kill(options.kill.signal);
+    }
+  });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code, signal) => {
+      const lines = stderr.split('\n').filter((line) => line.trim() !== '' && !DAWN.test(line));
+      resolve({ code, signal, stdout, stderr: lines });
+    });
+  });
+}
+
+/** No driver, no adapter: what Dawn finds on a machine without a GPU and without setup. */
+export const NO_ADAPTER = { VK_DRIVER_FILES: '/nonexistent', VK_ICD_FILENAMES: '/nonexistent' };
+
+/** A folder for a test file, removed at its end. */
+export function workFolder(): string {
+  const dir = mkdtempSync(join(tmpdir(), 'deep-rfm-cli-'));
+  afterAll(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+/** Pseudo-random numbers in [−1, 1), the same each time. */
+export function numbers(count: number, seed = 1): Float32Array {
+  let state = seed;
+  return Float32Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 31 - 1;
+  });
+}
+
+/** Rows of `classes` clusters, their labels, and ±1 targets. */
+export function clusters(n: number, d: number, classes: number, seed = 1) {
+  const x = numbers(n * d, seed);
+  const labels = Int32Array.from({ length: n }, (_, i) => i % classes);
+  const y = new Float32Array(n * classes).fill(-1);
+  labels.forEach((label, row) => {
+    y[row * classes + label] = 1;
+    x[row * d + (label % d)] += 2;
+  });
+  return { x, labels, y };
+}
+
+/** Writes arrays as NAME.npy. */
+export function writeArrays(
+  dir: string,
+  arrays: Record<string, readonly [shape: number[], data: Float32Array | Int32Array]>,
+): void {
+  for (const [name, [shape, data]] of Object.entries(arrays)) writeNpy(join(dir, `${name}.npy`), shape, data);
+}

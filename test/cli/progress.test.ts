@@ -1,0 +1,49 @@
+import { describe, expect, it } from 'vitest';
+import { layerLine, secondsLeft, solveRemark } from '../../src/cli/run-progress.js';
+import { scientific, tableLines } from '../../src/cli/terminal.js';
+import type { LayerMetrics } from '../../src/rfm/types.js';
+
+const metrics: LayerMetrics = {
+  layer: 3,
+  nc1: { input: 0.0882, agop: 0.0041, features: 0.005 },
+  nc2: { input: 0.5, agop: 0.25, features: Number.NaN },
+  trainAccuracy: 1,
+  testAccuracy: 0.881,
+  solve: { method: 'cholesky', relativeResidual: 3.2e-8, refinements: 1, jitter: 0 },
+  agop: { path: 'gram', cancellation: 10, topEigenvalues: [1], rank: 4 },
+  seconds: { kernel: 0, solve: 0, agop: 0, sqrt: 0, features: 0, metrics: 0, total: 1.9 },
+};
+
+describe('lines of a run', () => {
+  it('describe a layer and what is left', () => {
+    expect(layerLine(metrics, 20, 32.4)).toBe(
+      'layer  3/20  NC1 8.82e-2 → 4.10e-3 → 5.00e-3  NC2 5.00e-1 → 2.50e-1 → n/a  train 100.0 %  test 88.1 %  ' +
+        'residual 3e-8  1.9 s  about 32 s left',
+    );
+    expect(layerLine({ ...metrics, testAccuracy: null }, 3, 0)).toMatch(/train 100\.0 % {2}residual 3e-8 {2}1\.9 s$/);
+  });
+
+  it('estimate without the first layer once there are others', () => {
+    expect(secondsLeft([9], 3)).toBe(18);
+    expect(secondsLeft([9, 1, 3], 6)).toBe(6);
+  });
+
+  it('point out solves that fell short or needed help', () => {
+    expect(solveRemark(metrics)).toBeNull();
+    const short = { layer: 4, solve: { ...metrics.solve, relativeResidual: 2e-5, jitter: 1e-6 } };
+    expect(solveRemark(short)).toMatch(/^layer 4: .*2\.00e-5, above .*; .*jitter of 1\.00e-6/);
+    expect(solveRemark({ layer: 1, solve: { ...metrics.solve, relativeResidual: Number.NaN } })).toContain('n/a');
+  });
+
+  it('align in tables', () => {
+    expect(
+      tableLines(
+        ['a', 'long'],
+        [
+          ['12', scientific(0.5)],
+          ['3', '–'],
+        ],
+      ),
+    ).toEqual([' a     long', '12  5.00e-1', ' 3        –']);
+  });
+});

@@ -1,0 +1,98 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { buildProgram, clusters, deepRfm, workFolder, writeArrays } from './program.js';
+
+const cwd = workFolder();
+const { x, labels } = clusters(40, 6, 3);
+writeArrays(cwd, { X: [[40, 6], x], labels: [[40], labels] });
+beforeAll(buildProgram);
+
+const FILES = ['metrics.json', 'metrics.csv', 'nc1.svg', 'nc1.png', 'nc2.svg', 'nc2.png', 'report.html'];
+const small = 'run --dataset npy --x X.npy --y labels.npy --width 16'.split(' ');
+
+describe('run', () => {
+  it('says what it will do, reports each layer, and ends with a table and the files', async () => {
+    const args = 'run --n 30 --test-n 10 --depth 2 --width 32 --gram-layers 1,2,9'.split(' ');
+    const { code, stdout, stderr } = await deepRfm(args, { cwd });
+    expect(code).toBe(0);
+    const notes = stderr.join('\n');
+    expect(notes).toContain('note: --gram-layers: 9 ignored, the depth is 2');
+    expect(notes).toContain('dataset  mnist-sample: 30 × 784 training rows, 10 test rows, 10 classes');
+    expect(notes).toMatch(/adapter {2}.+/);
+    expect(notes).toMatch(/memory {3}about [\d.]+ [KMG]iB/);
+    expect(notes).toMatch(/^layer 1\/2 {2}NC1 .+ train [\d.]+ % {2}test [\d.]+ % {2}residual \d.* left$/m);
+    expect(notes).toMatch(/^layer 2\/2 /m);
+    const out = join('results', 'mnist-sample-n30-seed0');
+    expect(stdout).toMatch(/^layer +NC1 in/);
+    expect(stdout).toContain(`report: ${join(out, 'report.html')}`);
+    const files = readdirSync(join(cwd, out)).sort();
+    expect(files).toEqual([...FILES, 'gram-layer-01.png', 'gram-layer-02.png'].sort());
+    for (const name of files) expect(stdout).toContain(name);
+    const metrics = JSON.parse(readFileSync(join(cwd, out, 'metrics.json'), 'utf8'));
+    expect(metrics).toMatchObject({
+      schema: 'deep-rfm/metrics/1',
+      config: { n: 30, testN: 10, depth: 2, gramLayers: [1, 2] },
+    });
+    expect(metrics.layers).toHaveLength(2);
+    expect(metrics.memory.predictedBytes).toBeGreaterThan(0);
+    expect(metrics.memory.peakBytes).toBeGreaterThan(0);
+
+    const again = await deepRfm(['report', out, '--json'], { cwd });
+    expect(again.code).toBe(0);
+    expect(JSON.parse(again.stdout)).toMatchObject({ schema: 'deep-rfm/report/1', dir: out });
+  });
+
+  it('--json prints one document, --quiet nothing on stderr', async () => {
+    const args = [
+      ...small,
+      '--depth',
+      '1',
+      '--activation',
+      'cos',
+      '--gram-layers',
+      'none',
+      '--out',
+      'json',
+      '--json',
+      '--quiet',
+    ];
+    const { code, stdout, stderr } = await deepRfm(args, { cwd });
+    expect(stderr).toEqual([]);
+    expect(code).toBe(0);
+    const document = JSON.parse(stdout);
+    expect(document).toMatchObject({
+      config: { n: 40, testN: 0, activation: 'cos', gramLayers: [] },
+      out: 'json',
+      files: FILES,
+    });
+    expect(document.layers[0].testAccuracy).toBeNull();
+    expect(document.adapter.type).toMatch(/software|hardware/);
+  });
+
+  it('does not mind a reader that leaves', async () => {
+    const { code, stderr } = await deepRfm([...small, '--depth', '1', '--out', 'pipe', '--quiet'], {
+      cwd,
+      closeStdout: true,
+    });
+    expect(stderr).toEqual([]);
+    expect(code).toBe(0);
+    expect(existsSync(join(cwd, 'pipe', 'report.html'))).toBe(true);
+  });
+
+  it.each([
+    ['SIGINT', 130, 2],
+    ['SIGTERM', 143, 1],
+  ] as const)('ends in order on %s', async (signal, exitCode, times) => {
+    const out = `made-${signal}`;
+    const { code, ...outcome } = await deepRfm([...small, '--depth', '100000', '--out', join(out, 'below')], {
+      cwd,
+      kill: { when: /^layer +2\//m, signal, times },
+    });
+    expect(outcome.signal).toBeNull();
+    expect(code).toBe(exitCode);
+    expect(outcome.stderr.at(-1)).toBe(`deep-rfm: interrupted by ${signal}; nothing was written`);
+    expect(outcome.stdout).toBe('');
+    expect(existsSync(join(cwd, out))).toBe(false);
+  });
+});
