@@ -1,8 +1,7 @@
 import { gemm } from '../ops/gemm.js';
 import { runBatch } from '../runtime/batch.js';
-import { type Gpu, IMMEDIATE_BYTES, summarizeAdapter } from '../runtime/gpu.js';
+import { type Gpu, openDevice } from '../runtime/gpu.js';
 import { allocate, download, release, upload } from '../runtime/matrix.js';
-import { createPool } from '../runtime/pool.js';
 
 /** Outcome of one real kernel on an adapter. */
 export interface Check {
@@ -24,38 +23,6 @@ const [M, N, K] = [61, 45, 103];
 /** Numbers in [−1, 1) that no symmetry of a kernel maps onto each other. */
 const filled = (count: number, factor: number): Float32Array =>
   Float32Array.from({ length: count }, (_, i) => ((i * factor) % 1009) / 504.5 - 1);
-
-/** A device with what a batch needs of it. Errors of its own calls are all that its guard has to find. */
-async function openFor(adapter: GPUAdapter): Promise<Gpu> {
-  const wanted: GPUFeatureName[] = ['subgroups'];
-  const requiredFeatures = wanted.filter((name) => adapter.features.has(name));
-  const requiredLimits: Record<string, number> = { maxImmediateSize: IMMEDIATE_BYTES };
-  const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-  const { info } = adapter;
-  const uniform = requiredFeatures.length > 0 && info.subgroupMinSize === info.subgroupMaxSize;
-  return {
-    device,
-    adapter: summarizeAdapter(info),
-    limits: device.limits,
-    features: device.features as ReadonlySet<string>,
-    lanes: uniform ? (info.subgroupMinSize ?? 0) : 0,
-    pool: createPool(device),
-    pipelines: new Map(),
-    async guard(what, calls) {
-      device.pushErrorScope('validation');
-      device.pushErrorScope('out-of-memory');
-      const result = await calls();
-      const errors = [await device.popErrorScope(), await device.popErrorScope()];
-      const error = errors.find((found) => found !== null);
-      if (error) throw new Error(`${what}: ${error.message}`);
-      return result;
-    },
-    async close() {
-      device.destroy();
-      await device.lost;
-    },
-  };
-}
 
 /** ‖C − ABᵀ‖ / ‖ABᵀ‖, the product in float64. */
 function errorOf(product: Float32Array, a: Float32Array, b: Float32Array): number {
@@ -80,7 +47,7 @@ async function multiply(gpu: Gpu, left: Float32Array, right: Float32Array): Prom
 }
 
 /** Multiplies two matrices on the adapter with the program's own kernel and compares with float64. Never throws. */
-export async function checkAdapter(adapter: GPUAdapter): Promise<Check> {
+export async function checkAdapter(instance: GPU, adapter: GPUAdapter): Promise<Check> {
   const started = performance.now();
   const outcome = (relativeError: number | null, problem: string | null): Check => ({
     works: problem === null,
@@ -90,7 +57,7 @@ export async function checkAdapter(adapter: GPUAdapter): Promise<Check> {
   });
   let gpu: Gpu | null = null;
   try {
-    gpu = await openFor(adapter);
+    gpu = await openDevice(instance, adapter);
     const [a, b] = [filled(M * K, 37), filled(N * K, 61)];
     const error = errorOf(await multiply(gpu, a, b), a, b);
     if (error <= TOLERANCE) return outcome(error, null);

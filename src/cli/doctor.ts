@@ -127,7 +127,7 @@ async function examineAdapters(terminal: Terminal): Promise<AdapterReport[]> {
         limits,
         subgroups: min && max ? { min, max } : null,
         features: [...(adapter.features as ReadonlySet<string>)].sort(),
-        check: await checkAdapter(adapter),
+        check: await checkAdapter(instance, adapter),
       });
     }
     return [...reports.values()];

@@ -138,7 +138,7 @@ export function readLayerRequest(flags: LayerFlags): LayerRequest {
   const xPath = required(flags.x, '--x', 'the .npy file with the features (n × d)');
   const yPath = required(flags.y, '--y', 'the .npy file with the targets (n × C)');
   const out = required(flags.out, '--out', 'the folder to write to');
-  const x = readFeatures(xPath);
+  const x = readFeatures(xPath, 'normalised');
   const samples: Samples = { path: xPath, n: x.rows, d: x.cols };
   const targets = readTargets(yPath, x, xPath);
   const labels = flags.labels === undefined ? null : readClasses(flags.labels, samples);

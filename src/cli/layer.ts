@@ -84,7 +84,7 @@ async function runLayer(
     terminal.note(`layer    ${input.n} × ${input.d} rows, ${input.outputs} targets, width ${input.features.width}`);
     terminal.note(`adapter  ${describeAdapter(gpu.adapter)}`);
     return {
-      result: await rfmLayer(gpu, input, options, { kernelMatrix: flags.saveKernel === true }),
+      result: await rfmLayer(gpu, input, options, { kernelMatrix: flags.saveKernel === true, signal }),
       adapter: gpu.adapter,
     };
   });

@@ -50,13 +50,20 @@ export function checkDirections(matrix: Matrix, at: string): void {
   );
 }
 
-/** --x of `layer` and `rfm`: at least two rows, none of them zero, not all alike. */
-export function readFeatures(path: string): Matrix {
+/**
+ * --x of `layer`, which divides rows by their length, or of `rfm`, which takes them as they are: at least
+ * two rows, not all alike; for `layer` none of them zero.
+ */
+export function readFeatures(path: string, rows: 'normalised' | 'as they are'): Matrix {
   const at = place('--x', path);
   const x = readMatrix(path, '--x');
   if (x.rows < 2) throw inputError(`${at}: has 1 row, expected at least 2; give more data`);
-  checkRowLengths(x, at);
-  checkDirections(x, at);
+  if (rows === 'normalised') {
+    checkRowLengths(x, at);
+    checkDirections(x, at);
+  } else if (x.data.every((value, i) => value === x.data[i % x.cols])) {
+    throw inputError(`${at}: all ${x.rows} rows are equal; give data that differ`);
+  }
   return x;
 }
 

@@ -7,13 +7,13 @@ import type { RfmOptions, RfmResult } from '../rfm/types.js';
 import type { AdapterChoice } from '../runtime/gpu.js';
 import { adapterOption, type CommonFlags, commonOptions, integer, kernelOptions, path, valued } from './flags.js';
 import { withGpu } from './gpu-session.js';
-import { checkRowLengths, likeTargets, readFeatures, readTargets, required, type TargetMatrix } from './matrices.js';
+import { likeTargets, readFeatures, readTargets, required, type TargetMatrix } from './matrices.js';
 import { type OutputFile, withOutput, writeFiles } from './output.js';
 import { solveRemark } from './run-progress.js';
 import { scientific, type Terminal, terminalFor } from './terminal.js';
 import { VERSION } from './version.js';
 
-const FILES = ['M.npy', 'alpha.npy', 'predictions.npy'];
+const FILES = ['M.npy', 'alpha.npy', 'predictions.npy', 'M_iterations.npy', 'predictions_iterations.npy'];
 
 const EXAMPLES = `
 Examples:
@@ -22,7 +22,9 @@ Examples:
 
 Arrays are .npy files: <f4 <f8 <i4 <i8 |u1, C or Fortran order. Writes
 M.npy (d × d, divided by its maximum), alpha.npy, and predictions.npy with
---test-x.`;
+--test-x: those of the fit with the final M. --save-iterations adds M_iterations.npy
+(T × d × d) and predictions_iterations.npy: M and the predictions after each iteration.
+Rows are used as they are, neither normalised nor standardised.`;
 
 interface RfmFlags extends CommonFlags {
   x?: string;
@@ -33,6 +35,7 @@ interface RfmFlags extends CommonFlags {
   ridge?: number;
   iterations?: number;
   out?: string;
+  saveIterations?: boolean;
   float64?: boolean;
   adapter?: AdapterChoice;
 }
@@ -51,7 +54,7 @@ function readRequest(flags: RfmFlags): RfmRequest {
   const xPath = required(flags.x, '--x', 'the .npy file with the features (n × d)');
   const yPath = required(flags.y, '--y', 'the .npy file with the targets (n × C)');
   const out = required(flags.out, '--out', 'the folder to write to');
-  const x = readFeatures(xPath);
+  const x = readFeatures(xPath, 'as they are');
   const y = readTargets(yPath, x, xPath);
   let test: Matrix | null = null;
   if (flags.testX !== undefined) {
@@ -62,7 +65,6 @@ function readRequest(flags: RfmFlags): RfmRequest {
         `${at}: has ${test.cols} columns, but ${place('--x', xPath)} has ${x.cols}; both need the same features`,
       );
     }
-    checkRowLengths(test, at);
   }
   return {
     x,
@@ -99,6 +101,7 @@ export function addRfm(program: Command, signal: AbortSignal): void {
         integer('--iterations', { min: 1, max: 1e6, example: 5 }),
       ),
     )
+    .option('--save-iterations', 'write M and the predictions of every iteration, too')
     .option('--float64', 'write arrays as <f8 (values are float32 all the same)')
     .addOption(adapterOption())
     .addOption(valued('--out <folder>', 'where to write (required)', path('--out')));
@@ -146,7 +149,12 @@ async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, 
     const remark = solveRemark({ layer: index + 1, solve });
     if (remark !== null) terminal.note(`note: ${remark.replace('layer', 'iteration')}`);
   });
-  const { written, removed } = await writeFiles(out, outputFiles(request, result), FILES, flags.float64 === true);
+  const { written, removed } = await writeFiles(
+    out,
+    outputFiles(request, result, flags.saveIterations === true),
+    FILES,
+    flags.float64 === true,
+  );
   for (const name of removed) terminal.note(`note: removed ${name} of an earlier command from ${out}`);
   const last = result.solves.at(-1);
   terminal.print(
@@ -174,7 +182,8 @@ async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, 
   });
 }
 
-function outputFiles({ x, y, test }: RfmRequest, { M, alpha, predictions }: RfmResult): OutputFile[] {
+function outputFiles({ x, y, test }: RfmRequest, result: RfmResult, everyIteration: boolean): OutputFile[] {
+  const { M, alpha, predictions, iterations } = result;
   const files: OutputFile[] = [
     { name: 'M.npy', shape: [x.cols, x.cols], data: M },
     { name: 'alpha.npy', shape: likeTargets(y, x.rows), data: alpha },
@@ -182,5 +191,30 @@ function outputFiles({ x, y, test }: RfmRequest, { M, alpha, predictions }: RfmR
   if (test !== null && predictions !== null) {
     files.push({ name: 'predictions.npy', shape: likeTargets(y, test.rows), data: predictions });
   }
+  if (everyIteration) {
+    files.push({
+      name: 'M_iterations.npy',
+      shape: [iterations.length, x.cols, x.cols],
+      data: concatenate(iterations.map((iteration) => iteration.M)),
+    });
+    const predicted = iterations.flatMap((iteration) => iteration.predictions ?? []);
+    if (test !== null && predicted.length > 0) {
+      files.push({
+        name: 'predictions_iterations.npy',
+        shape: [iterations.length, ...likeTargets(y, test.rows)],
+        data: concatenate(predicted),
+      });
+    }
+  }
   return files;
+}
+
+function concatenate(parts: readonly Float32Array[]): Float32Array {
+  const out = new Float32Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
 }

@@ -25,18 +25,19 @@ export interface AgopInput {
 
 /** Room for gradients that are held at a time. */
 const GRADIENT_BYTES = 64 * 2 ** 20;
+/** Rows whose gradients are held at a time. */
+const gradientRows = (n: number, d: number, outputs: number): number =>
+  Math.max(1, Math.min(n, Math.floor(GRADIENT_BYTES / (outputs * d * 4))));
+
+/** Bytes of the gradients that `agopJacobian` holds at a time. */
+export const gradientBytes = (n: number, d: number, outputs: number): number =>
+  gradientRows(n, d, outputs) * outputs * d * 4;
+
 /** Outputs a kernel sums at once; more would not fit into registers. */
 const MAX_CLASSES = 10;
 
 /** Gradients of all outputs at rows first, first + step, …, transposed: out is d × (count · outputs). */
-export function gradients(
-  batch: Batch,
-  input: AgopInput,
-  out: Matrix,
-  first: number,
-  count: number,
-  step = 1,
-): void {
+export function gradients(batch: Batch, input: AgopInput, out: Matrix, first: number, count: number, step = 1): void {
   const { x, alpha, weights } = input;
   const { lanes } = batch.gpu;
   const subgroup = lanes >= 4 && lanes <= 32;
@@ -62,8 +63,7 @@ export function gradients(
 export async function agopJacobian(gpu: Gpu, input: AgopInput, out: Matrix): Promise<void> {
   const { x, alpha } = input;
   const n = x.rows;
-  const perRow = alpha.rows * x.cols * 4;
-  const count = Math.max(1, Math.min(n, Math.floor(GRADIENT_BYTES / perRow)));
+  const count = gradientRows(n, x.cols, alpha.rows);
   for (let first = 0; first < n; first += count) {
     const rows = Math.min(count, n - first);
     await runBatch(gpu, (batch) => {

@@ -1,6 +1,6 @@
 import potrfBlockSource from '../../shaders/potrf_block.wgsl';
+import type { Batch, Kernel } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { type Batch, type Kernel } from '../runtime/batch.js';
 import { allocate, block, downloadBytes, type Matrix, release } from '../runtime/matrix.js';
 import { copyScaled } from './elementwise.js';
 import { gemm, syrk } from './gemm.js';
@@ -64,7 +64,10 @@ export function potrf(batch: Batch, factor: CholeskyFactor): void {
 }
 
 /** The size × size block of a strip of inverses; the strip's columns beyond it are zero. */
-const leading = (strip: Matrix, start: number, size: number): Matrix => ({ ...block(strip, start, 0, size, BLOCK), cols: size });
+const leading = (strip: Matrix, start: number, size: number): Matrix => ({
+  ...block(strip, start, 0, size, BLOCK),
+  cols: size,
+});
 
 /** The first pivot (from 1) at which the factorisation broke down, or 0. */
 export async function failingPivot(gpu: Gpu, factor: CholeskyFactor): Promise<number> {
@@ -85,7 +88,13 @@ export function potrs(batch: Batch, factor: CholeskyFactor, b: Matrix, out: Matr
  * Solves L Y = B ('forward') or Lᵀ Y = B ('backward') in transposed layout: b and out are m × n, one
  * right-hand side a row. b is overwritten.
  */
-export function trsm(batch: Batch, factor: CholeskyFactor, b: Matrix, out: Matrix, direction: 'forward' | 'backward'): void {
+export function trsm(
+  batch: Batch,
+  factor: CholeskyFactor,
+  b: Matrix,
+  out: Matrix,
+  direction: 'forward' | 'backward',
+): void {
   const { l, inverses, inversesT } = factor;
   const n = l.rows;
   const m = b.rows;

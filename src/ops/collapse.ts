@@ -1,6 +1,6 @@
 import groupScatterSource from '../../shaders/group_scatter.wgsl';
 import neuralCollapseSource from '../../shaders/neural_collapse.wgsl';
-import { type Batch, type Kernel } from '../runtime/batch.js';
+import type { Batch, Kernel } from '../runtime/batch.js';
 import type { Matrix } from '../runtime/matrix.js';
 import { subtractRow } from './elementwise.js';
 import { syrk } from './gemm.js';

@@ -19,7 +19,8 @@ function apply(batch: Batch, operation: number, a: Matrix, b: Matrix, out: Matri
 }
 
 /** out = factor · A. */
-export const copyScaled = (batch: Batch, a: Matrix, out: Matrix, factor = 1): void => apply(batch, 0, a, a, out, factor);
+export const copyScaled = (batch: Batch, a: Matrix, out: Matrix, factor = 1): void =>
+  apply(batch, 0, a, a, out, factor);
 /** out = A − 1 rowᵀ: subtracts one row (1 × n) from every row of A. */
 export const subtractRow = (batch: Batch, a: Matrix, row: Matrix, out: Matrix): void => apply(batch, 1, a, row, out);
 /** out = (A + Aᵀ) / 2. */
@@ -37,6 +38,8 @@ export const divideBy = (batch: Batch, a: Matrix, b: Matrix, out: Matrix): void 
 /** out = A / √b for a single number b on the device. */
 export const divideByRoot = (batch: Batch, a: Matrix, b: Matrix, out: Matrix): void => apply(batch, 7, a, b, out);
 /** out = A + value · I. */
-export const addDiagonal = (batch: Batch, a: Matrix, out: Matrix, value: number): void => apply(batch, 8, a, a, out, value);
+export const addDiagonal = (batch: Batch, a: Matrix, out: Matrix, value: number): void =>
+  apply(batch, 8, a, a, out, value);
 /** out = A + factor · B. */
-export const addScaled = (batch: Batch, a: Matrix, b: Matrix, out: Matrix, factor = 1): void => apply(batch, 9, a, b, out, factor);
+export const addScaled = (batch: Batch, a: Matrix, b: Matrix, out: Matrix, factor = 1): void =>
+  apply(batch, 9, a, b, out, factor);

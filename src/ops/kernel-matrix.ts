@@ -4,7 +4,14 @@ import { type Batch, ceilDiv, f32bits } from '../runtime/batch.js';
 import type { Matrix } from '../runtime/matrix.js';
 import { squaredDistances } from './gemm.js';
 
-function fromDistances(batch: Batch, squared: Matrix, out: Matrix, kernel: KernelName, bandwidth: number, weights: boolean): void {
+function fromDistances(
+  batch: Batch,
+  squared: Matrix,
+  out: Matrix,
+  kernel: KernelName,
+  bandwidth: number,
+  weights: boolean,
+): void {
   batch.dispatch(
     {
       name: weights ? 'kernel_weights' : 'kernel_values',
@@ -18,7 +25,13 @@ function fromDistances(batch: Batch, squared: Matrix, out: Matrix, kernel: Kerne
 }
 
 /** Kernel values from squared distances: exp(−r/L) (Laplace) or exp(−r²/(2L²)) (Gaussian). */
-export function kernelFromDistances(batch: Batch, squared: Matrix, out: Matrix, kernel: KernelName, bandwidth: number): void {
+export function kernelFromDistances(
+  batch: Batch,
+  squared: Matrix,
+  out: Matrix,
+  kernel: KernelName,
+  bandwidth: number,
+): void {
   fromDistances(batch, squared, out, kernel, bandwidth, false);
 }
 
@@ -26,12 +39,25 @@ export function kernelFromDistances(batch: Batch, squared: Matrix, out: Matrix, 
  * Weights of the kernel's gradient from squared distances: ∇_x k(x, z) = w · (z − x), w = k/(L r)
  * (Laplace; 0 at r = 0, where it has no gradient) or k/L² (Gaussian).
  */
-export function weightsFromDistances(batch: Batch, squared: Matrix, out: Matrix, kernel: KernelName, bandwidth: number): void {
+export function weightsFromDistances(
+  batch: Batch,
+  squared: Matrix,
+  out: Matrix,
+  kernel: KernelName,
+  bandwidth: number,
+): void {
   fromDistances(batch, squared, out, kernel, bandwidth, true);
 }
 
 /** out_ij = k(a_i, b_j) for the rows of A (m × d) and B (n × d). Relative error about 1e-7 between near-duplicates, too. */
-export function kernelMatrix(batch: Batch, a: Matrix, b: Matrix, out: Matrix, kernel: KernelName, bandwidth: number): void {
+export function kernelMatrix(
+  batch: Batch,
+  a: Matrix,
+  b: Matrix,
+  out: Matrix,
+  kernel: KernelName,
+  bandwidth: number,
+): void {
   const squared = batch.temporary(out.rows, out.cols);
   squaredDistances(batch, a, b, squared);
   kernelFromDistances(batch, squared, out, kernel, bandwidth);

@@ -1,8 +1,8 @@
 import residualSource from '../../shaders/residual.wgsl';
 import { RfmError } from '../errors.js';
 import type { KernelName } from '../rfm/types.js';
-import type { Gpu } from '../runtime/gpu.js';
 import { type Batch, f32bits, runBatch } from '../runtime/batch.js';
+import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { allocateFactor, type CholeskyFactor, failingPivot, potrf, potrs, releaseFactor } from './cholesky.js';
 import { addDiagonal, addScaled, copyScaled } from './elementwise.js';
@@ -26,7 +26,14 @@ const MAX_CLASSES = 10;
  * out = Y − A (K + ridge I) with A, Y, out: outputs × n, in double-float arithmetic. K is evaluated
  * from the squared distances in double-float, too: more accurately than float32 could store it.
  */
-export function residual(batch: Batch, system: KernelSystem, alpha: Matrix, y: Matrix, out: Matrix, ridge: number): void {
+export function residual(
+  batch: Batch,
+  system: KernelSystem,
+  alpha: Matrix,
+  y: Matrix,
+  out: Matrix,
+  ridge: number,
+): void {
   const { squared, kernel, bandwidth } = system;
   const rate = split(kernel === 'gaussian' ? 1 / (2 * bandwidth * bandwidth) : 1 / bandwidth);
   for (let first = 0; first < alpha.rows; first += MAX_CLASSES) {

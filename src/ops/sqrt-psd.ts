@@ -1,9 +1,9 @@
-import { RfmError } from '../errors.js';
 import diagonalSource from '../../shaders/diagonal.wgsl';
 import diagonalMaximumSource from '../../shaders/diagonal_maximum.wgsl';
 import maxRowSumSource from '../../shaders/max_row_sum.wgsl';
 import pivotColumnSource from '../../shaders/pivot_column.wgsl';
 import pivotSelectSource from '../../shaders/pivot_select.wgsl';
+import { RfmError } from '../errors.js';
 import { type Batch, ceilDiv, createBatch, f32bits, type Kernel, runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, block, downloadBytes, type Matrix, release } from '../runtime/matrix.js';

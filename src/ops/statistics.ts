@@ -4,7 +4,11 @@ import normalizeRowsSource from '../../shaders/normalize_rows.wgsl';
 import { type Batch, ceilDiv, type Kernel } from '../runtime/batch.js';
 import type { Matrix } from '../runtime/matrix.js';
 
-const normalizeKernel: Kernel = { name: 'normalize_rows', source: normalizeRowsSource, constants: { LENGTHS_ONLY: false } };
+const normalizeKernel: Kernel = {
+  name: 'normalize_rows',
+  source: normalizeRowsSource,
+  constants: { LENGTHS_ONLY: false },
+};
 const lengthsKernel: Kernel = { name: 'row_lengths', source: normalizeRowsSource, constants: { LENGTHS_ONLY: true } };
 const statisticsKernel: Kernel = { name: 'column_statistics', source: columnStatisticsSource };
 const meansKernel: Kernel = { name: 'group_means', source: groupMeansSource };

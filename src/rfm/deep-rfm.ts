@@ -1,3 +1,5 @@
+import { inputError, type RfmError } from '../errors.js';
+import { gradientBytes } from '../ops/agop.js';
 import { gramPicture } from '../ops/collapse.js';
 import { standardize } from '../ops/elementwise.js';
 import { featureMap } from '../ops/features.js';
@@ -5,10 +7,22 @@ import { kernelMatrix } from '../ops/kernel-matrix.js';
 import { columnStatistics, normalizeRows } from '../ops/statistics.js';
 import { runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, download, type Matrix, release, upload } from '../runtime/matrix.js';
+import { allocate, download, type Matrix, release, strideOf, upload } from '../runtime/matrix.js';
+import { pooledSize } from '../runtime/pool.js';
 import { normalizeOrRefuse } from './layer.js';
 import { classOrder, permuteRows } from './rows.js';
-import { accuracy, agopOf, agopRoot, type Clock, createClock, fitKernel, type Phase, predict, projectRows, stageMetrics } from './step.js';
+import {
+  accuracy,
+  agopOf,
+  agopRoot,
+  type Clock,
+  createClock,
+  fitKernel,
+  type Phase,
+  predict,
+  projectRows,
+  stageMetrics,
+} from './step.js';
 import type { DeepRfmConfig, GramPicture, LayerMetrics } from './types.js';
 
 /** Rows of numbers and their classes 0 … C − 1; x is rows × cols, row-major. */
@@ -89,7 +103,7 @@ export async function deepRfm(
         progress.onPhase?.(layer, phase);
       });
       const unit = own(allocate(gpu, x.rows, x.cols));
-      await normalizeOrRefuse(gpu, x, unit, index === 0 ? order : null);
+      await normalizeOrRefuse(gpu, x, unit, (row) => zeroRow(order[row], index));
       drop(x);
       const unitT = t && own(allocate(gpu, t.rows, t.cols));
       if (t && unitT) {
@@ -158,6 +172,16 @@ export async function deepRfm(
   }
 }
 
+function zeroRow(row: number, index: number): RfmError {
+  return index === 0
+    ? inputError(
+        `training row ${row} (from 0) is zero after standardisation, so it has no direction; remove it, or check that the rows differ`,
+      )
+    : inputError(
+        `layer ${index + 1}: all features of training row ${row} (from 0) are zero; use a larger --width, another --seed or --activation cos`,
+      );
+}
+
 /** Y transposed (classes × n): +1 at the label, −1 elsewhere. */
 function targets(labels: Int32Array, classes: number): Float32Array {
   const y = new Float32Array(classes * labels.length).fill(-1);
@@ -201,4 +225,21 @@ async function pictureOf(gpu: Gpu, mx: Matrix): Promise<Float32Array> {
   } finally {
     release(gpu, out);
   }
+}
+
+/**
+ * Device memory a run will hold at its peak, in bytes: the matrices of the largest step, each as large
+ * as the pool makes it. A layer's peak is in its solve (K, distances, factor), its AGOP (distances,
+ * weights, and either form's temporaries) or its square root (about six d × d matrices).
+ */
+export function predictPeakBytes(n: number, testN: number, d: number, classes: number, width: number): number {
+  const inner = Math.max(d, width || d);
+  const bytes = (rows: number, cols: number): number => pooledSize(rows * strideOf(cols) * 4);
+  const rows = 2 * bytes(n, inner) + 2 * bytes(testN, inner) + 4 * bytes(classes, n);
+  const solve = 4 * bytes(n, n);
+  const agop = 2 * bytes(n, n) + bytes(inner, inner) + gradientBytes(n, inner, classes);
+  const gram = 3 * bytes(n, n) + bytes(inner, inner) + 4 * bytes(n, inner);
+  const root = 9 * bytes(inner, inner);
+  const features = 2 * bytes(inner, inner) + 4 * bytes(n, inner) + 2 * bytes(n, n);
+  return rows + Math.max(solve, agop, gram, root, features);
 }

@@ -1,4 +1,4 @@
-import { inputError } from '../errors.js';
+import { inputError, type RfmError } from '../errors.js';
 import { featureMap } from '../ops/features.js';
 import { normalizeRows } from '../ops/statistics.js';
 import { runBatch } from '../runtime/batch.js';
@@ -17,7 +17,7 @@ export async function rfmLayer(
   gpu: Gpu,
   input: LayerInput,
   options: LayerOptions,
-  want: { kernelMatrix?: boolean } = {},
+  want: { kernelMatrix?: boolean; signal?: AbortSignal } = {},
 ): Promise<LayerResult> {
   const { n, d, outputs } = input;
   const labels = input.labels ?? labelsOf(input.y, outputs);
@@ -27,11 +27,15 @@ export async function rfmLayer(
     owned.push(matrix);
     return matrix;
   };
-  const clock = createClock();
+  const clock = createClock(() => want.signal?.throwIfAborted());
   try {
     const raw = own(upload(gpu, n, d, permuteRows(input.x, d, order)));
     const x = own(allocate(gpu, n, d));
-    await normalizeOrRefuse(gpu, raw, x, order);
+    await normalizeOrRefuse(gpu, raw, x, (row) =>
+      inputError(
+        `--x: row ${order[row]} (from 0) has length 0 or is not finite, and rows are divided by their length; remove it`,
+      ),
+    );
     const yT = transposeHost(permuteRows(input.y, outputs, order), n, outputs);
     const y = own(upload(gpu, outputs, n, yT));
 
@@ -78,16 +82,18 @@ export async function rfmLayer(
   }
 }
 
-/** x = rows of raw divided by their lengths; a row of zeros is an input error with its original number. */
-export async function normalizeOrRefuse(gpu: Gpu, raw: Matrix, x: Matrix, order: ArrayLike<number> | null): Promise<void> {
+/** x = rows of raw divided by their lengths; `complain` makes the error for the first row (of raw) of length 0. */
+export async function normalizeOrRefuse(
+  gpu: Gpu,
+  raw: Matrix,
+  x: Matrix,
+  complain: (row: number) => RfmError,
+): Promise<void> {
   const lengths = allocate(gpu, 1, raw.rows);
   try {
     await runBatch(gpu, (batch) => normalizeRows(batch, raw, x, lengths));
     const zero = (await download(gpu, lengths)).findIndex((length) => !(length > 0));
-    if (zero >= 0) {
-      const row = order ? order[zero] : zero;
-      throw inputError(`row ${row} (from 0) has length 0 or is not finite and cannot be normalised; remove it`);
-    }
+    if (zero >= 0) throw complain(zero);
   } finally {
     release(gpu, lengths);
   }

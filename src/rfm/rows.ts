@@ -18,7 +18,8 @@ export function classOrder(labels: Int32Array): ClassOrder {
   const next = new Array<number>(classes).fill(0);
   for (let c = 1; c < classes; c++) next[c] = next[c - 1] + counts[c - 1];
   const starts = [...next.filter((_, c) => counts[c] > 0), labels.length];
-  if (starts.length < 3) throw inputError('all rows are of one class, at least 2 are needed; add rows of another class');
+  if (starts.length < 3)
+    throw inputError('all rows are of one class, at least 2 are needed; add rows of another class');
   const order = new Int32Array(labels.length);
   labels.forEach((label, i) => {
     order[next[label]++] = i;

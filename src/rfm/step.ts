@@ -1,11 +1,11 @@
 import { agopCancellation, agopGram, agopJacobian, chooseAgopPath } from '../ops/agop.js';
 import { collapseTraces } from '../ops/collapse.js';
-import { divideBy } from '../ops/elementwise.js';
 import { topEigenvalues } from '../ops/eigenvalues.js';
+import { divideBy } from '../ops/elementwise.js';
 import { applyFeatures, type FeatureMap } from '../ops/features.js';
 import { gemm, squaredDistances } from '../ops/gemm.js';
 import { kernelFromDistances, weightsFromDistances } from '../ops/kernel-matrix.js';
-import { solveRidge, type SolveReport } from '../ops/solve.js';
+import { type SolveReport, solveRidge } from '../ops/solve.js';
 import { diagonalMaximum, sqrtPsd } from '../ops/sqrt-psd.js';
 import { runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
@@ -67,7 +67,9 @@ export async function fitKernel(
         kernelFromDistances(batch, squared, k, options.kernel, options.bandwidth);
       }),
     );
-    const solve = await clock.phase('solve', () => solveRidge(gpu, { k, squared, ...options }, y, alpha, options.ridge, work));
+    const solve = await clock.phase('solve', () =>
+      solveRidge(gpu, { k, squared, ...options }, y, alpha, options.ridge, work),
+    );
     return { k, squared, alpha, solve };
   } catch (error) {
     release(gpu, squared, k, alpha);
@@ -113,7 +115,12 @@ export async function agopOf(
 const TOP_EIGENVALUES = 16;
 
 /** root = (M / max M)^{1/2} for the AGOP M, its rank, and M's largest eigenvalues after the division. */
-export async function agopRoot(gpu: Gpu, m: Matrix, root: Matrix, clock: Clock): Promise<{ rank: number; topEigenvalues: number[] }> {
+export async function agopRoot(
+  gpu: Gpu,
+  m: Matrix,
+  root: Matrix,
+  clock: Clock,
+): Promise<{ rank: number; topEigenvalues: number[] }> {
   const normalized = allocate(gpu, m.rows, m.cols);
   try {
     const { rank } = await clock.phase('sqrt', async () => {
@@ -150,7 +157,11 @@ export async function projectRows(
 }
 
 /** NC1 and NC2 of rows in class order; starts: first row of each (non-empty) class, then the number of rows. */
-export async function neuralCollapse(gpu: Gpu, x: Matrix, starts: readonly number[]): Promise<{ nc1: number; nc2: number }> {
+export async function neuralCollapse(
+  gpu: Gpu,
+  x: Matrix,
+  starts: readonly number[],
+): Promise<{ nc1: number; nc2: number }> {
   const results = allocate(gpu, 1, 4);
   try {
     await runBatch(gpu, (batch) => collapseTraces(batch, x, starts, results));
@@ -203,4 +214,3 @@ export function accuracy(scores: Float32Array, labels: Int32Array): number {
   }
   return correct / n;
 }
-

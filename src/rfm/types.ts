@@ -147,6 +147,8 @@ export interface RfmResult {
   alpha: Float32Array;
   /** test rows × outputs; null without test rows. */
   predictions: Float32Array | null;
-  /** Of each solve. */
+  /** Of each fit: one an iteration, and the last one with the final M. */
   solves: LayerMetrics['solve'][];
+  /** M after each iteration, and the predictions of the fit with it. */
+  iterations: { M: Float32Array; predictions: Float32Array | null }[];
 }

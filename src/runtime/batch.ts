@@ -54,7 +54,10 @@ export function createBatch(gpu: Gpu): Batch {
       if (x === 0 || y === 0 || z === 0) return;
       const limit = gpu.limits.maxComputeWorkgroupsPerDimension;
       if (Math.max(x, y, z) > limit) {
-        throw new RfmError('doesNotFit', `${kernel.name}: ${x} × ${y} × ${z} workgroups, the adapter allows ${limit} a dimension`);
+        throw new RfmError(
+          'doesNotFit',
+          `${kernel.name}: ${x} × ${y} × ${z} workgroups, the adapter allows ${limit} a dimension`,
+        );
       }
       const words = new Uint32Array(IMMEDIATE_BYTES / 4);
       words.set(params);

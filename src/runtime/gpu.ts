@@ -102,7 +102,11 @@ async function requestAdapter(instance: GPU, choice: AdapterChoice): Promise<GPU
   );
 }
 
-async function openDevice(instance: GPU, adapter: GPUAdapter): Promise<Gpu> {
+/**
+ * Opens a device on an adapter with every limit it offers. The instance is released when the device
+ * is closed; `openGpu` is the usual way here.
+ */
+export async function openDevice(instance: GPU, adapter: GPUAdapter): Promise<Gpu> {
   const wanted: GPUFeatureName[] = ['timestamp-query', 'subgroups', 'shader-f16'];
   const requiredLimits: Record<string, number> = {};
   for (const name in adapter.limits) {
@@ -175,7 +179,10 @@ async function openDevice(instance: GPU, adapter: GPUAdapter): Promise<Gpu> {
 function gpuError(what: string, error: GPUError): RfmError {
   const message = oneLine(error.message);
   if (error instanceof GPUOutOfMemoryError) {
-    return new RfmError('doesNotFit', `${what}: the device is out of memory (${message}); use a smaller --n or --width`);
+    return new RfmError(
+      'doesNotFit',
+      `${what}: the device is out of memory (${message}); use a smaller --n or --width`,
+    );
   }
   return new RfmError('internal', `${what}: ${message}`);
 }

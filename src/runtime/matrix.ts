@@ -32,7 +32,10 @@ export function allocate(gpu: Gpu, rows: number, cols: number): Matrix {
 export function block(matrix: Matrix, row: number, col: number, rows: number, cols: number): Matrix {
   const atEdge = col + cols === matrix.cols;
   if (col % 4 !== 0 || (cols % 4 !== 0 && !atEdge) || row + rows > matrix.rows || col + cols > matrix.cols) {
-    throw new RfmError('internal', `no block of ${rows} × ${cols} at (${row}, ${col}) in ${matrix.rows} × ${matrix.cols}`);
+    throw new RfmError(
+      'internal',
+      `no block of ${rows} × ${cols} at (${row}, ${col}) in ${matrix.rows} × ${matrix.cols}`,
+    );
   }
   const offset = matrix.offset + row * matrix.stride + col;
   return { ...matrix, rows, cols, offset, padding: atEdge ? matrix.padding : 0 };
