@@ -1,4 +1,5 @@
 // out = scale · A Bᵀ + bias · addend, or with DIFFERENCE the squared distances Σ_k (A_ik − B_jk)².
+// With LOW the result is out + low, `low` being the part that float32 cannot hold (scale and bias are 1).
 //
 // A: m × k, B: n × k, out and addend: m × n, row-major, strides multiples of 4, padding zero.
 // One subgroup computes a tile of ROWS rows and 2·LANES columns.
@@ -14,11 +15,12 @@
 enable subgroups;
 requires immediate_address_space;
 
-// Header: LANES: u32, DIFFERENCE: bool, LOWER: bool, MIRROR: bool, ADDEND: u32.
+// Header: LANES: u32, DIFFERENCE: bool, LOWER: bool, MIRROR: bool, ADDEND: u32, LOW: bool.
 
 const ROWS = 16u;
 const BLOCKS = max(1u, ROWS / LANES);
-const CHUNK = 32u;
+// Shorter where the low part is wanted: it is to be better than float32's own rounding of the result.
+const CHUNK = select(32u, 8u, LOW);
 
 struct Params {
   m: u32,
@@ -43,9 +45,20 @@ var<immediate> p: Params;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
 @group(0) @binding(2) var<storage, read> addend: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<storage, read_write> low: array<f32>;
 
 // Hides a value from algebraic simplification, which would remove the compensation: zero is 0.
-fn opaque(x: vec2f) -> vec2f { return bitcast<vec2f>(bitcast<vec2u>(x) ^ vec2u(p.zero)); }
+fn opaque(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ p.zero); }
+fn opaque2(x: vec2f) -> vec2f { return bitcast<vec2f>(bitcast<vec2u>(x) ^ vec2u(p.zero)); }
+
+// The zeros after the last column of a row.
+fn storePadding(row: u32) {
+  if (row >= p.m) { return; }
+  for (var i = 0u; i < p.padding; i++) {
+    out[p.offsetOut + row * p.strideOut + p.n + i] = 0.0;
+    if (LOW) { low[p.offsetOut + row * p.strideOut + p.n + i] = 0.0; }
+  }
+}
 
 fn combine(x: vec4f, y0: vec4f, y1: vec4f) -> vec2f {
   if (DIFFERENCE) {
@@ -56,14 +69,36 @@ fn combine(x: vec4f, y0: vec4f, y1: vec4f) -> vec2f {
   return vec2f(dot(x, y0), dot(x, y1));
 }
 
-fn store(row: u32, col: u32, value: f32) {
+// value − lost is the sum; padding of `low` is written with that of `out`.
+fn store(row: u32, col: u32, value: f32, lost: f32) {
   if (row >= p.m || col >= p.n || (LOWER && col > row)) { return; }
   let at = p.offsetOut + row * p.strideOut + col;
+  let mirrored = p.offsetOut + col * p.strideOut + row;
+  if (LOW) {
+    var sum = value;
+    var rest = -lost;
+    if (ADDEND == 1u) {
+      // Knuth's two-sum: exact, whichever is the larger.
+      let before = out[at];
+      sum = opaque(before + value);
+      let part = opaque(sum - before);
+      rest += low[at] + ((before - opaque(sum - part)) + (value - part));
+    }
+    let high = opaque(sum + rest);
+    rest -= opaque(high - sum);
+    out[at] = high;
+    low[at] = rest;
+    if (MIRROR && col < row) {
+      out[mirrored] = high;
+      low[mirrored] = rest;
+    }
+    return;
+  }
   var result = p.scale * value;
   if (ADDEND == 1u) { result += p.bias * out[at]; }
   if (ADDEND == 2u) { result += p.bias * addend[p.offsetAddend + row * p.strideAddend + col]; }
   out[at] = result;
-  if (MIRROR && col < row) { out[p.offsetOut + col * p.strideOut + row] = result; }
+  if (MIRROR && col < row) { out[mirrored] = result; }
 }
 
 @compute @workgroup_size(LANES)
@@ -71,13 +106,8 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(subgroup_invocation_id) lan
   let row0 = tile.y * ROWS;
   let col0 = tile.x * 2u * LANES;
   // The padding of a row belongs to the first tile of that row.
-  if (tile.x == 0u && lane < ROWS && row0 + lane < p.m) {
-    for (var i = 0u; i < p.padding; i++) { out[p.offsetOut + (row0 + lane) * p.strideOut + p.n + i] = 0.0; }
-  }
-  if (ROWS > LANES && tile.x == 0u) {
-    for (var r = lane + LANES; r < ROWS && row0 + r < p.m; r += LANES) {
-      for (var i = 0u; i < p.padding; i++) { out[p.offsetOut + (row0 + r) * p.strideOut + p.n + i] = 0.0; }
-    }
+  if (tile.x == 0u) {
+    for (var row = lane; row < ROWS; row += LANES) { storePadding(row0 + row); }
   }
   if (LOWER && col0 > row0 + ROWS - 1u) { return; }
 
@@ -119,13 +149,13 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(subgroup_invocation_id) lan
     }
     for (var i = 0u; i < ROWS; i++) {
       let y = sum[i] - lost[i];
-      let t = opaque(total[i] + y);
-      lost[i] = opaque(t - total[i]) - y;
+      let t = opaque2(total[i] + y);
+      lost[i] = opaque2(t - total[i]) - y;
       total[i] = t;
     }
   }
   for (var i = 0u; i < ROWS; i++) {
-    store(row0 + i, col0 + lane, total[i].x);
-    store(row0 + i, col0 + LANES + lane, total[i].y);
+    store(row0 + i, col0 + lane, total[i].x, lost[i].x);
+    store(row0 + i, col0 + LANES + lane, total[i].y, lost[i].y);
   }
 }

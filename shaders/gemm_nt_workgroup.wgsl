@@ -1,4 +1,5 @@
 // out = scale · A Bᵀ + bias · addend, or with DIFFERENCE the squared distances Σ_k (A_ik − B_jk)².
+// With LOW the result is out + low, `low` being the part that float32 cannot hold (scale and bias are 1).
 //
 // The same operation as gemm_nt_subgroup.wgsl, for adapters without subgroups of one known size:
 // 8 × 8 invocations share a TILE × TILE tile, staged through workgroup memory in slabs of SLAB
@@ -6,7 +7,7 @@
 // total (Kahan), so that rounding errors do not grow with k.
 requires immediate_address_space;
 
-// Header: DIFFERENCE: bool, LOWER: bool, MIRROR: bool, ADDEND: u32.
+// Header: DIFFERENCE: bool, LOWER: bool, MIRROR: bool, ADDEND: u32, LOW: bool.
 
 const TILE = 32u;
 const SLAB = 32u;
@@ -37,6 +38,7 @@ var<immediate> p: Params;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
 @group(0) @binding(2) var<storage, read> addend: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<storage, read_write> low: array<f32>;
 
 var<workgroup> slabA: array<vec4f, TILE * PITCH>;
 var<workgroup> slabB: array<vec4f, TILE * PITCH>;
@@ -52,14 +54,36 @@ fn combine(x: vec4f, y: vec4f) -> f32 {
   return dot(x, y);
 }
 
-fn store(row: u32, col: u32, value: f32) {
+// value − lost is the sum; padding of `low` is written with that of `out`.
+fn store(row: u32, col: u32, value: f32, lost: f32) {
   if (row >= p.m || col >= p.n || (LOWER && col > row)) { return; }
   let at = p.offsetOut + row * p.strideOut + col;
+  let mirrored = p.offsetOut + col * p.strideOut + row;
+  if (LOW) {
+    var sum = value;
+    var rest = -lost;
+    if (ADDEND == 1u) {
+      // Knuth's two-sum: exact, whichever is the larger.
+      let before = out[at];
+      sum = opaque(before + value);
+      let part = opaque(sum - before);
+      rest += low[at] + ((before - opaque(sum - part)) + (value - part));
+    }
+    let high = opaque(sum + rest);
+    rest -= opaque(high - sum);
+    out[at] = high;
+    low[at] = rest;
+    if (MIRROR && col < row) {
+      out[mirrored] = high;
+      low[mirrored] = rest;
+    }
+    return;
+  }
   var result = p.scale * value;
   if (ADDEND == 1u) { result += p.bias * out[at]; }
   if (ADDEND == 2u) { result += p.bias * addend[p.offsetAddend + row * p.strideAddend + col]; }
   out[at] = result;
-  if (MIRROR && col < row) { out[p.offsetOut + col * p.strideOut + row] = result; }
+  if (MIRROR && col < row) { out[mirrored] = result; }
 }
 
 @compute @workgroup_size(SIDE, SIDE)
@@ -72,7 +96,10 @@ fn main(
   let col0 = tile.x * TILE;
   // The padding of a row belongs to the first tile of that row.
   if (tile.x == 0u && index < TILE && row0 + index < p.m) {
-    for (var i = 0u; i < p.padding; i++) { out[p.offsetOut + (row0 + index) * p.strideOut + p.n + i] = 0.0; }
+    for (var i = 0u; i < p.padding; i++) {
+      out[p.offsetOut + (row0 + index) * p.strideOut + p.n + i] = 0.0;
+      if (LOW) { low[p.offsetOut + (row0 + index) * p.strideOut + p.n + i] = 0.0; }
+    }
   }
   if (LOWER && col0 > row0 + TILE - 1u) { return; }
 
@@ -114,6 +141,6 @@ fn main(
     }
   }
   for (var i = 0u; i < 4u; i++) {
-    for (var j = 0u; j < 4u; j++) { store(row0 + id.y + i * SIDE, col0 + id.x + j * SIDE, total[i][j]); }
+    for (var j = 0u; j < 4u; j++) { store(row0 + id.y + i * SIDE, col0 + id.x + j * SIDE, total[i][j], lost[i][j]); }
   }
 }

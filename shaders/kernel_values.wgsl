@@ -1,6 +1,7 @@
 // From squared distances to kernel values, or to the weights of the kernel's gradient:
 //   Laplace:   k = exp(−r/L),        w = k / (L r), 0 where r = 0 (the kernel has no gradient there)
 //   Gaussian:  k = exp(−r²/(2L²)),   w = k / L²
+// `diagonal` is added where row and column agree (the ridge of a system).
 // ∇_x k(x, z) = w · (z − x).
 requires immediate_address_space;
 
@@ -11,6 +12,7 @@ struct Params {
   n: u32,
   stride: u32,
   bandwidth: f32,
+  diagonal: f32,
 }
 var<immediate> p: Params;
 
@@ -48,14 +50,14 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let scale = 1.0 / p.bandwidth;
   if (GAUSSIAN) {
     let k = accurateExp(-0.5 * square * scale * scale);
-    out[at] = select(k, k * scale * scale, WEIGHTS);
+    out[at] = select(k, k * scale * scale, WEIGHTS) + select(0.0, p.diagonal, row == col);
   } else {
     let r = sqrt(square);
     let k = accurateExp(-r * scale);
     if (WEIGHTS) {
       out[at] = select(0.0, k * scale / r, square > 0.0);
     } else {
-      out[at] = k;
+      out[at] = k + select(0.0, p.diagonal, row == col);
     }
   }
 }

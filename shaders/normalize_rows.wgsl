@@ -1,5 +1,8 @@
 // Divides every row by its length and reports the lengths; a row of zeros stays zero with length 0.
 // One workgroup a row. With LENGTHS_ONLY `out` is left alone.
+//
+// The length is computed in double-float: its error scales a whole row, so it does not average out
+// over the row's entries, and every distance from that row would carry it into the kernel matrix.
 requires immediate_address_space;
 
 // Header: LENGTHS_ONLY: bool.
@@ -9,6 +12,7 @@ const SIZE = 64u;
 struct Params {
   rows: u32,
   stride: u32,
+  zero: u32,
 }
 var<immediate> p: Params;
 
@@ -16,24 +20,64 @@ var<immediate> p: Params;
 @group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> lengths: array<f32>;
 
-var<workgroup> partial: array<f32, SIZE>;
+var<workgroup> partial: array<vec2f, SIZE>;
+
+// Hides a value from algebraic simplification, which would remove the compensation: zero is 0.
+fn opaque(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ p.zero); }
+
+// The first 12 significant bits; the product of two such numbers is exact in float32.
+fn head(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u); }
+
+// s + x with the error of the sum in the low part (Knuth's two-sum).
+fn add(s: vec2f, x: f32) -> vec2f {
+  let sum = opaque(s.x + x);
+  let part = opaque(sum - s.x);
+  return vec2f(sum, s.y + ((s.x - opaque(sum - part)) + (x - part)));
+}
+
+fn addProduct(s: vec2f, x: f32, z: f32) -> vec2f {
+  let x1 = head(x);
+  let x2 = x - x1;
+  let z1 = head(z);
+  let z2 = z - z1;
+  var t = add(s, x1 * z1);
+  t.y += x1 * z2 + x2 * z1 + x2 * z2;
+  return t;
+}
 
 @compute @workgroup_size(SIZE)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
-  let start = group.x * p.stride / 4u;
-  var sum = 0.0;
-  for (var i = index; i < p.stride / 4u; i += SIZE) {
+  let width = p.stride / 4u;
+  let start = group.x * width;
+  var sum = vec2f();
+  for (var i = index; i < width; i += SIZE) {
     let x = a[start + i];
-    sum += dot(x, x);
+    sum = addProduct(sum, x.x, x.x);
+    sum = addProduct(sum, x.y, x.y);
+    sum = addProduct(sum, x.z, x.z);
+    sum = addProduct(sum, x.w, x.w);
   }
   partial[index] = sum;
   for (var half = SIZE / 2u; half > 0u; half /= 2u) {
     workgroupBarrier();
-    if (index < half) { partial[index] += partial[index + half]; }
+    if (index < half) {
+      var both = add(partial[index], partial[index + half].x);
+      both.y += partial[index + half].y;
+      partial[index] = both;
+    }
   }
   workgroupBarrier();
-  let length = sqrt(partial[0]);
-  let factor = select(0.0, 1.0 / length, length > 0.0);
-  for (var i = index; !LENGTHS_ONLY && i < p.stride / 4u; i += SIZE) { out[start + i] = a[start + i] * factor; }
-  if (index == 0u) { lengths[group.x] = length; }
+  let square = partial[0];
+  let positive = square.x > 0.0;
+  // 1/√s as a float and what is missing: one Newton step, ½ r (1 − r² s).
+  let inverse = select(0.0, 1.0 / sqrt(square.x), positive);
+  let once = addProduct(vec2f(), inverse, square.x);
+  var rest = addProduct(vec2f(1.0, 0.0), -inverse, once.x);
+  rest.y -= inverse * (once.y + inverse * square.y);
+  let missing = 0.5 * inverse * (rest.x + rest.y);
+  for (var i = index; !LENGTHS_ONLY && i < width; i += SIZE) {
+    let x = a[start + i];
+    out[start + i] = select(vec4f(), fma(x, vec4f(inverse), x * missing), positive);
+  }
+  if (index == 0u) { lengths[group.x] = sqrt(square.x); }
 }

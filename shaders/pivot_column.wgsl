@@ -1,5 +1,5 @@
-// Column `step` of a pivoted Cholesky factorisation M ≈ L Lᵀ (left-looking), and the diagonal that
-// remains after it. One invocation a row. After the last pivot the columns are zero.
+// Column `step` of a pivoted Cholesky factorisation m + mLow = M ≈ L Lᵀ (left-looking), and the
+// diagonal that remains after it. One invocation a row. After the last pivot the columns are zero.
 //
 // Products are exact and sums carry a second float (double-float): a small eigenvalue of M survives
 // only if the factor's error stays well below M's own rounding. With float32 sums the square root of
@@ -19,6 +19,7 @@ var<immediate> p: Params;
 @group(0) @binding(1) var<storage, read> state: array<u32>;
 @group(0) @binding(2) var<storage, read_write> l: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> remaining: array<vec2f>;
+@group(0) @binding(4) var<storage, read> mLow: array<f32>;
 
 // Hides a value from algebraic simplification, which would remove the compensation: zero is 0.
 fn opaque(x: vec4f) -> vec4f { return bitcast<vec4f>(bitcast<vec4u>(x) ^ vec4u(p.zero)); }
@@ -68,7 +69,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let lastPivot = select(vec4f(), l[pivotRow + p.step / 4u], mask > vec4f());
   sum = addProduct(sum, last, lastPivot);
 
-  var s = Sum(vec4f(m[row * p.strideM + state[0]], 0.0, 0.0, 0.0), vec4f());
+  var s = Sum(vec4f(m[row * p.strideM + state[0]], 0.0, 0.0, 0.0), vec4f(mLow[row * p.strideM + state[0]], 0.0, 0.0, 0.0));
   s = add(s, vec4f(-sum.high.x, 0.0, 0.0, 0.0));
   s = add(s, vec4f(-sum.high.y, 0.0, 0.0, 0.0));
   s = add(s, vec4f(-sum.high.z, 0.0, 0.0, 0.0));

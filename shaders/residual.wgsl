@@ -3,8 +3,8 @@
 //
 // Everything is double-float (two float32, about 48 bits; products of 12-bit halves are exact), and
 // so are the kernel values: a float32 sum could not tell a residual of 1e-6 from its own rounding,
-// and K rounded to float32 alone moves α by 2e-6 at a condition number of 6e3, which was the largest
-// error of a whole layer. Distances in float32 determine K three times better than K itself.
+// and K rounded to float32 moves α by 2e-6 at a condition number of 6e3, float32 distances by 1e-6:
+// either was the largest error of a whole layer. Hence K from squared distances `squared + low`.
 requires immediate_address_space;
 
 // Header: GAUSSIAN: bool, CLASSES: u32.
@@ -28,7 +28,8 @@ var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> squared: array<f32>;
 @group(0) @binding(1) var<storage, read> alpha: array<f32>;
 @group(0) @binding(2) var<storage, read> y: array<f32>;
-@group(0) @binding(3) var<storage, read_write> residual: array<f32>;
+@group(0) @binding(3) var<storage, read> low: array<f32>;
+@group(0) @binding(4) var<storage, read_write> residual: array<f32>;
 
 var<workgroup> partial: array<vec2f, SIZE>;
 
@@ -93,14 +94,14 @@ fn exponential(x: vec2f) -> vec2f {
   return renormalize(s) * bitcast<f32>((i32(q) + 127) << 23u);
 }
 
-fn kernelValue(square: f32) -> vec2f {
+fn kernelValue(square: f32, rest: f32) -> vec2f {
   let rate = vec2f(p.rateHigh, p.rateLow);
-  if (GAUSSIAN) { return exponential(-times(vec2f(square, 0.0), rate)); }
+  if (GAUSSIAN) { return exponential(-times(vec2f(square, rest), rate)); }
   if (square == 0.0) { return vec2f(1.0, 0.0); }
   // One Newton step gives the digits of the root that float32 lacks.
   let root = sqrt(square);
-  let rest = addProduct(vec2f(square, 0.0), -root, root);
-  return exponential(-times(vec2f(root, (rest.x + rest.y) / (2.0 * root)), rate));
+  let missing = addProduct(vec2f(square, rest), -root, root);
+  return exponential(-times(vec2f(root, (missing.x + missing.y) / (2.0 * root)), rate));
 }
 
 @compute @workgroup_size(SIZE)
@@ -108,7 +109,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   let row = group.x;
   var sums = array<vec2f, CLASSES>();
   for (var j = index; j < p.n; j += SIZE) {
-    let k = kernelValue(squared[row * p.strideK + j]);
+    let k = kernelValue(squared[row * p.strideK + j], low[row * p.strideK + j]);
     for (var c = 0u; c < CLASSES; c++) {
       let a = alpha[(p.firstOutput + c) * p.stride + j];
       var s = addProduct(sums[c], k.x, a);

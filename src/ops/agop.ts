@@ -2,7 +2,7 @@ import gramWeightsSource from '../../shaders/gram_weights.wgsl';
 import jacobianSubgroup from '../../shaders/jacobian_subgroup.wgsl';
 import jacobianWorkgroup from '../../shaders/jacobian_workgroup.wgsl';
 import type { AgopPath } from '../rfm/types.js';
-import { type Batch, ceilDiv, type Kernel, runBatch } from '../runtime/batch.js';
+import { type Batch, ceilDiv, f32bits, type Kernel, runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { subtractRow } from './elementwise.js';
@@ -36,8 +36,16 @@ export const gradientBytes = (n: number, d: number, outputs: number): number =>
 /** Outputs a kernel sums at once; more would not fit into registers. */
 const MAX_CLASSES = 10;
 
-/** Gradients of all outputs at rows first, first + step, …, transposed: out is d × (count · outputs). */
-export function gradients(batch: Batch, input: AgopInput, out: Matrix, first: number, count: number, step = 1): void {
+/** scale · gradients of all outputs at rows first, first + step, …, transposed: out is d × (count · outputs). */
+export function gradients(
+  batch: Batch,
+  input: AgopInput,
+  out: Matrix,
+  first: number,
+  count: number,
+  step = 1,
+  scale = 1,
+): void {
   const { x, alpha, weights } = input;
   const { lanes } = batch.gpu;
   const subgroup = lanes >= 4 && lanes <= 32;
@@ -49,7 +57,20 @@ export function gradients(batch: Batch, input: AgopInput, out: Matrix, first: nu
     batch.dispatch(
       kernel,
       [x, weights, alpha, out],
-      [x.rows, x.stride, weights.stride, alpha.stride, out.stride, first, count, alpha.rows, firstOutput, x.cols, step],
+      [
+        x.rows,
+        x.stride,
+        weights.stride,
+        alpha.stride,
+        out.stride,
+        first,
+        count,
+        alpha.rows,
+        firstOutput,
+        x.cols,
+        step,
+        f32bits(scale),
+      ],
       [ceilDiv(x.stride / 4, subgroup ? lanes : 64), count],
     );
   }
@@ -58,9 +79,10 @@ export function gradients(batch: Batch, input: AgopInput, out: Matrix, first: nu
 /**
  * AGOP = (1/n) Σ_i J_iᵀ J_i from explicit Jacobians, batched over rows. out: d × d.
  * About n² C d + n C d² / 2 multiply-adds. Accurate for collapsed data, too: differences are
- * formed before they are summed.
+ * formed before they are summed. With `low` the AGOP is out + low: rounding it to float32 alone would
+ * change its square root by 1e-5 where its eigenvalues span seven orders.
  */
-export async function agopJacobian(gpu: Gpu, input: AgopInput, out: Matrix): Promise<void> {
+export async function agopJacobian(gpu: Gpu, input: AgopInput, out: Matrix, low?: Matrix): Promise<void> {
   const { x, alpha } = input;
   const n = x.rows;
   const count = gradientRows(n, x.cols, alpha.rows);
@@ -68,8 +90,8 @@ export async function agopJacobian(gpu: Gpu, input: AgopInput, out: Matrix): Pro
     const rows = Math.min(count, n - first);
     await runBatch(gpu, (batch) => {
       const g = batch.temporary(x.cols, rows * alpha.rows);
-      gradients(batch, input, g, first, rows);
-      syrk(batch, { a: g, b: g, out, scale: 1 / n, ...(first > 0 && { addend: out }) });
+      gradients(batch, input, g, first, rows, 1, 1 / Math.sqrt(n));
+      syrk(batch, { a: g, b: g, out, ...(first > 0 && { addend: out }), ...(low && { low }) });
     });
   }
 }
@@ -80,7 +102,7 @@ export async function agopJacobian(gpu: Gpu, input: AgopInput, out: Matrix): Pro
  * About n³/2 + n² d + n d² / 2 multiply-adds. The rows of Q sum to zero, hence the free choice of
  * origin; in collapsed layers its terms cancel, which `agopCancellation` estimates.
  */
-export function agopGram(batch: Batch, input: AgopInput, out: Matrix): void {
+export function agopGram(batch: Batch, input: AgopInput, out: Matrix, low?: Matrix): void {
   const { x, alpha, weights } = input;
   const n = x.rows;
   const s = batch.temporary(alpha.rows, n);
@@ -96,8 +118,8 @@ export function agopGram(batch: Batch, input: AgopInput, out: Matrix): void {
   const zT = batch.temporary(x.cols, n);
   centeredTransposed(batch, x, zT);
   const zq = batch.temporary(x.cols, n);
-  gemm(batch, { a: zT, b: q, out: zq });
-  syrk(batch, { a: zT, b: zq, out, scale: 1 / n });
+  gemm(batch, { a: zT, b: q, out: zq, scale: 1 / n });
+  syrk(batch, { a: zT, b: zq, out, ...(low && { low }) });
 }
 
 /** out (d × n) = (X − mean row)ᵀ. */

@@ -20,6 +20,11 @@ interface Contraction {
   addend?: Matrix;
   /** Default 1 with an addend. */
   bias?: number;
+  /**
+   * m × n, laid out as `out`: receives what float32 cannot hold of the result, which is then out + low.
+   * Only with scale and bias 1, and with no addend or `out` (then out + low) itself.
+   */
+  low?: Matrix;
 }
 
 /** out = scale · A Bᵀ + bias · addend, for A: m × k and B: n × k (the NT form, the fastest of the three). */
@@ -60,20 +65,22 @@ export function syrkTN(batch: Batch, operands: Omit<Contraction, 'b'>): void {
 /**
  * out_ij = ‖a_i − b_j‖² for the rows of A (m × k) and B (n × k), from differences and not from
  * ‖a‖² + ‖b‖² − 2ab: in float32 that form loses distances below 3e-4, and collapsed layers live there.
- * Costs a subtraction more per product; every distance has a relative error of about 1e-7.
+ * Costs a subtraction more per product; every distance has a relative error of about 1e-7, with the
+ * optional `low` (the result is out + low) a few times less.
  */
-export function squaredDistances(batch: Batch, a: Matrix, b: Matrix, out: Matrix): void {
-  contract(batch, { a, b, out }, true, a === b ? 'mirrored' : 'full');
+export function squaredDistances(batch: Batch, a: Matrix, b: Matrix, out: Matrix, low?: Matrix): void {
+  contract(batch, { a, b, out, ...(low && { low }) }, true, a === b ? 'mirrored' : 'full');
 }
 
 function contract(batch: Batch, operands: Contraction, difference: boolean, half: Half): void {
-  const { a, b, out, scale = 1, addend, bias = 1 } = operands;
+  const { a, b, out, scale = 1, addend, bias = 1, low } = operands;
   const { lanes } = batch.gpu;
   const constants = {
     DIFFERENCE: difference,
     LOWER: half !== 'full',
     MIRROR: half === 'mirrored',
     ADDEND: addend === undefined ? 0 : addend.buffer === out.buffer ? 1 : 2,
+    LOW: low !== undefined,
   };
   const subgroup = lanes >= 4 && lanes <= 32;
   const kernel: Kernel = subgroup
@@ -84,7 +91,7 @@ function contract(batch: Batch, operands: Contraction, difference: boolean, half
   const separate = constants.ADDEND === 2 && addend ? addend : a;
   batch.dispatch(
     kernel,
-    [a, b, separate, out],
+    [a, b, separate, out, low ?? batch.temporary(1, 1)],
     [
       out.rows,
       out.cols,
@@ -100,6 +107,7 @@ function contract(batch: Batch, operands: Contraction, difference: boolean, half
       out.padding,
       f32bits(scale),
       f32bits(bias),
+      0,
     ],
     [ceilDiv(out.cols, tileCols), ceilDiv(out.rows, tileRows)],
   );

@@ -10,29 +10,30 @@ function fromDistances(
   out: Matrix,
   kernel: KernelName,
   bandwidth: number,
-  weights: boolean,
+  values: { weights: boolean; diagonal: number },
 ): void {
   batch.dispatch(
     {
-      name: weights ? 'kernel_weights' : 'kernel_values',
+      name: values.weights ? 'kernel_weights' : 'kernel_values',
       source: kernelValuesSource,
-      constants: { GAUSSIAN: kernel === 'gaussian', WEIGHTS: weights },
+      constants: { GAUSSIAN: kernel === 'gaussian', WEIGHTS: values.weights },
     },
     [squared, out],
-    [out.rows, out.cols, out.stride, f32bits(bandwidth)],
+    [out.rows, out.cols, out.stride, f32bits(bandwidth), f32bits(values.diagonal)],
     [ceilDiv(out.stride, 64), out.rows],
   );
 }
 
-/** Kernel values from squared distances: exp(−r/L) (Laplace) or exp(−r²/(2L²)) (Gaussian). */
+/** Kernel values from squared distances: exp(−r/L) (Laplace) or exp(−r²/(2L²)) (Gaussian); `diagonal` is added on it. */
 export function kernelFromDistances(
   batch: Batch,
   squared: Matrix,
   out: Matrix,
   kernel: KernelName,
   bandwidth: number,
+  diagonal = 0,
 ): void {
-  fromDistances(batch, squared, out, kernel, bandwidth, false);
+  fromDistances(batch, squared, out, kernel, bandwidth, { weights: false, diagonal });
 }
 
 /**
@@ -46,7 +47,7 @@ export function weightsFromDistances(
   kernel: KernelName,
   bandwidth: number,
 ): void {
-  fromDistances(batch, squared, out, kernel, bandwidth, true);
+  fromDistances(batch, squared, out, kernel, bandwidth, { weights: true, diagonal: 0 });
 }
 
 /** out_ij = k(a_i, b_j) for the rows of A (m × d) and B (n × d). Relative error about 1e-7 between near-duplicates, too. */

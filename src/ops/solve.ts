@@ -5,16 +5,17 @@ import { type Batch, f32bits, runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { allocateFactor, type CholeskyFactor, failingPivot, potrf, potrs, releaseFactor } from './cholesky.js';
-import { addDiagonal, addScaled, copyScaled } from './elementwise.js';
+import { addScaled, copyScaled } from './elementwise.js';
+import { kernelFromDistances } from './kernel-matrix.js';
 
 /** The relative residual every solve aims at. */
 export const RESIDUAL_GOAL = 1e-6;
 const MAX_REFINEMENTS = 10;
 
-/** A kernel matrix: its float32 values, and the squared distances they come from, both n × n. */
+/** A kernel matrix given by its squared distances, squared + low (both n × n; see `squaredDistances`). */
 export interface KernelSystem {
-  k: Matrix;
   squared: Matrix;
+  low: Matrix;
   kernel: KernelName;
   bandwidth: number;
 }
@@ -34,7 +35,7 @@ export function residual(
   out: Matrix,
   ridge: number,
 ): void {
-  const { squared, kernel, bandwidth } = system;
+  const { squared, low, kernel, bandwidth } = system;
   const rate = split(kernel === 'gaussian' ? 1 / (2 * bandwidth * bandwidth) : 1 / bandwidth);
   for (let first = 0; first < alpha.rows; first += MAX_CLASSES) {
     const classes = Math.min(MAX_CLASSES, alpha.rows - first);
@@ -44,7 +45,7 @@ export function residual(
         source: residualSource,
         constants: { GAUSSIAN: kernel === 'gaussian', CLASSES: classes },
       },
-      [squared, alpha, y, out],
+      [squared, alpha, y, low, out],
       [squared.rows, squared.stride, alpha.stride, first, ...rate, ...split(ridge), 0],
       [squared.rows],
     );
@@ -71,7 +72,7 @@ export interface SolveReport {
  *  (outputs × n): Cholesky in float32, then iterative refinement with residuals in double-float
  * until ≤ 1e-6 or no longer falling. A failing pivot is met with the smallest jitter that works, on
  * the factored matrix alone: the residual is always that of the system asked for. `work` is an n × n
- * matrix that is overwritten.
+ * matrix that receives the factor.
  */
 export async function solveRidge(
   gpu: Gpu,
@@ -85,7 +86,7 @@ export async function solveRidge(
   const r = allocate(gpu, y.rows, y.cols);
   const candidate = allocate(gpu, y.rows, y.cols);
   try {
-    const jitter = await factorWithJitter(gpu, system.k, factor, ridge);
+    const jitter = await factorWithJitter(gpu, system, factor, ridge);
     const normY = norm(await download(gpu, y));
     await runBatch(gpu, (batch) => {
       copyScaled(batch, y, r);
@@ -118,10 +119,15 @@ export async function solveRidge(
 }
 
 /** Factors K + (ridge + jitter) I, with jitter 0 where that works, else growing tenfold from 1e-7 of the largest diagonal entry, 1 for both kernels. */
-async function factorWithJitter(gpu: Gpu, k: Matrix, factor: CholeskyFactor, ridge: number): Promise<number> {
+async function factorWithJitter(
+  gpu: Gpu,
+  system: KernelSystem,
+  factor: CholeskyFactor,
+  ridge: number,
+): Promise<number> {
   for (let jitter = 0; jitter < 1; jitter = jitter === 0 ? 1e-7 : jitter * 10) {
     await runBatch(gpu, (batch) => {
-      addDiagonal(batch, k, factor.l, ridge + jitter);
+      kernelFromDistances(batch, system.squared, factor.l, system.kernel, system.bandwidth, ridge + jitter);
       potrf(batch, factor);
     });
     if ((await failingPivot(gpu, factor)) === 0) return jitter;

@@ -35,13 +35,14 @@ export interface PivotedFactor {
 
 /**
  * Pivoted Cholesky M ≈ L Lᵀ of a symmetric positive semi-definite d × d matrix, stopped where what
- * remains of the diagonal is below tolerance × its largest entry. d r² / 2 multiply-adds in double-float.
+ * remains of the diagonal is below tolerance × its largest entry. With `low` the matrix is m + low. d r² / 2 multiply-adds in double-float.
  */
-export async function pivotedCholesky(gpu: Gpu, m: Matrix, tolerance: number): Promise<PivotedFactor> {
+export async function pivotedCholesky(gpu: Gpu, m: Matrix, tolerance: number, low?: Matrix): Promise<PivotedFactor> {
   const d = m.rows;
   const l = allocate(gpu, d, d);
   const remaining = allocate(gpu, 1, 2 * d);
   const state = allocate(gpu, 1, 8);
+  const rest = low ?? allocate(gpu, d, d);
   gpu.device.queue.writeBuffer(state.buffer, 0, new Uint32Array(8));
   try {
     let step = 0;
@@ -51,10 +52,18 @@ export async function pivotedCholesky(gpu: Gpu, m: Matrix, tolerance: number): P
     while (step < d && !done) {
       const end = Math.min(d, step + COLUMNS_PER_SUBMIT);
       const batch = createBatch(gpu);
-      if (step === 0) batch.dispatch(diagonalKernel, [m, remaining], [d, m.stride], [ceilDiv(d, 64)]);
+      if (step === 0) {
+        if (!low) copyScaled(batch, m, rest, 0);
+        batch.dispatch(diagonalKernel, [m, rest, remaining], [d, m.stride], [ceilDiv(d, 64)]);
+      }
       for (; step < end; step++) {
         batch.dispatch(selectKernel, [remaining, state], [d, step, f32bits(tolerance)], [1]);
-        batch.dispatch(columnKernel, [m, state, l, remaining], [d, step, m.stride, l.stride, 0], [ceilDiv(d, 32)]);
+        batch.dispatch(
+          columnKernel,
+          [m, state, l, remaining, rest],
+          [d, step, m.stride, l.stride, 0],
+          [ceilDiv(d, 32)],
+        );
       }
       await batch.submit();
       const words = await downloadBytes(gpu, state.buffer, 0, 32);
@@ -71,6 +80,7 @@ export async function pivotedCholesky(gpu: Gpu, m: Matrix, tolerance: number): P
     throw error;
   } finally {
     release(gpu, remaining, state);
+    if (!low) release(gpu, rest);
   }
 }
 
@@ -78,7 +88,7 @@ export async function pivotedCholesky(gpu: Gpu, m: Matrix, tolerance: number): P
 const RANK_TOLERANCE = 1e-8;
 
 /**
- * out = M^{1/2} for symmetric positive semi-definite M (d × d), with ‖out² − M‖ ≤ 1e-6 ‖M‖.
+ * out = M^{1/2} for symmetric positive semi-definite M = m + low (d × d), with ‖out² − M‖ ≤ 1e-6 ‖M‖.
  *
  * M = L Lᵀ by pivoted Cholesky, and with the polar decomposition L = P H: M^{1/2} = L Pᵀ. P comes
  * from X ← X + X (½E + ⅜E²), E = I − XᵀX, the fifth-order Newton–Schulz iteration, which needs
@@ -87,8 +97,8 @@ const RANK_TOLERANCE = 1e-8;
  * small. Newton–Schulz on M itself reached 1e-5 at best in float32 and blew up later, and the
  * coefficients that grow faster (3.44, −4.78, 2.03) left errors five times larger than these.
  */
-export async function sqrtPsd(gpu: Gpu, m: Matrix, out: Matrix): Promise<{ rank: number }> {
-  const { l, rank, smallestPivot } = await pivotedCholesky(gpu, m, RANK_TOLERANCE);
+export async function sqrtPsd(gpu: Gpu, m: Matrix, out: Matrix, low?: Matrix): Promise<{ rank: number }> {
+  const { l, rank, smallestPivot } = await pivotedCholesky(gpu, m, RANK_TOLERANCE, low);
   const columns = l.cols;
   const d = m.rows;
   if (rank === 0) {

@@ -15,12 +15,12 @@ const meansKernel: Kernel = { name: 'group_means', source: groupMeansSource };
 
 /** out_i = a_i / ‖a_i‖ and lengths (1 × m) = ‖a_i‖; a row of zeros stays zero. */
 export function normalizeRows(batch: Batch, a: Matrix, out: Matrix, lengths: Matrix): void {
-  batch.dispatch(normalizeKernel, [a, out, lengths], [a.rows, a.stride], [a.rows]);
+  batch.dispatch(normalizeKernel, [a, out, lengths], [a.rows, a.stride, 0], [a.rows]);
 }
 
 /** lengths (1 × m) = ‖a_i‖ for the rows of A (m × n). */
 export function rowLengths(batch: Batch, a: Matrix, lengths: Matrix): void {
-  batch.dispatch(lengthsKernel, [a, batch.temporary(1, 4), lengths], [a.rows, a.stride], [a.rows]);
+  batch.dispatch(lengthsKernel, [a, batch.temporary(1, 4), lengths], [a.rows, a.stride, 0], [a.rows]);
 }
 
 /** statistics (2 × n): mean and standard deviation (m − 1) of each column of A (m × n); a constant column's is exactly 0. */

@@ -120,11 +120,12 @@ export async function deepRfm(
       const testAccuracy =
         test && unitT ? await accuracyAt(gpu, unitT, unit, fitted.alpha, test.labels, config, clock) : null;
       const m = own(allocate(gpu, unit.cols, unit.cols));
-      const agop = await agopOf(gpu, unit, fitted, config, m, clock);
+      const mLow = own(allocate(gpu, unit.cols, unit.cols));
+      const agop = await agopOf(gpu, unit, fitted, config, m, mLow, clock);
       drop(fitted.squared, fitted.alpha);
       const root = own(allocate(gpu, unit.cols, unit.cols));
-      const rootReport = await agopRoot(gpu, m, root, clock);
-      drop(m);
+      const rootReport = await agopRoot(gpu, m, mLow, root, clock);
+      drop(m, mLow);
 
       const map = await clock.phase('features', () =>
         featureMap(
@@ -236,10 +237,10 @@ export function predictPeakBytes(n: number, testN: number, d: number, classes: n
   const inner = Math.max(d, width || d);
   const bytes = (rows: number, cols: number): number => pooledSize(rows * strideOf(cols) * 4);
   const rows = 2 * bytes(n, inner) + 2 * bytes(testN, inner) + 4 * bytes(classes, n);
-  const solve = 4 * bytes(n, n);
-  const agop = 2 * bytes(n, n) + bytes(inner, inner) + gradientBytes(n, inner, classes);
-  const gram = 3 * bytes(n, n) + bytes(inner, inner) + 4 * bytes(n, inner);
-  const root = 9 * bytes(inner, inner);
+  const solve = 3 * bytes(n, n);
+  const agop = 2 * bytes(n, n) + 2 * bytes(inner, inner) + gradientBytes(n, inner, classes);
+  const gram = 3 * bytes(n, n) + 2 * bytes(inner, inner) + 4 * bytes(n, inner);
+  const root = 10 * bytes(inner, inner);
   const features = 2 * bytes(inner, inner) + 4 * bytes(n, inner) + 2 * bytes(n, n);
   return rows + Math.max(solve, agop, gram, root, features);
 }

@@ -44,9 +44,10 @@ export async function rfmLayer(
     own(fitted.squared);
     own(fitted.alpha);
     const agop = own(allocate(gpu, d, d));
-    const agopReport = await agopOf(gpu, x, fitted, options, agop, clock);
+    const agopLow = own(allocate(gpu, d, d));
+    const agopReport = await agopOf(gpu, x, fitted, options, agop, agopLow, clock);
     const root = own(allocate(gpu, d, d));
-    const rootReport = await agopRoot(gpu, agop, root, clock);
+    const rootReport = await agopRoot(gpu, agop, agopLow, root, clock);
     const map = await featureMap(gpu, d, input.features, options.activation === 'cos');
     own(map.w);
     if (map.phase) own(map.phase);

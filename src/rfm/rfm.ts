@@ -73,11 +73,12 @@ export async function rfm(
           return { M: last.M, alpha, predictions: last.predictions, solves, iterations };
         }
         const agop = allocate(gpu, d, d);
+        const low = allocate(gpu, d, d);
         try {
-          await agopOf(gpu, rows, fitted, { ...options, agop: 'auto' }, agop, clock);
+          await agopOf(gpu, rows, fitted, { ...options, agop: 'auto' }, agop, low, clock);
           await runBatch(gpu, (batch) => updateMetric(batch, agop, t === 0 ? null : root, m));
         } finally {
-          release(gpu, agop);
+          release(gpu, agop, low);
         }
         await sqrtPsd(gpu, m, root);
         onIteration(t + 1);

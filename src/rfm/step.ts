@@ -1,7 +1,7 @@
 import { agopCancellation, agopGram, agopJacobian, chooseAgopPath } from '../ops/agop.js';
 import { collapseTraces } from '../ops/collapse.js';
 import { topEigenvalues } from '../ops/eigenvalues.js';
-import { divideBy } from '../ops/elementwise.js';
+import { divideByRoot } from '../ops/elementwise.js';
 import { applyFeatures, type FeatureMap } from '../ops/features.js';
 import { gemm, squaredDistances } from '../ops/gemm.js';
 import { kernelFromDistances, weightsFromDistances } from '../ops/kernel-matrix.js';
@@ -47,7 +47,7 @@ export interface FittedKernel {
   solve: SolveReport;
 }
 
-/** Kernel ridge regression on the rows of x: α = (K + λI)⁻¹ Y. y is outputs × n (transposed). */
+/** Kernel ridge regression on the rows of x: α = (K + λI)⁻¹ Y. y is outputs × n (transposed). Holds three n × n matrices. */
 export async function fitKernel(
   gpu: Gpu,
   x: Matrix,
@@ -56,26 +56,25 @@ export async function fitKernel(
   clock: Clock,
 ): Promise<FittedKernel> {
   const n = x.rows;
+  const { kernel, bandwidth, ridge } = options;
   const squared = allocate(gpu, n, n);
+  const low = allocate(gpu, n, n);
   const k = allocate(gpu, n, n);
   const alpha = allocate(gpu, y.rows, n);
-  const work = allocate(gpu, n, n);
   try {
-    await clock.phase('kernel', () =>
-      runBatch(gpu, (batch) => {
-        squaredDistances(batch, x, x, squared);
-        kernelFromDistances(batch, squared, k, options.kernel, options.bandwidth);
-      }),
-    );
-    const solve = await clock.phase('solve', () =>
-      solveRidge(gpu, { k, squared, ...options }, y, alpha, options.ridge, work),
-    );
+    await clock.phase('kernel', () => runBatch(gpu, (batch) => squaredDistances(batch, x, x, squared, low)));
+    const solve = await clock.phase('solve', async () => {
+      // The factor is not needed after the solve: the kernel matrix takes its place.
+      const report = await solveRidge(gpu, { squared, low, kernel, bandwidth }, y, alpha, ridge, k);
+      await runBatch(gpu, (batch) => kernelFromDistances(batch, squared, k, kernel, bandwidth));
+      return report;
+    });
     return { k, squared, alpha, solve };
   } catch (error) {
     release(gpu, squared, k, alpha);
     throw error;
   } finally {
-    release(gpu, work);
+    release(gpu, low);
   }
 }
 
@@ -84,13 +83,14 @@ export interface AgopReport {
   cancellation: number;
 }
 
-/** AGOP (d × d, not divided by its maximum) of the fitted predictor at its centres; `squared` is overwritten. */
+/** AGOP = out + low (d × d, not divided by its maximum) of the fitted predictor at its centres. */
 export async function agopOf(
   gpu: Gpu,
   x: Matrix,
   fitted: FittedKernel,
   options: { kernel: KernelName; bandwidth: number; agop: AgopPath | 'auto' },
   out: Matrix,
+  low: Matrix,
   clock: Clock,
 ): Promise<AgopReport> {
   return clock.phase('agop', async () => {
@@ -103,8 +103,8 @@ export async function agopOf(
       const cancellation = await agopCancellation(gpu, input);
       const path =
         options.agop === 'auto' ? chooseAgopPath(x.rows, x.cols, fitted.alpha.rows, cancellation) : options.agop;
-      if (path === 'gram') await runBatch(gpu, (batch) => agopGram(batch, input, out));
-      else await agopJacobian(gpu, input, out);
+      if (path === 'gram') await runBatch(gpu, (batch) => agopGram(batch, input, out, low));
+      else await agopJacobian(gpu, input, out, low);
       return { path, cancellation };
     } finally {
       release(gpu, weights);
@@ -114,27 +114,29 @@ export async function agopOf(
 
 const TOP_EIGENVALUES = 16;
 
-/** root = (M / max M)^{1/2} for the AGOP M, its rank, and M's largest eigenvalues after the division. */
+/** root = (M / max M)^{1/2} for the AGOP M = m + low, its rank, and the largest eigenvalues of M / max M. */
 export async function agopRoot(
   gpu: Gpu,
   m: Matrix,
+  low: Matrix,
   root: Matrix,
   clock: Clock,
 ): Promise<{ rank: number; topEigenvalues: number[] }> {
-  const normalized = allocate(gpu, m.rows, m.cols);
+  const unscaled = allocate(gpu, m.rows, m.cols);
   try {
     const { rank } = await clock.phase('sqrt', async () => {
+      const report = await sqrtPsd(gpu, m, unscaled, low);
       await runBatch(gpu, (batch) => {
         const maximum = batch.temporary(1, 1);
         diagonalMaximum(batch, m, maximum);
-        divideBy(batch, m, maximum, normalized);
+        divideByRoot(batch, unscaled, maximum, root);
       });
-      return sqrtPsd(gpu, normalized, root);
+      return report;
     });
     const values = await clock.phase('metrics', () => topEigenvalues(gpu, root, TOP_EIGENVALUES));
     return { rank, topEigenvalues: values };
   } finally {
-    release(gpu, normalized);
+    release(gpu, unscaled);
   }
 }
 
