@@ -1,5 +1,6 @@
 // out = scale · A Bᵀ + bias · addend, or with DIFFERENCE the squared distances Σ_k (A_ik − B_jk)².
-// With LOW the result is out + low, `low` being the part that float32 cannot hold (scale and bias are 1).
+// With LOW the result is out + low, `low` being the part that float32 cannot hold; then the factor is
+// scale + bias, bias being the low part of scale, and an addend counts once.
 //
 // The same operation as gemm_nt_subgroup.wgsl, for adapters without subgroups of one known size:
 // 8 × 8 invocations share a TILE × TILE tile, staged through workgroup memory in slabs of SLAB
@@ -54,20 +55,28 @@ fn combine(x: vec4f, y: vec4f) -> f32 {
   return dot(x, y);
 }
 
+// The first 12 significant bits; the product of two such numbers is exact in float32.
+fn head(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u); }
+
 // value − lost is the sum; padding of `low` is written with that of `out`.
 fn store(row: u32, col: u32, value: f32, lost: f32) {
   if (row >= p.m || col >= p.n || (LOWER && col > row)) { return; }
   let at = p.offsetOut + row * p.strideOut + col;
   let mirrored = p.offsetOut + col * p.strideOut + row;
   if (LOW) {
-    var sum = value;
-    var rest = -lost;
+    // (value − lost)(scale + bias): the product of the high parts exactly, from 12-bit halves.
+    var sum = opaque(value * p.scale);
+    let x = head(value);
+    let y = head(p.scale);
+    var rest = ((x * y - sum) + x * (p.scale - y) + (value - x) * y) + (value - x) * (p.scale - y);
+    rest += value * p.bias - lost * p.scale;
     if (ADDEND == 1u) {
       // Knuth's two-sum: exact, whichever is the larger.
       let before = out[at];
-      sum = opaque(before + value);
+      let added = sum;
+      sum = opaque(before + added);
       let part = opaque(sum - before);
-      rest += low[at] + ((before - opaque(sum - part)) + (value - part));
+      rest += low[at] + ((before - opaque(sum - part)) + (added - part));
     }
     let high = opaque(sum + rest);
     rest -= opaque(high - sum);

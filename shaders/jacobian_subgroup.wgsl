@@ -1,6 +1,6 @@
 // Gradients of the predictor f(x) = Σ_j α_j k(x, x_j) at its own centres, for CLASSES outputs c:
 //   G_ic = Σ_j W_ij α_jc (x_j − x_i), the W of kernel_values.wgsl.
-// Stored transposed: column r · outputs + c of `out` (d rows) is scale · G_ic for i = firstRow + r · rowStep.
+// Stored transposed: column r · outputs + c of `out` (d rows) is G_ic for i = firstRow + r · rowStep.
 //
 // The differences are taken before they are summed. Expanding them into (Wα)_i x_i and a matrix
 // product would cancel in collapsed layers, where W is huge and x_j − x_i tiny; this way every term
@@ -29,7 +29,6 @@ struct Params {
   firstOutput: u32,
   d: u32,
   rowStep: u32,
-  scale: f32,
 }
 var<immediate> p: Params;
 
@@ -127,7 +126,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
     let col = group.y * p.outputs + p.firstOutput + c;
     for (var part = 0u; part < 4u; part++) {
       let row = slot * 4u + part;
-      if (row < p.d) { out[row * p.strideOut + col] = p.scale * total[c][part]; }
+      if (row < p.d) { out[row * p.strideOut + col] = total[c][part]; }
     }
   }
   // The columns beyond the last gradient are the padding of `out`.

@@ -1,6 +1,6 @@
 // Gradients of the predictor f(x) = Σ_j α_j k(x, x_j) at its own centres, for CLASSES outputs c:
 //   G_ic = Σ_j W_ij α_jc (x_j − x_i), the W of kernel_values.wgsl.
-// Stored transposed: column r · outputs + c of `out` (d rows) is scale · G_ic for i = firstRow + r · rowStep.
+// Stored transposed: column r · outputs + c of `out` (d rows) is G_ic for i = firstRow + r · rowStep.
 //
 // The same operation as jacobian_subgroup.wgsl, for adapters without subgroups of one known size:
 // coefficients of SIZE centres are staged through workgroup memory, each invocation owns a vec4 of d.
@@ -22,7 +22,6 @@ struct Params {
   firstOutput: u32,
   d: u32,
   rowStep: u32,
-  scale: f32,
 }
 var<immediate> p: Params;
 
@@ -63,7 +62,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
     let col = group.y * p.outputs + p.firstOutput + c;
     for (var part = 0u; part < 4u; part++) {
       let row = slot * 4u + part;
-      if (row < p.d) { out[row * p.strideOut + col] = p.scale * total[c][part]; }
+      if (row < p.d) { out[row * p.strideOut + col] = total[c][part]; }
     }
   }
   // The columns beyond the last gradient are the padding of `out`.

@@ -2,7 +2,7 @@ import gramWeightsSource from '../../shaders/gram_weights.wgsl';
 import jacobianSubgroup from '../../shaders/jacobian_subgroup.wgsl';
 import jacobianWorkgroup from '../../shaders/jacobian_workgroup.wgsl';
 import type { AgopPath } from '../rfm/types.js';
-import { type Batch, ceilDiv, f32bits, type Kernel, runBatch } from '../runtime/batch.js';
+import { type Batch, ceilDiv, type Kernel, runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { subtractRow } from './elementwise.js';
@@ -36,16 +36,8 @@ export const gradientBytes = (n: number, d: number, outputs: number): number =>
 /** Outputs a kernel sums at once; more would not fit into registers. */
 const MAX_CLASSES = 10;
 
-/** scale · gradients of all outputs at rows first, first + step, …, transposed: out is d × (count · outputs). */
-export function gradients(
-  batch: Batch,
-  input: AgopInput,
-  out: Matrix,
-  first: number,
-  count: number,
-  step = 1,
-  scale = 1,
-): void {
+/** Gradients of all outputs at rows first, first + step, …, transposed: out is d × (count · outputs). */
+export function gradients(batch: Batch, input: AgopInput, out: Matrix, first: number, count: number, step = 1): void {
   const { x, alpha, weights } = input;
   const { lanes } = batch.gpu;
   const subgroup = lanes >= 4 && lanes <= 32;
@@ -57,20 +49,7 @@ export function gradients(
     batch.dispatch(
       kernel,
       [x, weights, alpha, out],
-      [
-        x.rows,
-        x.stride,
-        weights.stride,
-        alpha.stride,
-        out.stride,
-        first,
-        count,
-        alpha.rows,
-        firstOutput,
-        x.cols,
-        step,
-        f32bits(scale),
-      ],
+      [x.rows, x.stride, weights.stride, alpha.stride, out.stride, first, count, alpha.rows, firstOutput, x.cols, step],
       [ceilDiv(x.stride / 4, subgroup ? lanes : 64), count],
     );
   }
@@ -90,8 +69,8 @@ export async function agopJacobian(gpu: Gpu, input: AgopInput, out: Matrix, low?
     const rows = Math.min(count, n - first);
     await runBatch(gpu, (batch) => {
       const g = batch.temporary(x.cols, rows * alpha.rows);
-      gradients(batch, input, g, first, rows, 1, 1 / Math.sqrt(n));
-      syrk(batch, { a: g, b: g, out, ...(first > 0 && { addend: out }), ...(low && { low }) });
+      gradients(batch, input, g, first, rows);
+      syrk(batch, { a: g, b: g, out, scale: 1 / n, ...(first > 0 && { addend: out }), ...(low && { low }) });
     });
   }
 }
@@ -99,27 +78,31 @@ export async function agopJacobian(gpu: Gpu, input: AgopInput, out: Matrix, low?
 /**
  * The same AGOP without Jacobians: n · AGOP = Zᵀ Q Z with Z = X − mean and
  * Q = (WᵀW) ∘ (ααᵀ) − T − Tᵀ + diag(rowsum(S ∘ S)), S = Wα, T = W ∘ (Sαᵀ).
- * About n³/2 + n² d + n d² / 2 multiply-adds. The rows of Q sum to zero, hence the free choice of
- * origin; in collapsed layers its terms cancel, which `agopCancellation` estimates.
+ * About n³/2 + 2n² d + n d² multiply-adds. The rows of Q sum to zero, hence the free choice of origin; its
+ * terms cancel (see `agopCancellation`), so S, WᵀW, Q and ZᵀQ keep what float32 cannot hold of them:
+ * in float32 alone this form lost ten times more than the Jacobian even on spread-out data.
  */
 export function agopGram(batch: Batch, input: AgopInput, out: Matrix, low?: Matrix): void {
   const { x, alpha, weights } = input;
   const n = x.rows;
-  const s = batch.temporary(alpha.rows, n);
-  gemm(batch, { a: alpha, b: weights, out: s });
-  const q = batch.temporary(n, n);
-  syrk(batch, { a: weights, b: weights, out: q });
+  const [s, sLow] = [batch.temporary(alpha.rows, n), batch.temporary(alpha.rows, n)];
+  gemm(batch, { a: alpha, b: weights, out: s, low: sLow });
+  const [q, qLow] = [batch.temporary(n, n), batch.temporary(n, n)];
+  syrk(batch, { a: weights, b: weights, out: q, low: qLow });
   batch.dispatch(
     { name: 'gram_weights', source: gramWeightsSource },
-    [weights, alpha, s, q],
-    [n, alpha.rows, weights.stride, alpha.stride],
+    [weights, alpha, s, sLow, q, qLow],
+    [n, alpha.rows, weights.stride, alpha.stride, 0],
     [ceilDiv(n, 64), n],
   );
   const zT = batch.temporary(x.cols, n);
   centeredTransposed(batch, x, zT);
-  const zq = batch.temporary(x.cols, n);
-  gemm(batch, { a: zT, b: q, out: zq, scale: 1 / n });
-  syrk(batch, { a: zT, b: zq, out, ...(low && { low }) });
+  const [zq, zqLow] = [batch.temporary(x.cols, n), batch.temporary(x.cols, n)];
+  gemm(batch, { a: zT, b: qLow, out: zq, low: zqLow });
+  gemm(batch, { a: zT, b: q, out: zq, low: zqLow, addend: zq });
+  const rest = low ?? batch.temporary(x.cols, x.cols);
+  syrk(batch, { a: zT, b: zqLow, out, low: rest, scale: 1 / n });
+  syrk(batch, { a: zT, b: zq, out, low: rest, scale: 1 / n, addend: out });
 }
 
 /** out (d × n) = (X − mean row)ᵀ. */
@@ -185,7 +168,7 @@ export async function agopCancellation(gpu: Gpu, input: AgopInput): Promise<numb
  * the Jacobian's own rounding (measured: 2e-7 in NC1 at a cancellation of 3, 2e-6 at 7, 2e-3 at 1000).
  */
 export function chooseAgopPath(n: number, d: number, outputs: number, cancellation: number): AgopPath {
-  const gram = (n * n * n) / 2 + n * n * d + (n * d * d) / 2;
+  const gram = (n * n * n) / 2 + 2 * n * n * d + n * d * d;
   const jacobian = n * n * outputs * d + (n * outputs * d * d) / 2;
   return gram < jacobian && cancellation < MAX_CANCELLATION ? 'gram' : 'jacobian';
 }

@@ -22,7 +22,7 @@ interface Contraction {
   bias?: number;
   /**
    * m × n, laid out as `out`: receives what float32 cannot hold of the result, which is then out + low.
-   * Only with scale and bias 1, and with no addend or `out` (then out + low) itself.
+   * Then `bias` does not apply, and an addend is `out` (that is out + low) itself.
    */
   low?: Matrix;
 }
@@ -106,7 +106,8 @@ function contract(batch: Batch, operands: Contraction, difference: boolean, half
       separate.offset,
       out.padding,
       f32bits(scale),
-      f32bits(bias),
+      // The low part of the scale, or the bias.
+      f32bits(low ? scale - Math.fround(scale) : bias),
       0,
     ],
     [ceilDiv(out.cols, tileCols), ceilDiv(out.rows, tileRows)],
