@@ -1,5 +1,5 @@
 // out = scale · A Bᵀ + bias · addend, or with DIFFERENCE the squared distances Σ_k (A_ik − B_jk)².
-// With LOW the result is out + low, `low` being the part that float32 cannot hold; then the factor is
+// With the flag LOW the result is out + low, `low` being the part that float32 cannot hold; then the factor is
 // scale + bias, bias being the low part of scale, and an addend counts once.
 //
 // A: m × k, B: n × k, out and addend: m × n, row-major, strides multiples of 4, padding zero.
@@ -16,12 +16,13 @@
 enable subgroups;
 requires immediate_address_space;
 
-// Header: LANES: u32, DIFFERENCE: bool, LOWER: bool, MIRROR: bool, ADDEND: u32, LOW: bool.
+// Header: LANES: u32, DIFFERENCE: bool.
 
 const ROWS = 16u;
 const BLOCKS = max(1u, ROWS / LANES);
-// Shorter where the low part is wanted: it is to be better than float32's own rounding of the result.
-const CHUNK = select(32u, 8u, LOW);
+const CHUNK = 32u;
+// Where the low part is wanted: it is to be better than float32's own rounding of the result.
+const SHORT_CHUNK = 8u;
 
 struct Params {
   m: u32,
@@ -39,8 +40,19 @@ struct Params {
   scale: f32,
   bias: f32,
   zero: u32,
+  flags: u32,
 }
 var<immediate> p: Params;
+
+// Bits of `flags`. They are not constants: a dozen specialisations of this file would each take the
+// driver a second to compile, and only the first and last steps of a tile look at them.
+const LOWER = 1u; // only entries on or below the diagonal
+const MIRROR = 2u; // copied to the other side of it
+const ACCUMULATE = 4u; // the addend is `out`
+const ADD = 8u; // the addend is `addend`
+const LOW = 16u; // `low` receives what float32 cannot hold
+
+fn has(flag: u32) -> bool { return (p.flags & flag) != 0u; }
 
 @group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
@@ -57,7 +69,7 @@ fn storePadding(row: u32) {
   if (row >= p.m) { return; }
   for (var i = 0u; i < p.padding; i++) {
     out[p.offsetOut + row * p.strideOut + p.n + i] = 0.0;
-    if (LOW) { low[p.offsetOut + row * p.strideOut + p.n + i] = 0.0; }
+    if (has(LOW)) { low[p.offsetOut + row * p.strideOut + p.n + i] = 0.0; }
   }
 }
 
@@ -75,17 +87,17 @@ fn head(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u); }
 
 // value − lost is the sum; padding of `low` is written with that of `out`.
 fn store(row: u32, col: u32, value: f32, lost: f32) {
-  if (row >= p.m || col >= p.n || (LOWER && col > row)) { return; }
+  if (row >= p.m || col >= p.n || (has(LOWER) && col > row)) { return; }
   let at = p.offsetOut + row * p.strideOut + col;
   let mirrored = p.offsetOut + col * p.strideOut + row;
-  if (LOW) {
+  if (has(LOW)) {
     // (value − lost)(scale + bias): the product of the high parts exactly, from 12-bit halves.
     var sum = opaque(value * p.scale);
     let x = head(value);
     let y = head(p.scale);
     var rest = ((x * y - sum) + x * (p.scale - y) + (value - x) * y) + (value - x) * (p.scale - y);
     rest += value * p.bias - lost * p.scale;
-    if (ADDEND == 1u) {
+    if (has(ACCUMULATE)) {
       // Knuth's two-sum: exact, whichever is the larger.
       let before = out[at];
       let added = sum;
@@ -97,17 +109,17 @@ fn store(row: u32, col: u32, value: f32, lost: f32) {
     rest -= opaque(high - sum);
     out[at] = high;
     low[at] = rest;
-    if (MIRROR && col < row) {
+    if (has(MIRROR) && col < row) {
       out[mirrored] = high;
       low[mirrored] = rest;
     }
     return;
   }
   var result = p.scale * value;
-  if (ADDEND == 1u) { result += p.bias * out[at]; }
-  if (ADDEND == 2u) { result += p.bias * addend[p.offsetAddend + row * p.strideAddend + col]; }
+  if (has(ACCUMULATE)) { result += p.bias * out[at]; }
+  if (has(ADD)) { result += p.bias * addend[p.offsetAddend + row * p.strideAddend + col]; }
   out[at] = result;
-  if (MIRROR && col < row) { out[mirrored] = result; }
+  if (has(MIRROR) && col < row) { out[mirrored] = result; }
 }
 
 @compute @workgroup_size(LANES)
@@ -118,7 +130,7 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(subgroup_invocation_id) lan
   if (tile.x == 0u) {
     for (var row = lane; row < ROWS; row += LANES) { storePadding(row0 + row); }
   }
-  if (LOWER && col0 > row0 + ROWS - 1u) { return; }
+  if (has(LOWER) && col0 > row0 + ROWS - 1u) { return; }
 
   // Rows beyond the matrix repeat its last one: their results are never stored.
   var atA: array<u32, BLOCKS>;
@@ -131,9 +143,10 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(subgroup_invocation_id) lan
   var total = array<vec2f, ROWS>();
   var lost = array<vec2f, ROWS>();
   let steps = (p.k + 3u) / 4u;
-  for (var start = 0u; start < steps; start += CHUNK / 4u) {
+  let chunk = select(CHUNK, SHORT_CHUNK, has(LOW)) / 4u;
+  for (var start = 0u; start < steps; start += chunk) {
     var sum = array<vec2f, ROWS>();
-    let end = min(steps, start + CHUNK / 4u);
+    let end = min(steps, start + chunk);
     for (var step = start; step < end; step++) {
       let y0 = b[atB0 + step];
       let y1 = b[atB1 + step];

@@ -1,5 +1,5 @@
 // out = scale · A Bᵀ + bias · addend, or with DIFFERENCE the squared distances Σ_k (A_ik − B_jk)².
-// With LOW the result is out + low, `low` being the part that float32 cannot hold; then the factor is
+// With the flag LOW the result is out + low, `low` being the part that float32 cannot hold; then the factor is
 // scale + bias, bias being the low part of scale, and an addend counts once.
 //
 // The same operation as gemm_nt_subgroup.wgsl, for adapters without subgroups of one known size:
@@ -8,7 +8,7 @@
 // total (Kahan), so that rounding errors do not grow with k.
 requires immediate_address_space;
 
-// Header: DIFFERENCE: bool, LOWER: bool, MIRROR: bool, ADDEND: u32, LOW: bool.
+// Header: DIFFERENCE: bool.
 
 const TILE = 32u;
 const SLAB = 32u;
@@ -32,8 +32,19 @@ struct Params {
   scale: f32,
   bias: f32,
   zero: u32,
+  flags: u32,
 }
 var<immediate> p: Params;
+
+// Bits of `flags`. They are not constants: a dozen specialisations of this file would each take the
+// driver a second to compile, and only the first and last steps of a tile look at them.
+const LOWER = 1u; // only entries on or below the diagonal
+const MIRROR = 2u; // copied to the other side of it
+const ACCUMULATE = 4u; // the addend is `out`
+const ADD = 8u; // the addend is `addend`
+const LOW = 16u; // `low` receives what float32 cannot hold
+
+fn has(flag: u32) -> bool { return (p.flags & flag) != 0u; }
 
 @group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
@@ -60,17 +71,17 @@ fn head(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u); }
 
 // value − lost is the sum; padding of `low` is written with that of `out`.
 fn store(row: u32, col: u32, value: f32, lost: f32) {
-  if (row >= p.m || col >= p.n || (LOWER && col > row)) { return; }
+  if (row >= p.m || col >= p.n || (has(LOWER) && col > row)) { return; }
   let at = p.offsetOut + row * p.strideOut + col;
   let mirrored = p.offsetOut + col * p.strideOut + row;
-  if (LOW) {
+  if (has(LOW)) {
     // (value − lost)(scale + bias): the product of the high parts exactly, from 12-bit halves.
     var sum = opaque(value * p.scale);
     let x = head(value);
     let y = head(p.scale);
     var rest = ((x * y - sum) + x * (p.scale - y) + (value - x) * y) + (value - x) * (p.scale - y);
     rest += value * p.bias - lost * p.scale;
-    if (ADDEND == 1u) {
+    if (has(ACCUMULATE)) {
       // Knuth's two-sum: exact, whichever is the larger.
       let before = out[at];
       let added = sum;
@@ -82,17 +93,17 @@ fn store(row: u32, col: u32, value: f32, lost: f32) {
     rest -= opaque(high - sum);
     out[at] = high;
     low[at] = rest;
-    if (MIRROR && col < row) {
+    if (has(MIRROR) && col < row) {
       out[mirrored] = high;
       low[mirrored] = rest;
     }
     return;
   }
   var result = p.scale * value;
-  if (ADDEND == 1u) { result += p.bias * out[at]; }
-  if (ADDEND == 2u) { result += p.bias * addend[p.offsetAddend + row * p.strideAddend + col]; }
+  if (has(ACCUMULATE)) { result += p.bias * out[at]; }
+  if (has(ADD)) { result += p.bias * addend[p.offsetAddend + row * p.strideAddend + col]; }
   out[at] = result;
-  if (MIRROR && col < row) { out[mirrored] = result; }
+  if (has(MIRROR) && col < row) { out[mirrored] = result; }
 }
 
 @compute @workgroup_size(SIDE, SIDE)
@@ -107,12 +118,13 @@ fn main(
   if (tile.x == 0u && index < TILE && row0 + index < p.m) {
     for (var i = 0u; i < p.padding; i++) {
       out[p.offsetOut + (row0 + index) * p.strideOut + p.n + i] = 0.0;
-      if (LOW) { low[p.offsetOut + (row0 + index) * p.strideOut + p.n + i] = 0.0; }
+      if (has(LOW)) { low[p.offsetOut + (row0 + index) * p.strideOut + p.n + i] = 0.0; }
     }
   }
-  if (LOWER && col0 > row0 + TILE - 1u) { return; }
+  if (has(LOWER) && col0 > row0 + TILE - 1u) { return; }
 
   var total = array<array<f32, 4>, 4>();
+  var lost = array<array<f32, 4>, 4>();
   let steps = (p.k + 3u) / 4u;
   for (var start = 0u; start < steps; start += SLAB / 4u) {
     workgroupBarrier();

@@ -4,6 +4,9 @@
 // rows start … of `inverses` become L⁻¹, rows start … of `inversesT` its transpose. With the
 // inverses, the panel below and the triangular solves are plain matrix products.
 //
+// Loops end at p.size and not at BLOCK: drivers unroll loops of constant length, and these three nested
+// ones then took 20 s to compile on lavapipe.
+//
 // info[0] is the number of the first pivot (from 1) that was not positive and finite, 0 if all
 // were; such a pivot is replaced by 1 so that later numbers stay finite, and the result is unusable.
 requires immediate_address_space;
@@ -34,17 +37,15 @@ fn usable(x: f32) -> bool {
 
 @compute @workgroup_size(BLOCK)
 fn main(@builtin(local_invocation_index) row: u32) {
-  // Beyond the block: the identity, which factors into itself.
-  for (var col = 0u; col < BLOCK; col++) {
-    var value = select(0.0, 1.0, row == col);
-    if (row < p.size && col < p.size) { value = a[(p.start + row) * p.stride + p.start + col]; }
-    l[row][col] = value;
+  let size = p.size;
+  for (var col = 0u; row < size && col < size; col++) {
+    l[row][col] = a[(p.start + row) * p.stride + p.start + col];
     inverse[row][col] = 0.0;
   }
-  for (var j = 0u; j < BLOCK; j++) {
+  for (var j = 0u; j < size; j++) {
     workgroupBarrier();
     var sum = 0.0;
-    if (row >= j) {
+    if (row >= j && row < size) {
       sum = l[row][j];
       for (var t = 0u; t < j; t++) { sum -= l[row][t] * l[j][t]; }
     }
@@ -57,24 +58,24 @@ fn main(@builtin(local_invocation_index) row: u32) {
       l[j][j] = sqrt(sum);
     }
     workgroupBarrier();
-    if (row > j) { l[row][j] = sum / l[j][j]; }
+    if (row > j && row < size) { l[row][j] = sum / l[j][j]; }
   }
   workgroupBarrier();
   // Column `row` of L⁻¹ by forward substitution of a unit vector: columns do not depend on each other.
   let col = row;
-  for (var i = col; i < BLOCK; i++) {
+  for (var i = col; i < size; i++) {
     var sum = select(0.0, 1.0, i == col);
     for (var t = col; t < i; t++) { sum -= l[i][t] * inverse[t][col]; }
     inverse[i][col] = sum / l[i][i];
   }
   workgroupBarrier();
-  if (row < p.size) {
-    for (var c = 0u; c < p.size; c++) {
+  if (row < size) {
+    for (var c = 0u; c < size; c++) {
       a[(p.start + row) * p.stride + p.start + c] = select(l[c][row], l[row][c], c <= row);
     }
-    for (var c = 0u; c < BLOCK; c++) {
-      inverses[(p.start + row) * p.strideInverse + c] = select(0.0, inverse[row][c], c < p.size);
-      inversesT[(p.start + row) * p.strideInverse + c] = select(0.0, inverse[c][row], c < p.size);
+    for (var c = 0u; c < p.strideInverse; c++) {
+      inverses[(p.start + row) * p.strideInverse + c] = select(0.0, inverse[row][min(c, size - 1u)], c < size);
+      inversesT[(p.start + row) * p.strideInverse + c] = select(0.0, inverse[min(c, size - 1u)][row], c < size);
     }
   }
 }

@@ -72,23 +72,25 @@ export function squaredDistances(batch: Batch, a: Matrix, b: Matrix, out: Matrix
   contract(batch, { a, b, out, ...(low && { low }) }, true, a === b ? 'mirrored' : 'full');
 }
 
+/** Bits of the shaders' `flags`. */
+const FLAG = { lower: 1, mirror: 2, accumulate: 4, add: 8, low: 16 } as const;
+
 function contract(batch: Batch, operands: Contraction, difference: boolean, half: Half): void {
   const { a, b, out, scale = 1, addend, bias = 1, low } = operands;
   const { lanes } = batch.gpu;
-  const constants = {
-    DIFFERENCE: difference,
-    LOWER: half !== 'full',
-    MIRROR: half === 'mirrored',
-    ADDEND: addend === undefined ? 0 : addend.buffer === out.buffer ? 1 : 2,
-    LOW: low !== undefined,
-  };
+  const accumulate = addend !== undefined && addend.buffer === out.buffer;
+  const flags =
+    (half === 'full' ? 0 : FLAG.lower) |
+    (half === 'mirrored' ? FLAG.mirror : 0) |
+    (addend === undefined ? 0 : accumulate ? FLAG.accumulate : FLAG.add) |
+    (low ? FLAG.low : 0);
   const subgroup = lanes >= 4 && lanes <= 32;
   const kernel: Kernel = subgroup
-    ? { name: 'gemm_nt_subgroup', source: gemmNtSubgroup, constants: { LANES: lanes, ...constants } }
-    : { name: 'gemm_nt_workgroup', source: gemmNtWorkgroup, constants };
+    ? { name: 'gemm_nt_subgroup', source: gemmNtSubgroup, constants: { LANES: lanes, DIFFERENCE: difference } }
+    : { name: 'gemm_nt_workgroup', source: gemmNtWorkgroup, constants: { DIFFERENCE: difference } };
   const [tileRows, tileCols] = subgroup ? [16, 2 * lanes] : [32, 32];
   // An unused or accumulating addend is not read through its own binding; any readable buffer serves.
-  const separate = constants.ADDEND === 2 && addend ? addend : a;
+  const separate = addend && !accumulate ? addend : a;
   batch.dispatch(
     kernel,
     [a, b, separate, out, low ?? batch.temporary(1, 1)],
@@ -109,6 +111,7 @@ function contract(batch: Batch, operands: Contraction, difference: boolean, half
       // The low part of the scale, or the bias.
       f32bits(low ? scale - Math.fround(scale) : bias),
       0,
+      flags,
     ],
     [ceilDiv(out.cols, tileCols), ceilDiv(out.rows, tileRows)],
   );
