@@ -1,5 +1,5 @@
 // Mean and standard deviation (n − 1) of each column: row 0 and row 1 of `statistics`.
-// A constant column has deviation exactly 0, whatever the rounding of its mean.
+// Distances to the first row are summed, so a constant column has deviation exactly 0.
 // One invocation a column; sums are compensated (Kahan), since means enter every later number.
 requires immediate_address_space;
 
@@ -26,13 +26,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   var deviation = 0.0;
   if (col < p.cols) {
     let first = a[col];
-    var constant = true;
     // Distances to the first row: nothing is lost where the values are nearly equal.
     var sum = 0.0;
     var lost = 0.0;
     for (var row = 0u; row < p.rows; row++) {
       let x = a[row * p.stride + col];
-      constant = constant && x == first;
       let y = (x - first) - lost;
       let t = opaque(sum + y);
       lost = opaque(t - sum) - y;
@@ -40,18 +38,16 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     }
     let shift = sum / f32(p.rows);
     mean = first + shift;
-    if (!constant) {
-      sum = 0.0;
-      lost = 0.0;
-      for (var row = 0u; row < p.rows; row++) {
-        let d = (a[row * p.stride + col] - first) - shift;
-        let y = d * d - lost;
-        let t = opaque(sum + y);
-        lost = opaque(t - sum) - y;
-        sum = t;
-      }
-      deviation = sqrt(sum / f32(p.rows - 1u));
+    sum = 0.0;
+    lost = 0.0;
+    for (var row = 0u; row < p.rows; row++) {
+      let d = (a[row * p.stride + col] - first) - shift;
+      let y = d * d - lost;
+      let t = opaque(sum + y);
+      lost = opaque(t - sum) - y;
+      sum = t;
     }
+    deviation = sqrt(sum / f32(p.rows - 1u));
   }
   statistics[col] = mean;
   statistics[p.strideOut + col] = deviation;

@@ -68,5 +68,6 @@ fn main(@builtin(local_invocation_index) index: u32) {
     results[0] = traceWithin;
     results[1] = traceBetween;
     results[2] = nc2;
+    results[3] = 0.0;
   }
 }

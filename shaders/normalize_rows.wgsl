@@ -67,7 +67,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
     }
   }
   workgroupBarrier();
-  let square = partial[0];
+  // The products' low halves are all in the low part; now it goes below the high part's last bit.
+  let high = opaque(partial[0].x + partial[0].y);
+  let square = vec2f(high, partial[0].y - opaque(high - partial[0].x));
   let positive = square.x > 0.0;
   // 1/√s as a float and what is missing: one Newton step, ½ r (1 − r² s).
   let inverse = select(0.0, 1.0 / sqrt(square.x), positive);
@@ -80,4 +82,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
     out[start + i] = select(vec4f(), fma(x, vec4f(inverse), x * missing), positive);
   }
   if (index == 0u) { lengths[group.x] = sqrt(square.x); }
+  if (group.x + 1u == p.rows) {
+    for (var i = p.rows + index; i < (p.rows + 3u) / 4u * 4u; i += SIZE) { lengths[i] = 0.0; }
+  }
 }

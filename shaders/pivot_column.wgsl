@@ -77,7 +77,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let value = s.high.x + (s.low.x - dot(sum.low, vec4f(1.0)));
 
   let pivot = bitcast<f32>(state[4]);
-  let entry = value / sqrt(pivot);
+  // The pivot's own entry is the root, not a quotient that would round once more.
+  let root = sqrt(pivot);
+  let entry = select(value / root, root, row == state[0]);
   var column = last;
   column[part] = entry;
   // Writes columns of this vec4 only: other invocations read the pivot row's earlier ones, unchanged.

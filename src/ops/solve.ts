@@ -93,7 +93,9 @@ export async function solveRidge(
       potrs(batch, factor, r, alpha);
       residual(batch, system, alpha, y, r, ridge);
     });
-    let relativeResidual = norm(await download(gpu, r)) / normY;
+    // Y = 0 has the solution 0.
+    const relative = async () => norm(await download(gpu, r)) / (normY || 1);
+    let relativeResidual = await relative();
     let refinements = 0;
     // One step beyond the goal costs n² and takes the residual to what float32 α can hold.
     let goalReached = false;
@@ -105,7 +107,7 @@ export async function solveRidge(
         addScaled(batch, alpha, correction, candidate);
         residual(batch, system, candidate, y, r, ridge);
       });
-      const next = norm(await download(gpu, r)) / normY;
+      const next = await relative();
       if (!(next < relativeResidual)) break;
       await runBatch(gpu, (batch) => copyScaled(batch, candidate, alpha));
       relativeResidual = next;

@@ -142,6 +142,8 @@ export function pipelineOf(gpu: Gpu, kernel: Kernel): Promise<Pipeline> {
   if (!pipeline) {
     pipeline = compile(gpu.device, kernel.name, code);
     gpu.pipelines.set(code, pipeline);
+    // A failure is reported by whoever asked; the next to ask tries again.
+    pipeline.catch(() => gpu.pipelines.delete(code));
   }
   return pipeline;
 }

@@ -31,7 +31,13 @@ export function allocate(gpu: Gpu, rows: number, cols: number): Matrix {
  */
 export function block(matrix: Matrix, row: number, col: number, rows: number, cols: number): Matrix {
   const atEdge = col + cols === matrix.cols;
-  if (col % 4 !== 0 || (cols % 4 !== 0 && !atEdge) || row + rows > matrix.rows || col + cols > matrix.cols) {
+  if (
+    Math.min(row, col, rows, cols) < 0 ||
+    col % 4 !== 0 ||
+    (cols % 4 !== 0 && !atEdge) ||
+    row + rows > matrix.rows ||
+    col + cols > matrix.cols
+  ) {
     throw new RfmError(
       'internal',
       `no block of ${rows} × ${cols} at (${row}, ${col}) in ${matrix.rows} × ${matrix.cols}`,

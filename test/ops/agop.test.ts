@@ -1,0 +1,252 @@
+import fc from 'fast-check';
+import { beforeAll, describe, expect, it } from 'vitest';
+import {
+  type AgopInput,
+  agopCancellation,
+  agopGram,
+  agopJacobian,
+  chooseAgopPath,
+  gradientBytes,
+  gradients,
+} from '../../src/ops/agop.js';
+import { runBatch } from '../../src/runtime/batch.js';
+import type { Gpu } from '../../src/runtime/gpu.js';
+import { type Matrix, release } from '../../src/runtime/matrix.js';
+import {
+  compute,
+  expectBelow,
+  expectClose,
+  poisoned,
+  put,
+  RUNS,
+  read,
+  reportErrors,
+  useGpu,
+  VARIANTS,
+} from '../support/gpu.js';
+import {
+  agopOf,
+  at,
+  collapsedRows,
+  combined,
+  type Dense,
+  dense,
+  jacobianAt,
+  kernelWeight,
+  normalMatrix,
+  relativeError,
+  rounded,
+  rowOf,
+  squaredDistance,
+} from '../support/reference.js';
+
+const opened = useGpu();
+reportErrors();
+
+const rows = fc.constantFrom(2, 3, 16, 17, 31, 33, 64, 65);
+const width = fc.constantFrom(1, 3, 4, 31, 32, 33, 65, 97);
+const outputs = fc.constantFrom(1, 3, 10, 11, 23);
+const seed = fc.nat(1e6);
+
+interface Problem {
+  x: Dense;
+  alpha: Dense;
+  weights: Dense;
+}
+
+/** Laplace weights of the rows, of bandwidth 2. */
+const laplaceWeights = (x: Dense): Dense =>
+  rounded(dense(x.rows, x.rows, (i, j) => kernelWeight('laplace', squaredDistance(x, i, x, j), 2)));
+
+/** Rows, coefficients and weights of a predictor; with a spread below 1 the rows are near their class means. */
+function problem(n: number, d: number, c: number, spread: number, seed: number): Problem {
+  const x = spread < 1 ? collapsedRows(n, d, Math.min(n, 3), spread, seed) : normalMatrix(n, d, seed);
+  return { x, alpha: normalMatrix(c, n, seed + 1), weights: laplaceWeights(x) };
+}
+
+/** Σ_i Q_ii ‖z_i‖² / Σ_i ‖J_i‖² in float64. */
+function cancellationOf({ x, alpha, weights }: Problem): number {
+  const mean = Array.from({ length: x.cols }, (_, j) => {
+    let sum = 0;
+    for (let i = 0; i < x.rows; i++) sum += at(x, i, j) / x.rows;
+    return sum;
+  });
+  let terms = 0;
+  let trace = 0;
+  for (let i = 0; i < x.rows; i++) {
+    const z = rowOf(x, i).reduce((sum, v, j) => sum + (v - mean[j]) ** 2, 0);
+    const w = rowOf(weights, i).reduce((sum, v) => sum + v * v, 0);
+    for (let c = 0; c < alpha.rows; c++) {
+      let s = 0;
+      for (let j = 0; j < x.rows; j++) s += at(weights, i, j) * at(alpha, c, j);
+      terms += (at(alpha, c, i) ** 2 * w + s * s) * z;
+    }
+    trace += jacobianAt(x, alpha, weights, i).data.reduce((sum, v) => sum + v * v, 0);
+  }
+  return terms / trace;
+}
+
+async function onDevice<T>(
+  gpu: Gpu,
+  { x, alpha, weights }: Problem,
+  act: (input: AgopInput) => Promise<T>,
+): Promise<T> {
+  const input = { x: put(gpu, x), alpha: put(gpu, alpha), weights: put(gpu, weights) };
+  try {
+    return await act(input);
+  } finally {
+    release(gpu, input.x, input.alpha, input.weights);
+  }
+}
+
+describe.each(VARIANTS)('%s', (variant, of) => {
+  let gpu: Gpu;
+  beforeAll(() => {
+    gpu = of(opened());
+  });
+  const named = (op: string) => `${op}, ${variant}`;
+
+  it('gradients at chosen rows', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          n: rows,
+          d: width,
+          c: outputs,
+          start: fc.nat(),
+          count: fc.nat(),
+          step: fc.constantFrom(1, 2, 5),
+          s: seed,
+        }),
+        async ({ n, d, c, start, count: wanted, step, s }) => {
+          const all = problem(n, d, c, s % 2 ? 1 : 1e-3, s);
+          const first = start % n;
+          const count = 1 + (wanted % (Math.floor((n - 1 - first) / step) + 1));
+          const jacobians = Array.from({ length: count }, (_, r) =>
+            jacobianAt(all.x, all.alpha, all.weights, first + r * step),
+          );
+          const expected = dense(d, count * c, (t, col) => at(jacobians[Math.floor(col / c)], t, col % c));
+          const [found] = await compute(
+            gpu,
+            [all.x, all.alpha, all.weights],
+            [[d, count * c]],
+            (batch, [x, alpha, weights], [out]) => gradients(batch, { x, alpha, weights }, out, first, count, step),
+          );
+          expectClose(named('gradients'), found, expected, 1e-6);
+        },
+      ),
+      RUNS,
+    ));
+
+  it('agopJacobian is the mean of Jᵀ J, on spread and on collapsed data', () =>
+    fc.assert(
+      fc.asyncProperty(rows, width, outputs, fc.constantFrom(1, 1e-2, 1e-4), seed, async (n, d, c, spread, s) => {
+        const all = problem(n, d, c, spread, s);
+        const out = poisoned(gpu, d, d);
+        await onDevice(gpu, all, (input) => agopJacobian(gpu, input, out));
+        const found = await read(gpu, out);
+        release(gpu, out);
+        expectClose(named('agopJacobian'), found, agopOf(all.x, all.alpha, all.weights), 1e-6);
+        expect(found.data.every((v, e) => v === at(found, e % d, Math.floor(e / d)))).toBe(true);
+      }),
+      RUNS,
+    ));
+
+  it('agopGram is the same, as far as its terms do not cancel', () =>
+    fc.assert(
+      fc.asyncProperty(rows, width, outputs, fc.constantFrom(1, 0.3, 1e-2), seed, async (n, d, c, spread, s) => {
+        const all = problem(n, d, c, spread, s);
+        const [found] = await compute(
+          gpu,
+          [all.x, all.alpha, all.weights],
+          [[d, d]],
+          (batch, [x, alpha, weights], [out]) => agopGram(batch, { x, alpha, weights }, out),
+        );
+        const error = relativeError(found, agopOf(all.x, all.alpha, all.weights));
+        expectBelow(named('agopGram, error over cancellation'), error / (1 + cancellationOf(all)), 3e-7);
+        if (spread === 1 && d > 30) expectBelow(named('agopGram on spread data'), error, 1e-6);
+        expect(found.data.every((v, e) => v === at(found, e % d, Math.floor(e / d)))).toBe(true);
+      }),
+      RUNS,
+    ));
+
+  it('agopGram and agopJacobian with low: out + low holds more digits than float32', async () => {
+    const all = problem(33, 21, 3, 1, 5);
+    const expected = agopOf(all.x, all.alpha, all.weights);
+    for (const [path, agop] of [
+      ['Jacobian', (input: AgopInput, out: Matrix, low: Matrix) => agopJacobian(gpu, input, out, low)],
+      [
+        'Gram',
+        (input: AgopInput, out: Matrix, low: Matrix) => runBatch(gpu, (batch) => agopGram(batch, input, out, low)),
+      ],
+    ] as const) {
+      const [out, low] = [poisoned(gpu, 21, 21), poisoned(gpu, 21, 21)];
+      await onDevice(gpu, all, (input): Promise<unknown> => agop(input, out, low));
+      const [high, rest] = [await read(gpu, out), await read(gpu, low)];
+      release(gpu, out, low);
+      expectClose(named(`agop, ${path} with low`), combined(1, high, 1, rest), expected, 3e-7);
+      expect(rest.data.some((v) => v !== 0)).toBe(true);
+      expect(rest.data.every((v, e) => Math.abs(v) <= 2 ** -24 * Math.abs(high.data[e]) * 1.0001)).toBe(true);
+    }
+  });
+});
+
+describe('agopJacobian', () => {
+  it('adds up batches of rows where the gradients do not fit at once', async () => {
+    const gpu = opened();
+    const [n, d, c] = [5, 509, 8243];
+    expect(gradientBytes(n, d, c)).toBeLessThan(n * d * c * 4);
+    const all: Problem = {
+      x: normalMatrix(n, d, 1),
+      alpha: normalMatrix(c, n, 2),
+      weights: laplaceWeights(normalMatrix(n, d, 1)),
+    };
+    const out = poisoned(gpu, d, d);
+    await onDevice(gpu, all, (input) => agopJacobian(gpu, input, out));
+    const found = await read(gpu, out);
+    release(gpu, out);
+    // A column of the gradients depends on the same column of X alone: every 71st of them.
+    const sampled = Math.ceil(d / 71);
+    const some = dense(n, sampled, (i, t) => at(all.x, i, 71 * t));
+    const expected = agopOf(some, all.alpha, all.weights);
+    const entries = dense(sampled, sampled, (i, j) => at(found, 71 * i, 71 * j));
+    expectClose('agopJacobian in batches', entries, expected, 1e-6);
+    opened().pool.trim();
+  });
+});
+
+describe('the choice of the path', () => {
+  it('agopCancellation is exact for few rows, and grows as data collapse', async () => {
+    const found: number[] = [];
+    for (const spread of [1, 1e-1, 1e-2, 1e-3]) {
+      const all = problem(31, 40, 10, spread, 3);
+      const value = await onDevice(opened(), all, (input) => agopCancellation(opened(), input));
+      const expected = cancellationOf(all);
+      expectBelow('agopCancellation', Math.abs(value / expected - 1), 1e-5);
+      found.push(value);
+    }
+    for (let i = 1; i < found.length; i++) expect(found[i]).toBeGreaterThan(3 * found[i - 1]);
+    expect(found[0]).toBeLessThan(5);
+  });
+
+  it('agopCancellation samples evenly where there are many rows', async () => {
+    // Spread out at first and collapsed at the end: the first rows alone would tell something else.
+    const [spread, collapsed] = [normalMatrix(50, 20, 4), collapsedRows(100, 20, 3, 1e-2, 5)];
+    const x = dense(150, 20, (i, j) => (i < 50 ? at(spread, i, j) : at(collapsed, i - 50, j)));
+    const all: Problem = { x, alpha: normalMatrix(3, 150, 6), weights: laplaceWeights(x) };
+    const value = await onDevice(opened(), all, (input) => agopCancellation(opened(), input));
+    const expected = cancellationOf(all);
+    expect(value / expected).toBeGreaterThan(0.5);
+    expect(value / expected).toBeLessThan(2);
+  });
+
+  it('chooseAgopPath weighs work and accuracy', () => {
+    // n = 1000, C = 10, d = 3072: half as much work in Gram space, and less.
+    expect(chooseAgopPath(1000, 3072, 10, 2)).toBe('gram');
+    expect(chooseAgopPath(1000, 3072, 10, 100)).toBe('jacobian');
+    expect(chooseAgopPath(1000, 3072, 10, Number.NaN)).toBe('jacobian');
+    // Many rows, few outputs and columns: explicit Jacobians are cheaper.
+    expect(chooseAgopPath(20_000, 512, 2, 2)).toBe('jacobian');
+    expect(chooseAgopPath(1000, 3072, 1, 2)).toBe('jacobian');
+  });
+});

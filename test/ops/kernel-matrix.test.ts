@@ -1,0 +1,134 @@
+import fc from 'fast-check';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { squaredDistances } from '../../src/ops/gemm.js';
+import { kernelFromDistances, kernelMatrix, weightsFromDistances } from '../../src/ops/kernel-matrix.js';
+import type { Gpu } from '../../src/runtime/gpu.js';
+import { compute, EDGE_SIZES, expectEach, RUNS, reportErrors, useGpu } from '../support/gpu.js';
+import {
+  at,
+  collapsedRows,
+  type Dense,
+  dense,
+  type KernelName,
+  kernelMatrixOf,
+  kernelValue,
+  kernelWeight,
+  randomMatrix,
+  rounded,
+  uniforms,
+} from '../support/reference.js';
+
+const opened = useGpu();
+reportErrors();
+let gpu: Gpu;
+beforeAll(() => {
+  gpu = opened();
+});
+
+const size = fc.constantFrom(...EDGE_SIZES);
+const seed = fc.nat(1e6);
+const bandwidth = fc.constantFrom(0.05, 0.3, 1, 2, 7, 50);
+const kernels: KernelName[] = ['laplace', 'gaussian'];
+
+/** Squared distances from 1e-12 to 100, every fifth 0. */
+function someDistances(m: number, n: number, seed: number): Dense {
+  const next = uniforms(seed);
+  return rounded(dense(m, n, (i, j) => ((i + j) % 5 === 0 ? 0 : 10 ** (14 * next() - 12))));
+}
+
+describe.each(kernels)('%s', (kernel) => {
+  it('values and weights from squared distances', () =>
+    fc.assert(
+      fc.asyncProperty(size, size, bandwidth, seed, async (m, n, width, s) => {
+        const squared = someDistances(m, n, s);
+        const [values, weights] = await compute(
+          gpu,
+          [squared],
+          [
+            [m, n],
+            [m, n],
+          ],
+          (batch, [d], outs) => {
+            kernelFromDistances(batch, d, outs[0], kernel, width);
+            weightsFromDistances(batch, d, outs[1], kernel, width);
+          },
+        );
+        const value = dense(m, n, (i, j) => kernelValue(kernel, at(squared, i, j), width));
+        const weight = dense(m, n, (i, j) => kernelWeight(kernel, at(squared, i, j), width));
+        // The exponent is rounded: a relative error of 1e-7 of it, which where it is large meets a small value;
+        // below 1e-38 float32 has none.
+        const exponent = (i: number, j: number) => 2 - Math.log(Math.max(at(value, i, j), 1e-37));
+        expectEach(`${kernel}, values`, values, value, 3e-7);
+        expectEach(
+          `${kernel}, values, relative`,
+          values,
+          value,
+          3e-7,
+          (i, j) => at(value, i, j) * exponent(i, j) + 1e-30,
+        );
+        expectEach(`${kernel}, weights`, weights, weight, 3e-7, (i, j) => at(weight, i, j) * exponent(i, j) + 1e-28);
+        expect(values.data.every((v, e) => v <= 1 && (squared.data[e] > 0 || v === 1))).toBe(true);
+        // No gradient at distance 0; the Gaussian's weight is finite there and meets x − x = 0.
+        const atZero = kernel === 'laplace' ? 0 : Math.fround(1 / width ** 2);
+        expect(weights.data.every((w, e) => squared.data[e] > 0 || Math.abs(w - atZero) <= 3e-7 * atZero)).toBe(true);
+      }),
+      RUNS,
+    ));
+
+  it('is 0 and not a NaN where the exponent is beyond float32', async () => {
+    const squared = rounded(dense(1, 6, (_, j) => 10 ** (4 * j)));
+    const [values, weights] = await compute(
+      gpu,
+      [squared],
+      [
+        [1, 6],
+        [1, 6],
+      ],
+      (batch, [d], outs) => {
+        kernelFromDistances(batch, d, outs[0], kernel, 0.05);
+        weightsFromDistances(batch, d, outs[1], kernel, 0.05);
+      },
+    );
+    expect([...values.data.subarray(1), ...weights.data.subarray(1)]).toEqual(new Array(10).fill(0));
+  });
+
+  it('the matrix of two sets of rows', () =>
+    fc.assert(
+      fc.asyncProperty(size, size, size, bandwidth, seed, async (m, n, d, width, s) => {
+        const [a, b] = [randomMatrix(m, d, s), randomMatrix(n, d, s + 1)];
+        const [k] = await compute(gpu, [a, b], [[m, n]], (batch, [x, z], [out]) =>
+          kernelMatrix(batch, x, z, out, kernel, width),
+        );
+        expectEach(`${kernel}, matrix`, k, kernelMatrixOf(a, b, kernel, width), 3e-7);
+      }),
+      RUNS,
+    ));
+
+  it.each([1e-3, 1e-4, 1e-5, 1e-6])('within 1e-6 everywhere on rows %s from their class mean', async (spread) => {
+    const x = collapsedRows(101, 61, 7, spread, 11);
+    for (const width of [0.05, 2, 50]) {
+      const [k] = await compute(gpu, [x], [[101, 101]], (batch, [rows], [out]) =>
+        kernelMatrix(batch, rows, rows, out, kernel, width),
+      );
+      expectEach(`${kernel}, collapsed`, k, kernelMatrixOf(x, x, kernel, width), 1e-6);
+      expect(k.data.every((v, e) => e % 102 !== 0 || v === 1)).toBe(true);
+    }
+  });
+
+  it.each([1e-3, 1e-6])('weights of rows %s from their class mean', async (spread) => {
+    const x = collapsedRows(53, 30, 3, spread, 12);
+    const [w] = await compute(gpu, [x], [[53, 53]], (batch, [rows], [out]) => {
+      const squared = batch.temporary(53, 53);
+      squaredDistances(batch, rows, rows, squared);
+      weightsFromDistances(batch, squared, out, kernel, 2);
+    });
+    const squared = (i: number, j: number) => {
+      let sum = 0;
+      for (let t = 0; t < 30; t++) sum += (at(x, i, t) - at(x, j, t)) ** 2;
+      return sum;
+    };
+    const expected = dense(53, 53, (i, j) => kernelWeight(kernel, squared(i, j), 2));
+    expectEach(`${kernel}, collapsed weights`, w, expected, 1e-6, (i, j) => at(expected, i, j) + 1e-30);
+    if (kernel === 'laplace') expect(w.data.every((v, e) => e % 54 !== 0 || v === 0)).toBe(true);
+  });
+});

@@ -1,0 +1,210 @@
+import fc from 'fast-check';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { RfmError } from '../../src/errors.js';
+import { squaredDistances } from '../../src/ops/gemm.js';
+import { kernelFromDistances } from '../../src/ops/kernel-matrix.js';
+import { type KernelSystem, residual, type SolveReport, solveRidge } from '../../src/ops/solve.js';
+import { runBatch } from '../../src/runtime/batch.js';
+import type { Gpu } from '../../src/runtime/gpu.js';
+import { release } from '../../src/runtime/matrix.js';
+import { golden } from '../support/golden.js';
+import {
+  EDGE_SIZES,
+  expectBelow,
+  expectClose,
+  expectEach,
+  poisoned,
+  put,
+  RUNS,
+  read,
+  reportErrors,
+  useGpu,
+} from '../support/gpu.js';
+import {
+  at,
+  collapsedRows,
+  combined,
+  type Dense,
+  dense,
+  identity,
+  type KernelName,
+  kernelMatrixOf,
+  kernelValue,
+  norm,
+  normalMatrix,
+  product,
+  relativeError,
+  rounded,
+  transposed,
+} from '../support/reference.js';
+
+const opened = useGpu();
+reportErrors();
+let gpu: Gpu;
+beforeAll(() => {
+  gpu = opened();
+});
+
+interface Problem {
+  x: Dense;
+  /** outputs × n. */
+  y: Dense;
+  kernel: KernelName;
+  bandwidth: number;
+  ridge: number;
+}
+
+/** Solves on the device from rows; also the kernel matrix it solved with. */
+async function solve({
+  x,
+  y,
+  kernel,
+  bandwidth,
+  ridge,
+}: Problem): Promise<{ alpha: Dense; k: Dense; report: SolveReport }> {
+  const n = x.rows;
+  const [rows, right] = [put(gpu, x), put(gpu, y)];
+  const [squared, low, work, k] = [1, 2, 3, 4].map(() => poisoned(gpu, n, n));
+  const alpha = poisoned(gpu, y.rows, n);
+  try {
+    await runBatch(gpu, (batch) => {
+      squaredDistances(batch, rows, rows, squared, low);
+      kernelFromDistances(batch, squared, k, kernel, bandwidth);
+    });
+    const report = await solveRidge(gpu, { squared, low, kernel, bandwidth }, right, alpha, ridge, work);
+    return { alpha: await read(gpu, alpha), k: await read(gpu, k), report };
+  } finally {
+    release(gpu, rows, right, squared, low, work, k, alpha);
+  }
+}
+
+/** ‖Y − A (K + ridge I)‖ / ‖Y‖ in float64, K from the rows. */
+function residualOf({ x, y, kernel, bandwidth, ridge }: Problem, alpha: Dense): number {
+  const system = combined(1, kernelMatrixOf(x, x, kernel, bandwidth), ridge, identity(x.rows));
+  return relativeError(product(alpha, system), y);
+}
+
+/** Targets −1 and +1, outputs × n. */
+const targets = (outputs: number, n: number): Dense => dense(outputs, n, (c, i) => (i % outputs === c ? 1 : -1));
+
+const kernels: KernelName[] = ['laplace', 'gaussian'];
+
+describe('residual', () => {
+  it('is Y − A (K + ridge I) far below float32’s rounding', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          n: fc.constantFrom(...EDGE_SIZES),
+          outputs: fc.constantFrom(1, 10, 11),
+          kernel: fc.constantFrom(...kernels),
+          bandwidth: fc.constantFrom(0.3, 2, 10),
+          ridge: fc.constantFrom(1e-3, 0.7),
+          s: fc.nat(1e6),
+        }),
+        async ({ n, outputs, kernel, bandwidth, ridge, s }) => {
+          const noise = normalMatrix(n, n, s);
+          // Squared distances as high and low part, up to 25, zero on the diagonal.
+          const squared = dense(n, n, (i, j) => (i === j ? 0 : at(noise, Math.max(i, j), Math.min(i, j)) ** 2));
+          const high = rounded(squared);
+          const low = rounded(combined(1, squared, -1, high));
+          const alpha = normalMatrix(outputs, n, s + 1);
+          const exact = dense(n, n, (i, j) => kernelValue(kernel, at(high, i, j) + at(low, i, j), bandwidth));
+          const fitted = product(alpha, combined(1, exact, ridge, identity(n)));
+          // Y is the fitted values rounded, so that the residual is their rounding, 1e-8 of them.
+          const y = rounded(fitted);
+          const [highD, lowD, alphaD, yD] = [high, low, alpha, y].map((m) => put(gpu, m));
+          const out = poisoned(gpu, outputs, n);
+          const system: KernelSystem = { squared: highD, low: lowD, kernel, bandwidth };
+          await runBatch(gpu, (batch) => residual(batch, system, alphaD, yD, out, ridge));
+          const found = await read(gpu, out);
+          release(gpu, highD, lowD, alphaD, yD, out);
+          const terms = norm(product({ ...alpha, data: alpha.data.map(Math.abs) }, exact));
+          expectClose(`residual, ${kernel}`, found, combined(1, y, -1, fitted), 3e-10, terms);
+        },
+      ),
+      RUNS,
+    ));
+});
+
+describe('solveRidge', () => {
+  const size = fc.constantFrom(1, 2, 31, 32, 33, 65, 97);
+  const outputs = fc.constantFrom(1, 3, 10, 11);
+  const spread = fc.constantFrom(1, 1e-2, 1e-4, 1e-6);
+
+  it.each(kernels)('reaches a residual of 1e-6 where classes are collapsed, and reports it, %s', (kernel) =>
+    fc.assert(
+      fc.asyncProperty(size, outputs, spread, fc.nat(1e6), async (n, classes, s, seed) => {
+        const x = collapsedRows(n, 20, Math.min(n, classes), s, seed);
+        const y = dense(classes, n, (c, i) => (Math.floor((i * Math.min(n, classes)) / n) === c ? 1 : -1));
+        const problem: Problem = { x, y, kernel, bandwidth: 2, ridge: 1e-3 };
+        const { alpha, report } = await solve(problem);
+        const exact = residualOf(problem, alpha);
+        expectBelow(`solveRidge, residual, ${kernel}`, exact, 1e-6);
+        expectBelow(`solveRidge, reported residual, ${kernel}`, Math.abs(report.relativeResidual - exact), 3e-7);
+        expect(report).toMatchObject({ method: 'cholesky', jitter: 0 });
+      }),
+      { ...RUNS, numRuns: 12 },
+    ),
+  );
+
+  it.each(kernels)('says so where float32 coefficients cannot reach 1e-6, %s', (kernel) =>
+    fc.assert(
+      fc.asyncProperty(size, outputs, spread, fc.nat(1e6), async (n, classes, s, seed) => {
+        // Targets that differ between near-duplicates make coefficients of a thousand.
+        const x = collapsedRows(n, 20, Math.min(n, 5), s, seed);
+        const problem: Problem = { x, y: targets(classes, n), kernel, bandwidth: 2, ridge: 1e-3 };
+        const { alpha, report } = await solve(problem);
+        const exact = residualOf(problem, alpha);
+        expectBelow(`solveRidge, large residual, ${kernel}`, exact, 1e-3);
+        // Distances have an error of 1e-8 or two, which such coefficients magnify.
+        const allowed = 1e-6 + 0.5 * exact;
+        expectBelow(
+          `solveRidge, large residual reported, ${kernel}`,
+          Math.abs(report.relativeResidual - exact),
+          allowed,
+        );
+      }),
+      { ...RUNS, numRuns: 12 },
+    ),
+  );
+
+  it.each(kernels)(
+    'equal rows and no ridge: jitter, or an error, but no wrong answer in silence, %s',
+    async (kernel) => {
+      const few = normalMatrix(20, 5, 3);
+      const x = dense(40, 5, (i, j) => at(few, i >> 1, j));
+      // Equal rows with different targets: no α solves this.
+      const problem: Problem = { x, y: dense(1, 40, (_, i) => (i % 2 ? 1 : -1)), kernel, bandwidth: 1, ridge: 0 };
+      const outcome = await solve(problem).catch((error: unknown) => error);
+      if (outcome instanceof Error) {
+        expect(outcome).toBeInstanceOf(RfmError);
+        return;
+      }
+      const { alpha, report } = outcome as Awaited<ReturnType<typeof solve>>;
+      expect(report.jitter).toBeGreaterThan(0);
+      const exact = residualOf(problem, alpha);
+      expect(report.relativeResidual).toBeGreaterThan(0.5);
+      expect(Math.abs(report.relativeResidual / exact - 1)).toBeLessThanOrEqual(1e-3);
+    },
+  );
+
+  it('refuses what holds NaN', async () => {
+    const x = normalMatrix(33, 5, 4);
+    x.data[70] = Number.NaN;
+    const problem: Problem = { x, y: targets(2, 33), kernel: 'laplace', bandwidth: 2, ridge: 1e-3 };
+    expect(await solve(problem).catch((error: unknown) => error)).toBeInstanceOf(RfmError);
+  });
+
+  const files = golden('solve', 'collapsed');
+  it.skipIf(files.absent)(`agrees with the golden solve of a collapsed layer${files.why}`, async () => {
+    const { bandwidth, ridge } = files.case();
+    const x = rounded(files.matrix('X'));
+    const y = transposed(files.matrix('Y'));
+    const { alpha, k, report } = await solve({ x, y, kernel: 'laplace', bandwidth, ridge });
+    const exact = files.matrix('kernel_matrix');
+    expectEach('golden kernel matrix', k, exact, 1e-6);
+    expectBelow('golden residual', report.relativeResidual, 1e-6);
+    expect(report.jitter).toBe(0);
+    expectClose('golden fitted values', transposed(product(alpha, exact)), files.matrix('fitted'), 1e-5);
+  });
+});

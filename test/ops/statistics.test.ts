@@ -1,0 +1,165 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { columnStatistics, groupMeans, normalizeRows, rowLengths } from '../../src/ops/statistics.js';
+import { compute, EDGE_SIZES, expectBelow, expectEach, RUNS, reportErrors, useGpu } from '../support/gpu.js';
+import {
+  at,
+  type Dense,
+  dense,
+  norm,
+  normalMatrix,
+  rounded,
+  rowOf,
+  startsOfSizes,
+  uniforms,
+} from '../support/reference.js';
+
+const gpu = useGpu();
+reportErrors();
+const size = fc.constantFrom(...EDGE_SIZES);
+const seed = fc.nat(1e6);
+
+/** Columns of very different offset and spread; every third is constant. */
+function columns(m: number, n: number, seed: number): Dense {
+  const noise = normalMatrix(m, n, seed);
+  return rounded(dense(m, n, (i, j) => (j % 2 ? 1000 : -0.1) + (j % 3 === 2 ? 0 : 10 ** -(j % 4) * at(noise, i, j))));
+}
+
+function meanAndDeviation(values: readonly number[]): [mean: number, deviation: number] {
+  const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
+  const squares = values.reduce((sum, v) => sum + (v - mean) ** 2, 0);
+  return [mean, Math.sqrt(squares / (values.length - 1))];
+}
+
+describe('columnStatistics', () => {
+  it('means, and deviations that lose nothing to large offsets', () =>
+    fc.assert(
+      fc.asyncProperty(
+        size.filter((m) => m > 1),
+        size,
+        seed,
+        async (m, n, s) => {
+          const a = columns(m, n, s);
+          const [found] = await compute(gpu(), [a], [[2, n]], (batch, [x], [out]) => columnStatistics(batch, x, out));
+          const column = (j: number) => Array.from({ length: m }, (_, i) => at(a, i, j));
+          const expected = dense(2, n, (i, j) => meanAndDeviation(column(j))[i]);
+          expectEach('mean', found, expected, 4e-7, (i, j) =>
+            i === 0 ? Math.abs(at(expected, 0, j)) + at(expected, 1, j) : Number.POSITIVE_INFINITY,
+          );
+          // The mean of a column at 1000 is kept as first value + shift, so the spread of 1e-3 keeps its digits.
+          expectEach('deviation', found, expected, 1e-6, (i, j) =>
+            i === 1 ? at(expected, 1, j) || 1e-30 : Number.POSITIVE_INFINITY,
+          );
+        },
+      ),
+      RUNS,
+    ));
+
+  it('a constant column has its value as mean and deviation exactly 0', async () => {
+    const a = rounded(dense(999, 5, (_, j) => [0, 0.1, -1 / 3, 1e8 / 7, 1e-30][j]));
+    const [found] = await compute(gpu(), [a], [[2, 5]], (batch, [x], [out]) => columnStatistics(batch, x, out));
+    expect(found).toEqual({ rows: 2, cols: 5, data: Float64Array.of(...rowOf(a, 0), 0, 0, 0, 0, 0) });
+  });
+
+  it('keeps its accuracy over 10,007 rows', async () => {
+    const next = uniforms(3);
+    const a = rounded(dense(10_007, 3, (_, j) => [next(), 100 + next(), next() ** 4][j]));
+    const [found] = await compute(gpu(), [a], [[2, 3]], (batch, [x], [out]) => columnStatistics(batch, x, out));
+    const pairs = [0, 1, 2].map((j) => meanAndDeviation(Array.from({ length: a.rows }, (_, i) => at(a, i, j))));
+    const expected = dense(2, 3, (i, j) => pairs[j][i]);
+    expectEach('statistics of 10,007 rows', found, expected, 2e-7, (i, j) => at(expected, i, j));
+  });
+});
+
+describe('normalizeRows and rowLengths', () => {
+  it('divide rows by their length; a row of zeros stays zero', () =>
+    fc.assert(
+      fc.asyncProperty(size, size, seed, async (m, n, s) => {
+        const noise = normalMatrix(m, n, s);
+        const a = rounded(dense(m, n, (i, j) => (i % 3 === 1 ? 0 : 10 ** ((i % 7) - 3) * at(noise, i, j))));
+        const [unit, lengths, again] = await compute(
+          gpu(),
+          [a],
+          [
+            [m, n],
+            [1, m, 'any'],
+            [1, m, 'any'],
+          ],
+          (batch, [x], outs) => {
+            normalizeRows(batch, x, outs[0], outs[1]);
+            rowLengths(batch, x, outs[2]);
+          },
+        );
+        const length = (i: number) => norm(rowOf(a, i));
+        const expected = dense(m, n, (i, j) => at(a, i, j) / (length(i) || 1));
+        expectEach('normalizeRows', unit, expected, 4e-7, (i, j) => Math.abs(at(expected, i, j)) + 1e-30);
+        const exact = dense(1, m, (_, i) => length(i));
+        for (const found of [lengths, again]) expectEach('lengths', found, exact, 4e-7, (_, i) => length(i) || 1e-30);
+      }),
+      RUNS,
+    ));
+
+  it('write the padding of the lengths', async () => {
+    const a = normalMatrix(5, 3, 6);
+    await compute(
+      gpu(),
+      [a],
+      [
+        [5, 3],
+        [1, 5],
+      ],
+      (batch, [x], outs) => normalizeRows(batch, x, outs[0], outs[1]),
+    );
+    await compute(gpu(), [a], [[1, 5]], (batch, [x], outs) => rowLengths(batch, x, outs[0]));
+  });
+
+  it('long rows', async () => {
+    const a = normalMatrix(2, 10_007, 5);
+    const [unit] = await compute(gpu(), [a], [[2, 10_007]], (batch, [x], [out]) =>
+      normalizeRows(batch, x, out, batch.temporary(1, 2)),
+    );
+    // Roundings of 10,007 entries average out; an error of the length would not.
+    for (const i of [0, 1]) expectBelow('normalizeRows, length', Math.abs(norm(rowOf(unit, i)) - 1), 3e-8);
+  });
+});
+
+describe('groupMeans', () => {
+  /** Row numbers at which groups of 1 to 9 rows start, and the end. */
+  const starts = fc.array(fc.constantFrom(1, 1, 2, 3, 9), { minLength: 1, maxLength: 12 }).map(startsOfSizes);
+
+  it('the mean row of every group, groups of one row too', () =>
+    fc.assert(
+      fc.asyncProperty(starts, size, seed, async (at0, n, s) => {
+        const groups = at0.length - 1;
+        const a = columns(at0[groups], n, s);
+        const [found] = await compute(gpu(), [a], [[groups, n]], (batch, [x], [out]) => groupMeans(batch, x, at0, out));
+        const expected = dense(groups, n, (g, j) => {
+          let sum = 0;
+          for (let i = at0[g]; i < at0[g + 1]; i++) sum += at(a, i, j);
+          return sum / (at0[g + 1] - at0[g]);
+        });
+        const largest = (g: number, j: number) => {
+          let most = 0;
+          for (let i = at0[g]; i < at0[g + 1]; i++) most = Math.max(most, Math.abs(at(a, i, j)));
+          return most;
+        };
+        expectEach('groupMeans', found, expected, 3e-7, largest);
+        for (let g = 0; g < groups; g++) {
+          if (at0[g + 1] - at0[g] === 1) expect(rowOf(found, g)).toEqual(rowOf(a, at0[g]));
+        }
+      }),
+      RUNS,
+    ));
+
+  it('keeps its accuracy over 10,007 rows', async () => {
+    const next = uniforms(4);
+    const a = rounded(dense(10_007, 2, (_, j) => (j ? 5 : 0) + next()));
+    const [found] = await compute(gpu(), [a], [[1, 2]], (batch, [x], [out]) => groupMeans(batch, x, [0, a.rows], out));
+    const expected = dense(1, 2, (_, j) => {
+      let sum = 0;
+      for (let i = 0; i < a.rows; i++) sum += at(a, i, j);
+      return sum / a.rows;
+    });
+    expectEach('mean of 10,007 rows', found, expected, 1.5e-7, (_, j) => at(expected, 0, j));
+  });
+});

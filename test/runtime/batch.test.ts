@@ -1,0 +1,197 @@
+import { describe, expect, it } from 'vitest';
+import { RfmError } from '../../src/errors.js';
+import { syrk } from '../../src/ops/gemm.js';
+import { transpose } from '../../src/ops/transpose.js';
+import {
+  ceilDiv,
+  createBatch,
+  f32bits,
+  type Kernel,
+  kernelCode,
+  pipelineOf,
+  runBatch,
+} from '../../src/runtime/batch.js';
+import { download, release, upload } from '../../src/runtime/matrix.js';
+import { poisoned, put, read, useGpu } from '../support/gpu.js';
+import { randomMatrix, transposed } from '../support/reference.js';
+
+const gpu = useGpu();
+
+const fill: Kernel = {
+  name: 'fill',
+  source: `requires immediate_address_space;
+struct Params { value: f32, count: u32 }
+var<immediate> p: Params;
+@group(0) @binding(0) var<storage, read_write> out: array<f32>;
+@compute @workgroup_size(1)
+fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
+  let at = id.x + grid.x * (id.y + grid.y * id.z);
+  if (at < p.count) { out[at] = p.value + f32(at) * STEP; }
+}`,
+  constants: { INTEGER: 3, FLAG: true },
+};
+const stepped = (step: number): Kernel => ({ ...fill, source: `const STEP = ${step}.0;\n${fill.source}` });
+
+const failureOf = async (act: () => unknown): Promise<unknown> => {
+  try {
+    await act();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+};
+
+async function expectRfmError(act: () => unknown, kind: string): Promise<RfmError> {
+  const failure = await failureOf(act);
+  expect(failure).toBeInstanceOf(RfmError);
+  expect((failure as RfmError).kind).toBe(kind);
+  expect((failure as RfmError).message).not.toContain('\n');
+  return failure as RfmError;
+}
+
+describe('kernelCode', () => {
+  it('puts directives first, then constants, then the rest', () => {
+    const source =
+      '// Two lines\n// of comment.\nenable subgroups;\n\n  requires a_feature;\n\nconst X = N;\nfn enabled() {}\n';
+    const code = kernelCode({ name: 'k', source, constants: { N: 32, ON: true, OFF: false } });
+    const lines = code.split('\n').filter((line) => line.trim() !== '');
+    expect(lines).toEqual([
+      'enable subgroups;',
+      'requires a_feature;',
+      'const N: u32 = 32u;',
+      'const ON: bool = true;',
+      'const OFF: bool = false;',
+      '// Two lines',
+      '// of comment.',
+      'const X = N;',
+      'fn enabled() {}',
+    ]);
+  });
+
+  it('leaves a kernel without directives and constants alone', () => {
+    expect(kernelCode({ name: 'k', source: 'fn main() {}' })).toBe('fn main() {}');
+  });
+});
+
+it('f32bits are the bits of the rounded number', () => {
+  const words = [0, 1, -1, 0.1, 1e-40, 3.4e38, Number.POSITIVE_INFINITY];
+  expect(words.map(f32bits)).toEqual([...new Uint32Array(Float32Array.from(words).buffer)]);
+});
+
+it('ceilDiv', () => {
+  expect([ceilDiv(0, 4), ceilDiv(1, 4), ceilDiv(4, 4), ceilDiv(5, 4)]).toEqual([0, 1, 1, 2]);
+});
+
+describe('dispatch', () => {
+  it('passes numbers to the shader and covers a grid of three dimensions', async () => {
+    const out = poisoned(gpu(), 5, 24);
+    const seconds = await runBatch(gpu(), (batch) => batch.dispatch(stepped(2), [out], [f32bits(0.5), 120], [4, 5, 6]));
+    expect(seconds).toBeGreaterThan(0);
+    const { data } = await read(gpu(), out);
+    release(gpu(), out);
+    expect([...data]).toEqual(Array.from({ length: 120 }, (_, i) => 0.5 + 2 * i));
+  });
+
+  it('runs in the order of recording', async () => {
+    const out = poisoned(gpu(), 1, 8);
+    await runBatch(gpu(), (batch) => {
+      for (const value of [1, 2, 3]) batch.dispatch(stepped(0), [out], [f32bits(value), 8], [8]);
+    });
+    expect([...(await read(gpu(), out)).data]).toEqual(new Array(8).fill(3));
+    release(gpu(), out);
+  });
+
+  it('does nothing for an empty grid or an empty batch', async () => {
+    const out = upload(gpu(), 1, 4, [7, 7, 7, 7]);
+    for (const grid of [[0], [1, 0], [1, 1, 0]] as const) {
+      await runBatch(gpu(), (batch) => batch.dispatch(stepped(0), [out], [0, 8], grid));
+    }
+    expect(await runBatch(gpu(), () => {})).toBe(0);
+    expect([...(await download(gpu(), out))]).toEqual([7, 7, 7, 7]);
+    release(gpu(), out);
+  });
+
+  it('refuses more workgroups than the adapter allows', async () => {
+    const most = gpu().limits.maxComputeWorkgroupsPerDimension;
+    const out = poisoned(gpu(), 1, 4);
+    for (const grid of [[most + 1], [1, most + 1], [1, 1, most + 1]] as const) {
+      const act = () => runBatch(gpu(), (batch) => batch.dispatch(fill, [out], [], grid));
+      expect((await expectRfmError(act, 'doesNotFit')).message).toContain(`${most}`);
+    }
+    release(gpu(), out);
+  });
+});
+
+describe('pipelines', () => {
+  it('are compiled once per text, by whoever asks first', async () => {
+    const [a, b, other] = [stepped(10), { ...stepped(10), name: 'another name' }, stepped(11)];
+    const [first, second, third] = [pipelineOf(gpu(), a), pipelineOf(gpu(), b), pipelineOf(gpu(), other)];
+    expect(second).toBe(first);
+    expect(third).not.toBe(first);
+    expect((await first).compute).not.toBe((await third).compute);
+    expect(pipelineOf(gpu(), a)).toBe(first);
+  });
+});
+
+describe('errors on the device', () => {
+  const broken: Kernel = { name: 'broken', source: '@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }' };
+
+  it('a shader that does not compile is an RfmError, each time it is tried', async () => {
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const act = () => runBatch(gpu(), (batch) => batch.dispatch(broken, [], [], [1]));
+      await expectRfmError(act, 'internal');
+    }
+  });
+
+  it('so are missing bindings and buffers of the wrong kind', async () => {
+    const out = poisoned(gpu(), 1, 4);
+    await expectRfmError(() => runBatch(gpu(), (batch) => batch.dispatch(stepped(0), [], [0, 4], [4])), 'internal');
+    const uniform = gpu().device.createBuffer({ size: 64, usage: GPUBufferUsage.UNIFORM });
+    await expectRfmError(
+      () => runBatch(gpu(), (batch) => batch.dispatch(stepped(0), [uniform], [0, 4], [4])),
+      'internal',
+    );
+    uniform.destroy();
+    // The same matrix read and written in one dispatch.
+    await expectRfmError(() => runBatch(gpu(), (batch) => transpose(batch, out, out)), 'internal');
+    release(gpu(), out);
+  });
+
+  it('and the GPU works on after them', async () => {
+    const a = randomMatrix(5, 7, 1);
+    const [x, out] = [put(gpu(), a), poisoned(gpu(), 7, 5)];
+    await runBatch(gpu(), (batch) => transpose(batch, x, out));
+    expect(await read(gpu(), out)).toEqual(transposed(a));
+    release(gpu(), x, out);
+  });
+
+  it('temporaries are given back after a failure, too', async () => {
+    const before = gpu().pool.bytes.live;
+    const batch = createBatch(gpu());
+    batch.temporary(100, 100);
+    batch.dispatch(broken, [], [], [1]);
+    expect(gpu().pool.bytes.live).toBeGreaterThan(before);
+    await failureOf(() => batch.submit());
+    expect(gpu().pool.bytes.live).toBe(before);
+  });
+});
+
+describe('memory', () => {
+  it('does not grow over 50 repetitions', async () => {
+    const a = randomMatrix(37, 21, 1);
+    const bytes: { live: number; pooled: number }[] = [];
+    for (let repetition = 0; repetition < 50; repetition++) {
+      const [x, gram] = [put(gpu(), a), poisoned(gpu(), 21, 21)];
+      await runBatch(gpu(), (batch) => {
+        const xT = batch.temporary(21, 37);
+        transpose(batch, x, xT);
+        syrk(batch, { a: xT, b: xT, out: gram });
+      });
+      await download(gpu(), gram);
+      release(gpu(), x, gram);
+      bytes.push({ ...gpu().pool.bytes });
+    }
+    expect(bytes[49].live).toBe(0);
+    expect(bytes[49]).toEqual(bytes[0]);
+  });
+});

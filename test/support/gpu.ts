@@ -1,0 +1,163 @@
+import { afterAll, beforeAll, expect } from 'vitest';
+import { type Batch, runBatch } from '../../src/runtime/batch.js';
+import { type Gpu, openGpu } from '../../src/runtime/gpu.js';
+import { allocate, downloadBytes, type Matrix, release, upload } from '../../src/runtime/matrix.js';
+import { type Dense, largestError, relativeError } from './reference.js';
+
+/** A NaN that no computation makes: what is still this was never written. */
+const POISON = 0x7fc0dead;
+
+/** For fast-check: the shapes are the same in every run, and a failure prints the seed and the shape. */
+export const RUNS = { numRuns: 20, seed: 20240613 } as const;
+
+/** Sizes at which kernels go wrong: 1, odd, primes, and the tiles 4, 16, 32 and 64 give or take one. */
+export const EDGE_SIZES = [1, 2, 3, 4, 5, 7, 13, 15, 16, 17, 31, 32, 33, 47, 63, 64, 65, 97];
+
+/**
+ * The GPU of a test file, opened before its tests and closed after them. Every buffer it hands out, the
+ * temporaries of the operations included, starts as NaN.
+ */
+export function useGpu(): () => Gpu {
+  let opened: Gpu | undefined;
+  beforeAll(async () => {
+    opened = withPoison(await openTestGpu());
+  });
+  afterAll(() => opened?.close());
+  return () => opened!;
+}
+
+/** A GPU as the program opens it. Close it. */
+export function openTestGpu(): Promise<Gpu> {
+  return openGpu();
+}
+
+function withPoison(gpu: Gpu): Gpu {
+  const take = gpu.pool.take;
+  const pool = {
+    ...gpu.pool,
+    bytes: gpu.pool.bytes,
+    take(bytes: number) {
+      const buffer = take(bytes);
+      gpu.device.queue.writeBuffer(buffer, 0, new Uint32Array(buffer.size / 4).fill(POISON));
+      return buffer;
+    },
+  };
+  return { ...gpu, pool };
+}
+
+/** The kernels for subgroups (where the adapter has them) and those for the rest. */
+export const VARIANTS: [name: string, of: (gpu: Gpu) => Gpu][] = [
+  ['the adapter’s kernels', (gpu) => gpu],
+  ['the kernels without subgroups', (gpu) => ({ ...gpu, lanes: 0 })],
+];
+
+/** A matrix whose whole buffer, padding included, is NaN. */
+export function poisoned(gpu: Gpu, rows: number, cols: number): Matrix {
+  const matrix = allocate(gpu, rows, cols);
+  gpu.device.queue.writeBuffer(matrix.buffer, 0, new Uint32Array(matrix.buffer.size / 4).fill(POISON));
+  return matrix;
+}
+
+export const put = (gpu: Gpu, a: Dense): Matrix => upload(gpu, a.rows, a.cols, a.data);
+
+/** Writes `a` into a view of a larger matrix and leaves what surrounds it alone. */
+export function putInto(gpu: Gpu, a: Dense, view: Matrix): void {
+  for (let i = 0; i < a.rows; i++) {
+    const row = new Float32Array(a.cols + view.padding);
+    row.set(a.data.subarray(i * a.cols, (i + 1) * a.cols));
+    gpu.device.queue.writeBuffer(view.buffer, (view.offset + i * view.stride) * 4, row);
+  }
+}
+
+/** Whether a number is the one a poisoned matrix starts with. Its bits survive in a Float32Array's buffer only. */
+export const untouched = (bits: number): boolean => bits === POISON;
+
+/**
+ * Reads a matrix that started poisoned and checks what surrounds its entries: its padding must be
+ * exactly zero (unless `anyPadding`) and everything else in the buffer untouched.
+ */
+export async function readAll(
+  gpu: Gpu,
+  matrix: Matrix,
+  anyPadding = false,
+): Promise<{ values: Dense; bits: Uint32Array }> {
+  const { rows, cols, stride, offset, padding, buffer } = matrix;
+  const words = new Uint32Array(await downloadBytes(gpu, buffer, 0, buffer.size));
+  const numbers = new Float32Array(words.buffer);
+  const values = new Float64Array(rows * cols);
+  const bits = new Uint32Array(rows * cols);
+  const wrong: string[] = [];
+  for (let i = 0; i < words.length; i++) {
+    const row = i < offset ? -1 : Math.floor((i - offset) / stride);
+    const col = (i - offset) % stride;
+    if (row >= 0 && row < rows && col < cols) {
+      values[row * cols + col] = numbers[i];
+      bits[row * cols + col] = words[i];
+    } else if (row >= 0 && row < rows && col < cols + padding) {
+      if (numbers[i] !== 0 && !anyPadding) wrong.push(`padding (${row}, ${col}) is ${numbers[i]}, not 0`);
+    } else if (words[i] !== POISON) wrong.push(`${numbers[i]} was written outside, at number ${i}`);
+  }
+  expect(wrong.slice(0, 5), `around the ${rows} × ${cols} entries`).toEqual([]);
+  return { values: { rows, cols, data: values }, bits };
+}
+
+export const read = async (gpu: Gpu, matrix: Matrix): Promise<Dense> => (await readAll(gpu, matrix)).values;
+
+/**
+ * Uploads `inputs`, poisons outputs of the given shapes, runs `record` in one batch, and reads the
+ * outputs. The padding of an output whose shape ends with 'any' is not looked at.
+ */
+export async function compute(
+  gpu: Gpu,
+  inputs: readonly Dense[],
+  shapes: readonly (readonly [rows: number, cols: number, padding?: 'any'])[],
+  record: (batch: Batch, inputs: Matrix[], outputs: Matrix[]) => void,
+): Promise<Dense[]> {
+  const uploaded = inputs.map((a) => put(gpu, a));
+  const outputs = shapes.map(([rows, cols]) => poisoned(gpu, rows, cols));
+  try {
+    await runBatch(gpu, (batch) => record(batch, uploaded, outputs));
+    const found: Dense[] = [];
+    for (const [i, output] of outputs.entries()) {
+      found.push((await readAll(gpu, output, shapes[i][2] === 'any')).values);
+    }
+    return found;
+  } finally {
+    release(gpu, ...uploaded, ...outputs);
+  }
+}
+
+const worst = new Map<string, [error: number, bound: number]>();
+
+/** With DEEP_RFM_TEST_ERRORS=1 a test file ends with the largest error of each operation beside its bound. */
+export function reportErrors(): void {
+  afterAll(() => {
+    if (!process.env.DEEP_RFM_TEST_ERRORS) return;
+    for (const [name, [error, bound]] of worst) {
+      process.stderr.write(`${name}: ${error.toExponential(1)} of ${bound.toExponential(1)}\n`);
+    }
+  });
+}
+
+/** Fails unless error ≤ bound; NaN fails. */
+export function expectBelow(name: string, error: number, bound: number): void {
+  const before = worst.get(name);
+  if (!before || !(error / bound <= before[0] / before[1])) worst.set(name, [error, bound]);
+  expect(error, name).toBeLessThanOrEqual(bound);
+}
+
+/** ‖found − expected‖ ≤ bound · scale, by default ‖expected‖. */
+export function expectClose(name: string, found: Dense, expected: Dense, bound: number, scale?: number): void {
+  expectBelow(name, relativeError(found, expected, scale), bound);
+}
+
+/** |found − expected| ≤ bound · allowed(row, col) for every entry. */
+export function expectEach(
+  name: string,
+  found: Dense,
+  expected: Dense,
+  bound: number,
+  allowed?: (row: number, col: number) => number,
+): void {
+  expectBelow(name, largestError(found, expected, allowed), bound);
+}
