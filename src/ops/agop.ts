@@ -1,11 +1,10 @@
+import coefficientsSource from '../../shaders/gradient_coefficients.wgsl';
 import gramWeightsSource from '../../shaders/gram_weights.wgsl';
-import jacobianSubgroup from '../../shaders/jacobian_subgroup.wgsl';
-import jacobianWorkgroup from '../../shaders/jacobian_workgroup.wgsl';
 import type { AgopPath } from '../rfm/types.js';
-import { type Batch, ceilDiv, type Kernel, runBatch } from '../runtime/batch.js';
+import { type Batch, ceilDiv, runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
-import { subtractRow } from './elementwise.js';
+import { subtractColumn, subtractRow } from './elementwise.js';
 import { gemm, syrk } from './gemm.js';
 import { groupMeans, rowLengths } from './statistics.js';
 import { transpose } from './transpose.js';
@@ -15,63 +14,94 @@ import { transpose } from './transpose.js';
  * taken at the centres themselves: ∇f_c(x_i) = Σ_j W_ij α_jc (x_j − x_i).
  */
 export interface AgopInput {
-  /** n × d. */
+  /** n × d, in class order. */
   x: Matrix;
   /** outputs × n: α transposed. */
   alpha: Matrix;
   /** n × n symmetric: `weightsFromDistances`. */
   weights: Matrix;
+  /** First row of each class, then n. Without classes: 0 and n. Rows of a class may be near-duplicates of each other. */
+  starts: readonly number[];
 }
 
-/** Room for gradients that are held at a time. */
+/** Room for the gradients and their coefficients that are held at a time. */
 const GRADIENT_BYTES = 64 * 2 ** 20;
+
 /** Rows whose gradients are held at a time. */
 const gradientRows = (n: number, d: number, outputs: number): number =>
-  Math.max(1, Math.min(n, Math.floor(GRADIENT_BYTES / (outputs * d * 4))));
+  Math.max(1, Math.min(n, Math.floor(GRADIENT_BYTES / (outputs * (n + d) * 4))));
 
-/** Bytes of the gradients that `agopJacobian` holds at a time. */
+/** Bytes of the gradients and coefficients that `agopJacobian` holds at a time. */
 export const gradientBytes = (n: number, d: number, outputs: number): number =>
-  gradientRows(n, d, outputs) * outputs * d * 4;
+  gradientRows(n, d, outputs) * outputs * (n + d) * 4;
 
-/** Outputs a kernel sums at once; more would not fit into registers. */
-const MAX_CLASSES = 10;
-
-/** Gradients of all outputs at rows first, first + step, …, transposed: out is d × (count · outputs). */
-export function gradients(batch: Batch, input: AgopInput, out: Matrix, first: number, count: number, step = 1): void {
-  const { x, alpha, weights } = input;
-  const { lanes } = batch.gpu;
-  const subgroup = lanes >= 4 && lanes <= 32;
-  for (let firstOutput = 0; firstOutput < alpha.rows; firstOutput += MAX_CLASSES) {
-    const classes = Math.min(MAX_CLASSES, alpha.rows - firstOutput);
-    const kernel: Kernel = subgroup
-      ? { name: 'jacobian_subgroup', source: jacobianSubgroup, constants: { LANES: lanes, CLASSES: classes } }
-      : { name: 'jacobian_workgroup', source: jacobianWorkgroup, constants: { CLASSES: classes } };
-    batch.dispatch(
-      kernel,
-      [x, weights, alpha, out],
-      [x.rows, x.stride, weights.stride, alpha.stride, out.stride, first, count, alpha.rows, firstOutput, x.cols, step],
-      [ceilDiv(x.stride / 4, subgroup ? lanes : 64), count],
-    );
-  }
+/** out (d × n) = (X − mean of rows first … end − 1)ᵀ, from xT (d × n) = Xᵀ. */
+function relativeToMean(batch: Batch, x: Matrix, xT: Matrix, first: number, end: number, out: Matrix): void {
+  const mean = batch.temporary(1, x.cols);
+  groupMeans(batch, x, [first, end], mean);
+  subtractColumn(batch, xT, mean, out);
 }
 
 /**
- * AGOP = (1/n) Σ_i J_iᵀ J_i from explicit Jacobians, batched over rows. out: d × d.
- * About n² C d + n C d² / 2 multiply-adds. Accurate for collapsed data, too: differences are
- * formed before they are summed. With `low` the AGOP is out + low: rounding it to float32 alone would
- * change its square root by 1e-5 where its eigenvalues span seven orders.
+ * Gradients of all outputs at `count` rows first, first + step, …, transposed: out is d × (count · outputs).
+ * G_ic = Σ_j W_ij α_jc z_j − (Wα)_ic z_i is one matrix product, for any origin of z (zT: d × n). Between
+ * near-duplicates W is huge and x_j − x_i tiny: with the mean of their class as origin the terms are
+ * as small as their differences, and no more is lost than in summing differences.
+ * sums (outputs × n): Wα transposed.
+ */
+export function gradients(
+  batch: Batch,
+  input: AgopInput,
+  zT: Matrix,
+  sums: Matrix,
+  out: Matrix,
+  first: number,
+  count: number,
+  step = 1,
+): void {
+  const { alpha, weights } = input;
+  const n = weights.rows;
+  const coefficients = batch.temporary(count * alpha.rows, n);
+  batch.dispatch(
+    { name: 'gradient_coefficients', source: coefficientsSource },
+    [weights, alpha, sums, coefficients],
+    [n, alpha.rows, count, first, step, weights.stride, alpha.stride, coefficients.stride],
+    [ceilDiv(coefficients.stride / 4, 64), count],
+  );
+  gemm(batch, { a: zT, b: coefficients, out });
+}
+
+/**
+ * AGOP = (1/n) Σ_i J_iᵀ J_i from explicit Jacobians, class by class and batched over rows. out: d × d.
+ * About n² C d + n C d² / 2 multiply-adds. Accurate for collapsed data, too. With `low` the AGOP is
+ * out + low: rounding it to float32 alone would change its square root by 1e-5 where its eigenvalues
+ * span seven orders.
  */
 export async function agopJacobian(gpu: Gpu, input: AgopInput, out: Matrix, low?: Matrix): Promise<void> {
-  const { x, alpha } = input;
+  const { x, alpha, weights, starts } = input;
   const n = x.rows;
-  const count = gradientRows(n, x.cols, alpha.rows);
-  for (let first = 0; first < n; first += count) {
-    const rows = Math.min(count, n - first);
+  const most = gradientRows(n, x.cols, alpha.rows);
+  const xT = allocate(gpu, x.cols, n);
+  const zT = allocate(gpu, x.cols, n);
+  const sums = allocate(gpu, alpha.rows, n);
+  try {
     await runBatch(gpu, (batch) => {
-      const g = batch.temporary(x.cols, rows * alpha.rows);
-      gradients(batch, input, g, first, rows);
-      syrk(batch, { a: g, b: g, out, scale: 1 / n, ...(first > 0 && { addend: out }), ...(low && { low }) });
+      gemm(batch, { a: alpha, b: weights, out: sums });
+      transpose(batch, x, xT);
     });
+    for (let g = 0; g + 1 < starts.length; g++) {
+      for (let first = starts[g]; first < starts[g + 1]; first += most) {
+        const count = Math.min(most, starts[g + 1] - first);
+        await runBatch(gpu, (batch) => {
+          if (first === starts[g]) relativeToMean(batch, x, xT, starts[g], starts[g + 1], zT);
+          const j = batch.temporary(x.cols, count * alpha.rows);
+          gradients(batch, input, zT, sums, j, first, count);
+          syrk(batch, { a: j, b: j, out, scale: 1 / n, ...(first > 0 && { addend: out }), ...(low && { low }) });
+        });
+      }
+    }
+  } finally {
+    release(gpu, xT, zT, sums);
   }
 }
 
@@ -95,23 +125,16 @@ export function agopGram(batch: Batch, input: AgopInput, out: Matrix, low?: Matr
     [n, alpha.rows, weights.stride, alpha.stride, 0],
     [ceilDiv(n, 64), n],
   );
+  const xT = batch.temporary(x.cols, n);
+  transpose(batch, x, xT);
   const zT = batch.temporary(x.cols, n);
-  centeredTransposed(batch, x, zT);
+  relativeToMean(batch, x, xT, 0, n, zT);
   const [zq, zqLow] = [batch.temporary(x.cols, n), batch.temporary(x.cols, n)];
   gemm(batch, { a: zT, b: qLow, out: zq, low: zqLow });
   gemm(batch, { a: zT, b: q, out: zq, low: zqLow, addend: zq });
   const rest = low ?? batch.temporary(x.cols, x.cols);
   syrk(batch, { a: zT, b: zqLow, out, low: rest, scale: 1 / n });
   syrk(batch, { a: zT, b: zq, out, low: rest, scale: 1 / n, addend: out });
-}
-
-/** out (d × n) = (X − mean row)ᵀ. */
-function centeredTransposed(batch: Batch, x: Matrix, out: Matrix): void {
-  const mean = batch.temporary(1, x.cols);
-  groupMeans(batch, x, [0, x.rows], mean);
-  const z = batch.temporary(x.rows, x.cols);
-  subtractRow(batch, x, mean, z);
-  transpose(batch, z, out);
 }
 
 /** Rows at which `agopCancellation` computes the exact gradients. */
@@ -128,7 +151,7 @@ export async function agopCancellation(gpu: Gpu, input: AgopInput): Promise<numb
   const samples = Math.min(SAMPLES, n);
   const s = allocate(gpu, alpha.rows, n);
   const weightLengths = allocate(gpu, 1, n);
-  const rowLengthsZ = allocate(gpu, 1, n);
+  const zLengths = allocate(gpu, 1, n);
   const gradientLengths = allocate(gpu, 1, x.cols);
   try {
     await runBatch(gpu, (batch) => {
@@ -138,13 +161,15 @@ export async function agopCancellation(gpu: Gpu, input: AgopInput): Promise<numb
       groupMeans(batch, x, [0, n], mean);
       const z = batch.temporary(n, x.cols);
       subtractRow(batch, x, mean, z);
-      rowLengths(batch, z, rowLengthsZ);
+      rowLengths(batch, z, zLengths);
+      const zT = batch.temporary(x.cols, n);
+      transpose(batch, z, zT);
       const g = batch.temporary(x.cols, samples * alpha.rows);
-      gradients(batch, input, g, 0, samples, Math.floor(n / samples));
+      gradients(batch, input, zT, s, g, 0, samples, Math.floor(n / samples));
       rowLengths(batch, g, gradientLengths);
     });
     const [a, sums, w, z, g] = await Promise.all(
-      [alpha, s, weightLengths, rowLengthsZ, gradientLengths].map((m) => download(gpu, m)),
+      [alpha, s, weightLengths, zLengths, gradientLengths].map((m) => download(gpu, m)),
     );
     let terms = 0;
     for (let i = 0; i < n; i++) {
@@ -159,7 +184,7 @@ export async function agopCancellation(gpu: Gpu, input: AgopInput): Promise<numb
     const trace = (g.reduce((sum, length) => sum + length * length, 0) / samples) * n;
     return terms / trace;
   } finally {
-    release(gpu, s, weightLengths, rowLengthsZ, gradientLengths);
+    release(gpu, s, weightLengths, zLengths, gradientLengths);
   }
 }
 

@@ -14,7 +14,7 @@ function apply(batch: Batch, operation: number, a: Matrix, b: Matrix, out: Matri
     kernel,
     [a, b, out],
     [out.rows, out.cols, a.stride, b.stride, out.stride, a.offset, out.offset, out.padding, f32bits(scale)],
-    [ceilDiv(out.cols + out.padding, 64), out.rows],
+    [ceilDiv(ceilDiv(out.cols, 4), 64), out.rows],
   );
 }
 
@@ -23,6 +23,9 @@ export const copyScaled = (batch: Batch, a: Matrix, out: Matrix, factor = 1): vo
   apply(batch, 0, a, a, out, factor);
 /** out = A − 1 rowᵀ: subtracts one row (1 × n) from every row of A. */
 export const subtractRow = (batch: Batch, a: Matrix, row: Matrix, out: Matrix): void => apply(batch, 1, a, row, out);
+/** out = A − column 1ᵀ: subtracts entry i of `column` (stored as 1 × m) from row i of A (m × n). */
+export const subtractColumn = (batch: Batch, a: Matrix, column: Matrix, out: Matrix): void =>
+  apply(batch, 10, a, column, out);
 /** out = (A + Aᵀ) / 2. */
 export const symmetrize = (batch: Batch, a: Matrix, out: Matrix): void => apply(batch, 2, a, a, out);
 /** out = max(A, 0). */

@@ -91,8 +91,9 @@ const RANK_TOLERANCE = 1e-8;
  * out = M^{1/2} for symmetric positive semi-definite M = m + low (d × d), with ‖out² − M‖ ≤ 1e-6 ‖M‖.
  *
  * M = L Lᵀ by pivoted Cholesky, and with the polar decomposition L = P H: M^{1/2} = L Pᵀ. P comes
- * from X ← X + X (½E + ⅜E²), E = I − XᵀX, the fifth-order Newton–Schulz iteration, which needs
- * nothing but products (Higham, Functions of Matrices, 2008, ch. 8). L has the square root of M's
+ * from X ← X + X (½E + cE²), E = I − XᵀX, which needs nothing but products: with c = ⅜ the fifth-order
+ * Newton–Schulz iteration (Higham, Functions of Matrices, 2008, ch. 8), with c = 1 it converges less
+ * sharply but small singular values grow by 5/2 a step instead of 15/8. L has the square root of M's
  * condition number; written as a correction, a step adds rounding errors only where E is not yet
  * small. Newton–Schulz on M itself reached 1e-5 at best in float32 and blew up later, and the
  * coefficients that grow faster (3.44, −4.78, 2.03) left errors five times larger than these.
@@ -119,12 +120,14 @@ export async function sqrtPsd(gpu: Gpu, m: Matrix, out: Matrix, low?: Matrix): P
       copyScaled(batch, gram, zero, 0);
       addDiagonal(batch, zero, identity, 1);
     });
-    for (let step = iterations(smallestPivot); step > 0; step--) {
+    const steps = growthSteps(smallestPivot);
+    for (let step = 0; step < steps + CLOSING_STEPS; step++) {
+      const second = step < steps ? 1 : 3 / 8;
       await runBatch(gpu, (batch) => {
         const e = batch.temporary(columns, columns);
         gramOf(batch, x, e, identity);
         const correction = batch.temporary(columns, columns);
-        syrk(batch, { a: e, b: e, out: correction, scale: 3 / 8, addend: e, bias: 1 / 2 });
+        syrk(batch, { a: e, b: e, out: correction, scale: second, addend: e, bias: 1 / 2 });
         gemm(batch, { a: x, b: correction, out: next, addend: x });
       });
       [x, next] = [next, x];
@@ -147,12 +150,15 @@ function gramOf(batch: Batch, x: Matrix, out: Matrix, identity?: Matrix): void {
   syrk(batch, { a: xT, b: xT, out, ...(identity && { scale: -1, addend: identity }) });
 }
 
+/** Steps with c = ⅜ at the end: 1.06, the largest value that c = 1 leaves, becomes 1 to float32's last digit. */
+const CLOSING_STEPS = 3;
+
 /**
- * Steps until the smallest singular value has grown to 1. It grows by 15/8 a step from about the root of
- * the smallest pivot (the start is scaled by a bound, at most a few times too large); the last
- * steps square and cube what is left.
+ * Steps until the smallest singular value has grown to about 1, by 5/2 a step, from about the root of
+ * the smallest pivot (the start is scaled by a bound, at most a few times too large). Values that are
+ * smaller still stay below 1: their directions then count for less in the root, by less than their size.
  */
-function iterations(smallestPivot: number): number {
+function growthSteps(smallestPivot: number): number {
   const smallest = 0.1 * Math.sqrt(Math.max(smallestPivot, RANK_TOLERANCE));
-  return Math.ceil(Math.log(1 / smallest) / Math.log(15 / 8)) + 3;
+  return Math.ceil(Math.log(1 / smallest) / Math.log(5 / 2));
 }

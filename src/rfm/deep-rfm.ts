@@ -121,7 +121,7 @@ export async function deepRfm(
         test && unitT ? await accuracyAt(gpu, unitT, unit, fitted.alpha, test.labels, config, clock) : null;
       const m = own(allocate(gpu, unit.cols, unit.cols));
       const mLow = own(allocate(gpu, unit.cols, unit.cols));
-      const agop = await agopOf(gpu, unit, fitted, config, m, mLow, clock);
+      const agop = await agopOf(gpu, unit, fitted, starts, config, m, mLow, clock);
       drop(fitted.squared, fitted.alpha);
       const root = own(allocate(gpu, unit.cols, unit.cols));
       const rootReport = await agopRoot(gpu, m, mLow, root, clock);

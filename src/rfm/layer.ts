@@ -45,7 +45,7 @@ export async function rfmLayer(
     own(fitted.alpha);
     const agop = own(allocate(gpu, d, d));
     const agopLow = own(allocate(gpu, d, d));
-    const agopReport = await agopOf(gpu, x, fitted, options, agop, agopLow, clock);
+    const agopReport = await agopOf(gpu, x, fitted, starts, options, agop, agopLow, clock);
     const root = own(allocate(gpu, d, d));
     const rootReport = await agopRoot(gpu, agop, agopLow, root, clock);
     const map = await featureMap(gpu, d, input.features, options.activation === 'cos');

@@ -75,7 +75,7 @@ export async function rfm(
         const agop = allocate(gpu, d, d);
         const low = allocate(gpu, d, d);
         try {
-          await agopOf(gpu, rows, fitted, { ...options, agop: 'auto' }, agop, low, clock);
+          await agopOf(gpu, rows, fitted, [0, n], { ...options, agop: 'auto' }, agop, low, clock);
           await runBatch(gpu, (batch) => updateMetric(batch, agop, t === 0 ? null : root, m));
         } finally {
           release(gpu, agop, low);

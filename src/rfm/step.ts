@@ -83,11 +83,12 @@ export interface AgopReport {
   cancellation: number;
 }
 
-/** AGOP = out + low (d × d, not divided by its maximum) of the fitted predictor at its centres. */
+/** AGOP = out + low (d × d, not divided by its maximum) of the fitted predictor at its centres; starts: first row of each class, then n. */
 export async function agopOf(
   gpu: Gpu,
   x: Matrix,
   fitted: FittedKernel,
+  starts: readonly number[],
   options: { kernel: KernelName; bandwidth: number; agop: AgopPath | 'auto' },
   out: Matrix,
   low: Matrix,
@@ -99,7 +100,7 @@ export async function agopOf(
       await runBatch(gpu, (batch) =>
         weightsFromDistances(batch, fitted.squared, weights, options.kernel, options.bandwidth),
       );
-      const input = { x, alpha: fitted.alpha, weights };
+      const input = { x, alpha: fitted.alpha, weights, starts };
       const cancellation = await agopCancellation(gpu, input);
       const path =
         options.agop === 'auto' ? chooseAgopPath(x.rows, x.cols, fitted.alpha.rows, cancellation) : options.agop;
