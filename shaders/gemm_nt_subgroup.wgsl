@@ -20,7 +20,7 @@ requires immediate_address_space;
 
 const ROWS = 16u;
 const BLOCKS = max(1u, ROWS / LANES);
-const CHUNK = 32u;
+const CHUNK = 64u;
 // Where the low part is wanted: it is to be better than float32's own rounding of the result.
 const SHORT_CHUNK = 8u;
 

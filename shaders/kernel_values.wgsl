@@ -16,48 +16,46 @@ struct Params {
 }
 var<immediate> p: Params;
 
-@group(0) @binding(0) var<storage, read> squared: array<f32>;
-@group(0) @binding(1) var<storage, read_write> out: array<f32>;
+@group(0) @binding(0) var<storage, read> squared: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
 
 // exp(x) for x ≤ 0 to within an ulp or two on every adapter; WGSL's own may err by 3 + 2|x| ulp.
 // x = q ln 2 + r, a polynomial for exp(r) (Cephes' expf), and 2^q put into the exponent bits.
-fn accurateExp(x: f32) -> f32 {
-  if (x < -87.0) { return 0.0; }
-  let q = round(x * 1.44269504088896341);
-  var r = fma(q, -0.693359375, x);
-  r = fma(q, 2.12194440e-4, r);
-  var y = 1.9875691500e-4;
-  y = fma(y, r, 1.3981999507e-3);
-  y = fma(y, r, 8.3334519073e-3);
-  y = fma(y, r, 4.1665795894e-2);
-  y = fma(y, r, 1.6666665459e-1);
-  y = fma(y, r, 5.0000001201e-1);
+fn accurateExp(x: vec4f) -> vec4f {
+  let q = round(max(x, vec4f(-88.0)) * 1.44269504088896341);
+  var r = fma(q, vec4f(-0.693359375), x);
+  r = fma(q, vec4f(2.12194440e-4), r);
+  var y = vec4f(1.9875691500e-4);
+  y = fma(y, r, vec4f(1.3981999507e-3));
+  y = fma(y, r, vec4f(8.3334519073e-3));
+  y = fma(y, r, vec4f(4.1665795894e-2));
+  y = fma(y, r, vec4f(1.6666665459e-1));
+  y = fma(y, r, vec4f(5.0000001201e-1));
   y = fma(y * r, r, r) + 1.0;
-  return y * bitcast<f32>((i32(q) + 127) << 23u);
+  let value = y * bitcast<vec4f>((vec4i(q) + 127) << vec4u(23u));
+  return select(value, vec4f(), x < vec4f(-87.0));
 }
 
+// Four columns an invocation: on software adapters a vec4 costs as many accesses as a number.
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let row = id.y;
-  let col = id.x;
-  if (row >= p.m || col >= p.stride) { return; }
-  let at = row * p.stride + col;
-  if (col >= p.n) {
-    out[at] = 0.0;
-    return;
-  }
+  let slot = id.x;
+  if (row >= p.m || slot >= p.stride / 4u) { return; }
+  let cols = 4u * slot + vec4u(0u, 1u, 2u, 3u);
+  let at = row * p.stride / 4u + slot;
   let square = squared[at];
   let scale = 1.0 / p.bandwidth;
+  var value: vec4f;
   if (GAUSSIAN) {
-    let k = accurateExp(-0.5 * square * scale * scale);
-    out[at] = select(k, k * scale * scale, WEIGHTS) + select(0.0, p.diagonal, row == col);
+    value = accurateExp(-0.5 * square * scale * scale);
+    if (WEIGHTS) { value *= scale * scale; }
   } else {
     let r = sqrt(square);
-    let k = accurateExp(-r * scale);
-    if (WEIGHTS) {
-      out[at] = select(0.0, k * scale / r, square > 0.0);
-    } else {
-      out[at] = k + select(0.0, p.diagonal, row == col);
-    }
+    value = accurateExp(-r * scale);
+    if (WEIGHTS) { value = select(vec4f(), value * scale / r, square > vec4f()); }
   }
+  if (!WEIGHTS) { value += select(vec4f(), vec4f(p.diagonal), cols == vec4u(row)); }
+  // Columns beyond the last are padding.
+  out[at] = select(vec4f(), value, cols < vec4u(p.n));
 }

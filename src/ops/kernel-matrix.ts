@@ -20,7 +20,7 @@ function fromDistances(
     },
     [squared, out],
     [out.rows, out.cols, out.stride, f32bits(bandwidth), f32bits(values.diagonal)],
-    [ceilDiv(out.stride, 64), out.rows],
+    [ceilDiv(out.stride / 4, 64), out.rows],
   );
 }
 

@@ -97,10 +97,8 @@ export async function solveRidge(
     const relative = async () => norm(await download(gpu, r)) / (normY || 1);
     let relativeResidual = await relative();
     let refinements = 0;
-    // One step beyond the goal costs n² and takes the residual to what float32 α can hold.
-    let goalReached = false;
-    while (refinements < MAX_REFINEMENTS && !goalReached) {
-      goalReached = relativeResidual <= RESIDUAL_GOAL;
+    // At least one step, even where the goal is met: it is cheap and takes α to what float32 can hold.
+    while (refinements < MAX_REFINEMENTS && (refinements === 0 || relativeResidual > RESIDUAL_GOAL)) {
       await runBatch(gpu, (batch) => {
         const correction = batch.temporary(y.rows, y.cols);
         potrs(batch, factor, r, correction);

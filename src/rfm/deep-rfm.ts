@@ -123,6 +123,8 @@ export async function deepRfm(
       const mLow = own(allocate(gpu, unit.cols, unit.cols));
       const agop = await agopOf(gpu, unit, fitted, starts, config, m, mLow, clock);
       drop(fitted.squared, fitted.alpha);
+      // The next phase works with other sizes; what this one used would wait in vain.
+      gpu.pool.trim();
       const root = own(allocate(gpu, unit.cols, unit.cols));
       const rootReport = await agopRoot(gpu, m, mLow, root, clock);
       drop(m, mLow);
@@ -165,6 +167,7 @@ export async function deepRfm(
         seconds: clock.seconds,
       };
       layers.push(metrics);
+      gpu.pool.trim();
       progress.onLayer?.(metrics);
     }
     return { layers, grams, classCounts: Array.from({ length: data.classes }, (_, c) => counts[c] ?? 0) };
