@@ -145,23 +145,3 @@ function folderTrouble(dir: string, source: Source): string {
     return `the folder cannot be read (${code})`;
   }
 }
-
-/**
- * The order that sorts rows by class, rows of a class keeping their order, and the number of rows of each class.
- * @param labels values 0 … classes − 1.
- * @returns order[i] is the row that comes i-th.
- */
-export function sortByClass(labels: Int32Array, classes: number): { order: Int32Array; counts: number[] } {
-  const counts = new Array<number>(classes).fill(0);
-  for (const label of labels) {
-    if (label < 0 || label >= classes) throw new Error(`label ${label} outside 0 … ${classes - 1}`);
-    counts[label]++;
-  }
-  const next = new Int32Array(classes);
-  for (let c = 1; c < classes; c++) next[c] = next[c - 1] + counts[c - 1];
-  const order = new Int32Array(labels.length);
-  labels.forEach((label, row) => {
-    order[next[label]++] = row;
-  });
-  return { order, counts };
-}
