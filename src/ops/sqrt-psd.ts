@@ -8,7 +8,7 @@ import { type Batch, ceilDiv, createBatch, f32bits, type Kernel, runBatch } from
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, block, downloadBytes, type Matrix, release } from '../runtime/matrix.js';
 import { addDiagonal, copyScaled, divideByRoot, symmetrize } from './elementwise.js';
-import { gemm, syrk } from './gemm.js';
+import { gemm, syrk, syrkTN } from './gemm.js';
 import { transpose } from './transpose.js';
 
 const diagonalKernel: Kernel = { name: 'diagonal', source: diagonalSource };
@@ -112,7 +112,7 @@ export async function sqrtPsd(gpu: Gpu, m: Matrix, out: Matrix, low?: Matrix): P
   try {
     await runBatch(gpu, (batch) => {
       const gram = batch.temporary(columns, columns);
-      gramOf(batch, l, gram);
+      syrkTN(batch, { a: l, out: gram });
       const bound = batch.temporary(1, 1);
       batch.dispatch(rowSumKernel, [gram, bound], [columns, gram.stride], [1]);
       divideByRoot(batch, l, bound, x);
@@ -121,17 +121,19 @@ export async function sqrtPsd(gpu: Gpu, m: Matrix, out: Matrix, low?: Matrix): P
       addDiagonal(batch, zero, identity, 1);
     });
     const steps = growthSteps(smallestPivot);
-    for (let step = 0; step < steps + CLOSING_STEPS; step++) {
-      const second = step < steps ? 1 : 3 / 8;
-      await runBatch(gpu, (batch) => {
-        const e = batch.temporary(columns, columns);
-        gramOf(batch, x, e, identity);
-        const correction = batch.temporary(columns, columns);
+    await runBatch(gpu, (batch) => {
+      const xT = batch.temporary(columns, d);
+      const e = batch.temporary(columns, columns);
+      const correction = batch.temporary(columns, columns);
+      for (let step = 0; step < steps + CLOSING_STEPS; step++) {
+        const second = step < steps ? 1 : 3 / 8;
+        transpose(batch, x, xT);
+        syrk(batch, { a: xT, b: xT, out: e, scale: -1, addend: identity });
         syrk(batch, { a: e, b: e, out: correction, scale: second, addend: e, bias: 1 / 2 });
         gemm(batch, { a: x, b: correction, out: next, addend: x });
-      });
-      [x, next] = [next, x];
-    }
+        [x, next] = [next, x];
+      }
+    });
     await runBatch(gpu, (batch) => {
       const h = batch.temporary(d, d);
       gemm(batch, { a: l, b: x, out: h });
@@ -141,13 +143,6 @@ export async function sqrtPsd(gpu: Gpu, m: Matrix, out: Matrix, low?: Matrix): P
   } finally {
     release(gpu, l, x, next, identity);
   }
-}
-
-/** out = XᵀX, or identity − XᵀX. */
-function gramOf(batch: Batch, x: Matrix, out: Matrix, identity?: Matrix): void {
-  const xT = batch.temporary(x.cols, x.rows);
-  transpose(batch, x, xT);
-  syrk(batch, { a: xT, b: xT, out, ...(identity && { scale: -1, addend: identity }) });
 }
 
 /** Steps with c = ⅜ at the end: 1.06, the largest value that c = 1 leaves, becomes 1 to float32's last digit. */

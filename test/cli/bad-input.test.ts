@@ -106,7 +106,7 @@ const CASES: readonly (readonly [line: string, ...fragments: string[]])[] = [
   ['rfm --x X.npy --out out', '--y is missing'],
   ['rfm --x X.npy --y Y.npy --test-x X3.npy --out out', '--test-x X3.npy', '3 columns', '4'],
   ['rfm --x X.npy --y labels5.npy --out out', '--y labels5.npy', '5 rows', '6'],
-  ['rfm --x zeroRow.npy --y y.npy --out out', '--x zeroRow.npy', 'row 2'],
+  ['rfm --x constant.npy --y y.npy --out out', '--x constant.npy', 'all 6 rows', 'differ'],
 ];
 
 describe('bad input', () => {
