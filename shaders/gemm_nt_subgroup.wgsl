@@ -8,7 +8,8 @@
 // Made for adapters on which a load costs one access per lane (software drivers vectorise over
 // lanes but load lane by lane): each lane loads one vec4 along k of its own rows of A and B, and
 // the rows of A reach the other lanes by subgroupBroadcast. The lane of a broadcast must be a
-// constant expression, hence the written-out rows.
+// constant expression, hence the written-out rows. Loads decide: at n = 1024 on lavapipe with 16 lanes
+// tiles of 8 rows reached 6 GFLOPS, of 16 rows 15, of 32 rows 19; each doubling doubles the time to compile (2 s now).
 //
 // Sums run over CHUNK numbers before they join a total, and the totals are compensated (Kahan): with
 // plain float32 totals over k = 10,000, the AGOP of a CIFAR-10 layer made its square root wrong by
@@ -18,7 +19,7 @@ requires immediate_address_space;
 
 // Header: LANES: u32, DIFFERENCE: bool.
 
-const ROWS = 16u;
+const ROWS = 32u;
 const BLOCKS = max(1u, ROWS / LANES);
 const CHUNK = 64u;
 // Where the low part is wanted: it is to be better than float32's own rounding of the result.
@@ -168,6 +169,22 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(subgroup_invocation_id) lan
       sum[13] += combine(subgroupBroadcast(x[13u / LANES], 13u % LANES), y0, y1);
       sum[14] += combine(subgroupBroadcast(x[14u / LANES], 14u % LANES), y0, y1);
       sum[15] += combine(subgroupBroadcast(x[15u / LANES], 15u % LANES), y0, y1);
+      sum[16] += combine(subgroupBroadcast(x[16u / LANES], 16u % LANES), y0, y1);
+      sum[17] += combine(subgroupBroadcast(x[17u / LANES], 17u % LANES), y0, y1);
+      sum[18] += combine(subgroupBroadcast(x[18u / LANES], 18u % LANES), y0, y1);
+      sum[19] += combine(subgroupBroadcast(x[19u / LANES], 19u % LANES), y0, y1);
+      sum[20] += combine(subgroupBroadcast(x[20u / LANES], 20u % LANES), y0, y1);
+      sum[21] += combine(subgroupBroadcast(x[21u / LANES], 21u % LANES), y0, y1);
+      sum[22] += combine(subgroupBroadcast(x[22u / LANES], 22u % LANES), y0, y1);
+      sum[23] += combine(subgroupBroadcast(x[23u / LANES], 23u % LANES), y0, y1);
+      sum[24] += combine(subgroupBroadcast(x[24u / LANES], 24u % LANES), y0, y1);
+      sum[25] += combine(subgroupBroadcast(x[25u / LANES], 25u % LANES), y0, y1);
+      sum[26] += combine(subgroupBroadcast(x[26u / LANES], 26u % LANES), y0, y1);
+      sum[27] += combine(subgroupBroadcast(x[27u / LANES], 27u % LANES), y0, y1);
+      sum[28] += combine(subgroupBroadcast(x[28u / LANES], 28u % LANES), y0, y1);
+      sum[29] += combine(subgroupBroadcast(x[29u / LANES], 29u % LANES), y0, y1);
+      sum[30] += combine(subgroupBroadcast(x[30u / LANES], 30u % LANES), y0, y1);
+      sum[31] += combine(subgroupBroadcast(x[31u / LANES], 31u % LANES), y0, y1);
     }
     for (var i = 0u; i < ROWS; i++) {
       let y = sum[i] - lost[i];

@@ -88,7 +88,7 @@ function contract(batch: Batch, operands: Contraction, difference: boolean, half
   const kernel: Kernel = subgroup
     ? { name: 'gemm_nt_subgroup', source: gemmNtSubgroup, constants: { LANES: lanes, DIFFERENCE: difference } }
     : { name: 'gemm_nt_workgroup', source: gemmNtWorkgroup, constants: { DIFFERENCE: difference } };
-  const [tileRows, tileCols] = subgroup ? [16, 2 * lanes] : [32, 32];
+  const [tileRows, tileCols] = subgroup ? [32, 2 * lanes] : [32, 32];
   // An unused or accumulating addend is not read through its own binding; any readable buffer serves.
   const separate = addend && !accumulate ? addend : a;
   batch.dispatch(
