@@ -115,6 +115,8 @@ export async function deepRfm(
       own(fitted.k);
       own(fitted.squared);
       own(fitted.alpha);
+      // The next phase works with other sizes; what this one used would wait in vain.
+      gpu.pool.trim();
       const trainAccuracy = accuracy(await predict(gpu, fitted.alpha, fitted.k), labels);
       drop(fitted.k);
       const testAccuracy =
@@ -232,18 +234,22 @@ async function pictureOf(gpu: Gpu, mx: Matrix): Promise<Float32Array> {
 }
 
 /**
- * Device memory a run will hold at its peak, in bytes: the matrices of the largest step, each as large
- * as the pool makes it. A layer's peak is in its solve (K, distances, factor), its AGOP (distances,
- * weights, and either form's temporaries) or its square root (about six d × d matrices).
+ * Device memory a run will hold at its peak, in bytes, an upper estimate: the rows and the largest of
+ * the phases, each with the matrices it holds at once.
  */
 export function predictPeakBytes(n: number, testN: number, d: number, classes: number, width: number): number {
   const inner = Math.max(d, width || d);
   const bytes = (rows: number, cols: number): number => pooledSize(rows * strideOf(cols) * 4);
-  const rows = 2 * bytes(n, inner) + 2 * bytes(testN, inner) + 4 * bytes(classes, n);
-  const solve = 3 * bytes(n, n);
-  const agop = 2 * bytes(n, n) + 2 * bytes(inner, inner) + gradientBytes(n, inner, classes);
-  const gram = 3 * bytes(n, n) + 2 * bytes(inner, inner) + 4 * bytes(n, inner);
-  const root = 10 * bytes(inner, inner);
-  const features = 2 * bytes(inner, inner) + 4 * bytes(n, inner) + 2 * bytes(n, n);
-  return rows + Math.max(solve, agop, gram, root, features);
+  const [square, row, metric] = [bytes(n, n), bytes(n, inner), bytes(inner, inner)];
+  const rows = 2 * row + 2 * bytes(testN, inner) + 6 * bytes(classes, n) + bytes(testN, n);
+  // Squared distances and their low part, the factor, and the panels of the factorisation.
+  const solve = 3 * square + bytes(n, Math.ceil(n / 2)) + 2 * bytes(n, 32);
+  // Squared distances, weights, the rows transposed with two origins, gradients and their coefficients.
+  // Gradients are held a class at a time; classes are taken to be at most half as large again as their mean.
+  const gradients = Math.min(gradientBytes(n, inner, classes), 1.5 * n * (n + inner) * 4);
+  const jacobian = 2 * square + 3 * row + 2 * metric + gradients;
+  const gram = 4 * square + 5 * row + 2 * metric;
+  const root = 10 * metric;
+  const features = 2 * metric + 4 * row;
+  return rows + Math.max(solve, jacobian, gram, root, features);
 }
