@@ -69,7 +69,7 @@ export interface SolveReport {
 
 /**
  * Solves (K + ridge I) α = Y for a kernel matrix K (n × n) and Y, α in transposed layout
- *  (outputs × n): Cholesky in float32, then iterative refinement with residuals in double-float
+ * (outputs × n): Cholesky in float32, then iterative refinement with residuals in double-float
  * until ≤ 1e-6 or no longer falling. A failing pivot is met with the smallest jitter that works, on
  * the factored matrix alone: the residual is always that of the system asked for. `work` is an n × n
  * matrix that receives the factor.

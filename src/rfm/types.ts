@@ -52,7 +52,7 @@ export interface LayerMetrics {
   solve: { method: string; relativeResidual: number; refinements: number; jitter: number };
   agop: {
     path: AgopPath;
-    /** Estimated digits lost to cancellation in Gram space: ratio of summed magnitudes to the result. */
+    /** How many times larger the terms that the Gram form sums are than their sum (an estimate). */
     cancellation: number;
     /** Largest eigenvalues of the normalised AGOP, descending. */
     topEigenvalues: number[];
