@@ -115,7 +115,7 @@ export async function deepRfm(
       own(fitted.k);
       own(fitted.squared);
       own(fitted.alpha);
-      // The next phase works with other sizes; what this one used would wait in vain.
+      // Each phase works with sizes of its own: what the last one used would wait in vain.
       gpu.pool.trim();
       const trainAccuracy = accuracy(await predict(gpu, fitted.alpha, fitted.k), labels);
       drop(fitted.k);
@@ -125,7 +125,6 @@ export async function deepRfm(
       const mLow = own(allocate(gpu, unit.cols, unit.cols));
       const agop = await agopOf(gpu, unit, fitted, starts, config, m, mLow, clock);
       drop(fitted.squared, fitted.alpha);
-      // The next phase works with other sizes; what this one used would wait in vain.
       gpu.pool.trim();
       const root = own(allocate(gpu, unit.cols, unit.cols));
       const rootReport = await agopRoot(gpu, m, mLow, root, clock);
