@@ -2,6 +2,7 @@ import { create, globals } from 'webgpu';
 import { RfmError } from '../errors.js';
 import type { AdapterSummary } from '../rfm/types.js';
 import type { Pipeline } from './batch.js';
+import { waitIdly } from './idle.js';
 import { createPool, type Pool } from './pool.js';
 
 Object.assign(globalThis, globals);
@@ -131,7 +132,11 @@ export async function openDevice(instance: GPU, adapter: GPUAdapter): Promise<Gp
     firstError ??= gpuError('an unguarded call', event.error);
   });
 
-  async function guard<T>(what: string, calls: () => T | Promise<T>): Promise<T> {
+  function guard<T>(what: string, calls: () => T | Promise<T>): Promise<T> {
+    return waitIdly(() => checked(what, calls));
+  }
+
+  async function checked<T>(what: string, calls: () => T | Promise<T>): Promise<T> {
     if (lost) throw lost;
     for (const filter of ['validation', 'out-of-memory', 'internal'] as const) device.pushErrorScope(filter);
     let result: T | undefined;
