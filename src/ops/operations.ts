@@ -1,18 +1,6 @@
-import type { Batch } from '../runtime/batch.js';
-import type { Gpu } from '../runtime/gpu.js';
 import { allocate, release, upload } from '../runtime/matrix.js';
-import type { Operation } from '../runtime/variants.js';
+import type { TunedOperation } from '../runtime/tuning.js';
 import { GEMM, gemm } from './gemm.js';
-
-/** An operation with variants, and the work on which they are compared. */
-export interface TunedOperation {
-  readonly operation: Operation;
-  /**
-   * Makes the operands of a problem of about n rows and columns. What `record` records runs one variant of the
-   * operation and little else.
-   */
-  prepare(gpu: Gpu, n: number): { record(batch: Batch): void; release(): void };
-}
 
 /** Numbers in [−1, 1) that no symmetry of a kernel maps onto each other. */
 const numbers = (count: number, factor: number): Float32Array =>
