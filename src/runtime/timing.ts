@@ -116,6 +116,27 @@ export function enter(gpu: Gpu, layer: number | null, phase: string | null): voi
   if (gpu.profile) gpu.profile.place = { layer, phase };
 }
 
+/**
+ * Floating-point operations and bytes of scopes: what a scope itself reports, else the sum of those inside it.
+ * null where nothing reports any.
+ */
+export function countWork(scopes: readonly Scope[]): { flops: number | null; bytes: number | null } {
+  const count = (key: 'flops' | 'bytes'): number | null => {
+    let [sum, any] = [0, false];
+    for (const scope of scopes) {
+      const value = scope[key];
+      if (value === undefined || covered(scope, key)) continue;
+      [sum, any] = [sum + value, true];
+    }
+    return any ? sum : null;
+  };
+  return { flops: count('flops'), bytes: count('bytes') };
+}
+
+/** Whether a scope around this one reports the quantity. */
+const covered = ({ parent }: Scope, key: 'flops' | 'bytes'): boolean =>
+  parent !== null && (parent[key] !== undefined || covered(parent, key));
+
 /** What a pass is known by before it has run. */
 export type PassLabel = Omit<Pass, 'start' | 'end'>;
 
