@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { isMain } from './is-main.mjs';
 
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
-const INPUTS = ['src', 'shaders', 'package.json', 'tsconfig.json', 'scripts/build.mjs'];
+const INPUTS = ['src', 'bench', 'shaders', 'package.json', 'tsconfig.json', 'scripts/build.mjs'];
 const entry = (root) => join(root, 'src', 'cli', 'main.ts');
 export const output = (root) => join(root, 'dist', 'deep-rfm.js');
 

@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { Command } from 'commander';
 import { systemIcds } from '../../scripts/adapter-env.mjs';
 import { RfmError } from '../errors.js';
@@ -8,7 +6,7 @@ import type { AdapterSummary } from '../rfm/types.js';
 import type { Check } from './doctor-check.js';
 import { type CommonFlags, commonOptions } from './flags.js';
 import { scientific, type Terminal, terminalFor } from './terminal.js';
-import { VERSION } from './version.js';
+import { VERSION, webgpuVersion } from './version.js';
 
 /** Limits that decide what fits. */
 const LIMITS = [
@@ -85,16 +83,6 @@ async function examine(terminal: Terminal): Promise<DoctorReport> {
     adapters,
     advice: advise(adapters, drivers.found),
   };
-}
-
-function webgpuVersion(): string {
-  try {
-    const path = createRequire(import.meta.url).resolve('webgpu/package.json');
-    const { version }: { version?: unknown } = JSON.parse(readFileSync(path, 'utf8'));
-    return typeof version === 'string' ? version : 'unknown';
-  } catch {
-    return 'not found';
-  }
 }
 
 /** Dawn has no list of adapters: each way of asking is tried, and the same answer counts once. */

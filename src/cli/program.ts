@@ -1,5 +1,6 @@
 import { Command, type CommanderError } from 'commander';
 import { inputError } from '../errors.js';
+import { addBench } from './bench.js';
 import { addDoctor } from './doctor.js';
 import { addLayer } from './layer.js';
 import { addReport } from './report.js';
@@ -53,6 +54,7 @@ export function buildProgram(signal: AbortSignal): Command {
   addRun(program, signal);
   addLayer(program, signal);
   addRfm(program, signal);
+  addBench(program, signal);
   addDoctor(program);
   addReport(program);
   program.exitOverride((error) => usageError(error, 'deep-rfm'));

@@ -1,6 +1,7 @@
 /** Where words go: results to stdout, everything else to stderr. */
 
 import type { CommonFlags } from './flags.js';
+import { observer } from './observer.js';
 
 export interface Terminal {
   /** Whether the result is to be one JSON document. */
@@ -20,10 +21,12 @@ export function terminalFor({ json = false, quiet = false }: CommonFlags): Termi
     json,
     quiet,
     print(line) {
-      if (!json) process.stdout.write(`${line}\n`);
+      if (!json && !observer()?.silent) process.stdout.write(`${line}\n`);
     },
     document(value) {
-      if (json) process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+      const watching = observer();
+      if (watching) watching.document(value);
+      else if (json) process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
     },
     note(line) {
       if (!quiet) process.stderr.write(`${line}\n`);

@@ -5,6 +5,7 @@ import { allocate, block, downloadBytes, type Matrix, release } from '../runtime
 import { copyScaled } from './elementwise.js';
 import { gemm, syrk } from './gemm.js';
 import { transpose } from './transpose.js';
+import { choleskyWork, trsmWork } from './work.js';
 
 /** Columns factored at a time. */
 const BLOCK = 32;
@@ -41,6 +42,10 @@ export function releaseFactor(gpu: Gpu, factor: CholeskyFactor): void {
  * half is read. n³/3 multiply-adds. Check `failingPivot` after the batch.
  */
 export function potrf(batch: Batch, factor: CholeskyFactor): void {
+  batch.scope({ op: 'cholesky', ...choleskyWork(factor.l.rows) }, () => factorBlocks(batch, factor));
+}
+
+function factorBlocks(batch: Batch, factor: CholeskyFactor): void {
   const { l, inverses, inversesT, info } = factor;
   const n = l.rows;
   batch.gpu.device.queue.writeBuffer(info.buffer, 0, new Uint32Array(4));
@@ -89,6 +94,17 @@ export function potrs(batch: Batch, factor: CholeskyFactor, b: Matrix, out: Matr
  * right-hand side a row. b is overwritten.
  */
 export function trsm(
+  batch: Batch,
+  factor: CholeskyFactor,
+  b: Matrix,
+  out: Matrix,
+  direction: 'forward' | 'backward',
+): void {
+  const work = trsmWork(factor.l.rows, b.rows);
+  batch.scope({ op: 'trsm', ...work }, () => substitute(batch, factor, b, out, direction));
+}
+
+function substitute(
   batch: Batch,
   factor: CholeskyFactor,
   b: Matrix,

@@ -1,7 +1,10 @@
 import gemmNtSubgroup from '../../shaders/gemm_nt_subgroup.wgsl';
 import gemmNtWorkgroup from '../../shaders/gemm_nt_workgroup.wgsl';
 import { type Batch, ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
+import type { Gpu } from '../runtime/gpu.js';
 import type { Matrix } from '../runtime/matrix.js';
+import type { Work } from '../runtime/timing.js';
+import { type Operation, type Variant, variantOf } from '../runtime/variants.js';
 import { transpose } from './transpose.js';
 
 /** Which half of a symmetric result is computed: all of it, the lower half, or the lower half copied to the upper. */
@@ -72,47 +75,97 @@ export function squaredDistances(batch: Batch, a: Matrix, b: Matrix, out: Matrix
   contract(batch, { a, b, out, ...(low && { low }) }, true, a === b ? 'mirrored' : 'full');
 }
 
+/** A kernel for out = A Bᵀ (or the distances of the rows), one workgroup a tile. */
+export interface GemmVariant extends Variant {
+  kernel(gpu: Gpu, difference: boolean): Kernel;
+  tile(gpu: Gpu): readonly [rows: number, cols: number];
+}
+
+/** The matrix product in its NT form, which the other forms, `syrk` and `squaredDistances` run on. */
+export const GEMM: Operation<GemmVariant> = {
+  op: 'gemm',
+  variants: [
+    {
+      name: 'subgroup',
+      usable: ({ lanes }) => lanes >= 4 && lanes <= 32,
+      kernel: ({ lanes }, difference) => ({
+        name: 'gemm_nt_subgroup',
+        source: gemmNtSubgroup,
+        constants: { LANES: lanes, DIFFERENCE: difference },
+      }),
+      tile: ({ lanes }) => [32, 2 * lanes],
+    },
+    {
+      name: 'workgroup',
+      usable: () => true,
+      kernel: (_, difference) => ({
+        name: 'gemm_nt_workgroup',
+        source: gemmNtWorkgroup,
+        constants: { DIFFERENCE: difference },
+      }),
+      tile: () => [32, 32],
+    },
+  ],
+};
+
+/** What a product counts: two operations a multiply-add (three with a difference before it), half of them where half is computed. */
+export function contractionWork(
+  op: string,
+  { a, b, out, addend, low }: Contraction,
+  difference: boolean,
+  half: Half,
+): Work {
+  const entries = half === 'full' ? out.rows * out.cols : (out.rows * (out.rows + 1)) / 2;
+  const results = (half === 'lower' ? entries : out.rows * out.cols) * (low ? 2 : 1);
+  const operands = a.rows * a.cols + (a === b ? 0 : b.rows * b.cols);
+  return {
+    op,
+    flops: (difference ? 3 : 2) * entries * a.cols,
+    bytes: 4 * (operands + results + (addend ? entries : 0)),
+  };
+}
+
 /** Bits of the shaders' `flags`. */
 const FLAG = { lower: 1, mirror: 2, accumulate: 4, add: 8, low: 16 } as const;
 
 function contract(batch: Batch, operands: Contraction, difference: boolean, half: Half): void {
   const { a, b, out, scale = 1, addend, bias = 1, low } = operands;
-  const { lanes } = batch.gpu;
   const accumulate = addend !== undefined && addend.buffer === out.buffer;
   const flags =
     (half === 'full' ? 0 : FLAG.lower) |
     (half === 'mirrored' ? FLAG.mirror : 0) |
     (addend === undefined ? 0 : accumulate ? FLAG.accumulate : FLAG.add) |
     (low ? FLAG.low : 0);
-  const subgroup = lanes >= 4 && lanes <= 32;
-  const kernel: Kernel = subgroup
-    ? { name: 'gemm_nt_subgroup', source: gemmNtSubgroup, constants: { LANES: lanes, DIFFERENCE: difference } }
-    : { name: 'gemm_nt_workgroup', source: gemmNtWorkgroup, constants: { DIFFERENCE: difference } };
-  const [tileRows, tileCols] = subgroup ? [32, 2 * lanes] : [32, 32];
+  const variant = variantOf(batch.gpu, GEMM);
+  const kernel = variant.kernel(batch.gpu, difference);
+  const [tileRows, tileCols] = variant.tile(batch.gpu);
   // An unused or accumulating addend is not read through its own binding; any readable buffer serves.
   const separate = addend && !accumulate ? addend : a;
-  batch.dispatch(
-    kernel,
-    [a, b, separate, out, low ?? batch.temporary(1, 1)],
-    [
-      out.rows,
-      out.cols,
-      a.cols,
-      a.stride,
-      b.stride,
-      out.stride,
-      separate.stride,
-      a.offset,
-      b.offset,
-      out.offset,
-      separate.offset,
-      out.padding,
-      f32bits(scale),
-      // The low part of the scale, or the bias.
-      f32bits(low ? scale - Math.fround(scale) : bias),
-      0,
-      flags,
-    ],
-    [ceilDiv(out.cols, tileCols), ceilDiv(out.rows, tileRows)],
+  const op = difference ? 'distances' : half === 'full' ? 'gemm' : 'syrk';
+  batch.scope(contractionWork(op, operands, difference, half), () =>
+    batch.dispatch(
+      kernel,
+      [a, b, separate, out, low ?? batch.temporary(1, 1)],
+      [
+        out.rows,
+        out.cols,
+        a.cols,
+        a.stride,
+        b.stride,
+        out.stride,
+        separate.stride,
+        a.offset,
+        b.offset,
+        out.offset,
+        separate.offset,
+        out.padding,
+        f32bits(scale),
+        // The low part of the scale, or the bias.
+        f32bits(low ? scale - Math.fround(scale) : bias),
+        0,
+        flags,
+      ],
+      [ceilDiv(out.cols, tileCols), ceilDiv(out.rows, tileRows)],
+    ),
   );
 }

@@ -1,6 +1,7 @@
 import { RfmError } from '../errors.js';
 import { type Gpu, IMMEDIATE_BYTES } from './gpu.js';
 import { allocate, type Matrix, release } from './matrix.js';
+import { type PassLabel, type Profile, scopedSync, timePasses, type Work } from './timing.js';
 
 /**
  * A compute shader and how to specialise it. `source` is WGSL that becomes complete once the
@@ -20,9 +21,14 @@ export interface Batch {
    * words of the shader's `var<immediate>` (u32, or f32 through `f32bits`).
    */
   dispatch(kernel: Kernel, bindings: readonly (Matrix | GPUBuffer)[], params: readonly number[], grid: Grid): void;
+  /**
+   * Names what `record` dispatches, for profiles: the operation, and what it counts. Scopes nest; the outermost
+   * one groups, those inside it give detail.
+   */
+  scope(work: Work, record: () => void): void;
   /** A matrix that lives until this batch has been submitted. */
   temporary(rows: number, cols: number): Matrix;
-  /** Runs what was recorded and waits for it. Seconds are GPU time where the adapter has timestamps, else wall time. */
+  /** Runs what was recorded and waits for it. Returns wall time in seconds; `gpu.profile` tells the GPU's own. */
   submit(): Promise<number>;
 }
 
@@ -42,6 +48,16 @@ interface Dispatch {
   bindings: readonly GPUBuffer[];
   params: Uint32Array<ArrayBuffer>;
   grid: Grid;
+  /** Set while a profile is attached. */
+  label?: PassLabel;
+}
+
+/** Bytes of the matrices a dispatch touches; a block counts with its own rows and columns. */
+const bytesOf = (bindings: readonly (Matrix | GPUBuffer)[]): number =>
+  bindings.reduce((sum, b) => sum + ('buffer' in b ? 4 * b.rows * (b.cols + b.padding) : b.size), 0);
+
+function labelOf(profile: Profile, kernel: Kernel, bindings: readonly (Matrix | GPUBuffer)[]): PassLabel {
+  return { kernel: kernel.name, scope: profile.current, bytes: bytesOf(bindings), ...profile.place };
 }
 
 export function createBatch(gpu: Gpu): Batch {
@@ -61,8 +77,15 @@ export function createBatch(gpu: Gpu): Batch {
       }
       const words = new Uint32Array(IMMEDIATE_BYTES / 4);
       words.set(params);
-      recorded.push({ kernel, bindings: bindings.map((b) => ('buffer' in b ? b.buffer : b)), params: words, grid });
+      recorded.push({
+        kernel,
+        bindings: bindings.map((b) => ('buffer' in b ? b.buffer : b)),
+        params: words,
+        grid,
+        ...(gpu.profile && { label: labelOf(gpu.profile, kernel, bindings) }),
+      });
     },
+    scope: (work, record) => scopedSync(gpu, work, record),
     temporary(rows, cols) {
       const matrix = allocate(gpu, rows, cols);
       temporaries.push(matrix);
@@ -91,25 +114,38 @@ async function run(gpu: Gpu, recorded: readonly Dispatch[]): Promise<number> {
   if (recorded.length === 0) return 0;
   const started = performance.now();
   const pipelines = await Promise.all(recorded.map((d) => pipelineOf(gpu, d.kernel)));
-  const encoder = gpu.device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  recorded.forEach((dispatch, i) => {
-    const pipeline = pipelines[i];
-    pass.setPipeline(pipeline.compute);
-    pass.setBindGroup(
-      0,
-      gpu.device.createBindGroup({
-        layout: pipeline.bindings,
-        entries: dispatch.bindings.map((buffer, binding) => ({ binding, resource: { buffer } })),
-      }),
-    );
-    setImmediates(pass, dispatch.params);
-    const [x, y, z] = dispatch.grid;
+  const groups = recorded.map((dispatch, i) =>
+    gpu.device.createBindGroup({
+      layout: pipelines[i].bindings,
+      entries: dispatch.bindings.map((buffer, binding) => ({ binding, resource: { buffer } })),
+    }),
+  );
+  const encode = (pass: GPUComputePassEncoder, i: number): void => {
+    pass.setPipeline(pipelines[i].compute);
+    pass.setBindGroup(0, groups[i]);
+    setImmediates(pass, recorded[i].params);
+    const [x, y, z] = recorded[i].grid;
     pass.dispatchWorkgroups(x, y, z);
-  });
-  pass.end();
-  gpu.device.queue.submit([encoder.finish()]);
-  await gpu.device.queue.onSubmittedWorkDone();
+  };
+  const encodeAll = (pass: GPUComputePassEncoder): void => {
+    for (let i = 0; i < recorded.length; i++) encode(pass, i);
+  };
+  const { profile } = gpu;
+  if (profile?.detail === 'dispatch') {
+    const labels = recorded.map((d) => d.label ?? labelOf(profile, d.kernel, d.bindings));
+    await timePasses(gpu, profile, labels, encode);
+  } else if (profile) {
+    const bytes = recorded.reduce((sum, { label }) => sum + (label?.bytes ?? 0), 0);
+    const label = { kernel: `${recorded.length} dispatches`, scope: profile.current, bytes, ...profile.place };
+    await timePasses(gpu, profile, [label], encodeAll);
+  } else {
+    const encoder = gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    encodeAll(pass);
+    pass.end();
+    gpu.device.queue.submit([encoder.finish()]);
+    await gpu.device.queue.onSubmittedWorkDone();
+  }
   return (performance.now() - started) / 1000;
 }
 

@@ -4,6 +4,7 @@ import type { AdapterSummary } from '../rfm/types.js';
 import type { Pipeline } from './batch.js';
 import { waitIdly } from './idle.js';
 import { createPool, type Pool } from './pool.js';
+import type { Profile } from './timing.js';
 
 Object.assign(globalThis, globals);
 
@@ -19,6 +20,10 @@ export interface Gpu {
   readonly lanes: number;
   readonly pool: Pool;
   readonly pipelines: Map<string, Promise<Pipeline>>;
+  /** Operation → variant to use for it, where it is not the built-in default; see `variantOf` and `applyTuning`. */
+  readonly choices: Map<string, string>;
+  /** Collects the times of dispatches while it is set. */
+  profile: Profile | null;
   /** Runs GPU calls and rejects with the first error they caused: out of memory, validation, device lost. */
   guard<T>(what: string, calls: () => T | Promise<T>): Promise<T>;
   /** Releases everything. The process may end after it. Safe to call twice. */
@@ -170,6 +175,8 @@ export async function openDevice(instance: GPU, adapter: GPUAdapter): Promise<Gp
     lanes,
     pool: createPool(device),
     pipelines: new Map(),
+    choices: new Map(),
+    profile: null,
     guard,
     async close() {
       if (closing) return;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { gemm, gemmNN, gemmTN, squaredDistances, syrk, syrkTN } from '../../src/ops/gemm.js';
+import { beforeAll, expect, it } from 'vitest';
+import { GEMM, gemm, gemmNN, gemmTN, squaredDistances, syrk, syrkTN } from '../../src/ops/gemm.js';
 import { type Batch, runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { block, type Matrix, release } from '../../src/runtime/matrix.js';
@@ -9,6 +9,7 @@ import {
   EDGE_SIZES,
   expectClose,
   expectEach,
+  forEachVariant,
   poisoned,
   put,
   putInto,
@@ -18,7 +19,6 @@ import {
   reportErrors,
   untouched,
   useGpu,
-  VARIANTS,
 } from '../support/gpu.js';
 import {
   at,
@@ -66,12 +66,12 @@ const distances = (a: Dense, b: Dense) => dense(a.rows, b.rows, (i, j) => square
 
 type Operands = Parameters<typeof gemm>[1];
 
-describe.each(VARIANTS)('%s', (variant, of) => {
+forEachVariant(GEMM, opened, (variant, chosen) => {
   let gpu: Gpu;
   beforeAll(() => {
-    gpu = of(opened());
+    gpu = chosen();
   });
-  const named = (op: string) => `${op}, ${variant}`;
+  const named = (op: string) => `${op}, ${variant.name}`;
 
   /** Runs scale · plain + bias · addend on the device, and compares. */
   async function check(
