@@ -50,11 +50,9 @@ export async function build(root = ROOT) {
   });
   const started = new Date();
   const target = output(root);
-  const result = await esbuild
-    .build({ ...compileOptions(root), sourcemap: 'linked', write: false })
-    .catch(() => {
-      throw new Error('the build failed (esbuild says why above): correct the sources and run `npm run build`');
-    });
+  const result = await esbuild.build({ ...compileOptions(root), sourcemap: 'linked', write: false }).catch(() => {
+    throw new Error('the build failed (esbuild says why above): correct the sources and run `npm run build`');
+  });
   mkdirSync(dirname(target), { recursive: true });
   // Whole files appear at once, so that a command started meanwhile never reads half a bundle; the map goes first.
   for (const file of result.outputFiles.sort((a, b) => b.path.length - a.path.length)) {

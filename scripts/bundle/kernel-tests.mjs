@@ -78,7 +78,9 @@ async function runAll({ jobs, files }, env) {
       const counts = await runFile(name, env);
       for (const key of Object.keys(total)) total[key] += counts[key];
       const seconds = ((performance.now() - started) / 1000).toFixed(1);
-      process.stdout.write(`${counts.failed ? 'FAILED' : 'ok'} ${relative('.', name)}: ${countLine(counts)} (${seconds} s)\n`);
+      process.stdout.write(
+        `${counts.failed ? 'FAILED' : 'ok'} ${relative('.', name)}: ${countLine(counts)} (${seconds} s)\n`,
+      );
       for (const failure of counts.failures) {
         process.stdout.write(`  ${failure.name}\n    ${failure.message.replaceAll('\n', '\n    ')}\n`);
       }

@@ -5,7 +5,11 @@ import { driverHere } from './carried.mjs';
 
 // Help and the drawing of a finished run need no adapter, and the first question to Dawn takes a moment.
 const [command] = process.argv.slice(2);
-const offline = !command || command === 'report' || command === 'help' || process.argv.some((arg) => /^(-h|--help|--version)$/.test(arg));
+const offline =
+  !command ||
+  command === 'report' ||
+  command === 'help' ||
+  process.argv.some((arg) => /^(-h|--help|--version)$/.test(arg));
 
 async function start() {
   let driver;

@@ -3,8 +3,8 @@
 // and fails the test that uses it.
 
 import {
-  addCustomEqualityTesters,
   ASYMMETRIC_MATCHERS_OBJECT,
+  addCustomEqualityTesters,
   customMatchers,
   GLOBAL_EXPECT,
   getState,
