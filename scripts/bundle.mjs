@@ -28,7 +28,7 @@ function swiftshaderFolder() {
 function archive(parent, folder, target) {
   const part = `${target}.${process.pid}.tmp`;
   // The filter for x86 code saves about a twentieth of the whole.
-  const program = 'xz --threads=1 --x86 --lzma2=preset=9e';
+  const program = 'xz --threads=1 --x86 --lzma2=preset=9';
   const owner = ['--owner=0', '--group=0', '--numeric-owner', '--mtime=@0', '--sort=name'];
   const result = spawnSync(
     'tar',

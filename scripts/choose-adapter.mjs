@@ -60,7 +60,10 @@ export function nvidiaManifests(icds = systemIcds(), hasDevice = existsSync('/de
  * the message at the end. `install.lavapipe()` and `install.swiftshader()` return null once it is there, or why it
  * cannot be; without `install` only what is there is used.
  */
-export function findAdapter(choice, tried, { install = {}, probe = probeDriver, platform = process.platform } = {}) {
+export function findAdapter(choice, tried, options = {}) {
+  const { install = {}, probe = probeDriver, platform = process.platform } = options;
+  const icds = options.icds ?? (platform === 'linux' ? systemIcds() : []);
+  const manifests = options.nvidia ?? nvidiaManifests(icds);
   const attempt = (what, driver, accept) => {
     const { found, error } = probe(driver);
     if (found && accept(found)) return { driver, found };
@@ -81,10 +84,11 @@ export function findAdapter(choice, tried, { install = {}, probe = probeDriver, 
     return withLoader('VK_DRIVER_FILES or VK_ICD_FILENAMES as you set it', {}, choice === 'auto' ? any : kind(choice));
   }
 
-  const only = (filter) => ({ icds: systemIcds().filter(filter) });
+  // Asked anew each time, as an installer may have added to them.
+  const only = (filter) => ({ icds: (options.icds ?? systemIcds()).filter(filter) });
   const real = only((icd) => !isSoftwareIcd(icd));
   const nvidia = () => {
-    for (const icd of nvidiaManifests()) {
+    for (const icd of manifests) {
       const found = withLoader(`NVIDIA's driver by ${icd}`, { icds: [icd] }, hardware);
       if (found) return found;
     }
@@ -98,9 +102,8 @@ export function findAdapter(choice, tried, { install = {}, probe = probeDriver, 
   if (choice === 'auto') {
     // All drivers at once, as Dawn sorts hardware to the front. If that gives no hardware or nothing at all (one bad
     // driver can spoil it), hardware and lavapipe get a chance of their own.
-    const system = systemIcds().length
-      ? withLoader("the system's drivers", {}, any)
-      : attempt("the system's drivers", {}, any);
+    // Without a manifest there is no driver that a loader could help to.
+    const system = (icds.length ? withLoader : attempt)("the system's drivers", {}, any);
     if (system && !system.found.software) return system;
     if (!system && real.icds.length) {
       const alone = withLoader("the hardware's drivers alone", real, hardware);

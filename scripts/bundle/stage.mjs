@@ -199,8 +199,10 @@ export async function stage(root, out, { swiftshader = null, note = () => {} } =
   const metafiles = [await compileProgram(root, out), await compileTests(root, out, tests)];
   cpSync(join(root, 'test', 'fixtures'), join(out, 'test', 'fixtures'), { recursive: true });
   cpSync(join(root, 'shaders'), join(out, 'shaders'), { recursive: true });
-  if (existsSync(join(root, 'bench'))) {
-    cpSync(join(root, 'bench'), join(out, 'bench'), { recursive: true, filter: (path) => !/__pycache__/.test(path) });
+  // The scripts of `bench --peers`, which run what is installed on the machine.
+  const peers = join('bench', 'peers');
+  if (existsSync(join(root, peers))) {
+    cpSync(join(root, peers), join(out, peers), { recursive: true, filter: (path) => !path.includes('__pycache__') });
   }
   for (const script of SCRIPTS) copy(join(root, 'scripts', script), join('scripts', script));
   cpSync(join(root, 'scripts', 'drivers'), join(out, 'scripts', 'drivers'), { recursive: true });
