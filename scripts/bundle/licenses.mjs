@@ -11,6 +11,7 @@ const nodeLicense = () => {
     process.env.DEEP_RFM_NODE_LICENSE,
     join(prefix, 'LICENSE'),
     join(prefix, 'share', 'doc', 'nodejs', 'LICENSE'),
+    join(prefix, 'share', 'doc', 'nodejs', 'copyright'),
     join(prefix, 'share', 'doc', 'node', 'LICENSE'),
     join(prefix, 'share', 'licenses', 'nodejs', 'LICENSE'),
   ].filter(Boolean);

@@ -152,6 +152,20 @@ function repairDawn(file) {
   return true;
 }
 
+/** Why the running Node cannot go into a bundle, or null. */
+export function nodeObstacle() {
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    return `a bundle carries the running Node and is for linux x64, this is ${process.platform} ${process.arch}`;
+  }
+  try {
+    checkNeeds('Node', readFileSync(process.execPath));
+    return null;
+  } catch (error) {
+    // Distributions link theirs with libraries of their own.
+    return `${error.message}: use Node from nodejs.org's archive (${process.execPath} is in use)`;
+  }
+}
+
 /** `args` with the carried Node must print what is expected, in an environment without anything. */
 function proveRuns(out, args, expected) {
   const result = spawnSync(join(out, 'bin', 'node'), args, { cwd: out, env: {}, encoding: 'utf8' });
@@ -166,11 +180,8 @@ function proveRuns(out, args, expected) {
  * Returns the manifest, which is also written to bundle.json. Throws an Error of one line.
  */
 export async function stage(root, out, { swiftshader = null, note = () => {} } = {}) {
-  if (process.platform !== 'linux' || process.arch !== 'x64') {
-    throw new Error(
-      `a bundle carries the running Node and is for linux x64, this is ${process.platform} ${process.arch}`,
-    );
-  }
+  const obstacle = nodeObstacle();
+  if (obstacle) throw new Error(obstacle);
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   const put = (path, content, mode = 0o644) => {
     mkdirSync(dirname(join(out, path)), { recursive: true });

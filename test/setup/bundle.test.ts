@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bindOlder, highest, readElf } from '../../scripts/bundle/elf.mjs';
-import { checkNeeds, compileTests, type Manifest, stage } from '../../scripts/bundle/stage.mjs';
+import { checkNeeds, compileTests, type Manifest, nodeObstacle, stage } from '../../scripts/bundle/stage.mjs';
 
 // A bundle carries the running Node and Dawn's library for the same platform.
 const elsewhere = process.platform !== 'linux' || process.arch !== 'x64';
@@ -46,7 +46,9 @@ describe.skipIf(elsewhere)('what a library needs', () => {
   });
 });
 
-describe.skipIf(elsewhere)('a bundle', () => {
+const obstacle = nodeObstacle();
+
+describe.skipIf(obstacle !== null)(obstacle ? `a bundle (skipped: ${obstacle})` : 'a bundle', () => {
   const work = mkdtempSync(join(tmpdir(), 'deep-rfm-bundle-test-'));
   const out = join(work, 'bundle');
   let manifest: Manifest;
