@@ -9,7 +9,7 @@ writeArrays(cwd, { X: [[6, 4], x], Y: [[6, 2], y] });
 beforeAll(buildProgram);
 
 describe('help', () => {
-  it.concurrent.each(['run', 'layer', 'rfm', 'bench', 'doctor', 'report'])(
+  it.concurrent.each(['run', 'layer', 'rfm', 'bench', 'profile', 'doctor', 'report'])(
     '%s --help has examples',
     async (command) => {
       const { code, stdout, stderr } = await deepRfm([command, '--help'], { env: NO_ADAPTER });
@@ -25,7 +25,7 @@ describe('help', () => {
   it('--help lists the commands and the exit codes', async () => {
     const { code, stdout } = await deepRfm(['--help'], { env: NO_ADAPTER });
     expect(code).toBe(0);
-    for (const word of ['run', 'layer', 'rfm', 'bench', 'doctor', 'report', 'Exit codes'])
+    for (const word of ['run', 'layer', 'rfm', 'bench', 'profile', 'doctor', 'report', 'Exit codes'])
       expect(stdout).toContain(word);
     expect(stdout).not.toMatch(/^ {2}(train|data)\b/m);
   });
