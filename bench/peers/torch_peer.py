@@ -17,12 +17,13 @@ def wait():
         torch.cuda.synchronize()
 
 
-def run(name, job, call):
+def run(name, job, call, flops=None):
     def finished():
         call()
         wait()
 
-    return [{"method": name, "samples": sample(job, finished)}]
+    entry = {"method": name, "samples": sample(job, finished)}
+    return [entry if flops is None else {**entry, "flops": flops}]
 
 
 def uniform(*shape, seed=1):
@@ -84,17 +85,26 @@ def agop_einsum(xp, x, alpha, weights):
 
 def agop(job):
     x, alpha, weights = given(job, "x"), given(job, "alpha").T.contiguous(), given(job, "weights")
-    forms = {
-        "explicit Jacobian": method.agop_jacobian,
-        "einsum": agop_einsum,
-        "Gram space": method.agop_gram,
-    }
-    return [entry for name, form in forms.items() for entry in run(name, job, lambda: form(torch, x, alpha, weights))]
+    jacobian, gram = method.jacobian_flops(x, alpha.T), method.gram_flops(x, alpha.T)
+    forms = [
+        ("explicit Jacobian", method.agop_jacobian, jacobian),
+        ("einsum", agop_einsum, jacobian),
+        ("Gram space", method.agop_gram, gram),
+    ]
+    runs = []
+    for name, form, flops in forms:
+        runs += run(name, job, lambda: form(torch, x, alpha, weights), flops)
+    return runs
 
 
 def sqrt_psd(job):
     m = given(job, "m")
-    return run("linalg.eigh", job, lambda: method.sqrt_psd(torch, m))
+    try:
+        return run("linalg.eigh", job, lambda: method.sqrt_psd(torch, m))
+    except RuntimeError:
+        # PyTorch 1.13 asks LAPACK for too small a workspace in float32 where the matrix is large.
+        wide = m.double()
+        return run("linalg.eigh in float64", job, lambda: method.sqrt_psd(torch, wide))
 
 
 def features(job):
