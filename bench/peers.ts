@@ -122,8 +122,8 @@ async function commandFor(name: PeerName, { python, jaxJs }: PeerOptions): Promi
   const modules = name === 'numpy' ? 'numpy, scipy' : 'torch, numpy';
   const found = await pythonWith(modules, python);
   if (found === null) {
-    const where = python === undefined ? 'no Python interpreter here' : `--python ${python}`;
-    return `${where} can import ${modules.replace(', ', ' and ')}; install them, or name one with --python`;
+    const who = python === undefined ? 'no Python interpreter here can' : `--python ${python} cannot`;
+    return `${who} import ${modules.replace(', ', ' and ')}; install them, or name one with --python`;
   }
   return { file: found, args: ['-u', join(scripts, `${name}_peer.py`)] };
 }

@@ -88,7 +88,7 @@ describe('bench', () => {
     expect(stderr.filter((line) => line.includes('is left out'))).toHaveLength(2);
     const { peers, ratios, notes } = benchSchema.parse(JSON.parse(stdout));
     expect([peers, ratios]).toEqual([[], []]);
-    expect(notes[0]).toContain('--python ./no-such-python can import numpy and scipy');
+    expect(notes[0]).toContain('--python ./no-such-python cannot import numpy and scipy');
     expect(notes[1]).toContain('npm install --no-save @jax-js/jax');
   });
 });
