@@ -29,6 +29,8 @@ const answerSchema = z.object({
       z.object({
         method: z.string(),
         samples: z.array(z.number()).min(1),
+        /** What this way counts, where it is not what ours counts. */
+        flops: z.number().optional(),
         /** NC1 at the stages of each layer, of a run of the method. */
         nc1: z.array(z.array(z.number())).optional(),
         /** A check in double precision, not a time to compare with. */
@@ -43,6 +45,7 @@ const answerSchema = z.object({
 export interface PeerRun {
   method: string;
   milliseconds: Spread;
+  flops: number | null;
   nc1: number[][] | null;
   reference: boolean;
 }
@@ -119,8 +122,8 @@ async function commandFor(name: PeerName, { python, jaxJs }: PeerOptions): Promi
   const modules = name === 'numpy' ? 'numpy, scipy' : 'torch, numpy';
   const found = await pythonWith(modules, python);
   if (found === null) {
-    const where = python === undefined ? 'no Python interpreter here' : `--python ${python}`;
-    return `${where} can import ${modules.replace(', ', ' and ')}; install them, or name one with --python`;
+    const who = python === undefined ? 'no Python interpreter here can' : `--python ${python} cannot`;
+    return `${who} import ${modules.replace(', ', ' and ')}; install them, or name one with --python`;
   }
   return { file: found, args: ['-u', join(scripts, `${name}_peer.py`)] };
 }
@@ -146,8 +149,9 @@ export async function openPeer(name: PeerName, options: PeerOptions): Promise<Pe
           const answer = answerSchema.parse(JSON.parse(await lines.next()));
           if (answer.id !== id) throw new Error(`answered question ${answer.id}, not ${id}`);
           if (answer.runs === undefined) return answer.skip ?? 'it gave no reason';
-          return answer.runs.map(({ method, samples, nc1, reference }) => ({
+          return answer.runs.map(({ method, samples, flops, nc1, reference }) => ({
             method,
+            flops: flops ?? null,
             milliseconds: spreadOf(samples),
             nc1: nc1 ?? null,
             reference: reference ?? false,

@@ -293,7 +293,7 @@ async function askPeer(
     }
     return runs
       .filter((run) => !run.reference)
-      .map(({ method, milliseconds }) => ({
+      .map(({ method, milliseconds, flops: own }) => ({
         name: peer.name,
         version: peer.library.version,
         threads: peer.library.threads,
@@ -302,7 +302,7 @@ async function askPeer(
         method,
         milliseconds: milliseconds.median,
         spread: milliseconds,
-        gflops: flops === null ? null : flops / milliseconds.median / 1e6,
+        gflops: own === null && flops === null ? null : (own ?? flops ?? 0) / milliseconds.median / 1e6,
       }));
   } catch (error) {
     progress.signal.throwIfAborted();

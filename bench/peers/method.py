@@ -33,6 +33,17 @@ def agop_jacobian(xp, x, alpha, weights):
     return flat.T @ flat / n
 
 
+def jacobian_flops(x, alpha):
+    """As deep-rfm counts them: half of the symmetric product. alpha: C x n."""
+    (n, d), outputs = x.shape, len(alpha)
+    return 2 * n * n * outputs * d + n * outputs * d * d
+
+
+def gram_flops(x, alpha):
+    (n, d), outputs = x.shape, len(alpha)
+    return n**3 + 4 * n * n * outputs + 2 * n * n * d + n * d * d
+
+
 def agop_gram(xp, x, alpha, weights):
     """The same without Jacobians: n AGOP = X^T Q X."""
     n = len(x)

@@ -29,8 +29,9 @@ def definite(n):
     return np.eye(n, dtype=F) + np.tril(r) + np.tril(r, -1).T
 
 
-def run(name, job, call):
-    return [{"method": name, "samples": sample(job, call)}]
+def run(name, job, call, flops=None):
+    entry = {"method": name, "samples": sample(job, call)}
+    return [entry if flops is None else {**entry, "flops": flops}]
 
 
 def gemm(job):
@@ -70,8 +71,8 @@ def trsm(job):
 def agop(job):
     """Both ways, whichever of ours they are compared with: the authors' explicit Jacobians, and Gram space."""
     x, alpha, weights = (np.load(job["arrays"][name]) for name in ("x", "alpha", "weights"))
-    jacobian = run("explicit Jacobian", job, lambda: method.agop_jacobian(np, x, alpha.T, weights))
-    gram = run("Gram space", job, lambda: method.agop_gram(np, x, alpha.T, weights))
+    jacobian = run("explicit Jacobian", job, lambda: method.agop_jacobian(np, x, alpha.T, weights), method.jacobian_flops(x, alpha))
+    gram = run("Gram space", job, lambda: method.agop_gram(np, x, alpha.T, weights), method.gram_flops(x, alpha))
     return jacobian + gram
 
 

@@ -4,6 +4,7 @@ import { OPS, type OpName } from '../../bench/case.js';
 import type { BenchRequest } from '../../bench/run.js';
 import { inputError } from '../errors.js';
 import type { BenchDocument } from '../report/bench-document.js';
+import { tableText } from '../report/text-table.js';
 import type { AdapterChoice, Gpu } from '../runtime/gpu.js';
 import type { TuningOutcome } from '../runtime/tuning.js';
 import { adapterOption, type CommonFlags, commonOptions, integer, oneOf, path, tuneOption, valued } from './flags.js';
@@ -210,7 +211,7 @@ async function tune(gpu: Gpu, terminal: Terminal, signal: AbortSignal): Promise<
 }
 
 async function show(document: BenchDocument, terminal: Terminal): Promise<void> {
-  const { benchHeading, peerTable, remarkLines, resultTable, tableText } = await import('../report/bench-report.js');
+  const { benchHeading, peerTable, remarkLines, resultTable } = await import('../report/bench-report.js');
   for (const line of benchHeading(document)) terminal.print(line);
   terminal.print('');
   for (const line of tableText(resultTable(document))) terminal.print(line);

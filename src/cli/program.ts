@@ -3,6 +3,7 @@ import { inputError } from '../errors.js';
 import { addBench } from './bench.js';
 import { addDoctor } from './doctor.js';
 import { addLayer } from './layer.js';
+import { addProfile } from './profile.js';
 import { addReport } from './report.js';
 import { addRfm } from './rfm.js';
 import { addRun } from './run.js';
@@ -56,6 +57,7 @@ export function buildProgram(signal: AbortSignal): Command {
   addRfm(program, signal);
   addBench(program, signal);
   addDoctor(program);
+  addProfile(program, signal, buildProgram);
   addReport(program);
   program.exitOverride((error) => usageError(error, 'deep-rfm'));
   for (const command of program.commands)

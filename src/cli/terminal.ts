@@ -17,14 +17,14 @@ export interface Terminal {
 
 /** What a command prints to, by its flags. */
 export function terminalFor({ json = false, quiet = false }: CommonFlags): Terminal {
+  const watching = observer();
   return {
     json,
     quiet,
     print(line) {
-      if (!json && !observer()?.silent) process.stdout.write(`${line}\n`);
+      if (!json && !watching?.silent) process.stdout.write(`${line}\n`);
     },
     document(value) {
-      const watching = observer();
       if (watching) watching.document(value);
       else if (json) process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
     },

@@ -5,19 +5,13 @@ import type { BenchChange, BenchDocument, BenchResult } from './bench-document.j
 import { chartSvg } from './charts.js';
 import { adapterLabel, formatNumber, formatPercent, shorten } from './format.js';
 import { FONT_FAMILY, svgToPng } from './raster.js';
+import type { Table } from './text-table.js';
 
 /** Milliseconds with three digits. */
 const ms = (value: number): string => (value >= 1000 ? value.toFixed(0) : value.toPrecision(3));
 const rate = (value: number | null): string => (value === null ? '–' : value.toPrecision(3));
 const factor = (value: number): string => `${value >= 100 ? value.toFixed(0) : value.toPrecision(3)}×`;
 const error = (value: number | null): string => (value === null ? '–' : value.toExponential(1));
-
-/** A table as cells; `left` columns hold text. */
-export interface Table {
-  header: string[];
-  rows: string[][];
-  left: number;
-}
 
 const changeOf = (result: BenchResult, changes: readonly BenchChange[]): string => {
   const change = changes.find((c) => c.op === result.op && c.shape === result.shape && c.variant === result.variant);
@@ -55,21 +49,6 @@ export function peerTable({ peers, ratios }: BenchDocument): Table {
     return [op, shape, name, method, ms(milliseconds), rate(gflops), values.join(', ')];
   });
   return { header: ['op', 'shape', 'peer', 'method', 'ms', 'GFLOP/s', 'peer ÷ ours'], rows, left: 4 };
-}
-
-/** Lines of a table for a terminal: text on the left, numbers on the right. */
-export function tableText({ header, rows, left }: Table): string[] {
-  const all = [header, ...rows];
-  const widths = header.map((_, column) => Math.max(...all.map((row) => [...row[column]].length)));
-  return all.map((row) =>
-    row
-      .map((cell, column) => {
-        const blanks = ' '.repeat(widths[column] - [...cell].length);
-        return column < left ? cell + blanks : blanks + cell;
-      })
-      .join('  ')
-      .trimEnd(),
-  );
 }
 
 const markdownTable = ({ header, rows, left }: Table): string[] => {

@@ -104,6 +104,7 @@ export async function deepRfm(
         progress.onPhase?.(layer, phase);
         enter(gpu, layer, phase);
       });
+      enter(gpu, layer, null);
       const unit = own(allocate(gpu, x.rows, x.cols));
       await normalizeOrRefuse(gpu, x, unit, (row) => zeroRow(order[row], index));
       drop(x);

@@ -228,6 +228,7 @@ export async function applyTuning(
   operations: readonly TunedOperation[],
   write: (path: string, text: string) => Promise<void>,
   folders: readonly string[] = cacheDirs(),
+  plan: TuningPlan = FIRST_USE,
 ): Promise<TuningOutcome> {
   const { choices, note } = await readTuning(gpu, identity, operations, folders);
   const notes = note === null ? [] : [note];
@@ -236,7 +237,7 @@ export async function applyTuning(
     return { source: 'cache', notes };
   }
   if (gpu.adapter.type === 'software' || note !== null) return { source: 'defaults', notes };
-  const tuning = await measureVariants(gpu, operations, FIRST_USE);
+  const tuning = await measureVariants(gpu, operations, plan);
   for (const [op, variant] of tuning.choices) gpu.choices.set(op, variant);
   try {
     await writeTuning(identity, tuning, write, writableCacheDir([...folders]));
