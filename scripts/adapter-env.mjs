@@ -238,6 +238,12 @@ export function launchEnv(env = process.env, options = {}) {
   const choice = adapterChoice(env);
   const set = {};
   if (avx512 && !env.LP_NATIVE_VECTOR_WIDTH) set.LP_NATIVE_VECTOR_WIDTH = '512';
+  // Mesa keeps compiled texture functions under a name that does not tell the vector width: read by a process of
+  // another width they crash it or give wrong numbers. So every width has a cache of its own.
+  const width = env.LP_NATIVE_VECTOR_WIDTH || set.LP_NATIVE_VECTOR_WIDTH;
+  if (platform === 'linux' && width && !env.MESA_SHADER_CACHE_DIR) {
+    set.MESA_SHADER_CACHE_DIR = join(dirs[0], `mesa-${width}`);
+  }
   let driver = options.driver ?? null;
   let problem = null;
   if (platform === 'linux' && !driver && !userSetVulkan(env)) {

@@ -1,3 +1,4 @@
+import { mkdirSync } from 'node:fs';
 import { create, globals } from 'webgpu';
 import { RfmError } from '../errors.js';
 import type { AdapterSummary } from '../rfm/types.js';
@@ -41,11 +42,20 @@ const liveInstances = new Set<GPU>();
 
 /** `toggles` are Dawn's names of switches to turn on. */
 export function createInstance(toggles: readonly string[] = []): GPU {
+  makeShaderCache();
   const flags = ['disable-dawn-features=timestamp_quantization'];
   if (toggles.length > 0) flags.push(`enable-dawn-features=${toggles.join(',')}`);
   const instance = create(flags) as GPU;
   liveInstances.add(instance);
   return instance;
+}
+
+/** Mesa makes the last folder of the path at most, and goes on without a cache if that fails; so may we. */
+function makeShaderCache(): void {
+  const dir = process.env.MESA_SHADER_CACHE_DIR;
+  try {
+    if (dir) mkdirSync(dir, { recursive: true });
+  } catch {}
 }
 
 export function releaseInstance(instance: GPU): void {
