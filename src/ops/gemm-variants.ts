@@ -7,6 +7,7 @@ import { type Batch, ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import type { Matrix } from '../runtime/matrix.js';
 import type { Operation, Variant } from '../runtime/variants.js';
+import { copyScaled } from './elementwise.js';
 import { transpose } from './transpose.js';
 
 /** Which half of a symmetric result is computed: all of it, the lower half, or the lower half copied to the upper. */
@@ -79,11 +80,12 @@ export const GEMM_SMALL: Operation<GemmVariant> = { op: 'gemm-small', variants: 
 const FLAG = { lower: 1, mirror: 2, accumulate: 4, add: 8, low: 16 } as const;
 
 /** What all kernels are told of the result. */
-function resultOf(batch: Batch, { a, out, scale = 1, addend, bias = 1, low, half }: Product) {
+function resultOf(batch: Batch, { out, scale = 1, addend, bias = 1, low, half }: Product) {
   const accumulate = addend !== undefined && addend.buffer === out.buffer;
+  const unused = batch.temporary(1, 1);
   return {
-    // An unused or accumulating addend is not read through its own binding; any readable buffer serves.
-    separate: addend && !accumulate ? addend : a.matrix,
+    // An unused or accumulating addend is not read through its own binding; any other buffer serves.
+    separate: addend && !accumulate ? addend : unused,
     lowOut: low ?? batch.temporary(1, 1),
     scaleBits: f32bits(scale),
     // The low part of the scale, or the bias.
@@ -96,9 +98,14 @@ function resultOf(batch: Batch, { a, out, scale = 1, addend, bias = 1, low, half
   };
 }
 
-/** rows × k, transposed first where it is stored the other way. */
-function asRows(batch: Batch, { matrix, transposed }: Factor): Matrix {
-  if (!transposed) return matrix;
+/** rows × k; copied first where it is stored the other way, or in the buffer that the kernel writes to. */
+function asRows(batch: Batch, { matrix, transposed }: Factor, out: Matrix): Matrix {
+  if (!transposed) {
+    if (matrix.buffer !== out.buffer) return matrix;
+    const copy = batch.temporary(matrix.rows, matrix.cols);
+    copyScaled(batch, matrix, copy);
+    return copy;
+  }
   const rows = batch.temporary(matrix.cols, matrix.rows);
   transpose(batch, matrix, rows);
   return rows;
@@ -107,9 +114,9 @@ function asRows(batch: Batch, { matrix, transposed }: Factor): Matrix {
 /** The kernels that read both matrices as they are: one workgroup a tile. */
 function recordTiles(batch: Batch, product: Product, kernel: Kernel, [tileRows, tileCols]: [number, number]): void {
   const { out, k } = product;
-  const a = asRows(batch, product.a);
+  const a = asRows(batch, product.a, out);
   const same = product.b.matrix === product.a.matrix && product.b.transposed === product.a.transposed;
-  const b = same ? a : asRows(batch, product.b);
+  const b = same ? a : asRows(batch, product.b, out);
   const { separate, lowOut, scaleBits, biasBits, flags } = resultOf(batch, product);
   batch.dispatch(
     kernel,

@@ -11,7 +11,7 @@ export interface Contraction {
   a: Matrix;
   /** n × k. */
   b: Matrix;
-  /** m × n; must not share a buffer with a or b. */
+  /** m × n; may share a buffer with a or b if it does not overlap them. */
   out: Matrix;
   /** out = scale · (a bᵀ) + bias · addend. Default 1. */
   scale?: number;
@@ -44,7 +44,8 @@ export function gemmTN(batch: Batch, operands: Contraction): void {
 /**
  * out = scale · A Bᵀ + bias · addend where the result is known to be symmetric (A = B, or B = A S with
  * symmetric S): half the work of `gemm`.
- * `half`: 'mirrored' fills all of out, 'lower' leaves the entries above the diagonal alone.
+ * `half`: 'mirrored' fills all of out, 'lower' leaves the entries above the diagonal alone (and out may have more
+ * rows than columns).
  */
 export function syrk(batch: Batch, operands: Contraction, half: 'lower' | 'mirrored' = 'mirrored'): void {
   contract(batch, operands, { half });
