@@ -1,3 +1,4 @@
+import { mkdirSync } from 'node:fs';
 import { create, globals } from 'webgpu';
 import { RfmError } from '../errors.js';
 import type { AdapterSummary } from '../rfm/types.js';
@@ -39,10 +40,22 @@ export const IMMEDIATE_BYTES = 64;
  */
 const liveInstances = new Set<GPU>();
 
-export function createInstance(): GPU {
-  const instance = create(['disable-dawn-features=timestamp_quantization']) as GPU;
+/** `toggles` are Dawn's names of switches to turn on. */
+export function createInstance(toggles: readonly string[] = []): GPU {
+  makeShaderCache();
+  const flags = ['disable-dawn-features=timestamp_quantization'];
+  if (toggles.length > 0) flags.push(`enable-dawn-features=${toggles.join(',')}`);
+  const instance = create(flags) as GPU;
   liveInstances.add(instance);
   return instance;
+}
+
+/** Mesa makes the last folder of the path at most, and goes on without a cache if that fails; so may we. */
+function makeShaderCache(): void {
+  const dir = process.env.MESA_SHADER_CACHE_DIR;
+  try {
+    if (dir) mkdirSync(dir, { recursive: true });
+  } catch {}
 }
 
 export function releaseInstance(instance: GPU): void {
@@ -69,8 +82,9 @@ export function describeAdapter(adapter: AdapterSummary): string {
   return adapter.type === 'software' ? `${name} (software, runs on the CPU)` : name;
 }
 
-const NO_ADAPTER_HELP =
-  'run `npm run setup` to install a software one, or a Vulkan driver for your GPU; `deep-rfm doctor` tells more';
+const NO_ADAPTER_HELP = process.env.DEEP_RFM_BUNDLE
+  ? 'README.txt says which Vulkan driver the machine must have; `./deep-rfm doctor` tells more'
+  : 'run `npm run setup` to install a software one, or a Vulkan driver for your GPU; `deep-rfm doctor` tells more';
 
 /**
  * Opens the best adapter: hardware first, a software one if it is all there is.

@@ -80,12 +80,17 @@ describe('doctor', () => {
     expect(working.length).toBeGreaterThan(0);
     expect(working[0].check.relativeError).toBeLessThan(1e-5);
     expect(working[0].limits.maxBufferSize).toBeGreaterThan(0);
+    // What is offered must work, and what is not is no fault.
+    for (const { offered, works, problem } of Object.values<Record<string, unknown>>(working[0].optional)) {
+      expect({ offered, works, problem }).toEqual({ offered, works: offered ? true : null, problem: null });
+    }
     expect(code).toBe(0);
   });
 
   it('names a software adapter as such', async () => {
     const { code, stdout } = await deepRfm(['doctor']);
     expect(stdout).toMatch(/adapter 1: .* \((software|hardware)\)/);
+    expect(stdout).toMatch(/optional features: shader-f16 (works|absent); subgroup matrices (works|absent)/);
     expect(stdout).toContain('verdict: deep-rfm works here');
     expect(code).toBe(0);
   });
