@@ -93,7 +93,7 @@ export const benchSchema = z.object({
       method: z.string(),
       value: z.number(),
       /** The same with our time on the wall, which is the peer's clock. */
-      wallValue: z.number(),
+      wallValue: z.number().optional(),
     }),
   ),
   comparison: z.object({ with: z.string(), sameAdapter: z.boolean(), changes: z.array(changeSchema) }).nullable(),
