@@ -118,7 +118,7 @@ export async function runBench(
 
 /** value: the peer's time over ours. */
 const ratiosOf = (results: readonly BenchResult[], peers: readonly BenchPeer[]): BenchDocument['ratios'] =>
-  results.flatMap(({ op, shape, variant, milliseconds }) =>
+  results.flatMap(({ op, shape, variant, milliseconds, wallMilliseconds }) =>
     peers
       .filter((peer) => peer.op === op && peer.shape === shape)
       .map((peer) => ({
@@ -128,6 +128,7 @@ const ratiosOf = (results: readonly BenchResult[], peers: readonly BenchPeer[]):
         peer: peer.name,
         method: peer.method,
         value: peer.milliseconds / milliseconds.median,
+        wallValue: peer.milliseconds / wallMilliseconds.median,
       })),
   );
 

@@ -92,6 +92,8 @@ export const benchSchema = z.object({
       peer: z.string(),
       method: z.string(),
       value: z.number(),
+      /** The same with our time on the wall, which is the peer's clock. */
+      wallValue: z.number().optional(),
     }),
   ),
   comparison: z.object({ with: z.string(), sameAdapter: z.boolean(), changes: z.array(changeSchema) }).nullable(),

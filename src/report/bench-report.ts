@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { TopLevelSpec } from 'vega-lite';
 import { writeFileAtomic } from './atomic.js';
 import type { BenchChange, BenchDocument, BenchResult } from './bench-document.js';
+import { ladders } from './bench-ladder.js';
 import { chartSvg } from './charts.js';
 import { adapterLabel, formatNumber, formatPercent, shorten } from './format.js';
 import { FONT_FAMILY, svgToPng } from './raster.js';
@@ -119,6 +120,7 @@ export function benchMarkdown(document: BenchDocument): string {
       ({ name, version, blas, threads, where }) =>
         `- ${name} ${version}: ${blas}${threads === null ? '' : `, ${threads} threads`}; ${where}`,
     ),
+    ...ladders(document).flatMap(({ op, table }) => ['', `## Ladder of ${op}`, '', ...markdownTable(table)]),
     ...list('Remarks', remarks),
     ...list('Notes', notes),
     '',
