@@ -1,3 +1,4 @@
+import gemmNtBlocked from '../../shaders/gemm_nt_blocked.wgsl';
 import gemmNtPacked from '../../shaders/gemm_nt_packed.wgsl';
 import gemmNtSubgroup from '../../shaders/gemm_nt_subgroup.wgsl';
 import gemmNtWorkgroup from '../../shaders/gemm_nt_workgroup.wgsl';
@@ -37,6 +38,9 @@ export interface GemmVariant extends Variant {
   record(batch: Batch, product: Product): void;
 }
 
+/** Workgroup memory is only more memory where a CPU plays the GPU; on a GPU a lane's own rows are loads that do not coalesce. */
+const isHardware = (gpu: Gpu): boolean => gpu.adapter.type === 'hardware';
+
 const packed: GemmVariant = {
   name: 'packed',
   usable: (gpu) => gpu.adapter.type === 'software' && (gpu.lanes === 8 || gpu.lanes === 16),
@@ -46,6 +50,7 @@ const packed: GemmVariant = {
 const subgroup: GemmVariant = {
   name: 'subgroup',
   usable: ({ lanes }) => lanes >= 4 && lanes <= 32,
+  suits: (gpu) => !isHardware(gpu),
   record(batch, product) {
     const { lanes } = batch.gpu;
     const kernel: Kernel = {
@@ -54,6 +59,20 @@ const subgroup: GemmVariant = {
       constants: { LANES: lanes, DIFFERENCE: product.difference },
     };
     recordTiles(batch, product, kernel, [32, 2 * lanes]);
+  },
+};
+
+const blocked: GemmVariant = {
+  name: 'blocked',
+  usable: ({ limits }) => limits.maxComputeInvocationsPerWorkgroup >= 256,
+  suits: isHardware,
+  record(batch, product) {
+    const kernel: Kernel = {
+      name: 'gemm_nt_blocked',
+      source: gemmNtBlocked,
+      constants: { DIFFERENCE: product.difference },
+    };
+    recordTiles(batch, product, kernel, [128, 64]);
   },
 };
 
@@ -71,10 +90,13 @@ const workgroup: GemmVariant = {
 };
 
 /** The matrix product, which all its forms, `syrk` and `squaredDistances` run on. */
-export const GEMM: Operation<GemmVariant> = { op: 'gemm', variants: [packed, subgroup, workgroup] };
+export const GEMM: Operation<GemmVariant> = { op: 'gemm', variants: [packed, blocked, subgroup, workgroup] };
 
 /** The same for small or narrow results. */
-export const GEMM_SMALL: Operation<GemmVariant> = { op: 'gemm-small', variants: [subgroup, workgroup, packed] };
+export const GEMM_SMALL: Operation<GemmVariant> = {
+  op: 'gemm-small',
+  variants: [subgroup, workgroup, packed, blocked],
+};
 
 /** Bits of the shaders' `flags`. */
 const FLAG = { lower: 1, mirror: 2, accumulate: 4, add: 8, low: 16 } as const;

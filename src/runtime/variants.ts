@@ -6,11 +6,13 @@ export interface Variant {
   readonly name: string;
   /** Whether this adapter can run it. */
   usable(gpu: Gpu): boolean;
+  /** Whether it is made for this class of adapters, and so may be the built-in default there; left out, it is. */
+  suits?(gpu: Gpu): boolean;
 }
 
 /**
- * An operation that can be computed in several ways, such as 'gemm'. The first variant that is usable is the
- * built-in default, so the order of the variants and `usable` say what each class of adapters gets before
+ * An operation that can be computed in several ways, such as 'gemm'. The first variant that is usable and suited is the
+ * built-in default, so the order of the variants says what each class of adapters gets before
  * anything is measured on it.
  */
 export interface Operation<V extends Variant = Variant> {
@@ -19,8 +21,11 @@ export interface Operation<V extends Variant = Variant> {
 }
 
 /** The variants that this adapter can run; the first is the built-in default. */
-export const usableVariants = <V extends Variant>(gpu: Gpu, operation: Operation<V>): V[] =>
-  operation.variants.filter((variant) => variant.usable(gpu));
+export function usableVariants<V extends Variant>(gpu: Gpu, operation: Operation<V>): V[] {
+  const usable = operation.variants.filter((variant) => variant.usable(gpu));
+  const suited = (variant: V): boolean => variant.suits?.(gpu) ?? true;
+  return [...usable.filter(suited), ...usable.filter((variant) => !suited(variant))];
+}
 
 const namesOf = (variants: readonly Variant[]): string => variants.map(({ name }) => name).join(', ') || 'none';
 
@@ -33,7 +38,7 @@ export function variantOf<V extends Variant>(gpu: Gpu, operation: Operation<V>):
   const { op, variants } = operation;
   const choice = gpu.choices.get(op);
   if (choice === undefined) {
-    const found = variants.find((variant) => variant.usable(gpu));
+    const [found] = usableVariants(gpu, operation);
     if (!found) throw new RfmError('doesNotFit', `${op}: this adapter can run none of ${namesOf(variants)}`);
     return found;
   }
