@@ -10,7 +10,6 @@ import { allocate, block, downloadBytes, type Matrix, release } from '../runtime
 import { scoped } from '../runtime/timing.js';
 import { addDiagonal, copyScaled, divideByRoot, symmetrize } from './elementwise.js';
 import { gemm, syrk, syrkTN } from './gemm.js';
-import { transpose } from './transpose.js';
 
 const diagonalKernel: Kernel = { name: 'diagonal', source: diagonalSource };
 const maximumKernel: Kernel = { name: 'diagonal_maximum', source: diagonalMaximumSource };
@@ -131,13 +130,11 @@ async function rootByPolarSteps(gpu: Gpu, m: Matrix, out: Matrix, low?: Matrix):
     });
     const steps = growthSteps(smallestPivot);
     await runBatch(gpu, (batch) => {
-      const xT = batch.temporary(columns, d);
       const e = batch.temporary(columns, columns);
       const correction = batch.temporary(columns, columns);
       for (let step = 0; step < steps + CLOSING_STEPS; step++) {
         const second = step < steps ? 1 : 3 / 8;
-        transpose(batch, x, xT);
-        syrk(batch, { a: xT, b: xT, out: e, scale: -1, addend: identity });
+        syrkTN(batch, { a: x, out: e, scale: -1, addend: identity });
         syrk(batch, { a: e, b: e, out: correction, scale: second, addend: e, bias: 1 / 2 });
         gemm(batch, { a: x, b: correction, out: next, addend: x });
         [x, next] = [next, x];
