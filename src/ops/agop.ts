@@ -5,7 +5,7 @@ import { type Batch, ceilDiv, runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { scoped } from '../runtime/timing.js';
-import { subtractColumn, subtractRow } from './elementwise.js';
+import { copyScaled, subtractColumn, subtractRow } from './elementwise.js';
 import { gemm, syrk } from './gemm.js';
 import { groupMeans, rowLengths } from './statistics.js';
 import { transpose } from './transpose.js';
@@ -142,10 +142,13 @@ function sumInGramSpace(batch: Batch, input: AgopInput, out: Matrix, low?: Matri
   const zT = batch.temporary(x.cols, n);
   relativeToMean(batch, x, xT, 0, n, zT);
   const [zq, zqLow] = [batch.temporary(x.cols, n), batch.temporary(x.cols, n)];
-  gemm(batch, { a: zT, b: qLow, out: zq, low: zqLow });
+  // What the low parts add is below float32's last digit of the result: plain products are enough for them.
+  gemm(batch, { a: zT, b: qLow, out: zqLow });
+  copyScaled(batch, zT, zq, 0);
   gemm(batch, { a: zT, b: q, out: zq, low: zqLow, addend: zq });
   const rest = low ?? batch.temporary(x.cols, x.cols);
-  syrk(batch, { a: zT, b: zqLow, out, low: rest, scale: 1 / n });
+  syrk(batch, { a: zT, b: zqLow, out: rest, scale: 1 / n });
+  copyScaled(batch, rest, out, 0);
   syrk(batch, { a: zT, b: zq, out, low: rest, scale: 1 / n, addend: out });
 }
 
