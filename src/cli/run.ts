@@ -101,9 +101,10 @@ export function addRun(program: Command, signal: AbortSignal): void {
 async function run(request: RunRequest, flags: RunFlags, terminal: Terminal, signal: AbortSignal): Promise<void> {
   const { dataset, config, out } = request;
   for (const remark of request.remarks) terminal.note(`note: ${remark}`);
-  const { deepRfm, describeAdapter, predictPeakBytes } = await import('./method.js');
-  const predictedBytes = predictPeakBytes(config.n, config.testN, request.d, dataset.classes, config.width);
+  const { copiesFactors, deepRfm, describeAdapter, predictPeakBytes } = await import('./method.js');
+  const { n, testN, width } = config;
   const { metrics, grams } = await withGpu({ ...flags, note: terminal.note }, signal, async (gpu: Gpu) => {
+    const predictedBytes = predictPeakBytes(n, testN, request.d, dataset.classes, width, copiesFactors(gpu));
     for (const line of heading(request, describeAdapter(gpu.adapter), predictedBytes)) terminal.note(line);
     const progress = runProgress(terminal, config.depth);
     const started = performance.now();

@@ -7,7 +7,7 @@ import packRows from '../../shaders/pack_rows.wgsl';
 import { type Batch, ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import type { Matrix } from '../runtime/matrix.js';
-import type { Operation, Variant } from '../runtime/variants.js';
+import { type Operation, type Variant, variantOf } from '../runtime/variants.js';
 import { copyScaled } from './elementwise.js';
 import { transpose } from './transpose.js';
 
@@ -97,6 +97,9 @@ export const GEMM_SMALL: Operation<GemmVariant> = {
   op: 'gemm-small',
   variants: [subgroup, workgroup, packed, blocked],
 };
+
+/** Whether products on this adapter read their factors from copies of them, which need device memory. */
+export const copiesFactors = (gpu: Gpu): boolean => variantOf(gpu, GEMM) === packed;
 
 /** Bits of the shaders' `flags`. */
 const FLAG = { lower: 1, mirror: 2, accumulate: 4, add: 8, low: 16 } as const;

@@ -237,21 +237,30 @@ async function pictureOf(gpu: Gpu, mx: Matrix): Promise<Float32Array> {
 
 /**
  * Device memory a run will hold at its peak, in bytes, an upper estimate: the rows and the largest of
- * the phases, each with the matrices it holds at once.
+ * the phases, each with the matrices it holds at once. `copies`: whether products read their factors from copies
+ * (`copiesFactors`).
  */
-export function predictPeakBytes(n: number, testN: number, d: number, classes: number, width: number): number {
+export function predictPeakBytes(
+  n: number,
+  testN: number,
+  d: number,
+  classes: number,
+  width: number,
+  copies: boolean,
+): number {
   const inner = Math.max(d, width || d);
   const bytes = (rows: number, cols: number): number => pooledSize(rows * strideOf(cols) * 4);
   const [square, row, metric] = [bytes(n, n), bytes(n, inner), bytes(inner, inner)];
   const rows = 2 * row + 2 * bytes(testN, inner) + 6 * bytes(classes, n) + bytes(testN, n);
   // Squared distances and their low part, the factor, and the panels of the factorisation.
-  const solve = 3 * square + bytes(n, Math.ceil(n / 2)) + 2 * bytes(n, 32);
+  const copied = (matrices: number): number => (copies ? 1.2 * matrices : 0);
+  const solve = copied(2 * square) + 3 * square + bytes(n, Math.ceil(n / 2)) + 2 * bytes(n, 32);
   // Squared distances, weights, the rows transposed with two origins, gradients and their coefficients.
   // Gradients are held a class at a time; classes are taken to be at most half as large again as their mean.
   const gradients = Math.min(gradientBytes(n, inner, classes), 1.5 * n * (n + inner) * 4);
-  const jacobian = 2 * square + 3 * row + 2 * metric + gradients;
-  const gram = 4 * square + 5 * row + 2 * metric;
-  const root = 10 * metric;
-  const features = 2 * metric + 4 * row;
-  return rows + Math.max(solve, jacobian, gram, root, features);
+  const jacobian = copied(row + gradients) + 2 * square + 3 * row + 2 * metric + gradients;
+  const gram = copied(2 * square + 2 * row) + 4 * square + 5 * row + 2 * metric;
+  const root = copied(4 * metric) + 10 * metric;
+  const features = copied(2 * row + metric) + 2 * metric + 4 * row;
+  return Math.ceil(rows + Math.max(solve, jacobian, gram, root, features));
 }

@@ -42,9 +42,28 @@ export const pooledTexture = (width: number, height: number, most: number): { wi
   height: roundUp(height, most),
 });
 
+/**
+ * Index of the smallest of `unused` that has `size` bytes and at most half as many again: classes of nearly equal
+ * size ask for nearly equal buffers in turn, and each size of its own would stay until the layer ends.
+ */
+function smallestFit<T>(
+  unused: readonly T[],
+  size: number,
+  sizeOf: (item: T) => number,
+  fits: (item: T) => boolean,
+): number {
+  let best = -1;
+  unused.forEach((item, i) => {
+    const bytes = sizeOf(item);
+    if (bytes < size || bytes > 1.5 * size || !fits(item)) return;
+    if (best < 0 || bytes < sizeOf(unused[best])) best = i;
+  });
+  return best;
+}
+
 export function createPool(device: GPUDevice): Pool {
-  const free = new Map<number, GPUBuffer[]>();
-  const freeTextures = new Map<string, GPUTexture[]>();
+  const free: GPUBuffer[] = [];
+  const freeTextures: GPUTexture[] = [];
   const bytes = { live: 0, pooled: 0, peak: 0 };
   return {
     bytes,
@@ -57,42 +76,46 @@ export function createPool(device: GPUDevice): Pool {
         );
       }
       const size = Math.min(pooledSize(wanted), limit - (limit % 4));
-      const waiting = free.get(size)?.pop();
-      if (waiting) bytes.pooled -= size;
-      bytes.live += size;
+      const found = smallestFit(
+        free,
+        size,
+        (buffer) => buffer.size,
+        () => true,
+      );
+      const buffer = found >= 0 ? free.splice(found, 1)[0] : device.createBuffer({ size, usage: USAGE });
+      if (found >= 0) bytes.pooled -= buffer.size;
+      bytes.live += buffer.size;
       bytes.peak = Math.max(bytes.peak, bytes.live + bytes.pooled);
-      return waiting ?? device.createBuffer({ size, usage: USAGE });
+      return buffer;
     },
     give(buffer) {
       bytes.live -= buffer.size;
       bytes.pooled += buffer.size;
-      const list = free.get(buffer.size);
-      if (list) list.push(buffer);
-      else free.set(buffer.size, [buffer]);
+      free.push(buffer);
     },
     takeTexture(wantedWidth, wantedHeight) {
       const { width, height } = pooledTexture(wantedWidth, wantedHeight, device.limits.maxTextureDimension2D);
-      const size = textureBytes({ width, height });
-      const waiting = freeTextures.get(`${width}x${height}`)?.pop();
-      if (waiting) bytes.pooled -= size;
-      bytes.live += size;
+      const fits = (texture: GPUTexture): boolean => texture.width >= width && texture.height >= height;
+      const found = smallestFit(freeTextures, textureBytes({ width, height }), textureBytes, fits);
+      const texture =
+        found >= 0
+          ? freeTextures.splice(found, 1)[0]
+          : device.createTexture({ size: [width, height], format: TEXTURE_FORMAT, usage: TEXTURE_USAGE });
+      if (found >= 0) bytes.pooled -= textureBytes(texture);
+      bytes.live += textureBytes(texture);
       bytes.peak = Math.max(bytes.peak, bytes.live + bytes.pooled);
-      return waiting ?? device.createTexture({ size: [width, height], format: TEXTURE_FORMAT, usage: TEXTURE_USAGE });
+      return texture;
     },
     giveTexture(texture) {
       const size = textureBytes(texture);
       bytes.live -= size;
       bytes.pooled += size;
-      const key = `${texture.width}x${texture.height}`;
-      const list = freeTextures.get(key);
-      if (list) list.push(texture);
-      else freeTextures.set(key, [texture]);
+      freeTextures.push(texture);
     },
     trim() {
-      for (const list of free.values()) for (const buffer of list) buffer.destroy();
-      for (const list of freeTextures.values()) for (const texture of list) texture.destroy();
-      free.clear();
-      freeTextures.clear();
+      for (const unused of [...free, ...freeTextures]) unused.destroy();
+      free.length = 0;
+      freeTextures.length = 0;
       bytes.pooled = 0;
     },
   };
