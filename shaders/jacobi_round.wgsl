@@ -1,0 +1,82 @@
+// One round of the one-sided Jacobi method (Hestenes 1958): the rows of A are rotated in disjoint pairs so that the rows
+// of each pair become orthogonal. Pairs follow the round-robin schedule of `count` (even) players; after count − 1
+// rounds every pair has met. The longer row takes the lower number, which sorts the rows and speeds convergence
+// (de Rijk 1989). worst[pair] = the largest |cosine| that this pair's workgroup has met, before its rotations.
+//
+// Needs A's rows only, no Gram matrix: small singular values keep their digits, whatever the large ones are.
+requires immediate_address_space;
+
+const SIZE = 32u;
+// Rows this far below orthogonality are left alone: it is float32's rounding of the cosine.
+const TOLERANCE = 1e-7;
+
+struct Params {
+  rows: u32,
+  width: u32, // vec4 in a row
+  count: u32,
+  round: u32,
+  first: u32, // 1 in the first round of a sweep
+  // Rows shorter than this are taken as zero (squared length).
+  floor: f32,
+}
+var<immediate> p: Params;
+
+@group(0) @binding(0) var<storage, read_write> a: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> worst: array<f32>;
+
+var<workgroup> partial: array<vec4f, SIZE>;
+
+@compute @workgroup_size(SIZE)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
+  let pair = group.x;
+  let last = p.count - 1u;
+  var i = last;
+  var j = p.round;
+  if (pair > 0u) {
+    i = (p.round + pair) % last;
+    j = (p.round + last - pair) % last;
+  }
+  let low = min(i, j);
+  let high = max(i, j);
+  let meets = high < p.rows;
+  let atLow = low * p.width;
+  let atHigh = high * p.width;
+  var sums = vec4f();
+  if (meets) {
+    for (var k = index; k < p.width; k += SIZE) {
+      let x = a[atLow + k];
+      let y = a[atHigh + k];
+      sums += vec4f(dot(x, x), dot(y, y), dot(x, y), 0.0);
+    }
+  }
+  partial[index] = sums;
+  workgroupBarrier();
+  var total = vec4f();
+  for (var k = 0u; k < SIZE; k++) { total += partial[k]; }
+  let scale = sqrt(total.x) * sqrt(total.y);
+  var cosine = 0.0;
+  if (min(total.x, total.y) > p.floor) { cosine = abs(total.z) / scale; }
+  if (index == 0u) {
+    let before = select(worst[pair], 0.0, p.first == 1u);
+    worst[pair] = max(before, cosine);
+  }
+  let swap = total.y > total.x;
+  if (!meets || (cosine <= TOLERANCE && !swap)) { return; }
+  var c = 1.0;
+  var s = 0.0;
+  if (cosine > TOLERANCE) {
+    let zeta = (total.y - total.x) / (2.0 * total.z);
+    let t = select(-1.0, 1.0, zeta >= 0.0) / (abs(zeta) + sqrt(1.0 + zeta * zeta));
+    c = 1.0 / sqrt(1.0 + t * t);
+    s = c * t;
+  }
+  // x' = c x − s y and y' = s x + c y; the rotation keeps the larger of the two the larger, so a swap sorts.
+  for (var k = index; k < p.width; k += SIZE) {
+    let x = a[atLow + k];
+    let y = a[atHigh + k];
+    let u = c * x - s * y;
+    let v = s * x + c * y;
+    a[atLow + k] = select(u, v, swap);
+    a[atHigh + k] = select(v, u, swap);
+  }
+}
