@@ -51,7 +51,10 @@ export function convolution(gpu: Gpu, name: string, options: ConvolutionOptions)
       const extent = (n: number) => Math.floor((n + 2 * pad - size) / stride) + 1;
       const shape = { channels: outputs, height: extent(input.height), width: extent(input.width) };
       if (Math.min(shape.height, shape.width) < 1) {
-        throw new RfmError('internal', `${name}: images of ${describeShape(input)} are smaller than the kernel, ${size}`);
+        throw new RfmError(
+          'internal',
+          `${name}: images of ${describeShape(input)} are smaller than the kernel, ${size}`,
+        );
       }
       return shape;
     },
@@ -216,4 +219,3 @@ export function clearTapPadding(weights: Float32Array, outputs: number, size: nu
   for (let at = 0; at < outputs * size * size; at++) weights.fill(0, at * channels + inputs, (at + 1) * channels);
   return weights;
 }
-

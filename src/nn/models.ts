@@ -91,8 +91,7 @@ export function createModel(gpu: Gpu, name: ModelName, options: ModelOptions): M
       `--model ${name}: images of ${describeShape(input)} are too small, expected at least ${smallest} × ${smallest} pixels; use --model mlp`,
     );
   }
-  const features =
-    name === 'resnet18' ? resnet18Features(gpu, input.channels) : vgg11Features(gpu, input.channels);
+  const features = name === 'resnet18' ? resnet18Features(gpu, input.channels) : vgg11Features(gpu, input.channels);
   const flat = features.reduce((shape, layer) => layer.outputShape(shape), input);
   return {
     name,

@@ -77,7 +77,10 @@ export function batchNorm(gpu: Gpu, name: string, channels: number): Layer {
             return run(pass, EVALUATE_BACK, [dy.matrix, dy.matrix], running, [bias.value, bias.value], dx);
           }
           if (dy.count !== x.count) {
-            throw new RfmError('internal', `${name}: in training mode samples depend on each other; use evaluation mode`);
+            throw new RfmError(
+              'internal',
+              `${name}: in training mode samples depend on each other; use evaluation mode`,
+            );
           }
           const [first, second] = wanted.parameters
             ? [bias.gradient, weight.gradient]

@@ -14,7 +14,8 @@ const [meanKernel, meanBackKernel] = [false, true].map(
 
 /** Maximum over size × size windows, `stride` apart; of equal values the first counts. pad ≤ size / 2. */
 export function maxPool({ size, stride = size, pad = 0 }: { size: number; stride?: number; pad?: number }): Layer {
-  if (2 * pad > size) throw new RfmError('internal', `max pooling: pad ${pad} is more than half of the window, ${size}`);
+  if (2 * pad > size)
+    throw new RfmError('internal', `max pooling: pad ${pad} is more than half of the window, ${size}`);
   return {
     kind: 'pool',
     parameters: [],
