@@ -2,7 +2,7 @@ import { Matrix as HostMatrix, SingularValueDecomposition } from 'ml-matrix';
 import { collapseTraces } from '../ops/collapse.js';
 import { copyScaled } from '../ops/elementwise.js';
 import { gemm, gemmNN, syrk } from '../ops/gemm.js';
-import { factorRows, rowSpectrum, type Spectrum, svd } from '../ops/jacobi.js';
+import { factorRows, releaseSvd, type Svd, svd } from '../ops/jacobi.js';
 import { runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, block, download, type Matrix, release, upload } from '../runtime/matrix.js';
@@ -44,7 +44,7 @@ export interface HeadProbe {
 }
 
 /** Pivots of the AGOP by a layer's result below this share of the largest are rounding. */
-const AGOP_TOLERANCE = 1e-12;
+const AGOP_TOLERANCE = 1e-10;
 const TOP_EIGENVALUES = 16;
 
 interface Collapse {
@@ -158,27 +158,25 @@ async function probeLayer(
   starts: readonly number[],
   classes: number,
 ): Promise<Omit<LayerProbe, 'layer' | 'nc1' | 'nc2'> & { rootCollapse: Collapse }> {
+  const decompositions: Svd[] = [];
   const owned: Matrix[] = [];
   try {
-    const { u, s, v } = await svd(gpu, weights);
-    owned.push(u, v);
-    const singularValues = [...s];
+    const right = await svd(gpu, weights);
+    if (right) decompositions.push(right);
     const spectrum = await agopSpectrum(gpu, weights, sum);
-    const effective = effectiveRank(singularValues);
-    if (!spectrum) {
+    if (!spectrum || !right) {
       // No output depends on this layer: nothing to correlate with.
-      const none = { nc1: Number.NaN, nc2: Number.NaN, within: 0, between: 0 };
       return {
         nfa: Number.NaN,
         nfaSqrt: Number.NaN,
-        singularValues,
-        effectiveRank: effective,
+        singularValues: [...(right?.s ?? [])],
+        effectiveRank: effectiveRank([...(right?.s ?? [])]),
         agopEigenvalues: [],
         principalAngles: [],
-        rootCollapse: none,
+        rootCollapse: { nc1: Number.NaN, nc2: Number.NaN, within: 0, between: 0 },
       };
     }
-    owned.push(spectrum.vectors, spectrum.scaled);
+    decompositions.push(spectrum);
     const root = allocate(gpu, phi.rows, spectrum.scaled.rows);
     const result = allocate(gpu, 1, 3);
     owned.push(root, result);
@@ -186,40 +184,38 @@ async function probeLayer(
       gemm(batch, { a: phi, b: spectrum.scaled, out: root });
       collapseTraces(batch, root, starts, result);
     });
-    const angles = Math.min(classes, v.rows, spectrum.vectors.rows);
+    const angles = Math.min(classes, right.v.rows, spectrum.v.rows);
     return {
       ...(await featureAnsatz(gpu, weights, spectrum)),
-      singularValues,
-      effectiveRank: effective,
-      agopEigenvalues: [...spectrum.lengths.slice(0, TOP_EIGENVALUES)].map((length) => length * length),
+      singularValues: [...right.s],
+      effectiveRank: effectiveRank([...right.s]),
+      agopEigenvalues: [...spectrum.s.slice(0, TOP_EIGENVALUES)].map((length) => length * length),
       principalAngles: principalAngles(
-        await download(gpu, block(v, 0, 0, angles, v.cols)),
-        await download(gpu, block(spectrum.vectors, 0, 0, angles, v.cols)),
+        await download(gpu, block(right.v, 0, 0, angles, right.v.cols)),
+        await download(gpu, block(spectrum.v, 0, 0, angles, right.v.cols)),
         angles,
       ),
       rootCollapse: await readCollapse(gpu, result),
     };
   } finally {
+    for (const decomposition of decompositions) releaseSvd(gpu, decomposition);
     release(gpu, ...owned);
   }
 }
 
 /**
- * Eigenvectors and square roots of the eigenvalues of Wᵀ M W, M = sum (outputs × outputs) split: the right singular
- * vectors and singular values of Lᵀ W with M = L Lᵀ. Null where M is zero. Release vectors and scaled.
+ * Eigenvectors (v) and square roots of the eigenvalues (s) of Wᵀ M W, M = sum (outputs × outputs) split: those of the
+ * singular value decomposition of Lᵀ W with M = L Lᵀ. Null where it is zero. Release it with `releaseSvd`.
  */
-export async function agopSpectrum(gpu: Gpu, weights: Matrix, sum: SplitMatrix): Promise<Spectrum | null> {
+export async function agopSpectrum(gpu: Gpu, weights: Matrix, sum: SplitMatrix): Promise<Svd | null> {
   const factor = await factorRows(gpu, sum.high, sum.low, AGOP_TOLERANCE);
   if (!factor) return null;
   const rows = allocate(gpu, factor.rows, weights.cols);
   try {
     await runBatch(gpu, (batch) => gemmNN(batch, { a: factor, b: weights, out: rows }));
-    return await rowSpectrum(gpu, rows);
-  } catch (error) {
-    release(gpu, rows);
-    throw error;
+    return await svd(gpu, rows);
   } finally {
-    release(gpu, factor);
+    release(gpu, factor, rows);
   }
 }
 
@@ -231,7 +227,7 @@ export async function agopSpectrum(gpu: Gpu, weights: Matrix, sum: SplitMatrix):
 async function featureAnsatz(
   gpu: Gpu,
   weights: Matrix,
-  { vectors, lengths }: Spectrum,
+  { v: vectors, s: lengths }: Svd,
 ): Promise<{ nfa: number; nfaSqrt: number }> {
   const d = weights.cols;
   const ones = upload(gpu, 1, d, new Float32Array(d).fill(1));

@@ -1,4 +1,5 @@
 import jacobiRoundSource from '../../shaders/jacobi_round.wgsl';
+import jacobiRoundSubgroupSource from '../../shaders/jacobi_round_subgroup.wgsl';
 import { RfmError } from '../errors.js';
 import { createBatch, f32bits, type Kernel, runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
@@ -8,20 +9,24 @@ import { pivotedCholesky } from './sqrt-psd.js';
 import { normalizeRows } from './statistics.js';
 import { transpose } from './transpose.js';
 
-const roundKernel: Kernel = { name: 'jacobi_round', source: jacobiRoundSource };
+const workgroupKernel: Kernel = { name: 'jacobi_round', source: jacobiRoundSource };
+const kernelFor = ({ lanes }: Gpu): Kernel =>
+  lanes >= 4 && lanes <= 64
+    ? { name: 'jacobi_round_subgroup', source: jacobiRoundSubgroupSource, constants: { LANES: lanes } }
+    : workgroupKernel;
 
 /**
  * A sweep that met no cosine above this was the last: convergence is quadratic, so what its rotations leave is rounding.
  */
-const CONVERGED = 1e-4;
+const CONVERGED = 1e-3;
 const SWEEPS = 30;
 /** Rows shorter than this share of the longest are taken as zero: float32 cannot hold both in one rotation. */
 const NEGLIGIBLE = 1e-12;
 
 /**
- * Rotates the rows of A (r × n, offset 0) in place until they are orthogonal, longest first: A becomes S Vᵀ of its
- * singular value decomposition U S Vᵀ (one-sided Jacobi, Hestenes 1958). r ≤ 8 n² multiply-adds a sweep; three to six
- * sweeps where A is a triangular factor with pivoting, about ten otherwise.
+ * Rotates the rows of A (r × n, offset 0) in place until they are orthogonal: A becomes S Vᵀ of its singular value
+ * decomposition U S Vᵀ, in no order (one-sided Jacobi, Hestenes 1958). About 4 r² n multiply-adds a sweep; nine sweeps
+ * for a random 512 × 512, fewer where singular values decay.
  * @returns the sweeps done.
  * @throws internal error if 30 sweeps do not suffice.
  */
@@ -35,12 +40,13 @@ export async function orthogonalizeRows(gpu: Gpu, a: Matrix): Promise<number> {
   try {
     await runBatch(gpu, (batch) => normalizeRows(batch, a, unit, lengths));
     const longest = (await download(gpu, lengths)).reduce((max, v) => Math.max(max, v), 0);
+    const kernel = kernelFor(gpu);
     const floor = (NEGLIGIBLE * longest) ** 2;
     for (let sweep = 1; sweep <= SWEEPS; sweep++) {
       const batch = createBatch(gpu);
       for (let round = 0; round < count - 1; round++) {
         batch.dispatch(
-          roundKernel,
+          kernel,
           [a, worst],
           [rows, a.stride / 4, count, round, round === 0 ? 1 : 0, f32bits(floor)],
           [count / 2],
@@ -56,81 +62,94 @@ export async function orthogonalizeRows(gpu: Gpu, a: Matrix): Promise<number> {
   }
 }
 
-/** Orthonormal rows, and the lengths they had: descending. Release `vectors`. */
-export interface Spectrum {
-  /** r × n. */
-  vectors: Matrix;
-  /** r × n: the rows before division by their lengths. */
-  scaled: Matrix;
-  lengths: Float64Array;
-}
-
-/**
- * Singular values and right singular vectors of A (r × n), which is overwritten and becomes `scaled`: A = U S Vᵀ,
- * `vectors` = Vᵀ, `scaled` = S Vᵀ. The eigenvectors of AᵀA are those of V, its eigenvalues the lengths squared.
- */
-export async function rowSpectrum(gpu: Gpu, a: Matrix): Promise<Spectrum> {
+/** Singular values and right singular vectors of the rows, longest first. */
+async function rowSpectrum(gpu: Gpu, a: Matrix): Promise<{ vectors: Matrix; scaled: Matrix; lengths: Float64Array }> {
   await orthogonalizeRows(gpu, a);
-  const vectors = allocate(gpu, a.rows, a.cols);
+  const found: Matrix[] = [];
   const lengths = allocate(gpu, 1, a.rows);
+  const vectors = allocate(gpu, a.rows, a.cols);
+  const scaled = allocate(gpu, a.rows, a.cols);
   try {
     await runBatch(gpu, (batch) => normalizeRows(batch, a, vectors, lengths));
-    return { vectors, scaled: a, lengths: Float64Array.from(await download(gpu, lengths)) };
+    const values = await download(gpu, lengths);
+    const order = [...values.keys()].sort((i, j) => values[j] - values[i]);
+    const encoder = gpu.device.createCommandEncoder();
+    const bytes = a.stride * 4;
+    order.forEach((from, to) => {
+      encoder.copyBufferToBuffer(a.buffer, from * bytes, scaled.buffer, to * bytes, bytes);
+    });
+    await gpu.guard('sorting rows', () => gpu.device.queue.submit([encoder.finish()]));
+    await runBatch(gpu, (batch) => normalizeRows(batch, scaled, vectors, lengths));
+    return { vectors, scaled, lengths: Float64Array.from(order, (i) => values[i]) };
   } catch (error) {
-    release(gpu, vectors);
+    found.push(vectors, scaled);
     throw error;
   } finally {
-    release(gpu, lengths);
+    release(gpu, lengths, ...found);
   }
 }
 
 /** Pivots of a Gram matrix below this share of the largest are dropped: singular values below 1e-6 of the largest. */
 const GRAM_TOLERANCE = 1e-12;
 
-/** A = Uᵀ diag(s) V with orthonormal rows; s descending. Values below 1e-6 of the largest are left out. Release u and v. */
+/**
+ * A = U S Vᵀ with s descending; values below 1e-6 of the largest are left out. Release the three matrices with
+ * `releaseSvd`.
+ */
 export interface Svd {
-  /** r × m. */
+  /** Uᵀ, r × m: left singular vectors as rows. */
   u: Matrix;
   s: Float64Array;
-  /** r × n. */
+  /** Vᵀ, r × n. */
   v: Matrix;
+  /** S Vᵀ, r × n. */
+  scaled: Matrix;
 }
+
+export const releaseSvd = (gpu: Gpu, { u, v, scaled }: Svd): void => release(gpu, u, v, scaled);
 
 /**
  * Singular value decomposition of A (m × n). The smaller Gram matrix is summed in double-float (about 48 bits) and
  * factored with pivoting in double-float, so that its square does not cost the small values their digits as it does in
  * float32; one-sided Jacobi on the triangular factor, which is a good preconditioner (Drmač and Veselić 2008), then
  * needs few sweeps on a square matrix, whatever the longer side is.
- * @throws input error for a matrix of zeros.
+ * Null for a matrix of zeros.
  */
-export async function svd(gpu: Gpu, a: Matrix): Promise<Svd> {
+export async function svd(gpu: Gpu, a: Matrix): Promise<Svd | null> {
   const wide = a.rows <= a.cols;
   const size = Math.min(a.rows, a.cols);
   const gram = allocate(gpu, size, size);
   const low = allocate(gpu, size, size);
-  let owned: Matrix[] = [gram, low];
+  const owned = new Set<Matrix>([gram, low]);
+  const own = (matrix: Matrix): Matrix => {
+    owned.add(matrix);
+    return matrix;
+  };
   try {
     await runBatch(gpu, (batch) => {
       if (wide) syrk(batch, { a, b: a, out: gram, low });
       else syrkTN(batch, { a, out: gram, low });
     });
     const rows = await factorRows(gpu, gram, low, GRAM_TOLERANCE);
-    if (!rows) throw new RfmError('input', 'singular value decomposition: the matrix is zero');
-    owned.push(rows);
+    if (!rows) return null;
+    own(rows);
     const near = await rowSpectrum(gpu, rows);
-    owned.push(near.vectors);
-    const far = allocate(gpu, rows.rows, wide ? a.cols : a.rows);
-    const unit = allocate(gpu, far.rows, far.cols);
-    const lengths = allocate(gpu, 1, far.rows);
-    owned.push(far, unit, lengths);
+    own(near.vectors);
+    own(near.scaled);
+    const far = own(allocate(gpu, rows.rows, wide ? a.cols : a.rows));
+    const unit = own(allocate(gpu, far.rows, far.cols));
+    const lengths = own(allocate(gpu, 1, far.rows));
     await runBatch(gpu, (batch) => {
       if (wide) gemmNN(batch, { a: near.vectors, b: a, out: far });
       else gemm(batch, { a: near.vectors, b: a, out: far });
       normalizeRows(batch, far, unit, lengths);
     });
     const s = Float64Array.from(await download(gpu, lengths));
-    owned = owned.filter((matrix) => matrix !== near.vectors && matrix !== unit);
-    return wide ? { u: near.vectors, s, v: unit } : { u: unit, s, v: near.vectors };
+    const result: Svd = wide
+      ? { u: near.vectors, s, v: unit, scaled: far }
+      : { u: unit, s, v: near.vectors, scaled: near.scaled };
+    for (const matrix of [result.u, result.v, result.scaled]) owned.delete(matrix);
+    return result;
   } finally {
     release(gpu, ...owned);
   }
