@@ -155,20 +155,17 @@ async function train(
     }
     if (resume) terminal.note(`resumed  ${before.epochs} epochs and ${before.measurements} measurements are done`);
     const progress = trainProgress(terminal, config, before);
-    const result = await trainNetworks(
-      gpu,
-      data,
-      config,
-      {
-        ...progress,
-        signal,
-        save: async (checkpoint) => {
-          await mkdir(join(out, 'checkpoint'), { recursive: true });
-          await writeFileAtomic(join(out, CHECKPOINT), encodeCheckpoint(checkpoint));
-        },
-      },
-      resume,
-    );
+    let kept = resume !== null;
+    const save = async (checkpoint: Checkpoint): Promise<void> => {
+      await mkdir(join(out, 'checkpoint'), { recursive: true });
+      await writeFileAtomic(join(out, CHECKPOINT), encodeCheckpoint(checkpoint));
+      kept = true;
+    };
+    const result = await trainNetworks(gpu, data, config, { ...progress, signal, save }, resume).catch((error) => {
+      if (kept && signal.aborted)
+        terminal.note(`${join(out, CHECKPOINT)} holds what was trained; --resume goes on from it`);
+      throw error;
+    });
     return {
       schema: 'deep-rfm/train/1',
       version: VERSION,

@@ -74,18 +74,49 @@ interface Panel {
   ordered?: boolean;
 }
 
+/** The ends of a logarithmic axis: a little beyond the values, and a factor of two at least. */
+function logDomain(curves: readonly Curve[]): [number, number] {
+  const values = curves.flatMap(({ points }) => points.flatMap(({ low, high }) => [low, high]));
+  if (values.length === 0) return [0.1, 1];
+  const middle = Math.sqrt(Math.min(...values) * Math.max(...values));
+  return [
+    Math.min(...values.map((v) => v / 1.15), middle / 1.5),
+    Math.max(...values.map((v) => v * 1.15), middle * 1.5),
+  ];
+}
+
 function panelSpec({ title, curves, x, y, log, size, ordered = false }: Panel, ink: string) {
   const values = curves.flatMap(({ label, points }) => points.map((point) => ({ ...point, series: label })));
   const labels = curves.map(({ label }) => label);
+  const legend = {
+    orient: 'bottom',
+    columns: 3,
+    labelLimit: 300,
+    labelColor: ink,
+    symbolType: 'stroke',
+    symbolOpacity: 1,
+    symbolStrokeWidth: 2.5,
+    symbolSize: 400,
+  };
   const color = {
     field: 'series',
     type: 'nominal',
     title: null,
     sort: labels,
     scale: ordered ? { domain: labels, scheme: 'viridis' } : { domain: labels, range: COLORS.slice(0, labels.length) },
-    legend: { orient: 'bottom', columns: 3, labelLimit: 260, symbolType: 'stroke', labelColor: ink },
+    legend,
   };
-  const scale = log ? { type: 'log', nice: true } : { type: 'linear', zero: false, nice: true };
+  const strokeDash = {
+    field: 'series',
+    type: 'nominal',
+    title: null,
+    sort: labels,
+    scale: { domain: labels, range: DASHES.slice(0, labels.length) },
+    legend,
+  };
+  const scale = log
+    ? { type: 'log', domain: logDomain(curves), nice: false }
+    : { type: 'linear', zero: false, nice: true };
   const axis = { title: y, ...(log && { format: '.0e', tickCount: 6 }) };
   const encodeX = {
     field: 'x',
@@ -93,6 +124,8 @@ function panelSpec({ title, curves, x, y, log, size, ordered = false }: Panel, i
     axis: { title: x, grid: false, tickCount: 6 },
     scale: { nice: false },
   };
+  const encodeY = (field: string) => ({ field, type: 'quantitative', scale, axis });
+  const crowded = values.length > 60 * labels.length;
   return {
     ...size,
     title: { text: title, fontSize: 13, color: ink, anchor: 'start' },
@@ -100,30 +133,20 @@ function panelSpec({ title, curves, x, y, log, size, ordered = false }: Panel, i
     layer: [
       {
         mark: { type: 'area', opacity: 0.18 },
-        encoding: { x: encodeX, y: { field: 'low', type: 'quantitative', scale, axis }, y2: { field: 'high' }, color },
+        encoding: { x: encodeX, y: encodeY('low'), y2: { field: 'high' }, color },
       },
       {
         mark: { type: 'line', strokeWidth: 2 },
-        encoding: {
-          x: encodeX,
-          y: { field: 'mean', type: 'quantitative', scale, axis },
-          color,
-          ...(!ordered && {
-            strokeDash: {
-              field: 'series',
-              type: 'nominal',
-              sort: labels,
-              scale: { domain: labels, range: DASHES.slice(0, labels.length) },
-              title: null,
-              legend: null,
+        encoding: { x: encodeX, y: encodeY('mean'), color, ...(!ordered && { strokeDash }) },
+      },
+      ...(crowded
+        ? []
+        : [
+            {
+              mark: { type: 'point', filled: true, size: 22, opacity: 1 },
+              encoding: { x: encodeX, y: encodeY('mean'), color },
             },
-          }),
-        },
-      },
-      {
-        mark: { type: 'point', filled: true, size: values.length > 60 * labels.length ? 0 : 22, opacity: 1 },
-        encoding: { x: encodeX, y: { field: 'mean', type: 'quantitative', scale, axis }, color },
-      },
+          ]),
     ],
   };
 }

@@ -160,7 +160,7 @@ var<immediate> count: vec4u;
 }`;
 
 /** Copies whole rows, padding included, as they are. */
-function copy(batch: Batch, from: Matrix, to: Matrix): void {
+export function copy(batch: Batch, from: Matrix, to: Matrix): void {
   const words = to.rows * to.stride;
   batch.dispatch({ name: 'copy_for_test', source: COPY }, [from, to], [words], [Math.ceil(words / 64)]);
 }
