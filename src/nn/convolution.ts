@@ -1,4 +1,5 @@
 import col2imSource from '../../shaders/col2im.wgsl';
+import convolutionSource from '../../shaders/convolution_subgroup.wgsl';
 import im2colSource from '../../shaders/im2col.wgsl';
 import { RfmError } from '../errors.js';
 import { gemm } from '../ops/gemm.js';
@@ -17,6 +18,8 @@ export interface ConvolutionOptions {
   stride?: number;
   /** Zeros added on every side. */
   pad?: number;
+  /** How the forward pass multiplies: patches written out (default), or found inside the product (needs subgroups). */
+  variant?: 'im2col' | 'implicit';
 }
 
 const patches: Kernel = { name: 'im2col', source: im2colSource, constants: { TRANSPOSED: false } };
@@ -36,7 +39,7 @@ export const tapColumns = (size: number, inputs: number): number => size * size 
  * ResNet-18 one remains.
  */
 export function convolution(gpu: Gpu, name: string, options: ConvolutionOptions): Layer {
-  const { inputs, outputs, size, stride = 1, pad = 0 } = options;
+  const { inputs, outputs, size, stride = 1, pad = 0, variant = 'im2col' } = options;
   const weight = createParameter(gpu, `${name}.weight`, outputs, tapColumns(size, inputs), {
     in: inputs * size * size,
     out: outputs * size * size,
@@ -62,7 +65,8 @@ export function convolution(gpu: Gpu, name: string, options: ConvolutionOptions)
       const y = temporaryTensor(pass.batch, x.count, this.outputShape(x.shape));
       const geometry = geometryOf(x.shape, y.shape, { size, stride, pad });
       const used = usedColumns(weight.value, geometry);
-      for (const chunk of chunksOf(x.count, geometry)) {
+      const implicit = variant === 'implicit' && implicitProduct(pass, x, y, geometry, weight.value);
+      for (const chunk of implicit ? [] : chunksOf(x.count, geometry)) {
         const cols = patchMatrix(pass, x, geometry, chunk);
         gemm(pass.batch, { a: cols, b: used, out: rowsOf(y, chunk) });
       }
@@ -158,6 +162,19 @@ function patchMatrix(pass: Pass, x: Tensor, geometry: Geometry, chunk: Chunk): M
   const count = (rows * cols) / 4;
   pass.batch.dispatch(patches, [x.matrix, out], [count, rows, ...shapeWords(geometry), chunk.first], flatGrid(count));
   return out;
+}
+
+/** The whole forward pass in one dispatch. False where the adapter has no subgroups of one known size. */
+function implicitProduct({ batch }: Pass, x: Tensor, y: Tensor, geometry: Geometry, weights: Matrix): boolean {
+  const { lanes } = batch.gpu;
+  if (lanes < 4 || lanes > 32) return false;
+  batch.dispatch(
+    { name: 'convolution_subgroup', source: convolutionSource, constants: { LANES: lanes } },
+    [x.matrix, weights, y.matrix],
+    [y.matrix.rows, y.matrix.cols, ...shapeWords(geometry), weights.stride / 4, y.matrix.stride],
+    [ceilDiv(y.matrix.stride, 2 * lanes), ceilDiv(y.matrix.rows, 32)],
+  );
+  return true;
 }
 
 /** patchLength × (pixels of the chunk). */
