@@ -152,6 +152,15 @@ export function installedSwiftshader(dirs = cacheDirs()) {
 }
 
 /**
+ * The SwiftShader and Vulkan loader that a bundle carries, or null. DEEP_RFM_BUNDLE is the bundle's folder, set by its
+ * launcher.
+ */
+export function carriedSwiftshader(env = process.env) {
+  const dir = env.DEEP_RFM_BUNDLE && join(env.DEEP_RFM_BUNDLE, 'swiftshader');
+  return dir && isComplete(dir) ? { icds: [join(dir, 'vk_swiftshader_icd.json')], libraryDir: dir } : null;
+}
+
+/**
  * What must be set for a driver {icds, libraryDir}. Both names of the variable: loaders before 1.3.207 (Ubuntu 22.04)
  * know only the old one, later ones prefer the new one.
  */
@@ -207,10 +216,17 @@ export function decided(choice, dirs = cacheDirs()) {
   return entry && driverExists(entry) ? entry : null;
 }
 
+/** How an adapter is got: by setup in a checkout, by the machine's owner for a bundle. */
+const installAdvice = (env, choice) =>
+  env.DEEP_RFM_BUNDLE
+    ? 'README.txt of the bundle says what the machine must have'
+    : `run \`DEEP_RFM_ADAPTER=${choice} npm run setup\``;
+
 /**
  * The variables to add to env, and whether they only work from a process's start. The dynamic linker reads
  * LD_LIBRARY_PATH once, when a process starts; the others are read when Dawn opens the driver, so process.env will do.
- * `problem` says why an adapter asked for by name is not to be had.
+ * `problem` says why an adapter asked for by name is not to be had. `driver`, where the caller found one just now, wins
+ * over what is on record.
  */
 export function launchEnv(env = process.env, options = {}) {
   const {
@@ -222,15 +238,21 @@ export function launchEnv(env = process.env, options = {}) {
   const choice = adapterChoice(env);
   const set = {};
   if (avx512 && !env.LP_NATIVE_VECTOR_WIDTH) set.LP_NATIVE_VECTOR_WIDTH = '512';
-  let driver = null;
+  // Mesa keeps compiled texture functions under a name that does not tell the vector width: read by a process of
+  // another width they crash it or give wrong numbers. So every width has a cache of its own.
+  const width = env.LP_NATIVE_VECTOR_WIDTH || set.LP_NATIVE_VECTOR_WIDTH;
+  if (platform === 'linux' && width && !env.MESA_SHADER_CACHE_DIR) {
+    set.MESA_SHADER_CACHE_DIR = join(dirs[0], `mesa-${width}`);
+  }
+  let driver = options.driver ?? null;
   let problem = null;
-  if (platform === 'linux' && !userSetVulkan(env)) {
+  if (platform === 'linux' && !driver && !userSetVulkan(env)) {
     if (choice === 'swiftshader') {
-      driver = installedSwiftshader(dirs);
-      if (!driver) problem = 'SwiftShader is not in the cache: run `DEEP_RFM_ADAPTER=swiftshader npm run setup`.';
+      driver = carriedSwiftshader(env) ?? installedSwiftshader(dirs);
+      if (!driver) problem = `SwiftShader is not in the cache: ${installAdvice(env, choice)}.`;
     } else if (choice === 'lavapipe') {
       driver = { icds: icds.filter(isLavapipeIcd) };
-      if (!driver.icds.length) problem = 'lavapipe is not installed: run `DEEP_RFM_ADAPTER=lavapipe npm run setup`.';
+      if (!driver.icds.length) problem = `lavapipe is not installed: ${installAdvice(env, choice)}.`;
     } else if (choice === 'hardware') {
       driver = { icds: icds.filter((icd) => !isSoftwareIcd(icd)) };
       if (!driver.icds.length)

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { isMain } from './is-main.mjs';
 
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
-const INPUTS = ['src', 'shaders', 'package.json', 'tsconfig.json', 'scripts/build.mjs'];
+const INPUTS = ['src', 'bench', 'shaders', 'package.json', 'tsconfig.json', 'scripts/build.mjs'];
 const entry = (root) => join(root, 'src', 'cli', 'main.ts');
 export const output = (root) => join(root, 'dist', 'deep-rfm.js');
 
@@ -27,6 +27,20 @@ export function buildNeeded(root = ROOT) {
   return changed ? `${changed} changed since dist/deep-rfm.js was built` : null;
 }
 
+/** How esbuild compiles the program; what is written where is up to the caller. */
+export const compileOptions = (root) => ({
+  absWorkingDir: root,
+  entryPoints: [entry(root)],
+  outfile: output(root),
+  bundle: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  packages: 'external',
+  loader: { '.wgsl': 'text' },
+  logLevel: 'warning',
+});
+
 /** Builds; throws an Error whose message is one line. esbuild's own messages go to stderr. */
 export async function build(root = ROOT) {
   if (!existsSync(entry(root)))
@@ -36,24 +50,9 @@ export async function build(root = ROOT) {
   });
   const started = new Date();
   const target = output(root);
-  const result = await esbuild
-    .build({
-      absWorkingDir: root,
-      entryPoints: [entry(root)],
-      outfile: target,
-      bundle: true,
-      format: 'esm',
-      platform: 'node',
-      target: 'node20',
-      packages: 'external',
-      loader: { '.wgsl': 'text' },
-      sourcemap: 'linked',
-      logLevel: 'warning',
-      write: false,
-    })
-    .catch(() => {
-      throw new Error('the build failed (esbuild says why above): correct the sources and run `npm run build`');
-    });
+  const result = await esbuild.build({ ...compileOptions(root), sourcemap: 'linked', write: false }).catch(() => {
+    throw new Error('the build failed (esbuild says why above): correct the sources and run `npm run build`');
+  });
   mkdirSync(dirname(target), { recursive: true });
   // Whole files appear at once, so that a command started meanwhile never reads half a bundle; the map goes first.
   for (const file of result.outputFiles.sort((a, b) => b.path.length - a.path.length)) {

@@ -1,14 +1,13 @@
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import type { Command } from 'commander';
 import { systemIcds } from '../../scripts/adapter-env.mjs';
 import { RfmError } from '../errors.js';
 import { formatBytes, formatSeconds } from '../report/format.js';
 import type { AdapterSummary } from '../rfm/types.js';
 import type { Check } from './doctor-check.js';
+import type { OptionalFeature, OptionalFeatures } from './doctor-features.js';
 import { type CommonFlags, commonOptions } from './flags.js';
 import { scientific, type Terminal, terminalFor } from './terminal.js';
-import { VERSION } from './version.js';
+import { VERSION, webgpuVersion } from './version.js';
 
 /** Limits that decide what fits. */
 const LIMITS = [
@@ -23,6 +22,7 @@ interface AdapterReport extends AdapterSummary {
   limits: Record<(typeof LIMITS)[number], number>;
   subgroups: { min: number; max: number } | null;
   features: string[];
+  optional: OptionalFeatures;
   check: Check;
 }
 
@@ -87,16 +87,6 @@ async function examine(terminal: Terminal): Promise<DoctorReport> {
   };
 }
 
-function webgpuVersion(): string {
-  try {
-    const path = createRequire(import.meta.url).resolve('webgpu/package.json');
-    const { version }: { version?: unknown } = JSON.parse(readFileSync(path, 'utf8'));
-    return typeof version === 'string' ? version : 'unknown';
-  } catch {
-    return 'not found';
-  }
-}
-
 /** Dawn has no list of adapters: each way of asking is tried, and the same answer counts once. */
 const REQUESTS: GPURequestAdapterOptions[] = [
   { powerPreference: 'high-performance' },
@@ -106,10 +96,12 @@ const REQUESTS: GPURequestAdapterOptions[] = [
 ];
 
 async function examineAdapters(terminal: Terminal): Promise<AdapterReport[]> {
-  const [{ createInstance, describeAdapter, releaseInstance, summarizeAdapter }, { checkAdapter }] = await Promise.all([
+  const [runtime, { checkAdapter }, { optionalFeatures }] = await Promise.all([
     import('../runtime/gpu.js'),
     import('./doctor-check.js'),
+    import('./doctor-features.js'),
   ]);
+  const { createInstance, describeAdapter, releaseInstance, summarizeAdapter } = runtime;
   const instance = createInstance();
   const reports = new Map<string, AdapterReport>();
   try {
@@ -128,6 +120,7 @@ async function examineAdapters(terminal: Terminal): Promise<AdapterReport[]> {
         subgroups: min && max ? { min, max } : null,
         features: [...(adapter.features as ReadonlySet<string>)].sort(),
         check: await checkAdapter(instance, adapter),
+        optional: await optionalFeatures(request),
       });
     }
     return [...reports.values()];
@@ -145,7 +138,11 @@ function advise(adapters: readonly AdapterReport[], icds: readonly string[]): st
       ? "for a GPU install its Vulkan driver (NVIDIA's, or mesa-vulkan-drivers)"
       : "for a GPU install its maker's driver";
   if (working.length > 0) return [`only a software adapter works: results are right, but slow; ${driver}`];
-  const advice = [`run \`npm run setup\` to install a software adapter; ${driver}`];
+  const advice = [
+    process.env.DEEP_RFM_BUNDLE
+      ? `README.txt says what the machine must have; ${driver}`
+      : `run \`npm run setup\` to install a software adapter; ${driver}`,
+  ];
   for (const name of ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES']) {
     if (process.env[name]) advice.push(`${name} is ${process.env[name]}: unset it unless it names your driver`);
   }
@@ -168,7 +165,7 @@ function lines({ versions, drivers, adapters, advice, ok }: DoctorReport): strin
 }
 
 function adapterLines(adapter: AdapterReport, index: number): string[] {
-  const { limits, subgroups, features, check } = adapter;
+  const { limits, subgroups, features, optional, check } = adapter;
   const size = subgroups === null ? 'unknown' : [...new Set([subgroups.min, subgroups.max])].join(' to ');
   const error = check.relativeError === null ? '' : `relative error ${scientific(check.relativeError)}, `;
   return [
@@ -179,6 +176,18 @@ function adapterLines(adapter: AdapterReport, index: number): string[] {
     `  workgroups: ${formatBytes(limits.maxComputeWorkgroupStorageSize)}, ${limits.maxComputeInvocationsPerWorkgroup} invocations, ` +
       `at most ${limits.maxComputeWorkgroupsPerDimension} a dimension; subgroups of ${size}`,
     `  features: ${features.join(', ') || 'none'}`,
+    `  optional features: ${optionalLine(optional)}`,
     `  matrix product: ${error}${check.works ? 'works' : `fails: ${check.problem}`} (${formatSeconds(check.seconds)})`,
   ];
+}
+
+/** What opted-in mixed precision could use; see doctor-features.ts. */
+function optionalLine({ shaderF16, subgroupMatrix }: OptionalFeatures): string {
+  const state = ({ offered, works, problem }: OptionalFeature): string => {
+    if (!offered) return problem ? `not known (${problem})` : 'absent';
+    return works ? 'works' : `offered, but fails: ${problem}`;
+  };
+  const shapes = [...new Set(subgroupMatrix.shapes.map(({ component, result }) => `${component} to ${result}`))];
+  const matrices = `${state(subgroupMatrix)}${shapes.length ? ` (${shapes.join(', ')})` : ''}`;
+  return `shader-f16 ${state(shaderF16)}; subgroup matrices ${matrices}`;
 }

@@ -120,6 +120,13 @@ export const adapterOption = (): Option =>
     oneOf('--adapter', ADAPTERS),
   );
 
+/** For every command that computes on a GPU. */
+export const tuneOption = (): Option =>
+  new Option(
+    '--no-tune',
+    'use the built-in variant of each operation, not the one measured to be fastest on this adapter',
+  );
+
 /** --kernel, --bandwidth and --ridge. */
 export const kernelOptions = (): Option[] => [
   valued('--kernel <name>', 'laplace or gaussian (default: laplace)', oneOf('--kernel', KERNELS)),

@@ -1,19 +1,29 @@
 import type { AdapterChoice, Gpu } from '../runtime/gpu.js';
+import { observer } from './observer.js';
+import { VERSION, webgpuVersion } from './version.js';
+
+export interface GpuFlags {
+  adapter?: AdapterChoice;
+  /** false: --no-tune. */
+  tune?: boolean;
+  /** Receives remarks about the tuning. */
+  note?: (line: string) => void;
+}
 
 /**
  * Opens an adapter, hands it to `work` and closes it whatever happens: a process that ends with a live device crashes.
+ * The variants of its operations are those measured on it earlier, or now where that is quick, unless `flags.tune` is
+ * false.
  * @param signal when aborted, work is not begun.
  */
-export async function withGpu<T>(
-  adapter: AdapterChoice | undefined,
-  signal: AbortSignal,
-  work: (gpu: Gpu) => Promise<T>,
-): Promise<T> {
+export async function withGpu<T>(flags: GpuFlags, signal: AbortSignal, work: (gpu: Gpu) => Promise<T>): Promise<T> {
   const { openGpu } = await import('../runtime/gpu.js');
   signal.throwIfAborted();
-  const gpu = await openGpu({ adapter: adapter ?? 'auto' });
+  const gpu = await openGpu({ adapter: flags.adapter ?? 'auto' });
   try {
     signal.throwIfAborted();
+    if (flags.tune !== false) await tune(gpu, flags.note ?? (() => {}));
+    observer()?.opened(gpu);
     const result = await work(gpu);
     // Files are written after this: an interrupted command leaves none.
     signal.throwIfAborted();
@@ -21,4 +31,15 @@ export async function withGpu<T>(
   } finally {
     await gpu.close();
   }
+}
+
+async function tune(gpu: Gpu, note: (line: string) => void): Promise<void> {
+  const [{ applyTuning }, { OPERATIONS }, { writeFileAtomic }] = await Promise.all([
+    import('../runtime/tuning.js'),
+    import('../ops/operations.js'),
+    import('../report/atomic.js'),
+  ]);
+  const identity = { adapter: gpu.adapter, version: VERSION, webgpu: webgpuVersion() };
+  const { notes } = await applyTuning(gpu, identity, OPERATIONS, writeFileAtomic);
+  for (const line of notes) note(line);
 }

@@ -27,6 +27,7 @@ export interface LayerFlags extends CommonFlags {
   saveKernel?: boolean;
   float64?: boolean;
   adapter?: AdapterChoice;
+  tune?: boolean;
 }
 
 export interface LayerRequest {

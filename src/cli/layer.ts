@@ -1,7 +1,16 @@
 import type { Command } from 'commander';
 import { formatPercent, formatSeconds } from '../report/format.js';
 import type { AdapterSummary, FeatureWeights, LayerResult } from '../rfm/types.js';
-import { adapterOption, commonOptions, featureOptions, integer, kernelOptions, path, valued } from './flags.js';
+import {
+  adapterOption,
+  commonOptions,
+  featureOptions,
+  integer,
+  kernelOptions,
+  path,
+  tuneOption,
+  valued,
+} from './flags.js';
 import { withGpu } from './gpu-session.js';
 import { type LayerFlags, type LayerRequest, readLayerRequest } from './layer-request.js';
 import { likeTargets } from './matrices.js';
@@ -58,6 +67,7 @@ export function addLayer(program: Command, signal: AbortSignal): void {
     .option('--save-kernel', 'write the kernel matrix, too (n × n)')
     .option('--float64', 'write arrays as <f8 (values are float32 all the same)')
     .addOption(adapterOption())
+    .addOption(tuneOption())
     .addOption(valued('--out <folder>', 'where to write (required)', path('--out')));
   for (const option of commonOptions()) command.addOption(option);
   command.addHelpText('after', EXAMPLES).action(async (flags: LayerFlags) => {
@@ -80,7 +90,7 @@ async function runLayer(
   const { input, options, out } = request;
   for (const remark of request.remarks) terminal.note(`note: ${remark}`);
   const { describeAdapter, rfmLayer } = await import('./method.js');
-  const { result, adapter } = await withGpu(flags.adapter, signal, async (gpu) => {
+  const { result, adapter } = await withGpu({ ...flags, note: terminal.note }, signal, async (gpu) => {
     terminal.note(`layer    ${input.n} × ${input.d} rows, ${input.outputs} targets, width ${input.features.width}`);
     terminal.note(`adapter  ${describeAdapter(gpu.adapter)}`);
     return {

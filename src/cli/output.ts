@@ -6,6 +6,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { writeNpy } from '../data/npy.js';
 import { inputError } from '../errors.js';
 import { ensureOutputDirectory, writeFileAtomic } from '../report/atomic.js';
+import { observer } from './observer.js';
 
 /** A file read by the command, with the flag that named it. */
 export interface InputPath {
@@ -64,6 +65,7 @@ export async function withOutput<T>(
   };
   try {
     await ensureOutputDirectory(dir);
+    observer()?.output(dir);
     return await work();
   } catch (error) {
     await undo();

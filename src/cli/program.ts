@@ -1,7 +1,9 @@
 import { Command, type CommanderError } from 'commander';
 import { inputError } from '../errors.js';
+import { addBench } from './bench.js';
 import { addDoctor } from './doctor.js';
 import { addLayer } from './layer.js';
+import { addProfile } from './profile.js';
 import { addReport } from './report.js';
 import { addRfm } from './rfm.js';
 import { addRun } from './run.js';
@@ -55,7 +57,9 @@ export function buildProgram(signal: AbortSignal): Command {
   addTrain(program, signal);
   addLayer(program, signal);
   addRfm(program, signal);
+  addBench(program, signal);
   addDoctor(program);
+  addProfile(program, signal, buildProgram);
   addReport(program);
   program.exitOverride((error) => usageError(error, 'deep-rfm'));
   for (const command of program.commands)

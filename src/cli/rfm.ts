@@ -5,7 +5,16 @@ import { inputError } from '../errors.js';
 import { formatSeconds } from '../report/format.js';
 import type { RfmOptions, RfmResult } from '../rfm/types.js';
 import type { AdapterChoice } from '../runtime/gpu.js';
-import { adapterOption, type CommonFlags, commonOptions, integer, kernelOptions, path, valued } from './flags.js';
+import {
+  adapterOption,
+  type CommonFlags,
+  commonOptions,
+  integer,
+  kernelOptions,
+  path,
+  tuneOption,
+  valued,
+} from './flags.js';
 import { withGpu } from './gpu-session.js';
 import { likeTargets, readFeatures, readTargets, required, type TargetMatrix } from './matrices.js';
 import { type OutputFile, withOutput, writeFiles } from './output.js';
@@ -38,6 +47,7 @@ interface RfmFlags extends CommonFlags {
   saveIterations?: boolean;
   float64?: boolean;
   adapter?: AdapterChoice;
+  tune?: boolean;
 }
 
 interface RfmRequest {
@@ -104,6 +114,7 @@ export function addRfm(program: Command, signal: AbortSignal): void {
     .option('--save-iterations', 'write M and the predictions of every iteration, too')
     .option('--float64', 'write arrays as <f8 (values are float32 all the same)')
     .addOption(adapterOption())
+    .addOption(tuneOption())
     .addOption(valued('--out <folder>', 'where to write (required)', path('--out')));
   for (const option of commonOptions()) command.addOption(option);
   command.addHelpText('after', EXAMPLES).action(async (flags: RfmFlags) => {
@@ -124,7 +135,7 @@ async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, 
   const { describeAdapter, rfm } = await import('./method.js');
   const started = performance.now();
   const elapsed = (): number => (performance.now() - started) / 1000;
-  const { result, adapter } = await withGpu(flags.adapter, signal, async (gpu) => {
+  const { result, adapter } = await withGpu({ ...flags, note: terminal.note }, signal, async (gpu) => {
     terminal.note(`rfm      ${x.rows} × ${x.cols} rows, ${y.cols} targets, ${options.iterations} iterations`);
     terminal.note(`adapter  ${describeAdapter(gpu.adapter)}`);
     let done = 0;

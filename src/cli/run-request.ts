@@ -32,6 +32,7 @@ export interface RunFlags extends CommonFlags {
   agop?: DeepRfmConfig['agop'];
   gramLayers?: number[];
   adapter?: AdapterChoice;
+  tune?: boolean;
   out?: string;
 }
 

@@ -19,6 +19,7 @@ import {
   layerList,
   oneOf,
   path,
+  tuneOption,
   valued,
 } from './flags.js';
 import { withGpu } from './gpu-session.js';
@@ -81,6 +82,7 @@ export function addRun(program: Command, signal: AbortSignal): void {
       ),
     )
     .addOption(adapterOption())
+    .addOption(tuneOption())
     .addOption(valued('--out <folder>', 'where to write (default: results/<dataset>-n<N>-seed<S>)', path('--out')));
   for (const option of commonOptions()) command.addOption(option);
   command.addHelpText('after', EXAMPLES).action(async (flags: RunFlags) => {
@@ -101,7 +103,7 @@ async function run(request: RunRequest, flags: RunFlags, terminal: Terminal, sig
   for (const remark of request.remarks) terminal.note(`note: ${remark}`);
   const { deepRfm, describeAdapter, predictPeakBytes } = await import('./method.js');
   const predictedBytes = predictPeakBytes(config.n, config.testN, request.d, dataset.classes, config.width);
-  const { metrics, grams } = await withGpu(flags.adapter, signal, async (gpu: Gpu) => {
+  const { metrics, grams } = await withGpu({ ...flags, note: terminal.note }, signal, async (gpu: Gpu) => {
     for (const line of heading(request, describeAdapter(gpu.adapter), predictedBytes)) terminal.note(line);
     const progress = runProgress(terminal, config.depth);
     const started = performance.now();

@@ -1,6 +1,7 @@
 /** Where words go: results to stdout, everything else to stderr. */
 
 import type { CommonFlags } from './flags.js';
+import { observer } from './observer.js';
 
 export interface Terminal {
   /** Whether the result is to be one JSON document. */
@@ -16,14 +17,16 @@ export interface Terminal {
 
 /** What a command prints to, by its flags. */
 export function terminalFor({ json = false, quiet = false }: CommonFlags): Terminal {
+  const watching = observer();
   return {
     json,
     quiet,
     print(line) {
-      if (!json) process.stdout.write(`${line}\n`);
+      if (!json && !watching?.silent) process.stdout.write(`${line}\n`);
     },
     document(value) {
-      if (json) process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+      if (watching) watching.document(value);
+      else if (json) process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
     },
     note(line) {
       if (!quiet) process.stderr.write(`${line}\n`);

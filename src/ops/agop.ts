@@ -4,10 +4,12 @@ import type { AgopPath } from '../rfm/types.js';
 import { type Batch, ceilDiv, runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
+import { scoped } from '../runtime/timing.js';
 import { subtractColumn, subtractRow } from './elementwise.js';
 import { gemm, syrk } from './gemm.js';
 import { groupMeans, rowLengths } from './statistics.js';
 import { transpose } from './transpose.js';
+import { agopGramWork, agopJacobianWork } from './work.js';
 
 /**
  * What both forms of the AGOP need. The predictor is f(x) = Σ_j α_j k(x, x_j); its gradients are
@@ -78,6 +80,11 @@ export function gradients(
  * span seven orders.
  */
 export async function agopJacobian(gpu: Gpu, input: AgopInput, out: Matrix, low?: Matrix): Promise<void> {
+  const work = agopJacobianWork(input.x.rows, input.x.cols, input.alpha.rows);
+  await scoped(gpu, { op: 'agop-jacobian', ...work }, () => sumJacobians(gpu, input, out, low));
+}
+
+async function sumJacobians(gpu: Gpu, input: AgopInput, out: Matrix, low?: Matrix): Promise<void> {
   const { x, alpha, weights, starts } = input;
   const n = x.rows;
   const most = gradientRows(n, x.cols, alpha.rows);
@@ -113,6 +120,11 @@ export async function agopJacobian(gpu: Gpu, input: AgopInput, out: Matrix, low?
  * in float32 alone this form lost ten times more than the Jacobian even on spread-out data.
  */
 export function agopGram(batch: Batch, input: AgopInput, out: Matrix, low?: Matrix): void {
+  const work = agopGramWork(input.x.rows, input.x.cols, input.alpha.rows);
+  batch.scope({ op: 'agop-gram', ...work }, () => sumInGramSpace(batch, input, out, low));
+}
+
+function sumInGramSpace(batch: Batch, input: AgopInput, out: Matrix, low?: Matrix): void {
   const { x, alpha, weights } = input;
   const n = x.rows;
   const [s, sLow] = [batch.temporary(alpha.rows, n), batch.temporary(alpha.rows, n)];
@@ -146,6 +158,10 @@ const SAMPLES = 32;
  * The relative error of the Gram form is about this number times float32's 6e-8, times a few.
  */
 export async function agopCancellation(gpu: Gpu, input: AgopInput): Promise<number> {
+  return scoped(gpu, { op: 'agop-cancellation' }, () => estimateCancellation(gpu, input));
+}
+
+async function estimateCancellation(gpu: Gpu, input: AgopInput): Promise<number> {
   const { x, alpha, weights } = input;
   const n = x.rows;
   const samples = Math.min(SAMPLES, n);

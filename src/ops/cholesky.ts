@@ -5,6 +5,7 @@ import { allocate, block, downloadBytes, type Matrix, release } from '../runtime
 import { copyScaled } from './elementwise.js';
 import { gemm, syrk } from './gemm.js';
 import { transpose } from './transpose.js';
+import { choleskyWork, trsmWork } from './work.js';
 
 /** Columns factored at a time. */
 const BLOCK = 32;
@@ -37,30 +38,61 @@ export function releaseFactor(gpu: Gpu, factor: CholeskyFactor): void {
 }
 
 /**
- * Blocked right-looking Cholesky of the symmetric n × n matrix in factor.l, in place; only its lower
- * half is read. n³/3 multiply-adds. Check `failingPivot` after the batch.
+ * Recursive Cholesky of the symmetric n × n matrix in factor.l, in place; only its lower half is read.
+ * n³/6 multiply-adds. Check `failingPivot` after the batch.
  */
 export function potrf(batch: Batch, factor: CholeskyFactor): void {
-  const { l, inverses, inversesT, info } = factor;
-  const n = l.rows;
-  batch.gpu.device.queue.writeBuffer(info.buffer, 0, new Uint32Array(4));
-  for (let start = 0; start < n; start += BLOCK) {
-    const size = Math.min(BLOCK, n - start);
-    batch.dispatch(potrfBlock, [l, inverses, inversesT, info], [start, size, l.stride, inverses.stride], [1]);
-    const below = n - start - size;
-    if (below === 0) break;
-    // L21 = A21 L11⁻ᵀ, then A22 −= L21 L21ᵀ; the panel has its own buffer, since a kernel may not read what it writes.
-    const panel = batch.temporary(below, size);
-    gemm(batch, {
-      a: block(l, start + size, start, below, size),
-      b: leading(inverses, start, size),
-      out: panel,
-    });
-    copyScaled(batch, panel, block(l, start + size, start, below, size));
-    transpose(batch, panel, block(l, start, start + size, size, below));
-    const trailing = block(l, start + size, start + size, below, below);
-    syrk(batch, { a: panel, b: panel, out: trailing, addend: trailing, scale: -1 }, 'lower');
+  const n = factor.l.rows;
+  batch.gpu.device.queue.writeBuffer(factor.info.buffer, 0, new Uint32Array(4));
+  batch.scope({ op: 'cholesky', ...choleskyWork(n) }, () => factorColumns(batch, factor, 0, n));
+}
+
+/** The first half of `count` numbers, in whole blocks. */
+const firstHalf = (count: number): number => Math.ceil(count / 2 / BLOCK) * BLOCK;
+
+/**
+ * Factors columns first … first + count − 1, all rows below included: the left half, its product taken off the
+ * right half, the right half. Most products have a long inner side then; with blocks of 32 columns, each
+ * taken off all that follows at once, the inner side is always 32: 10 GFLOPS of the product's 70.
+ */
+function factorColumns(batch: Batch, factor: CholeskyFactor, first: number, count: number): void {
+  if (count <= BLOCK) {
+    factorBlock(batch, factor, first, count);
+    return;
   }
+  const { l } = factor;
+  const left = firstHalf(count);
+  const [middle, right] = [first + left, count - left];
+  factorColumns(batch, factor, first, left);
+  const rest = block(l, middle, middle, l.rows - middle, right);
+  syrk(
+    batch,
+    {
+      a: block(l, middle, first, l.rows - middle, left),
+      b: block(l, middle, first, right, left),
+      out: rest,
+      addend: rest,
+      scale: -1,
+    },
+    'lower',
+  );
+  factorColumns(batch, factor, middle, right);
+}
+
+function factorBlock(
+  batch: Batch,
+  { l, inverses, inversesT, info }: CholeskyFactor,
+  start: number,
+  size: number,
+): void {
+  batch.dispatch(potrfBlock, [l, inverses, inversesT, info], [start, size, l.stride, inverses.stride], [1]);
+  const below = l.rows - start - size;
+  if (below === 0) return;
+  // L21 = A21 L11⁻ᵀ; it has a buffer of its own, since a kernel may not read what it writes.
+  const panel = batch.temporary(below, size);
+  gemm(batch, { a: block(l, start + size, start, below, size), b: leading(inverses, start, size), out: panel });
+  copyScaled(batch, panel, block(l, start + size, start, below, size));
+  transpose(batch, panel, block(l, start, start + size, size, below));
 }
 
 /** The size × size block of a strip of inverses; the strip's columns beyond it are zero. */
@@ -95,20 +127,42 @@ export function trsm(
   out: Matrix,
   direction: 'forward' | 'backward',
 ): void {
+  const work = trsmWork(factor.l.rows, b.rows);
+  batch.scope({ op: 'trsm', ...work }, () => substitute(batch, factor, b, out, direction, 0, factor.l.rows));
+}
+
+/** Unknowns first … first + count − 1: those of the half that comes first, what they take off the other, the other. */
+function substitute(
+  batch: Batch,
+  factor: CholeskyFactor,
+  b: Matrix,
+  out: Matrix,
+  direction: 'forward' | 'backward',
+  first: number,
+  count: number,
+): void {
   const { l, inverses, inversesT } = factor;
-  const n = l.rows;
   const m = b.rows;
-  const starts = Array.from({ length: Math.ceil(n / BLOCK) }, (_, i) => i * BLOCK);
-  if (direction === 'backward') starts.reverse();
-  for (const start of starts) {
-    const size = Math.min(BLOCK, n - start);
-    const solved = block(out, 0, start, m, size);
-    const diagonal = leading(direction === 'forward' ? inverses : inversesT, start, size);
-    gemm(batch, { a: block(b, 0, start, m, size), b: diagonal, out: solved });
-    // What is solved moves to the right-hand side of what is not.
-    const [first, count] = direction === 'forward' ? [start + size, n - start - size] : [0, start];
-    if (count === 0) continue;
-    const rest = block(b, 0, first, m, count);
-    gemm(batch, { a: solved, b: block(l, first, start, count, size), out: rest, addend: rest, scale: -1 });
+  if (count <= BLOCK) {
+    const diagonal = leading(direction === 'forward' ? inverses : inversesT, first, count);
+    gemm(batch, { a: block(b, 0, first, m, count), b: diagonal, out: block(out, 0, first, m, count) });
+    return;
   }
+  const middle = first + firstHalf(count);
+  const halves = [
+    { start: first, size: middle - first },
+    { start: middle, size: first + count - middle },
+  ];
+  if (direction === 'backward') halves.reverse();
+  const [known, open] = halves;
+  substitute(batch, factor, b, out, direction, known.start, known.size);
+  const rest = block(b, 0, open.start, m, open.size);
+  gemm(batch, {
+    a: block(out, 0, known.start, m, known.size),
+    b: block(l, open.start, known.start, open.size, known.size),
+    out: rest,
+    addend: rest,
+    scale: -1,
+  });
+  substitute(batch, factor, b, out, direction, open.start, open.size);
 }

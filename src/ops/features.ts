@@ -56,8 +56,10 @@ export async function featureMap(gpu: Gpu, d: number, weights: FeatureWeights, c
 
 /** out (n × width) = φ(A Wᵀ) for A: n × d; φ = ReLU, or √(2/width) cos(· + phase). */
 export function applyFeatures(batch: Batch, a: Matrix, map: FeatureMap, out: Matrix): void {
-  const projected = batch.temporary(out.rows, out.cols);
-  gemm(batch, { a, b: map.w, out: projected });
-  if (map.phase) scaledCos(batch, projected, map.phase, out, Math.sqrt(2 / map.w.rows));
-  else relu(batch, projected, out);
+  batch.scope({ op: 'features' }, () => {
+    const projected = batch.temporary(out.rows, out.cols);
+    gemm(batch, { a, b: map.w, out: projected });
+    if (map.phase) scaledCos(batch, projected, map.phase, out, Math.sqrt(2 / map.w.rows));
+    else relu(batch, projected, out);
+  });
 }

@@ -1,18 +1,17 @@
-import gemmNtSubgroup from '../../shaders/gemm_nt_subgroup.wgsl';
-import gemmNtWorkgroup from '../../shaders/gemm_nt_workgroup.wgsl';
-import { type Batch, ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
+import type { Batch } from '../runtime/batch.js';
 import type { Matrix } from '../runtime/matrix.js';
-import { transpose } from './transpose.js';
+import type { Work } from '../runtime/timing.js';
+import { variantOf } from '../runtime/variants.js';
+import { GEMM, GEMM_SMALL, type Half } from './gemm-variants.js';
 
-/** Which half of a symmetric result is computed: all of it, the lower half, or the lower half copied to the upper. */
-type Half = 'full' | 'lower' | 'mirrored';
+export { GEMM, GEMM_SMALL };
 
-interface Contraction {
+export interface Contraction {
   /** m × k. */
   a: Matrix;
   /** n × k. */
   b: Matrix;
-  /** m × n; must not share a buffer with a or b. */
+  /** m × n; may share a buffer with a or b if it does not overlap them. */
   out: Matrix;
   /** out = scale · (a bᵀ) + bias · addend. Default 1. */
   scale?: number;
@@ -29,37 +28,32 @@ interface Contraction {
 
 /** out = scale · A Bᵀ + bias · addend, for A: m × k and B: n × k (the NT form, the fastest of the three). */
 export function gemm(batch: Batch, operands: Contraction): void {
-  contract(batch, operands, false, 'full');
+  contract(batch, operands);
 }
 
 /** out = scale · A B + bias · addend, for A: m × k and B: k × n. */
 export function gemmNN(batch: Batch, operands: Contraction): void {
-  const b = batch.temporary(operands.b.cols, operands.b.rows);
-  transpose(batch, operands.b, b);
-  gemm(batch, { ...operands, b });
+  contract(batch, operands, { transposeB: true });
 }
 
 /** out = scale · Aᵀ B + bias · addend, for A: k × m and B: k × n. */
 export function gemmTN(batch: Batch, operands: Contraction): void {
-  const a = batch.temporary(operands.a.cols, operands.a.rows);
-  transpose(batch, operands.a, a);
-  gemmNN(batch, { ...operands, a });
+  contract(batch, operands, { transposeA: true, transposeB: true });
 }
 
 /**
  * out = scale · A Bᵀ + bias · addend where the result is known to be symmetric (A = B, or B = A S with
  * symmetric S): half the work of `gemm`.
- * `half`: 'mirrored' fills all of out, 'lower' leaves the entries above the diagonal alone.
+ * `half`: 'mirrored' fills all of out, 'lower' leaves the entries above the diagonal alone (and out may have more
+ * rows than columns).
  */
 export function syrk(batch: Batch, operands: Contraction, half: 'lower' | 'mirrored' = 'mirrored'): void {
-  contract(batch, operands, false, half);
+  contract(batch, operands, { half });
 }
 
 /** out = scale · Aᵀ A + bias · addend, for A: k × n; out: n × n. */
 export function syrkTN(batch: Batch, operands: Omit<Contraction, 'b'>): void {
-  const a = batch.temporary(operands.a.cols, operands.a.rows);
-  transpose(batch, operands.a, a);
-  syrk(batch, { ...operands, a, b: a });
+  contract(batch, { ...operands, b: operands.a }, { transposeA: true, transposeB: true, half: 'mirrored' });
 }
 
 /**
@@ -69,50 +63,51 @@ export function syrkTN(batch: Batch, operands: Omit<Contraction, 'b'>): void {
  * optional `low` (the result is out + low) a few times less.
  */
 export function squaredDistances(batch: Batch, a: Matrix, b: Matrix, out: Matrix, low?: Matrix): void {
-  contract(batch, { a, b, out, ...(low && { low }) }, true, a === b ? 'mirrored' : 'full');
+  contract(batch, { a, b, out, ...(low && { low }) }, { difference: true, half: a === b ? 'mirrored' : 'full' });
 }
 
-/** Bits of the shaders' `flags`. */
-const FLAG = { lower: 1, mirror: 2, accumulate: 4, add: 8, low: 16 } as const;
+/** What a product counts: two operations a multiply-add (three with a difference before it), half of them where half is computed. */
+export function contractionWork(
+  op: string,
+  { a, b, out, addend, low }: Contraction,
+  k: number,
+  difference: boolean,
+  half: Half,
+): Work {
+  const entries = half === 'full' ? out.rows * out.cols : (out.rows * (out.rows + 1)) / 2;
+  const results = (half === 'lower' ? entries : out.rows * out.cols) * (low ? 2 : 1);
+  const operands = a.rows * a.cols + (a === b ? 0 : b.rows * b.cols);
+  return {
+    op,
+    flops: (difference ? 3 : 2) * entries * k,
+    bytes: 4 * (operands + results + (addend ? entries : 0)),
+  };
+}
 
-function contract(batch: Batch, operands: Contraction, difference: boolean, half: Half): void {
-  const { a, b, out, scale = 1, addend, bias = 1, low } = operands;
-  const { lanes } = batch.gpu;
-  const accumulate = addend !== undefined && addend.buffer === out.buffer;
-  const flags =
-    (half === 'full' ? 0 : FLAG.lower) |
-    (half === 'mirrored' ? FLAG.mirror : 0) |
-    (addend === undefined ? 0 : accumulate ? FLAG.accumulate : FLAG.add) |
-    (low ? FLAG.low : 0);
-  const subgroup = lanes >= 4 && lanes <= 32;
-  const kernel: Kernel = subgroup
-    ? { name: 'gemm_nt_subgroup', source: gemmNtSubgroup, constants: { LANES: lanes, DIFFERENCE: difference } }
-    : { name: 'gemm_nt_workgroup', source: gemmNtWorkgroup, constants: { DIFFERENCE: difference } };
-  const [tileRows, tileCols] = subgroup ? [32, 2 * lanes] : [32, 32];
-  // An unused or accumulating addend is not read through its own binding; any readable buffer serves.
-  const separate = addend && !accumulate ? addend : a;
-  batch.dispatch(
-    kernel,
-    [a, b, separate, out, low ?? batch.temporary(1, 1)],
-    [
-      out.rows,
-      out.cols,
-      a.cols,
-      a.stride,
-      b.stride,
-      out.stride,
-      separate.stride,
-      a.offset,
-      b.offset,
-      out.offset,
-      separate.offset,
-      out.padding,
-      f32bits(scale),
-      // The low part of the scale, or the bias.
-      f32bits(low ? scale - Math.fround(scale) : bias),
-      0,
-      flags,
-    ],
-    [ceilDiv(out.cols, tileCols), ceilDiv(out.rows, tileRows)],
+/**
+ * Below these sizes a tile is mostly empty, or its start and end cost more than the products: such shapes have a
+ * choice of their own.
+ */
+const isSmall = (m: number, n: number, k: number): boolean => Math.min(m, n) < 24 || k < 64 || m * n * k < 2 ** 21;
+
+function contract(
+  batch: Batch,
+  operands: Contraction,
+  form: { transposeA?: boolean; transposeB?: boolean; difference?: boolean; half?: Half } = {},
+): void {
+  const { a, b, out } = operands;
+  const { transposeA = false, transposeB = false, difference = false, half = 'full' } = form;
+  const k = transposeA ? a.rows : a.cols;
+  const variant = variantOf(batch.gpu, isSmall(out.rows, out.cols, k) ? GEMM_SMALL : GEMM);
+  const op = difference ? 'distances' : half === 'full' ? 'gemm' : 'syrk';
+  batch.scope(contractionWork(op, operands, k, difference, half), () =>
+    variant.record(batch, {
+      ...operands,
+      a: { matrix: a, transposed: transposeA },
+      b: { matrix: b, transposed: transposeB },
+      k,
+      difference,
+      half,
+    }),
   );
 }

@@ -59,7 +59,9 @@ export function kernelMatrix(
   kernel: KernelName,
   bandwidth: number,
 ): void {
-  const squared = batch.temporary(out.rows, out.cols);
-  squaredDistances(batch, a, b, squared);
-  kernelFromDistances(batch, squared, out, kernel, bandwidth);
+  batch.scope({ op: 'kernel-matrix' }, () => {
+    const squared = batch.temporary(out.rows, out.cols);
+    squaredDistances(batch, a, b, squared);
+    kernelFromDistances(batch, squared, out, kernel, bandwidth);
+  });
 }

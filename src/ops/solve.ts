@@ -39,15 +39,17 @@ export function residual(
   const rate = split(kernel === 'gaussian' ? 1 / (2 * bandwidth * bandwidth) : 1 / bandwidth);
   for (let first = 0; first < alpha.rows; first += MAX_CLASSES) {
     const classes = Math.min(MAX_CLASSES, alpha.rows - first);
-    batch.dispatch(
-      {
-        name: 'residual',
-        source: residualSource,
-        constants: { GAUSSIAN: kernel === 'gaussian', CLASSES: classes },
-      },
-      [squared, alpha, y, low, out],
-      [squared.rows, squared.stride, alpha.stride, first, ...rate, ...split(ridge), 0],
-      [squared.rows],
+    batch.scope({ op: 'residual', flops: 2 * squared.rows * squared.cols * classes }, () =>
+      batch.dispatch(
+        {
+          name: 'residual',
+          source: residualSource,
+          constants: { GAUSSIAN: kernel === 'gaussian', CLASSES: classes },
+        },
+        [squared, alpha, y, low, out],
+        [squared.rows, squared.stride, alpha.stride, first, ...rate, ...split(ridge), 0],
+        [squared.rows],
+      ),
     );
   }
 }

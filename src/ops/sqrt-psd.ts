@@ -7,6 +7,7 @@ import { RfmError } from '../errors.js';
 import { type Batch, ceilDiv, createBatch, f32bits, type Kernel, runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, block, downloadBytes, type Matrix, release } from '../runtime/matrix.js';
+import { scoped } from '../runtime/timing.js';
 import { addDiagonal, copyScaled, divideByRoot, symmetrize } from './elementwise.js';
 import { gemm, syrk, syrkTN } from './gemm.js';
 import { transpose } from './transpose.js';
@@ -38,6 +39,10 @@ export interface PivotedFactor {
  * remains of the diagonal is below tolerance × its largest entry. With `low` the matrix is m + low. d r² / 2 multiply-adds in double-float.
  */
 export async function pivotedCholesky(gpu: Gpu, m: Matrix, tolerance: number, low?: Matrix): Promise<PivotedFactor> {
+  return scoped(gpu, { op: 'pivoted-cholesky' }, () => factorWithPivots(gpu, m, tolerance, low));
+}
+
+async function factorWithPivots(gpu: Gpu, m: Matrix, tolerance: number, low?: Matrix): Promise<PivotedFactor> {
   const d = m.rows;
   const l = allocate(gpu, d, d);
   const remaining = allocate(gpu, 1, 2 * d);
@@ -99,6 +104,10 @@ const RANK_TOLERANCE = 1e-8;
  * coefficients that grow faster (3.44, −4.78, 2.03) left errors five times larger than these.
  */
 export async function sqrtPsd(gpu: Gpu, m: Matrix, out: Matrix, low?: Matrix): Promise<{ rank: number }> {
+  return scoped(gpu, { op: 'sqrt-psd' }, () => rootByPolarSteps(gpu, m, out, low));
+}
+
+async function rootByPolarSteps(gpu: Gpu, m: Matrix, out: Matrix, low?: Matrix): Promise<{ rank: number }> {
   const { l, rank, smallestPivot } = await pivotedCholesky(gpu, m, RANK_TOLERANCE, low);
   const columns = l.cols;
   const d = m.rows;

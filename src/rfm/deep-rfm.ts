@@ -9,6 +9,7 @@ import { runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release, strideOf, upload } from '../runtime/matrix.js';
 import { pooledSize } from '../runtime/pool.js';
+import { enter } from '../runtime/timing.js';
 import { normalizeOrRefuse } from './layer.js';
 import { classOrder, permuteRows } from './rows.js';
 import {
@@ -101,7 +102,9 @@ export async function deepRfm(
       const clock = createClock((phase) => {
         progress.signal?.throwIfAborted();
         progress.onPhase?.(layer, phase);
+        enter(gpu, layer, phase);
       });
+      enter(gpu, layer, null);
       const unit = own(allocate(gpu, x.rows, x.cols));
       await normalizeOrRefuse(gpu, x, unit, (row) => zeroRow(order[row], index));
       drop(x);

@@ -4,6 +4,7 @@ import { normalizeRows } from '../ops/statistics.js';
 import { runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release, upload } from '../runtime/matrix.js';
+import { enter } from '../runtime/timing.js';
 import { classOrder, permuteRows, restoreRows, transposeHost } from './rows.js';
 import { accuracy, agopOf, agopRoot, createClock, fitKernel, predict, projectRows, stageMetrics } from './step.js';
 import type { LayerInput, LayerOptions, LayerResult } from './types.js';
@@ -27,7 +28,10 @@ export async function rfmLayer(
     owned.push(matrix);
     return matrix;
   };
-  const clock = createClock(() => want.signal?.throwIfAborted());
+  const clock = createClock((phase) => {
+    want.signal?.throwIfAborted();
+    enter(gpu, 1, phase);
+  });
   try {
     const raw = own(upload(gpu, n, d, permuteRows(input.x, d, order)));
     const x = own(allocate(gpu, n, d));

@@ -5,6 +5,7 @@ import { diagonalMaximum, sqrtPsd } from '../ops/sqrt-psd.js';
 import { type Batch, runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release, upload } from '../runtime/matrix.js';
+import { enter } from '../runtime/timing.js';
 import { transposeHost } from './rows.js';
 import { agopOf, createClock, fitKernel, predict } from './step.js';
 import type { LayerMetrics, RfmOptions, RfmResult } from './types.js';
@@ -38,7 +39,8 @@ export async function rfm(
   onIteration: (iteration: number) => void = () => {},
 ): Promise<RfmResult> {
   const { n, d, outputs } = input;
-  const clock = createClock();
+  let iteration = 1;
+  const clock = createClock((phase) => enter(gpu, iteration, phase));
   const owned: Matrix[] = [];
   const own = (matrix: Matrix): Matrix => {
     owned.push(matrix);
@@ -55,6 +57,7 @@ export async function rfm(
     const iterations: RfmResult['iterations'] = [];
 
     for (let t = 0; t <= options.iterations; t++) {
+      iteration = t + 1;
       // M = I at first: the rows themselves.
       const rows = t === 0 ? x : projected;
       if (t > 0) await runBatch(gpu, (batch) => gemm(batch, { a: x, b: root, out: projected }));

@@ -1,6 +1,8 @@
 import { RfmError } from '../errors.js';
 import { type Gpu, IMMEDIATE_BYTES } from './gpu.js';
 import { allocate, type Matrix, release } from './matrix.js';
+import { TEXTURE_FORMAT, textureBytes } from './pool.js';
+import { type PassLabel, type Profile, scopedSync, timePasses, type Work } from './timing.js';
 
 /**
  * A compute shader and how to specialise it. `source` is WGSL that becomes complete once the
@@ -16,15 +18,28 @@ export interface Kernel {
 export interface Batch {
   readonly gpu: Gpu;
   /**
-   * Records one dispatch. `bindings` become @group(0) @binding(0…) storage buffers, `params` the
-   * words of the shader's `var<immediate>` (u32, or f32 through `f32bits`).
+   * Records one dispatch. `bindings` become @group(0) @binding(0…): storage buffers, or textures where the shader
+   * declares one; `params` the words of the shader's `var<immediate>` (u32, or f32 through `f32bits`).
    */
-  dispatch(kernel: Kernel, bindings: readonly (Matrix | GPUBuffer)[], params: readonly number[], grid: Grid): void;
+  dispatch(kernel: Kernel, bindings: readonly Binding[], params: readonly number[], grid: Grid): void;
+  /**
+   * Names what `record` dispatches, for profiles: the operation, and what it counts. Scopes nest; the outermost
+   * one groups, those inside it give detail.
+   */
+  scope(work: Work, record: () => void): void;
   /** A matrix that lives until this batch has been submitted. */
   temporary(rows: number, cols: number): Matrix;
-  /** Runs what was recorded and waits for it. Seconds are GPU time where the adapter has timestamps, else wall time. */
+  /**
+   * A texture of at least width × height texels of four float32. Dispatches run in the order they were recorded
+   * in, so `reuse` may pass it on as soon as the last one that needs its content is recorded.
+   */
+  texture(width: number, height: number): GPUTexture;
+  reuse(texture: GPUTexture): void;
+  /** Runs what was recorded and waits for it. Returns wall time in seconds; `gpu.profile` tells the GPU's own. */
   submit(): Promise<number>;
 }
+
+export type Binding = Matrix | GPUBuffer | GPUTexture;
 
 export type Grid = readonly [x: number, y?: number, z?: number];
 
@@ -39,14 +54,33 @@ export const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
 
 interface Dispatch {
   kernel: Kernel;
-  bindings: readonly GPUBuffer[];
+  bindings: readonly (GPUBuffer | GPUTexture)[];
   params: Uint32Array<ArrayBuffer>;
   grid: Grid;
+  /** Set while a profile is attached. */
+  label?: PassLabel;
+}
+
+const isTexture = (binding: GPUBuffer | GPUTexture): binding is GPUTexture => 'createView' in binding;
+
+const resourceOf = (binding: Binding): GPUBuffer | GPUTexture => ('buffer' in binding ? binding.buffer : binding);
+
+/** Bytes of the matrices a dispatch touches; a block counts with its own rows and columns. */
+const bytesOf = (bindings: readonly Binding[]): number =>
+  bindings.reduce((sum, b) => {
+    if ('buffer' in b) return sum + 4 * b.rows * (b.cols + b.padding);
+    return sum + (isTexture(b) ? textureBytes(b) : b.size);
+  }, 0);
+
+function labelOf(profile: Profile, kernel: Kernel, bindings: readonly Binding[]): PassLabel {
+  return { kernel: kernel.name, scope: profile.current, bytes: bytesOf(bindings), ...profile.place };
 }
 
 export function createBatch(gpu: Gpu): Batch {
   const recorded: Dispatch[] = [];
   const temporaries: Matrix[] = [];
+  const textures: GPUTexture[] = [];
+  const idle: GPUTexture[] = [];
   return {
     gpu,
     dispatch(kernel, bindings, params, grid) {
@@ -61,20 +95,37 @@ export function createBatch(gpu: Gpu): Batch {
       }
       const words = new Uint32Array(IMMEDIATE_BYTES / 4);
       words.set(params);
-      recorded.push({ kernel, bindings: bindings.map((b) => ('buffer' in b ? b.buffer : b)), params: words, grid });
+      recorded.push({
+        kernel,
+        bindings: bindings.map(resourceOf),
+        params: words,
+        grid,
+        ...(gpu.profile && { label: labelOf(gpu.profile, kernel, bindings) }),
+      });
     },
+    scope: (work, record) => scopedSync(gpu, work, record),
     temporary(rows, cols) {
       const matrix = allocate(gpu, rows, cols);
       temporaries.push(matrix);
       return matrix;
+    },
+    texture(width, height) {
+      const fits = idle.findIndex((t) => t.width >= width && t.height >= height);
+      if (fits >= 0) return idle.splice(fits, 1)[0];
+      const texture = gpu.pool.takeTexture(width, height);
+      textures.push(texture);
+      return texture;
+    },
+    reuse(texture) {
+      idle.push(texture);
     },
     async submit() {
       try {
         return await gpu.guard('running on the GPU', () => run(gpu, recorded));
       } finally {
         release(gpu, ...temporaries);
-        recorded.length = 0;
-        temporaries.length = 0;
+        for (const texture of textures) gpu.pool.giveTexture(texture);
+        for (const list of [recorded, temporaries, textures, idle]) list.length = 0;
       }
     },
   };
@@ -91,25 +142,41 @@ async function run(gpu: Gpu, recorded: readonly Dispatch[]): Promise<number> {
   if (recorded.length === 0) return 0;
   const started = performance.now();
   const pipelines = await Promise.all(recorded.map((d) => pipelineOf(gpu, d.kernel)));
-  const encoder = gpu.device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  recorded.forEach((dispatch, i) => {
-    const pipeline = pipelines[i];
-    pass.setPipeline(pipeline.compute);
-    pass.setBindGroup(
-      0,
-      gpu.device.createBindGroup({
-        layout: pipeline.bindings,
-        entries: dispatch.bindings.map((buffer, binding) => ({ binding, resource: { buffer } })),
-      }),
-    );
-    setImmediates(pass, dispatch.params);
-    const [x, y, z] = dispatch.grid;
+  const groups = recorded.map((dispatch, i) =>
+    gpu.device.createBindGroup({
+      layout: pipelines[i].bindings,
+      entries: dispatch.bindings.map((resource, binding) => ({
+        binding,
+        resource: isTexture(resource) ? resource.createView() : { buffer: resource },
+      })),
+    }),
+  );
+  const encode = (pass: GPUComputePassEncoder, i: number): void => {
+    pass.setPipeline(pipelines[i].compute);
+    pass.setBindGroup(0, groups[i]);
+    setImmediates(pass, recorded[i].params);
+    const [x, y, z] = recorded[i].grid;
     pass.dispatchWorkgroups(x, y, z);
-  });
-  pass.end();
-  gpu.device.queue.submit([encoder.finish()]);
-  await gpu.device.queue.onSubmittedWorkDone();
+  };
+  const encodeAll = (pass: GPUComputePassEncoder): void => {
+    for (let i = 0; i < recorded.length; i++) encode(pass, i);
+  };
+  const { profile } = gpu;
+  if (profile?.detail === 'dispatch') {
+    const labels = recorded.map((d) => d.label ?? labelOf(profile, d.kernel, d.bindings));
+    await timePasses(gpu, profile, labels, encode);
+  } else if (profile) {
+    const bytes = recorded.reduce((sum, { label }) => sum + (label?.bytes ?? 0), 0);
+    const label = { kernel: `${recorded.length} dispatches`, scope: profile.current, bytes, ...profile.place };
+    await timePasses(gpu, profile, [label], encodeAll);
+  } else {
+    const encoder = gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    encodeAll(pass);
+    pass.end();
+    gpu.device.queue.submit([encoder.finish()]);
+    await gpu.device.queue.onSubmittedWorkDone();
+  }
   return (performance.now() - started) / 1000;
 }
 
@@ -153,13 +220,19 @@ export function pipelineOf(gpu: Gpu, kernel: Kernel): Promise<Pipeline> {
  * bindings which a specialisation does not use, and callers would have to know which.
  */
 async function compile(device: GPUDevice, label: string, code: string): Promise<Pipeline> {
-  const declarations = [...code.matchAll(/@binding\((\d+)\)\s*var<storage,\s*(read_write|read)>/g)];
+  const declarations = [
+    ...code.matchAll(
+      /@binding\((\d+)\)\s*var(?:<storage,\s*(read_write|read)>|\s+\w+:\s*(texture_storage_2d|texture_2d))/g,
+    ),
+  ];
   const bindings = device.createBindGroupLayout({
     label,
-    entries: declarations.map(([, binding, access]) => ({
+    entries: declarations.map(([, binding, access, texture]) => ({
       binding: Number(binding),
       visibility: GPUShaderStage.COMPUTE,
-      buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' },
+      ...(texture === 'texture_2d' && { texture: { sampleType: 'unfilterable-float' } }),
+      ...(texture === 'texture_storage_2d' && { storageTexture: { access: 'write-only', format: TEXTURE_FORMAT } }),
+      ...(access && { buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' } }),
     })),
   });
   // `immediateSize` is newer than @webgpu/types.

@@ -1,8 +1,11 @@
+import { mkdirSync } from 'node:fs';
 import { create, globals } from 'webgpu';
 import { RfmError } from '../errors.js';
 import type { AdapterSummary } from '../rfm/types.js';
 import type { Pipeline } from './batch.js';
+import { waitIdly } from './idle.js';
 import { createPool, type Pool } from './pool.js';
+import type { Profile } from './timing.js';
 
 Object.assign(globalThis, globals);
 
@@ -18,6 +21,10 @@ export interface Gpu {
   readonly lanes: number;
   readonly pool: Pool;
   readonly pipelines: Map<string, Promise<Pipeline>>;
+  /** Operation → variant to use for it, where it is not the built-in default; see `variantOf` and `applyTuning`. */
+  readonly choices: Map<string, string>;
+  /** Collects the times of dispatches while it is set. */
+  profile: Profile | null;
   /** Runs GPU calls and rejects with the first error they caused: out of memory, validation, device lost. */
   guard<T>(what: string, calls: () => T | Promise<T>): Promise<T>;
   /** Releases everything. The process may end after it. Safe to call twice. */
@@ -33,10 +40,22 @@ export const IMMEDIATE_BYTES = 64;
  */
 const liveInstances = new Set<GPU>();
 
-export function createInstance(): GPU {
-  const instance = create(['disable-dawn-features=timestamp_quantization']) as GPU;
+/** `toggles` are Dawn's names of switches to turn on. */
+export function createInstance(toggles: readonly string[] = []): GPU {
+  makeShaderCache();
+  const flags = ['disable-dawn-features=timestamp_quantization'];
+  if (toggles.length > 0) flags.push(`enable-dawn-features=${toggles.join(',')}`);
+  const instance = create(flags) as GPU;
   liveInstances.add(instance);
   return instance;
+}
+
+/** Mesa makes the last folder of the path at most, and goes on without a cache if that fails; so may we. */
+function makeShaderCache(): void {
+  const dir = process.env.MESA_SHADER_CACHE_DIR;
+  try {
+    if (dir) mkdirSync(dir, { recursive: true });
+  } catch {}
 }
 
 export function releaseInstance(instance: GPU): void {
@@ -63,8 +82,9 @@ export function describeAdapter(adapter: AdapterSummary): string {
   return adapter.type === 'software' ? `${name} (software, runs on the CPU)` : name;
 }
 
-const NO_ADAPTER_HELP =
-  'run `npm run setup` to install a software one, or a Vulkan driver for your GPU; `deep-rfm doctor` tells more';
+const NO_ADAPTER_HELP = process.env.DEEP_RFM_BUNDLE
+  ? 'README.txt says which Vulkan driver the machine must have; `./deep-rfm doctor` tells more'
+  : 'run `npm run setup` to install a software one, or a Vulkan driver for your GPU; `deep-rfm doctor` tells more';
 
 /**
  * Opens the best adapter: hardware first, a software one if it is all there is.
@@ -131,7 +151,11 @@ export async function openDevice(instance: GPU, adapter: GPUAdapter): Promise<Gp
     firstError ??= gpuError('an unguarded call', event.error);
   });
 
-  async function guard<T>(what: string, calls: () => T | Promise<T>): Promise<T> {
+  function guard<T>(what: string, calls: () => T | Promise<T>): Promise<T> {
+    return waitIdly(() => checked(what, calls));
+  }
+
+  async function checked<T>(what: string, calls: () => T | Promise<T>): Promise<T> {
     if (lost) throw lost;
     for (const filter of ['validation', 'out-of-memory', 'internal'] as const) device.pushErrorScope(filter);
     let result: T | undefined;
@@ -165,6 +189,8 @@ export async function openDevice(instance: GPU, adapter: GPUAdapter): Promise<Gp
     lanes,
     pool: createPool(device),
     pipelines: new Map(),
+    choices: new Map(),
+    profile: null,
     guard,
     async close() {
       if (closing) return;

@@ -9,21 +9,25 @@ writeArrays(cwd, { X: [[6, 4], x], Y: [[6, 2], y] });
 beforeAll(buildProgram);
 
 describe('help', () => {
-  it.concurrent.each(['run', 'layer', 'rfm', 'doctor', 'report'])('%s --help has examples', async (command) => {
-    const { code, stdout, stderr } = await deepRfm([command, '--help'], { env: NO_ADAPTER });
-    expect(code).toBe(0);
-    expect(stderr).toEqual([]);
-    expect(stdout).toContain(`Usage: deep-rfm ${command}`);
-    expect(stdout).toContain(`  $ deep-rfm ${command}`);
-    expect(stdout).toContain('--json');
-    expect(stdout.endsWith('\n')).toBe(true);
-  });
+  it.concurrent.each(['run', 'layer', 'rfm', 'bench', 'profile', 'doctor', 'report'])(
+    '%s --help has examples',
+    async (command) => {
+      const { code, stdout, stderr } = await deepRfm([command, '--help'], { env: NO_ADAPTER });
+      expect(code).toBe(0);
+      expect(stderr).toEqual([]);
+      expect(stdout).toContain(`Usage: deep-rfm ${command}`);
+      expect(stdout).toContain(`  $ deep-rfm ${command}`);
+      expect(stdout).toContain('--json');
+      expect(stdout.endsWith('\n')).toBe(true);
+    },
+  );
 
   it('--help lists the commands and the exit codes', async () => {
     const { code, stdout } = await deepRfm(['--help'], { env: NO_ADAPTER });
     expect(code).toBe(0);
-    for (const word of ['run', 'layer', 'rfm', 'doctor', 'report', 'Exit codes']) expect(stdout).toContain(word);
-    expect(stdout).not.toMatch(/^ {2}(train|bench|profile|data)\b/m);
+    for (const word of ['run', 'layer', 'rfm', 'bench', 'profile', 'doctor', 'report', 'Exit codes'])
+      expect(stdout).toContain(word);
+    expect(stdout).not.toMatch(/^ {2}(train|data)\b/m);
   });
 
   it('is what a call without a command gets, on stderr', async () => {
@@ -41,16 +45,17 @@ describe('help', () => {
 
 describe('without an adapter', () => {
   it.concurrent.each([
-    'run --n 20 --test-n 0 --depth 1 --quiet --out made/below',
-    'layer --x X.npy --y Y.npy --out made/below',
-    'rfm --x X.npy --y Y.npy --out made/below',
+    'run --n 20 --test-n 0 --depth 1 --quiet --out made-run/below',
+    'layer --x X.npy --y Y.npy --out made-layer/below',
+    'rfm --x X.npy --y Y.npy --out made-rfm/below',
+    'bench gemm --sizes 8 --quiet --out made-bench/below',
   ])('%s ends with 3 and leaves nothing', async (line) => {
     const { code, stdout, stderr } = await deepRfm(line.split(' '), { cwd, env: NO_ADAPTER });
     expect(stderr).toHaveLength(1);
     expect(stderr[0]).toMatch(/^deep-rfm: no GPU adapter found; run `npm run setup`/);
     expect(code).toBe(3);
     expect(stdout).toBe('');
-    expect(existsSync(join(cwd, 'made'))).toBe(false);
+    expect(existsSync(join(cwd, `made-${line.split(' ')[0]}`))).toBe(false);
   });
 
   it('doctor says what to do, in text and in JSON', async () => {
@@ -75,12 +80,17 @@ describe('doctor', () => {
     expect(working.length).toBeGreaterThan(0);
     expect(working[0].check.relativeError).toBeLessThan(1e-5);
     expect(working[0].limits.maxBufferSize).toBeGreaterThan(0);
+    // What is offered must work, and what is not is no fault.
+    for (const { offered, works, problem } of Object.values<Record<string, unknown>>(working[0].optional)) {
+      expect({ offered, works, problem }).toEqual({ offered, works: offered ? true : null, problem: null });
+    }
     expect(code).toBe(0);
   });
 
   it('names a software adapter as such', async () => {
     const { code, stdout } = await deepRfm(['doctor']);
     expect(stdout).toMatch(/adapter 1: .* \((software|hardware)\)/);
+    expect(stdout).toMatch(/optional features: shader-f16 (works|absent); subgroup matrices (works|absent)/);
     expect(stdout).toContain('verdict: deep-rfm works here');
     expect(code).toBe(0);
   });

@@ -152,8 +152,14 @@ describe('launchEnv', () => {
   });
   it('asks lavapipe for 16 lanes where the CPU has them', () => {
     const options = { platform: 'linux', dirs: [cache], icds: [LVP], avx512: true };
-    expect(launchEnv({}, options).set).toEqual({ LP_NATIVE_VECTOR_WIDTH: '512' });
-    expect(launchEnv({ LP_NATIVE_VECTOR_WIDTH: '256' }, options).set).toEqual({});
+    const shaders = (width: number) => join(cache, `mesa-${width}`);
+    expect(launchEnv({}, options).set).toEqual({
+      LP_NATIVE_VECTOR_WIDTH: '512',
+      MESA_SHADER_CACHE_DIR: shaders(512),
+    });
+    expect(launchEnv({ LP_NATIVE_VECTOR_WIDTH: '256' }, options).set).toEqual({ MESA_SHADER_CACHE_DIR: shaders(256) });
+    const mine = { LP_NATIVE_VECTOR_WIDTH: '256', MESA_SHADER_CACHE_DIR: '/mine' };
+    expect(launchEnv(mine, options).set).toEqual({});
   });
   it('leaves other systems alone', () => {
     const dirs = [cache, dirname(cache)];

@@ -11,7 +11,7 @@ import { SWIFTSHADER, swiftshaderDir } from '../../scripts/adapter-env.mjs';
 const root = mkdtempSync(join(tmpdir(), 'deep-rfm-launcher-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 const source = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-for (const file of ['bin/deep-rfm.mjs', 'scripts/adapter-env.mjs', 'scripts/run-child.mjs']) {
+for (const file of ['bin/deep-rfm.mjs', 'scripts/adapter-env.mjs', 'scripts/launch.mjs', 'scripts/run-child.mjs']) {
   cpSync(join(source, file), join(root, file), { recursive: true });
 }
 writeFileSync(join(root, 'package.json'), '{"type": "module"}');

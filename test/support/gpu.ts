@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, expect } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect } from 'vitest';
 import { type Batch, runBatch } from '../../src/runtime/batch.js';
 import { type Gpu, openGpu } from '../../src/runtime/gpu.js';
 import { allocate, downloadBytes, type Matrix, release, upload } from '../../src/runtime/matrix.js';
+import type { Operation, Variant } from '../../src/runtime/variants.js';
 import { type Dense, largestError, relativeError } from './reference.js';
 
 /** A NaN that no computation makes: what is still this was never written. */
@@ -50,6 +51,31 @@ export const VARIANTS: [name: string, of: (gpu: Gpu) => Gpu][] = [
   ['the adapter’s kernels', (gpu) => gpu],
   ['the kernels without subgroups', (gpu) => ({ ...gpu, lanes: 0 })],
 ];
+
+/**
+ * Declares the same tests for each variant of an operation: `tests` gets the variant and the GPU with that variant
+ * chosen, for the operations in `also`, too. Tests of a variant that the adapter cannot run are skipped and say so.
+ */
+export function forEachVariant<V extends Variant>(
+  operation: Operation<V>,
+  opened: () => Gpu,
+  tests: (variant: V, gpu: () => Gpu) => void,
+  also: readonly Operation[] = [],
+): void {
+  describe.each(operation.variants.map((variant) => [`${operation.op}: ${variant.name}`, variant] as const))(
+    '%s',
+    (_, variant) => {
+      let gpu: Gpu | undefined;
+      beforeAll(() => {
+        gpu = { ...opened(), choices: new Map([operation, ...also].map(({ op }) => [op, variant.name])) };
+      });
+      beforeEach((test) => {
+        if (!variant.usable(gpu!)) test.skip(`${gpu!.adapter.description} cannot run ${variant.name}`);
+      });
+      tests(variant, () => gpu!);
+    },
+  );
+}
 
 /** A matrix whose whole buffer, padding included, is NaN. */
 export function poisoned(gpu: Gpu, rows: number, cols: number): Matrix {

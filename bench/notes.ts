@@ -1,0 +1,60 @@
+import type { OpName } from './case.js';
+
+/** Results below this share of the ceiling get a sentence that says why. */
+export const SHARE_TO_EXPLAIN = 1 / 3;
+
+type Why = Readonly<Record<'software' | 'hardware', string>>;
+
+/** Why an operation stays far below the ceiling of registers, by class of adapter. */
+export const REASONS: Readonly<Record<OpName, Why>> = {
+  gemm: {
+    software:
+      'a CPU driver loads storage lane by lane, so loads and not multiply-adds decide; the ceiling has no loads at all',
+    hardware: 'compensated sums keep small tiles, and a matrix this small does not fill the device',
+  },
+  syrk: {
+    software:
+      'loads decide, as in gemm; tiles on the diagonal compute both halves, and the mirrored half is written, too',
+    hardware: 'tiles on the diagonal compute both halves, and half as many tiles fill the device less well',
+  },
+  'kernel-matrix': {
+    software:
+      'distances are summed from differences, three operations where a ceiling counts two at a time; then n² roots and exponentials follow, which count as nothing',
+    hardware:
+      'distances are summed from differences, which a fused multiply-add does not serve, and roots and exponentials count as nothing',
+  },
+  cholesky: {
+    software:
+      'the diagonal blocks are factored one after the other by one workgroup, and the panels are narrow products',
+    hardware:
+      'the diagonal blocks are factored one after the other by one workgroup while the rest of the device waits',
+  },
+  trsm: {
+    software: 'blocks are solved one after the other, each a product too small and too narrow for its tiles',
+    hardware: 'blocks are solved one after the other, and each is too small to fill the device',
+  },
+  'agop-gram': {
+    software:
+      'the products carry a second float, with sums of eight terms and exact products of halves, none of which is credited',
+    hardware: 'the products carry a second float, and that work is not credited',
+  },
+  'agop-jacobian': {
+    software:
+      'the gradients are made from transposed operands and written to memory before the symmetric product reads them',
+    hardware: 'the gradients are written to memory before the symmetric product reads them, once a class',
+  },
+  'sqrt-psd': {
+    software:
+      'the pivoted factorisation before the products goes column by column, each needing the last, and is not credited',
+    hardware: 'the pivoted factorisation goes column by column, each a small dispatch that needs the last',
+  },
+  features: {
+    software: 'loads decide, as in gemm, and the activation is a pass of its own over the result',
+    hardware: 'the product is small, and the activation is a pass of its own over the result',
+  },
+  'deep-rfm': {
+    software:
+      'a run is many steps that each need the last; the pivoted factorisation of M, double-float residuals and metrics count as nothing',
+    hardware: 'a run is many small steps, each of which needs the last, with the host between them',
+  },
+};

@@ -1,0 +1,231 @@
+import { stat } from 'node:fs/promises';
+import { Argument, type Command } from 'commander';
+import { OPS, type OpName } from '../../bench/case.js';
+import type { BenchRequest } from '../../bench/run.js';
+import { inputError } from '../errors.js';
+import type { BenchDocument } from '../report/bench-document.js';
+import { tableText } from '../report/text-table.js';
+import type { AdapterChoice, Gpu } from '../runtime/gpu.js';
+import type { TuningOutcome } from '../runtime/tuning.js';
+import { adapterOption, type CommonFlags, commonOptions, integer, oneOf, path, tuneOption, valued } from './flags.js';
+import { withGpu } from './gpu-session.js';
+import { withOutput } from './output.js';
+import { type Terminal, terminalFor } from './terminal.js';
+import { VERSION, webgpuVersion } from './version.js';
+
+const FILES = ['bench.json', 'bench.md', 'bench.svg', 'bench.png'];
+const PEERS = ['numpy', 'torch', 'jax-js'] as const;
+
+const EXAMPLES = `
+Examples:
+  $ deep-rfm bench
+  $ deep-rfm bench gemm cholesky --sizes 1024,2048 --peers numpy --out bench
+  $ deep-rfm bench gemm --variants all --sizes 512
+  $ deep-rfm bench --tune
+  $ deep-rfm bench --quick --compare bench/bench.json
+
+Times come from GPU timestamps. Rates are set against what this adapter was
+measured to do at best: multiply-adds from registers, bytes copied. Errors are
+against float64. Every peer runs in a process of its own, after ours and never
+at the same time; a library that is not installed is left out with a note.
+--out writes bench.json, bench.md, bench.svg and bench.png.`;
+
+interface BenchFlags extends CommonFlags {
+  sizes?: number[];
+  variants?: string[];
+  repeats?: number;
+  quick?: boolean;
+  tune?: boolean;
+  peers?: (typeof PEERS)[number][];
+  python?: string;
+  jaxJs?: string;
+  dataDir?: string;
+  compare?: string;
+  adapter?: AdapterChoice;
+  out?: string;
+}
+
+/** A comma list, each part checked by `parse`, none twice. */
+const list =
+  <T>(flag: string, parse: (value: string) => T): ((value: string) => T[]) =>
+  (value) => {
+    const parts = value.split(',').map((part) => part.trim());
+    if (parts.includes('')) {
+      throw inputError(`${flag} ${value}: an item of the list is empty; separate items by single commas`);
+    }
+    return [...new Set(parts)].map(parse);
+  };
+
+const LARGEST = 16_384;
+
+/** `deep-rfm bench`: operations × sizes × variants, with peers. */
+export function addBench(program: Command, signal: AbortSignal): void {
+  const command = program
+    .command('bench')
+    .summary('measure the operations, and other libraries at the same work')
+    .description('Measures operations on the adapter: time, rates, share of the ceilings, error; and tunes variants.')
+    .addArgument(new Argument('[op...]', `${OPS.join(', ')} (default: all)`).argParser(collectOps))
+    .addOption(
+      valued(
+        '--sizes <list>',
+        'sizes n, with commas between (default: those of each operation)',
+        list('--sizes', integer('--sizes', { min: 1, max: LARGEST, example: 1024 })),
+      ),
+    )
+    .addOption(
+      valued(
+        '--variants <list>',
+        'variants by name, or all (default: the one in use)',
+        list('--variants', (value) => value),
+      ),
+    )
+    .addOption(
+      valued(
+        '--repeats <count>',
+        'samples of each (default: 7, fewer where they take long)',
+        integer('--repeats', { min: 1, max: 1000, example: 7 }),
+      ),
+    )
+    .option('--quick', 'small sizes and few samples: does everything run?')
+    .option('--tune', 'first measure the variants of each operation, and keep the fastest for all commands')
+    .addOption(tuneOption())
+    .addOption(valued('--peers <list>', `of ${PEERS.join(', ')}`, list('--peers', oneOf('--peers', PEERS))))
+    .addOption(
+      valued(
+        '--python <file>',
+        'interpreter for numpy and torch (default: the first of python3, /usr/bin/python3 that has them)',
+        path('--python'),
+      ),
+    )
+    .addOption(valued('--jax-js <folder>', 'folder whose node_modules has @jax-js/jax', path('--jax-js')))
+    .addOption(
+      valued(
+        '--data-dir <folder>',
+        'folder with CIFAR-10 and MNIST for AGOP, square root and deep-rfm (default: $DEEP_RFM_DATA, else synthetic rows and the sample)',
+        path('--data-dir'),
+      ),
+    )
+    .addOption(valued('--compare <file>', 'bench.json of an earlier run: marks what changed', path('--compare')))
+    .addOption(adapterOption())
+    .addOption(valued('--out <folder>', 'where to write bench.json, .md, .svg and .png', path('--out')));
+  for (const option of commonOptions()) command.addOption(option);
+  command.addHelpText('after', EXAMPLES).action(async (ops: OpName[] | undefined, flags: BenchFlags) => {
+    const terminal = terminalFor(flags);
+    const request = await readRequest(ops ?? [], flags);
+    const { out } = flags;
+    if (out === undefined) {
+      await show(await bench(request, flags, terminal, signal), terminal);
+      return;
+    }
+    const inputs = [{ flag: '--compare', path: flags.compare }];
+    await withOutput(out, FILES, inputs, async () => {
+      const document = await bench(request, flags, terminal, signal);
+      const { writeBenchReport } = await import('../report/bench-report.js');
+      const files = await writeBenchReport(out, document);
+      await show(document, terminal);
+      terminal.print(`wrote to ${out}: ${files.join(', ')}`);
+    });
+  });
+}
+
+/** Operations one after the other; commander hands over the ones so far. */
+function collectOps(value: string, before: OpName[] | undefined): OpName[] {
+  const found = OPS.find((op) => op === value);
+  if (found === undefined) throw inputError(`bench ${value}: unknown operation; expected ${OPS.join(', ')}`);
+  return [...new Set([...(before ?? []), found])];
+}
+
+async function checkFolder(flag: string, folder: string | undefined): Promise<void> {
+  if (folder === undefined) return;
+  const found = await stat(folder).catch(() => null);
+  if (!found) throw inputError(`${flag} ${folder}: there is no such folder`);
+  if (!found.isDirectory()) throw inputError(`${flag} ${folder}: expected a folder, found a file`);
+}
+
+/** Checks what can be checked before an adapter is opened. */
+async function readRequest(ops: readonly OpName[], flags: BenchFlags): Promise<BenchRequest> {
+  const { variants, compare } = flags;
+  if (variants?.includes('all') && variants.length > 1) {
+    throw inputError(`--variants ${variants.join(',')}: all stands alone; use --variants all, or names`);
+  }
+  for (const [flag, value] of Object.entries({ '--python': flags.python, '--jax-js': flags.jaxJs })) {
+    if (value !== undefined && !flags.peers)
+      throw inputError(`${flag} ${value}: needs --peers; add it or drop ${flag}`);
+  }
+  await checkFolder('--data-dir', flags.dataDir);
+  await checkFolder('--jax-js', flags.jaxJs);
+  const { readBenchJson } = await import('../../bench/compare.js');
+  return {
+    ops: ops.length > 0 ? ops : OPS,
+    sizes: flags.sizes ?? null,
+    quick: flags.quick ?? false,
+    variants: variants?.includes('all') ? 'all' : (variants ?? null),
+    repeats: flags.repeats ?? (flags.quick ? 3 : null),
+    peers: flags.peers ?? [],
+    peerOptions: { python: flags.python, jaxJs: flags.jaxJs },
+    dataDir: flags.dataDir,
+    compare: compare === undefined ? null : { path: compare, document: await readBenchJson(compare, '--compare') },
+    version: VERSION,
+    webgpu: webgpuVersion(),
+  };
+}
+
+async function bench(
+  request: BenchRequest,
+  flags: BenchFlags,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<BenchDocument> {
+  const { runBench } = await import('../../bench/run.js');
+  // With --tune the cache is not read: it is about to be written.
+  const session = { ...flags, tune: flags.tune !== true && flags.tune !== false, note: terminal.note };
+  return withGpu(session, signal, async (gpu) => {
+    const source =
+      flags.tune === true ? await tune(gpu, terminal, signal) : gpu.choices.size > 0 ? 'cache' : 'defaults';
+    return runBench(gpu, request, source, { note: terminal.note, signal });
+  });
+}
+
+/** Measures the variants thoroughly and keeps the fastest in the cache. */
+async function tune(gpu: Gpu, terminal: Terminal, signal: AbortSignal): Promise<TuningOutcome['source']> {
+  const [{ measureVariants, THOROUGH, writeTuning }, { OPERATIONS }, { writeFileAtomic }] = await Promise.all([
+    import('../runtime/tuning.js'),
+    import('../ops/operations.js'),
+    import('../report/atomic.js'),
+  ]);
+  const tuning = await measureVariants(gpu, OPERATIONS, THOROUGH, (op, variant) => {
+    signal.throwIfAborted();
+    terminal.note(`tuning   ${op}: ${variant}`);
+  });
+  for (const { op, variant, milliseconds, n } of tuning.measured) {
+    const mark = tuning.choices.get(op) === variant ? ', chosen' : '';
+    terminal.note(`tuned    ${op} ${variant}: ${milliseconds.toPrecision(3)} ms at n = ${n}${mark}`);
+  }
+  for (const [op, variant] of tuning.choices) gpu.choices.set(op, variant);
+  const identity = { adapter: gpu.adapter, version: VERSION, webgpu: webgpuVersion() };
+  const kept = await writeTuning(identity, tuning, writeFileAtomic);
+  terminal.note(
+    kept === null ? 'note: no cache folder can be written to; the choice holds for this run' : `kept in  ${kept}`,
+  );
+  return 'measured';
+}
+
+async function show(document: BenchDocument, terminal: Terminal): Promise<void> {
+  const { benchHeading, peerTable, remarkLines, resultTable } = await import('../report/bench-report.js');
+  for (const line of benchHeading(document)) terminal.print(line);
+  terminal.print('');
+  for (const line of tableText(resultTable(document))) terminal.print(line);
+  const { comparison, peers } = document;
+  if (comparison) {
+    const other = comparison.sameAdapter ? '' : ', which is of another adapter';
+    terminal.print(`change: against ${comparison.with}${other}`);
+  }
+  if (peers.length > 0) {
+    terminal.print('');
+    for (const line of tableText(peerTable(document))) terminal.print(line);
+  }
+  const remarks = remarkLines(document);
+  if (remarks.length > 0) terminal.print('');
+  for (const line of remarks) terminal.print(line);
+  terminal.document(document);
+}

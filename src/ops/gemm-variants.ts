@@ -1,0 +1,213 @@
+import gemmNtPacked from '../../shaders/gemm_nt_packed.wgsl';
+import gemmNtSubgroup from '../../shaders/gemm_nt_subgroup.wgsl';
+import gemmNtWorkgroup from '../../shaders/gemm_nt_workgroup.wgsl';
+import packColumns from '../../shaders/pack_columns.wgsl';
+import packRows from '../../shaders/pack_rows.wgsl';
+import { type Batch, ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
+import type { Gpu } from '../runtime/gpu.js';
+import type { Matrix } from '../runtime/matrix.js';
+import type { Operation, Variant } from '../runtime/variants.js';
+import { copyScaled } from './elementwise.js';
+import { transpose } from './transpose.js';
+
+/** Which half of a symmetric result is computed: all of it, the lower half, or the lower half copied to the upper. */
+export type Half = 'full' | 'lower' | 'mirrored';
+
+/** A factor as it is stored: rows × k, or transposed k × rows. */
+interface Factor {
+  matrix: Matrix;
+  transposed: boolean;
+}
+
+/** out = scale · A Bᵀ + bias · addend, or the squared distances of the rows; see `Contraction` in gemm.ts. */
+export interface Product {
+  a: Factor;
+  b: Factor;
+  out: Matrix;
+  k: number;
+  scale?: number;
+  addend?: Matrix;
+  bias?: number;
+  low?: Matrix;
+  difference: boolean;
+  half: Half;
+}
+
+export interface GemmVariant extends Variant {
+  record(batch: Batch, product: Product): void;
+}
+
+const packed: GemmVariant = {
+  name: 'packed',
+  usable: (gpu) => gpu.adapter.type === 'software' && (gpu.lanes === 8 || gpu.lanes === 16),
+  record: recordPacked,
+};
+
+const subgroup: GemmVariant = {
+  name: 'subgroup',
+  usable: ({ lanes }) => lanes >= 4 && lanes <= 32,
+  record(batch, product) {
+    const { lanes } = batch.gpu;
+    const kernel: Kernel = {
+      name: 'gemm_nt_subgroup',
+      source: gemmNtSubgroup,
+      constants: { LANES: lanes, DIFFERENCE: product.difference },
+    };
+    recordTiles(batch, product, kernel, [32, 2 * lanes]);
+  },
+};
+
+const workgroup: GemmVariant = {
+  name: 'workgroup',
+  usable: () => true,
+  record(batch, product) {
+    const kernel: Kernel = {
+      name: 'gemm_nt_workgroup',
+      source: gemmNtWorkgroup,
+      constants: { DIFFERENCE: product.difference },
+    };
+    recordTiles(batch, product, kernel, [32, 32]);
+  },
+};
+
+/** The matrix product, which all its forms, `syrk` and `squaredDistances` run on. */
+export const GEMM: Operation<GemmVariant> = { op: 'gemm', variants: [packed, subgroup, workgroup] };
+
+/** The same for small or narrow results. */
+export const GEMM_SMALL: Operation<GemmVariant> = { op: 'gemm-small', variants: [subgroup, workgroup, packed] };
+
+/** Bits of the shaders' `flags`. */
+const FLAG = { lower: 1, mirror: 2, accumulate: 4, add: 8, low: 16 } as const;
+
+/** What all kernels are told of the result. */
+function resultOf(batch: Batch, { out, scale = 1, addend, bias = 1, low, half }: Product) {
+  const accumulate = addend !== undefined && addend.buffer === out.buffer;
+  const unused = batch.temporary(1, 1);
+  return {
+    // An unused or accumulating addend is not read through its own binding; any other buffer serves.
+    separate: addend && !accumulate ? addend : unused,
+    lowOut: low ?? batch.temporary(1, 1),
+    scaleBits: f32bits(scale),
+    // The low part of the scale, or the bias.
+    biasBits: f32bits(low ? scale - Math.fround(scale) : bias),
+    flags:
+      (half === 'full' ? 0 : FLAG.lower) |
+      (half === 'mirrored' ? FLAG.mirror : 0) |
+      (addend === undefined ? 0 : accumulate ? FLAG.accumulate : FLAG.add) |
+      (low ? FLAG.low : 0),
+  };
+}
+
+/** rows × k; copied first where it is stored the other way, or in the buffer that the kernel writes to. */
+function asRows(batch: Batch, { matrix, transposed }: Factor, out: Matrix): Matrix {
+  if (!transposed) {
+    if (matrix.buffer !== out.buffer) return matrix;
+    const copy = batch.temporary(matrix.rows, matrix.cols);
+    copyScaled(batch, matrix, copy);
+    return copy;
+  }
+  const rows = batch.temporary(matrix.cols, matrix.rows);
+  transpose(batch, matrix, rows);
+  return rows;
+}
+
+/** The kernels that read both matrices as they are: one workgroup a tile. */
+function recordTiles(batch: Batch, product: Product, kernel: Kernel, [tileRows, tileCols]: [number, number]): void {
+  const { out, k } = product;
+  const a = asRows(batch, product.a, out);
+  const same = product.b.matrix === product.a.matrix && product.b.transposed === product.a.transposed;
+  const b = same ? a : asRows(batch, product.b, out);
+  const { separate, lowOut, scaleBits, biasBits, flags } = resultOf(batch, product);
+  batch.dispatch(
+    kernel,
+    [a, b, separate, out, lowOut],
+    [
+      out.rows,
+      out.cols,
+      k,
+      a.stride,
+      b.stride,
+      out.stride,
+      separate.stride,
+      a.offset,
+      b.offset,
+      out.offset,
+      separate.offset,
+      out.padding,
+      scaleBits,
+      biasBits,
+      0,
+      flags,
+    ],
+    [ceilDiv(out.cols, tileCols), ceilDiv(out.rows, tileRows)],
+  );
+}
+
+/** Rows of a tile of gemm_nt_packed.wgsl, which has four subgroups' columns. */
+const PACKED_ROWS = 48;
+/** Steps along k that one invocation of the packing kernels copies. */
+const PACK_STEPS = 16;
+
+/** How the rows of a factor lie in a texture; see pack_rows.wgsl. */
+function packedLayout(gpu: Gpu, k: number) {
+  const steps = ceilDiv(k, 4);
+  // A chunk of the product stays in one row of texels: 16 steps.
+  const widest = Math.floor(gpu.limits.maxTextureDimension2D / gpu.lanes / PACK_STEPS) * PACK_STEPS;
+  const segment = Math.min(widest, Math.ceil(steps / PACK_STEPS) * PACK_STEPS);
+  return { steps, segment, folds: ceilDiv(steps, segment) };
+}
+
+function pack(batch: Batch, { matrix, transposed }: Factor, k: number, tileBlocks: number): GPUTexture {
+  const { gpu } = batch;
+  const { steps, segment, folds } = packedLayout(gpu, k);
+  const rows = transposed ? matrix.cols : matrix.rows;
+  const blocks = ceilDiv(rows, gpu.lanes);
+  const texture = batch.texture(segment * gpu.lanes, Math.ceil(blocks / tileBlocks) * tileBlocks * folds);
+  batch.dispatch(
+    {
+      name: transposed ? 'pack_columns' : 'pack_rows',
+      source: transposed ? packColumns : packRows,
+      constants: { LANES: gpu.lanes },
+    },
+    [matrix, texture],
+    [rows, k, matrix.stride, matrix.offset, segment, folds],
+    [ceilDiv(steps, PACK_STEPS), blocks],
+  );
+  return texture;
+}
+
+function recordPacked(batch: Batch, product: Product): void {
+  const { gpu } = batch;
+  const { lanes } = gpu;
+  const { out, k, difference } = product;
+  const { segment, folds } = packedLayout(gpu, k);
+  const same = product.b.matrix === product.a.matrix && product.b.transposed === product.a.transposed;
+  // One texture for both, with the blocks that the larger tile needs.
+  const blocks = same ? Math.max(PACKED_ROWS / lanes, 4) : 0;
+  const a = pack(batch, product.a, k, blocks || PACKED_ROWS / lanes);
+  const b = same ? a : pack(batch, product.b, k, 4);
+  const { separate, lowOut, scaleBits, biasBits, flags } = resultOf(batch, product);
+  batch.dispatch(
+    { name: 'gemm_nt_packed', source: gemmNtPacked, constants: { LANES: lanes, DIFFERENCE: difference } },
+    [a, b, separate, out, lowOut],
+    [
+      out.rows,
+      out.cols,
+      k,
+      out.stride,
+      separate.stride,
+      out.offset,
+      separate.offset,
+      out.padding,
+      scaleBits,
+      biasBits,
+      0,
+      flags,
+      segment,
+      folds,
+    ],
+    [ceilDiv(out.cols, 4 * lanes), ceilDiv(out.rows, PACKED_ROWS)],
+  );
+  batch.reuse(a);
+  if (!same) batch.reuse(b);
+}

@@ -1,0 +1,211 @@
+import { join } from 'node:path';
+import type { TopLevelSpec } from 'vega-lite';
+import { writeFileAtomic } from './atomic.js';
+import type { BenchChange, BenchDocument, BenchResult } from './bench-document.js';
+import { chartSvg } from './charts.js';
+import { adapterLabel, formatNumber, formatPercent, shorten } from './format.js';
+import { FONT_FAMILY, svgToPng } from './raster.js';
+import type { Table } from './text-table.js';
+
+/** Milliseconds with three digits. */
+const ms = (value: number): string => (value >= 1000 ? value.toFixed(0) : value.toPrecision(3));
+const rate = (value: number | null): string => (value === null ? '–' : value.toPrecision(3));
+const factor = (value: number): string => `${value >= 100 ? value.toFixed(0) : value.toPrecision(3)}×`;
+const error = (value: number | null): string => (value === null ? '–' : value.toExponential(1));
+
+const changeOf = (result: BenchResult, changes: readonly BenchChange[]): string => {
+  const change = changes.find((c) => c.op === result.op && c.shape === result.shape && c.variant === result.variant);
+  if (!change) return 'new';
+  return change.verdict === 'same' ? 'same' : `${change.verdict} ${factor(change.factor)}`;
+};
+
+/** Our results: time, rates, share of the ceiling, error. */
+export function resultTable({ results, comparison }: BenchDocument): Table {
+  const header = ['op', 'shape', 'variant', 'ms', 'min–max', 'GFLOP/s', 'GB/s', 'ceiling', 'error'];
+  const rows = results.map((result) => {
+    const { median, min, max } = result.milliseconds;
+    return [
+      result.op,
+      result.shape,
+      result.variant,
+      ms(median),
+      `${ms(min)}–${ms(max)}`,
+      rate(result.gflops),
+      rate(result.gbps),
+      formatPercent(result.ceilingShare),
+      error(result.error),
+      ...(comparison ? [changeOf(result, comparison.changes)] : []),
+    ];
+  });
+  return { header: comparison ? [...header, 'change'] : header, rows, left: 3 };
+}
+
+/** The peers' results, and how many times faster we are. */
+export function peerTable({ peers, ratios }: BenchDocument): Table {
+  const rows = peers.map(({ op, shape, name, method, milliseconds, gflops }) => {
+    const values = ratios
+      .filter((r) => r.op === op && r.shape === shape && r.peer === name && r.method === method)
+      .map(({ value, variant }, _, all) => (all.length > 1 ? `${factor(value)} ${variant}` : factor(value)));
+    return [op, shape, name, method, ms(milliseconds), rate(gflops), values.join(', ')];
+  });
+  return { header: ['op', 'shape', 'peer', 'method', 'ms', 'GFLOP/s', 'peer ÷ ours'], rows, left: 4 };
+}
+
+const markdownTable = ({ header, rows, left }: Table): string[] => {
+  const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replace(/\|/g, '\\|')).join(' | ')} |`;
+  return [line(header), line(header.map((_, column) => (column < left ? '---' : '---:'))), ...rows.map(line)];
+};
+
+/** What was measured and on what, in lines. */
+export function benchHeading(document: BenchDocument): string[] {
+  const { adapter, host, ceilings, tuning } = document;
+  const choices = Object.entries(tuning.choices).map(([op, variant]) => `${op} ${variant}`);
+  const chosen = { defaults: 'built-in', cache: 'measured earlier on this adapter', measured: 'measured now' }[
+    tuning.source
+  ];
+  return [
+    `adapter  ${adapterLabel(adapter)}`,
+    `host     ${host.cpu}, ${host.threads} threads, ${host.platform}, Node ${host.node}, deep-rfm ${document.version}, webgpu ${document.webgpu}`,
+    `ceilings ${ceilings.gflops.toPrecision(3)} GFLOP/s from registers, ${ceilings.gbps.toPrecision(3)} GB/s copied`,
+    `variants ${chosen}${choices.length > 0 ? `: ${choices.join(', ')}` : ''}`,
+  ];
+}
+
+/** Remarks on results, and for each operation below a third of the ceiling why it is there. */
+export function remarkLines({ results }: BenchDocument): string[] {
+  const low = new Map<string, BenchResult[]>();
+  for (const result of results) {
+    if (result.reason === null) continue;
+    const key = `${result.op}\n${result.reason}`;
+    low.set(key, [...(low.get(key) ?? []), result]);
+  }
+  const reasons = [...low.values()].map((group) => {
+    const shares = group.map(({ ceilingShare }) => ceilingShare ?? 0);
+    const [least, most] = [Math.min(...shares), Math.max(...shares)].map((share) => (100 * share).toPrecision(2));
+    const [{ op, reason }] = group;
+    return `${op}: ${least === most ? least : `${least} to ${most}`} % of the ceiling, since ${reason}`;
+  });
+  const others = results.flatMap(({ op, shape, variant, remarks }) =>
+    remarks.map((text) => `${op} ${shape} ${variant}: ${text}`),
+  );
+  return [...reasons, ...others];
+}
+
+const READING =
+  'ms: median on the device (on the wall where the host takes part between submits), min–max its spread. ' +
+  'ceiling: the larger of GFLOP/s and GB/s over what this adapter was measured to do at best. ' +
+  'error: relative, against float64.';
+
+/** The document as Markdown. */
+export function benchMarkdown(document: BenchDocument): string {
+  const { peers, libraries, comparison, notes } = document;
+  const remarks = remarkLines(document);
+  const list = (title: string, lines: readonly string[]) =>
+    lines.length === 0 ? [] : ['', `## ${title}`, '', ...lines.map((line) => `- ${line}`)];
+  return [
+    '# deep-rfm bench',
+    '',
+    ...benchHeading(document).map((line) => `- ${line.replace(/ +/g, ' ')}`),
+    `- date ${document.date}`,
+    '',
+    READING,
+    '',
+    ...markdownTable(resultTable(document)),
+    ...(comparison
+      ? ['', `Change against ${comparison.with}${comparison.sameAdapter ? '' : ', which is of another adapter'}.`]
+      : []),
+    ...(peers.length > 0 ? ['', '## Peers', '', ...markdownTable(peerTable(document)), ''] : []),
+    ...libraries.map(
+      ({ name, version, blas, threads, where }) =>
+        `- ${name} ${version}: ${blas}${threads === null ? '' : `, ${threads} threads`}; ${where}`,
+    ),
+    ...list('Remarks', remarks),
+    ...list('Notes', notes),
+    '',
+  ].join('\n');
+}
+
+const BAR = 18;
+const OURS = '#0072B2';
+const PEERS = '#E69F00';
+const CEILING = '#D55E00';
+
+/** Bars of GFLOP/s, ours and the peers', with the ceiling as a line. Operations without a rate are left out. */
+export function benchSpec(document: BenchDocument): TopLevelSpec | null {
+  const { results, peers, ceilings, adapter } = document;
+  const cases = [...new Set(results.map(({ op, shape }) => `${op} ${shape}`))];
+  const bars = cases.flatMap((name) => [
+    ...results
+      .filter((r) => `${r.op} ${r.shape}` === name && r.gflops !== null)
+      .map((r) => ({ label: `${name} · ${r.variant}`, gflops: r.gflops, kind: 'deep-rfm' })),
+    ...peers
+      .filter((p) => `${p.op} ${p.shape}` === name && p.gflops !== null)
+      .map((p) => ({ label: `${name} · ${p.name}, ${p.method}`, gflops: p.gflops, kind: 'peer' })),
+  ]);
+  if (bars.length === 0) return null;
+  const labels = bars.map(({ label }) => label);
+  return {
+    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
+    width: 520,
+    height: BAR * bars.length,
+    background: '#ffffff',
+    autosize: 'none',
+    // Sizes are set and not left to vega, which without a canvas takes text for wider than it is.
+    padding: { left: 20 + 6.6 * Math.max(...labels.map((label) => label.length)), right: 30, top: 80, bottom: 48 },
+    config: { font: FONT_FAMILY, view: { stroke: null } },
+    title: {
+      text: 'GFLOP/s, and the ceiling of this adapter',
+      subtitle: [
+        shorten(adapterLabel(adapter, 60), 75),
+        `Blue: deep-rfm.${peers.length > 0 ? ' Orange: peers.' : ''} Dashed: multiply-adds from registers.`,
+      ],
+      anchor: 'start',
+      // At the plot: beside the labels of the bars, whose width vega can only guess here.
+      frame: 'group',
+      fontSize: 15,
+    },
+    layer: [
+      {
+        data: { values: bars },
+        mark: { type: 'bar', height: BAR - 5 },
+        encoding: {
+          y: { field: 'label', type: 'nominal', sort: labels, axis: { title: null, labelLimit: 900, ticks: false } },
+          x: { field: 'gflops', type: 'quantitative', axis: { title: 'GFLOP/s' } },
+          color: {
+            field: 'kind',
+            type: 'nominal',
+            scale: { domain: ['deep-rfm', 'peer'], range: [OURS, PEERS] },
+            legend: null,
+          },
+        },
+      },
+      {
+        data: { values: [{ ceiling: ceilings.gflops }] },
+        mark: { type: 'rule', color: CEILING, strokeDash: [6, 4], strokeWidth: 2 },
+        encoding: { x: { field: 'ceiling', type: 'quantitative' } },
+      },
+    ],
+  };
+}
+
+/** Writes bench.json, bench.md and, where there is a rate to draw, bench.svg and bench.png. Returns their names. */
+export async function writeBenchReport(dir: string, document: BenchDocument): Promise<string[]> {
+  const spec = benchSpec(document);
+  const names = ['bench.json', 'bench.md'];
+  const svg =
+    spec &&
+    (await chartSvg(
+      spec,
+      `GFLOP/s of ${document.results.length} results, up to ${formatNumber(Math.max(...document.results.map((r) => r.gflops ?? 0)))}; ceiling ${formatNumber(document.ceilings.gflops)}.`,
+    ));
+  // All is drawn before anything is written.
+  const png = svg && (await svgToPng(svg));
+  await writeFileAtomic(join(dir, 'bench.json'), `${JSON.stringify(document, null, 2)}\n`);
+  await writeFileAtomic(join(dir, 'bench.md'), benchMarkdown(document));
+  if (svg && png) {
+    await writeFileAtomic(join(dir, 'bench.svg'), svg);
+    await writeFileAtomic(join(dir, 'bench.png'), png);
+    names.push('bench.svg', 'bench.png');
+  }
+  return names;
+}

@@ -1,0 +1,49 @@
+import { RfmError } from '../errors.js';
+import type { Gpu } from './gpu.js';
+
+/** One way to compute an operation. */
+export interface Variant {
+  readonly name: string;
+  /** Whether this adapter can run it. */
+  usable(gpu: Gpu): boolean;
+}
+
+/**
+ * An operation that can be computed in several ways, such as 'gemm'. The first variant that is usable is the
+ * built-in default, so the order of the variants and `usable` say what each class of adapters gets before
+ * anything is measured on it.
+ */
+export interface Operation<V extends Variant = Variant> {
+  readonly op: string;
+  readonly variants: readonly V[];
+}
+
+/** The variants that this adapter can run; the first is the built-in default. */
+export const usableVariants = <V extends Variant>(gpu: Gpu, operation: Operation<V>): V[] =>
+  operation.variants.filter((variant) => variant.usable(gpu));
+
+const namesOf = (variants: readonly Variant[]): string => variants.map(({ name }) => name).join(', ') || 'none';
+
+/**
+ * The variant to run: what `gpu.choices` says for this operation, else the first usable one.
+ * Errors: 'input' if the choice is not a variant of the operation or not usable on this adapter, 'doesNotFit'
+ * if none is usable.
+ */
+export function variantOf<V extends Variant>(gpu: Gpu, operation: Operation<V>): V {
+  const { op, variants } = operation;
+  const choice = gpu.choices.get(op);
+  if (choice === undefined) {
+    const found = variants.find((variant) => variant.usable(gpu));
+    if (!found) throw new RfmError('doesNotFit', `${op}: this adapter can run none of ${namesOf(variants)}`);
+    return found;
+  }
+  const chosen = variants.find(({ name }) => name === choice);
+  if (!chosen) {
+    throw new RfmError('input', `${op}: there is no variant ${choice}; expected one of ${namesOf(variants)}`);
+  }
+  if (!chosen.usable(gpu)) {
+    const usable = namesOf(usableVariants(gpu, operation));
+    throw new RfmError('input', `${op}: this adapter cannot run the variant ${choice}; it can run ${usable}`);
+  }
+  return chosen;
+}
