@@ -38,6 +38,8 @@ export interface TrainFlags extends CommonFlags {
   seeds?: number[];
   resume?: boolean;
   adapter?: AdapterChoice;
+  /** false: --no-tune. */
+  tune?: boolean;
   out?: string;
 }
 

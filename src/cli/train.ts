@@ -7,7 +7,7 @@ import type { Measurement, TrainMetrics } from '../nn/types.js';
 import { writeFileAtomic } from '../report/atomic.js';
 import { formatBytes, formatNumber, formatPercent, formatSeconds } from '../report/format.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { adapterOption, commonOptions, integer, oneOf, path, positive, seed, valued } from './flags.js';
+import { adapterOption, commonOptions, integer, oneOf, path, positive, seed, tuneOption, valued } from './flags.js';
 import { withGpu } from './gpu-session.js';
 import { withOutput } from './output.js';
 import { scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
@@ -98,6 +98,7 @@ export function addTrain(program: Command, signal: AbortSignal): void {
     valued('--seed <integer>', 'seed of the weights and of the order of rows (default: 0)', seed('--seed')),
     valued('--seeds <list>', 'several seeds with commas between, one network each', seedList('--seeds')),
     adapterOption(),
+    tuneOption(),
     valued('--out <folder>', 'where to write (default: results/<model>-<dataset>-n<N>)', path('--out')),
   ];
   for (const option of options) command.addOption(option);
@@ -145,7 +146,7 @@ async function train(
     import('./method.js'),
   ]);
   const data = prepareSamples(dataset, config.model === 'mlp' ? null : dataset.imageShape);
-  const metrics = await withGpu(flags.adapter, signal, async (gpu: Gpu): Promise<TrainMetrics> => {
+  const metrics = await withGpu({ ...flags, note: terminal.note }, signal, async (gpu: Gpu): Promise<TrainMetrics> => {
     for (const line of heading(request, data.train.x.length / config.n, describeAdapter(gpu.adapter)))
       terminal.note(line);
     const before = { epochs: 0, measurements: 0 };

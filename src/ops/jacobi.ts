@@ -3,7 +3,7 @@ import jacobiRoundSubgroupSource from '../../shaders/jacobi_round_subgroup.wgsl'
 import { RfmError } from '../errors.js';
 import { createBatch, f32bits, type Kernel, runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
+import { allocate, download, type Matrix, release, upload } from '../runtime/matrix.js';
 import { gemm, gemmNN, syrk, syrkTN } from './gemm.js';
 import { pivotedCholesky } from './sqrt-psd.js';
 import { normalizeRows } from './statistics.js';
@@ -62,31 +62,20 @@ export async function orthogonalizeRows(gpu: Gpu, a: Matrix): Promise<number> {
   }
 }
 
-/** Singular values and right singular vectors of the rows, longest first. */
-async function rowSpectrum(gpu: Gpu, a: Matrix): Promise<{ vectors: Matrix; scaled: Matrix; lengths: Float64Array }> {
-  await orthogonalizeRows(gpu, a);
-  const found: Matrix[] = [];
-  const lengths = allocate(gpu, 1, a.rows);
-  const vectors = allocate(gpu, a.rows, a.cols);
-  const scaled = allocate(gpu, a.rows, a.cols);
-  try {
-    await runBatch(gpu, (batch) => normalizeRows(batch, a, vectors, lengths));
-    const values = await download(gpu, lengths);
-    const order = [...values.keys()].sort((i, j) => values[j] - values[i]);
-    const encoder = gpu.device.createCommandEncoder();
-    const bytes = a.stride * 4;
-    order.forEach((from, to) => {
-      encoder.copyBufferToBuffer(a.buffer, from * bytes, scaled.buffer, to * bytes, bytes);
-    });
-    await gpu.guard('sorting rows', () => gpu.device.queue.submit([encoder.finish()]));
-    await runBatch(gpu, (batch) => normalizeRows(batch, scaled, vectors, lengths));
-    return { vectors, scaled, lengths: Float64Array.from(order, (i) => values[i]) };
-  } catch (error) {
-    found.push(vectors, scaled);
-    throw error;
-  } finally {
-    release(gpu, lengths, ...found);
-  }
+/** Numbers of the values, largest first. */
+const descending = (values: ArrayLike<number>): number[] =>
+  Array.from({ length: values.length }, (_, i) => i).sort((i, j) => values[j] - values[i]);
+
+/** A new matrix whose row i is row order[i] of A. */
+async function permutedRows(gpu: Gpu, a: Matrix, order: readonly number[]): Promise<Matrix> {
+  const out = allocate(gpu, a.rows, a.cols);
+  const encoder = gpu.device.createCommandEncoder();
+  const bytes = a.stride * 4;
+  order.forEach((from, to) => {
+    encoder.copyBufferToBuffer(a.buffer, from * bytes, out.buffer, to * bytes, bytes);
+  });
+  await gpu.guard('sorting rows', () => gpu.device.queue.submit([encoder.finish()]));
+  return out;
 }
 
 /** Pivots of a Gram matrix below this share of the largest are dropped: singular values below 1e-6 of the largest. */
@@ -112,7 +101,8 @@ export const releaseSvd = (gpu: Gpu, { u, v, scaled }: Svd): void => release(gpu
  * Singular value decomposition of A (m × n). The smaller Gram matrix is summed in double-float (about 48 bits) and
  * factored with pivoting in double-float, so that its square does not cost the small values their digits as it does in
  * float32; one-sided Jacobi on the triangular factor, which is a good preconditioner (Drmač and Veselić 2008), then
- * needs few sweeps on a square matrix, whatever the longer side is.
+ * needs few sweeps on a square matrix, whatever the longer side is. The vectors of the longer side are products of those
+ * of the shorter one with A: two of them are orthogonal to about 1e-7 times the largest singular value over theirs.
  * Null for a matrix of zeros.
  */
 export async function svd(gpu: Gpu, a: Matrix): Promise<Svd | null> {
@@ -130,29 +120,41 @@ export async function svd(gpu: Gpu, a: Matrix): Promise<Svd | null> {
       if (wide) syrk(batch, { a, b: a, out: gram, low });
       else syrkTN(batch, { a, out: gram, low });
     });
-    const rows = await factorRows(gpu, gram, low, GRAM_TOLERANCE);
-    if (!rows) return null;
-    own(rows);
-    const near = await rowSpectrum(gpu, rows);
-    own(near.vectors);
-    own(near.scaled);
-    const far = own(allocate(gpu, rows.rows, wide ? a.cols : a.rows));
+    const factor = await factorRows(gpu, gram, low, GRAM_TOLERANCE);
+    if (!factor) return null;
+    own(factor);
+    await orthogonalizeRows(gpu, factor);
+    const near = own(allocate(gpu, factor.rows, factor.cols));
+    const far = own(allocate(gpu, factor.rows, wide ? a.cols : a.rows));
     const unit = own(allocate(gpu, far.rows, far.cols));
     const lengths = own(allocate(gpu, 1, far.rows));
     await runBatch(gpu, (batch) => {
-      if (wide) gemmNN(batch, { a: near.vectors, b: a, out: far });
-      else gemm(batch, { a: near.vectors, b: a, out: far });
+      normalizeRows(batch, factor, near, lengths);
+      if (wide) gemmNN(batch, { a: near, b: a, out: far });
+      else gemm(batch, { a: near, b: a, out: far });
+      // ‖uᵀA‖ errs with the square of u's error: better than the lengths that the rotations have left.
       normalizeRows(batch, far, unit, lengths);
     });
-    const s = Float64Array.from(await download(gpu, lengths));
-    const result: Svd = wide
-      ? { u: near.vectors, s, v: unit, scaled: far }
-      : { u: unit, s, v: near.vectors, scaled: near.scaled };
-    for (const matrix of [result.u, result.v, result.scaled]) owned.delete(matrix);
-    return result;
+    const values = await download(gpu, lengths);
+    const order = descending(values);
+    const [nearVectors, farVectors] = [await permutedRows(gpu, near, order), await permutedRows(gpu, unit, order)];
+    const scaled = wide ? await permutedRows(gpu, far, order) : await scaledRows(gpu, nearVectors, values, order);
+    const s = Float64Array.from(order, (i) => values[i]);
+    return wide ? { u: nearVectors, s, v: farVectors, scaled } : { u: farVectors, s, v: nearVectors, scaled };
   } finally {
     release(gpu, ...owned);
   }
+}
+
+/** Row i of A times values[order[i]]. */
+async function scaledRows(gpu: Gpu, a: Matrix, values: ArrayLike<number>, order: readonly number[]): Promise<Matrix> {
+  const rows = await download(gpu, a);
+  return upload(
+    gpu,
+    a.rows,
+    a.cols,
+    rows.map((v, i) => v * values[order[Math.floor(i / a.cols)]]),
+  );
 }
 
 /**

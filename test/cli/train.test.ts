@@ -17,7 +17,7 @@ const FILES = [
   ...FIGURES.flatMap((f) => [`${f}.svg`, `${f}.png`]),
 ];
 const small = (out: string, ...more: string[]): string[] => [
-  ...'train --dataset npy --x X.npy --y labels.npy --width 12 --depth 2 --batch 16 --lr 0.05 --measure-every 2'.split(
+  ...'train --dataset npy --x X.npy --y labels.npy --width 12 --depth 2 --batch 16 --lr 0.05 --measure-every 2 --no-tune'.split(
     ' ',
   ),
   '--out',

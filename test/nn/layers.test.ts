@@ -5,9 +5,10 @@ import type { Layer } from '../../src/nn/layer.js';
 import { bias, flatten, relu } from '../../src/nn/linear.js';
 import { batchNorm } from '../../src/nn/norm.js';
 import { adaptivePool, maxPool } from '../../src/nn/pool.js';
-import { featuresOf, type Shape } from '../../src/nn/tensor.js';
+import { featuresOf } from '../../src/nn/tensor.js';
 import { expectBelow, RUNS, reportErrors, useGpu } from '../support/gpu.js';
 import { norm, normals } from '../support/reference.js';
+import { blank, visitTaps } from './reference.js';
 import { fromTapOrder, type Images, normalImages, numbers, passThrough, place, tapOrder, write } from './support.js';
 
 const gpu = useGpu();
@@ -19,50 +20,6 @@ function close(name: string, found: ArrayLike<number> | undefined, expected: Flo
   expect(found?.length, name).toBe(expected.length);
   const error = norm(expected.map((v, i) => (found?.[i] ?? Number.NaN) - v));
   expectBelow(name, error === 0 ? 0 : error / norm(expected), bound);
-}
-
-const zerosLike = (count: number, shape: Shape): Images => ({
-  count,
-  shape,
-  data: new Float64Array(count * featuresOf(shape)),
-});
-
-interface Convolution {
-  weights: Float64Array;
-  size: number;
-  stride: number;
-  pad: number;
-}
-
-/** Visits every (input, weight, output) triple of a convolution. */
-function visitTaps(
-  { size, stride, pad }: Convolution,
-  input: Shape,
-  output: Shape,
-  count: number,
-  visit: (input: number, weight: number, output: number) => void,
-): void {
-  for (let n = 0; n < count; n++) {
-    for (let o = 0; o < output.channels; o++) {
-      for (let oy = 0; oy < output.height; oy++) {
-        for (let ox = 0; ox < output.width; ox++) {
-          for (let c = 0; c < input.channels; c++) {
-            for (let ky = 0; ky < size; ky++) {
-              for (let kx = 0; kx < size; kx++) {
-                const [iy, ix] = [oy * stride + ky - pad, ox * stride + kx - pad];
-                if (iy < 0 || ix < 0 || iy >= input.height || ix >= input.width) continue;
-                visit(
-                  place(input, n, c, iy, ix),
-                  ((o * input.channels + c) * size + ky) * size + kx,
-                  place(output, n, o, oy, ox),
-                );
-              }
-            }
-          }
-        }
-      }
-    }
-  }
 }
 
 describe('convolution', () => {
@@ -90,10 +47,10 @@ describe('convolution', () => {
         write(gpu(), layer.parameters[0].value, tapOrder(weights, outputs, channels, size));
         const shape = layer.outputShape(x.shape);
         const dy = normalImages(count, shape, seed + 2);
-        const expected = zerosLike(count, shape);
-        const dx = zerosLike(count, x.shape);
+        const expected = blank(count, shape);
+        const dx = blank(count, x.shape);
         const dw = new Float64Array(weights.length);
-        visitTaps({ weights, size, stride, pad }, x.shape, shape, count, (i, w, o) => {
+        visitTaps({ size, stride, pad }, x.shape, shape, count, (i, w, o) => {
           expected.data[o] += x.data[i] * weights[w];
           dx.data[i] += dy.data[o] * weights[w];
           dw[w] += dy.data[o] * x.data[i];
@@ -163,8 +120,8 @@ describe('pooling', () => {
         });
         const shape = layer.outputShape(x.shape);
         const dy = normalImages(count, shape, seed + 1);
-        const expected = zerosLike(count, shape);
-        const dx = zerosLike(count, x.shape);
+        const expected = blank(count, shape);
+        const dx = blank(count, x.shape);
         for (let n = 0; n < count; n++) {
           for (let c = 0; c < channels; c++) {
             for (let oy = 0; oy < shape.height; oy++) {
@@ -199,8 +156,8 @@ describe('pooling', () => {
         const x = normalImages(count, { channels, height, width }, seed);
         const shape = layer.outputShape(x.shape);
         const dy = normalImages(count, shape, seed + 1);
-        const expected = zerosLike(count, shape);
-        const dx = zerosLike(count, x.shape);
+        const expected = blank(count, shape);
+        const dx = blank(count, x.shape);
         const range = (o: number, extent: number, outExtent: number): number[] => {
           const [from, to] = [Math.floor((o * extent) / outExtent), Math.ceil(((o + 1) * extent) / outExtent)];
           return Array.from({ length: to - from }, (_, i) => from + i);
