@@ -78,11 +78,11 @@ async function permutedRows(gpu: Gpu, a: Matrix, order: readonly number[]): Prom
   return out;
 }
 
-/** Pivots of a Gram matrix below this share of the largest are dropped: singular values below 1e-6 of the largest. */
-const GRAM_TOLERANCE = 1e-12;
+/** Pivots of a Gram matrix below this share of the largest are dropped: singular values below 3e-6 of the largest. */
+const GRAM_TOLERANCE = 1e-11;
 
 /**
- * A = U S Vᵀ with s descending; values below 1e-6 of the largest are left out. Release the three matrices with
+ * A = U S Vᵀ with s descending; values below 3e-6 of the largest are left out. Release the three matrices with
  * `releaseSvd`.
  */
 export interface Svd {
