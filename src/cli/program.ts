@@ -7,6 +7,7 @@ import { addProfile } from './profile.js';
 import { addReport } from './report.js';
 import { addRfm } from './rfm.js';
 import { addRun } from './run.js';
+import { addTrain } from './train.js';
 import { VERSION } from './version.js';
 
 /** Codes with which commander ends after it has printed help or the version. */
@@ -53,6 +54,7 @@ export function buildProgram(signal: AbortSignal): Command {
     .configureOutput({ writeErr: (text) => process.stderr.write(text), outputError: () => {} })
     .addHelpText('after', HELP);
   addRun(program, signal);
+  addTrain(program, signal);
   addLayer(program, signal);
   addRfm(program, signal);
   addBench(program, signal);

@@ -1,0 +1,79 @@
+// Loss of outputs (rows × cols) against targets, its gradient, and how many rows have their largest output where the
+// target is largest (the first of equals). One workgroup.
+//   0  squared error: loss = Σ (o − t)², gradient = 2 scale (o − t)
+//   1  cross-entropy: loss = Σ_i −log softmax(o_i)[label], gradient = scale (softmax − onehot)
+// results[slot] = loss, results[slot + 1] = correct rows.
+requires immediate_address_space;
+
+// Header: OPERATION: u32.
+
+const SIZE = 64u;
+
+struct Params {
+  rows: u32,
+  cols: u32,
+  stride: u32,
+  slot: u32,
+  scale: f32,
+}
+var<immediate> p: Params;
+
+@group(0) @binding(0) var<storage, read> outputs: array<f32>;
+@group(0) @binding(1) var<storage, read> targets: array<f32>;
+@group(0) @binding(2) var<storage, read_write> gradient: array<f32>;
+@group(0) @binding(3) var<storage, read_write> results: array<f32>;
+
+var<workgroup> sums: array<vec2f, SIZE>;
+
+@compute @workgroup_size(SIZE)
+fn main(@builtin(local_invocation_index) index: u32) {
+  var loss = 0.0;
+  var correct = 0.0;
+  for (var row = index; row < p.rows; row += SIZE) {
+    let at = row * p.stride;
+    var largest = outputs[at];
+    var found = 0u;
+    var highest = targets[at];
+    var label = 0u;
+    for (var j = 1u; j < p.cols; j++) {
+      let o = outputs[at + j];
+      if (o > largest) {
+        largest = o;
+        found = j;
+      }
+      let t = targets[at + j];
+      if (t > highest) {
+        highest = t;
+        label = j;
+      }
+    }
+    if (found == label) { correct += 1.0; }
+    var total = 0.0;
+    if (OPERATION == 1u) {
+      for (var j = 0u; j < p.cols; j++) { total += exp(outputs[at + j] - largest); }
+      loss += log(total) - (outputs[at + label] - largest);
+    }
+    for (var j = 0u; j < p.stride; j++) {
+      var g = 0.0;
+      if (j < p.cols) {
+        if (OPERATION == 1u) {
+          g = p.scale * (exp(outputs[at + j] - largest) / total - select(0.0, 1.0, j == label));
+        } else {
+          let d = outputs[at + j] - targets[at + j];
+          loss += d * d;
+          g = 2.0 * p.scale * d;
+        }
+      }
+      gradient[at + j] = g;
+    }
+  }
+  sums[index] = vec2f(loss, correct);
+  for (var half = SIZE / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (index < half) { sums[index] += sums[index + half]; }
+  }
+  if (index == 0u) {
+    results[p.slot] = sums[0].x;
+    results[p.slot + 1u] = sums[0].y;
+  }
+}

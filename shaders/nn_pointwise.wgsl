@@ -1,0 +1,35 @@
+// Entry by entry over tensors of a network, as a flat run of vec4 (rows may exceed the limit of a grid's dimension):
+//   0  out = max(A, 0)
+//   1  out = A where B > 0, else 0 (gradient through a ReLU whose result was B)
+//   2  out = A + B
+//   3  out = A + bias, B one row of `period` vec4
+// B is read at the index modulo `period`: several gradients in a row may share one forward pass.
+requires immediate_address_space;
+
+// Header: OPERATION: u32.
+
+struct Params {
+  count: u32,
+  period: u32,
+}
+var<immediate> p: Params;
+
+@group(0) @binding(0) var<storage, read> a: array<vec4f>;
+@group(0) @binding(1) var<storage, read> b: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
+
+@compute @workgroup_size(64)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + local;
+  if (i >= p.count) { return; }
+  let x = a[i];
+  switch (OPERATION) {
+    case 0u: { out[i] = max(x, vec4f()); }
+    case 1u: { out[i] = select(vec4f(), x, b[i % p.period] > vec4f()); }
+    default: { out[i] = x + b[i % p.period]; }
+  }
+}

@@ -1,0 +1,234 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { inputError } from '../errors.js';
+import type { Checkpoint } from '../nn/checkpoint.js';
+import type { Measurement, TrainMetrics } from '../nn/types.js';
+import { writeFileAtomic } from '../report/atomic.js';
+import { formatBytes, formatNumber, formatPercent, formatSeconds } from '../report/format.js';
+import type { Gpu } from '../runtime/gpu.js';
+import { adapterOption, commonOptions, integer, oneOf, path, positive, seed, tuneOption, valued } from './flags.js';
+import { withGpu } from './gpu-session.js';
+import { withOutput } from './output.js';
+import { scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
+import { trainProgress } from './train-progress.js';
+import { readTrainRequest, TRAIN_DATASETS, type TrainFlags, type TrainRequest } from './train-request.js';
+import { VERSION } from './version.js';
+
+const FIGURES = ['nc1', 'nfa', 'variance', 'loss', 'singular-values'];
+const FILES = [
+  'metrics.json',
+  'metrics.csv',
+  ...FIGURES.flatMap((name) => [`${name}.svg`, `${name}.png`]),
+  'report.html',
+];
+const CHECKPOINT = join('checkpoint', 'train.ckpt');
+
+const EXAMPLES = `
+Examples:
+  $ deep-rfm train --n 2000 --depth 5 --init 0.5 --optimizer adam --epochs 40
+  $ deep-rfm train --model resnet18 --dataset cifar10 --data-dir ~/data --n 500
+  $ deep-rfm train --model vgg11 --dataset cifar10 --data-dir ~/data --n 200
+  $ deep-rfm train --n 2000 --seeds 0,1,2 --out out --resume
+
+Writes metrics.json, metrics.csv, report.html and the figures nc1, nfa, variance,
+loss and singular-values (SVG and PNG); checkpoint/ holds what --resume needs.`;
+
+/** Seeds as a comma list, each once, in the order given. */
+function seedList(flag: string): (value: string) => number[] {
+  const one = seed(flag);
+  return (value) => [...new Set(value.split(',').map((part) => one(part.trim())))];
+}
+
+/** `deep-rfm train`: networks, and the probes of their layers. */
+export function addTrain(program: Command, signal: AbortSignal): void {
+  const rows = (flag: string, min: number) => integer(flag, { min, max: Number.MAX_SAFE_INTEGER, example: 1000 });
+  const command = program
+    .command('train')
+    .summary('train a network and measure its collapse, AGOP and weights')
+    .description(
+      'Trains an MLP, a ResNet-18 or a VGG-11 and measures neural collapse, the AGOP and the singular vectors of every ' +
+        'linear layer as it learns.',
+    );
+  const options = [
+    valued('--model <name>', 'mlp, resnet18 or vgg11 (default: mlp)', oneOf('--model', ['mlp', 'resnet18', 'vgg11'])),
+    valued(
+      '--dataset <name>',
+      `${TRAIN_DATASETS.join(', ')} (default: mnist-sample)`,
+      oneOf('--dataset', TRAIN_DATASETS),
+    ),
+    valued('--data-dir <folder>', "folder with the dataset's files (default: $DEEP_RFM_DATA)", path('--data-dir')),
+    valued('--x <file>', 'npy: training features, n × d', path('--x')),
+    valued('--y <file>', 'npy: training labels, n, or ±1 targets, n × C', path('--y')),
+    valued('--test-x <file>', 'npy: test features', path('--test-x')),
+    valued('--test-y <file>', 'npy: test labels or targets', path('--test-y')),
+    valued('--n <rows>', 'training rows, from the first (default: 1000; npy: all)', rows('--n', 2)),
+    valued('--test-n <rows>', 'test rows, from the first (default: 1000; npy: all)', rows('--test-n', 0)),
+    valued(
+      '--depth <layers>',
+      'hidden layers of the MLP (default: 5)',
+      integer('--depth', { min: 1, max: 1000, example: 5 }),
+    ),
+    valued(
+      '--width <k>',
+      'width of the hidden layers (default: 512)',
+      integer('--width', { min: 1, max: 2 ** 20, example: 512 }),
+    ),
+    valued('--init <gain>', 'Xavier gain of the MLP (default: 1)', positive('--init', 1, 'above 0')),
+    valued('--lr <rate>', 'learning rate (default: 0.01; adam: 0.001)', positive('--lr', 0.01, 'above 0')),
+    valued('--momentum <share>', 'momentum of sgd (default: 0.9)', positive('--momentum', 0.9, 'or 0')),
+    valued('--weight-decay <factor>', 'weight decay (default: 0)', positive('--weight-decay', 1e-4, 'or 0')),
+    valued('--optimizer <name>', 'sgd or adam (default: sgd)', oneOf('--optimizer', ['sgd', 'adam'])),
+    valued(
+      '--loss <name>',
+      'mse (targets ±1) or cross-entropy (default: mse)',
+      oneOf('--loss', ['mse', 'cross-entropy']),
+    ),
+    valued(
+      '--epochs <count>',
+      'passes over the training rows (default: 100)',
+      integer('--epochs', { min: 1, max: 1e6, example: 100 }),
+    ),
+    valued('--batch <rows>', 'rows in a step (default: 128)', integer('--batch', { min: 1, max: 65536, example: 128 })),
+    valued(
+      '--measure-every <epochs>',
+      'epochs between measurements (default: a tenth of all)',
+      integer('--measure-every', { min: 1, max: 1e6, example: 10 }),
+    ),
+    valued('--seed <integer>', 'seed of the weights and of the order of rows (default: 0)', seed('--seed')),
+    valued('--seeds <list>', 'several seeds with commas between, one network each', seedList('--seeds')),
+    adapterOption(),
+    tuneOption(),
+    valued('--out <folder>', 'where to write (default: results/<model>-<dataset>-n<N>)', path('--out')),
+  ];
+  for (const option of options) command.addOption(option);
+  command.option('--resume', 'go on from the checkpoint in the output folder');
+  for (const option of commonOptions()) command.addOption(option);
+  command.addHelpText('after', EXAMPLES).action(async (flags: TrainFlags) => {
+    const terminal = terminalFor(flags);
+    const request = readTrainRequest(flags);
+    const inputs = [
+      { flag: '--x', path: flags.x },
+      { flag: '--y', path: flags.y },
+      { flag: '--test-x', path: flags.testX },
+      { flag: '--test-y', path: flags.testY },
+    ];
+    const resume = request.resume ? await readCheckpoint(request) : null;
+    await withOutput(request.out, FILES, inputs, () => train(request, flags, resume, terminal, signal));
+  });
+}
+
+async function readCheckpoint({ out, config }: TrainRequest): Promise<Checkpoint> {
+  const { checkSameConfig, decodeCheckpoint } = await import('../nn/checkpoint.js');
+  const file = join(out, CHECKPOINT);
+  const at = `--resume ${file}`;
+  const bytes = await readFile(file).catch(() => {
+    throw inputError(`${at}: no such file; name the folder of the training to go on with by --out, or drop --resume`);
+  });
+  const checkpoint = decodeCheckpoint(bytes, at);
+  checkSameConfig(checkpoint, config, at);
+  return checkpoint;
+}
+
+async function train(
+  request: TrainRequest,
+  flags: TrainFlags,
+  resume: Checkpoint | null,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
+  const { config, dataset, out } = request;
+  for (const remark of request.remarks) terminal.note(`note: ${remark}`);
+  const [{ trainNetworks }, { prepareSamples }, { encodeCheckpoint }, { describeAdapter }] = await Promise.all([
+    import('../nn/train.js'),
+    import('../nn/samples.js'),
+    import('../nn/checkpoint.js'),
+    import('./method.js'),
+  ]);
+  const data = prepareSamples(dataset, config.model === 'mlp' ? null : dataset.imageShape);
+  const metrics = await withGpu({ ...flags, note: terminal.note }, signal, async (gpu: Gpu): Promise<TrainMetrics> => {
+    for (const line of heading(request, data.train.x.length / config.n, describeAdapter(gpu.adapter)))
+      terminal.note(line);
+    const before = { epochs: 0, measurements: 0 };
+    for (const record of resume?.records ?? []) {
+      before.epochs += record.epochs.length;
+      before.measurements += record.measurements.length;
+    }
+    if (resume) terminal.note(`resumed  ${before.epochs} epochs and ${before.measurements} measurements are done`);
+    const progress = trainProgress(terminal, config, before);
+    let kept = resume !== null;
+    const save = async (checkpoint: Checkpoint): Promise<void> => {
+      await mkdir(join(out, 'checkpoint'), { recursive: true });
+      await writeFileAtomic(join(out, CHECKPOINT), encodeCheckpoint(checkpoint));
+      kept = true;
+    };
+    const result = await trainNetworks(gpu, data, config, { ...progress, signal, save }, resume).catch((error) => {
+      if (kept && signal.aborted)
+        terminal.note(`${join(out, CHECKPOINT)} holds what was trained; --resume goes on from it`);
+      throw error;
+    });
+    return {
+      schema: 'deep-rfm/train/1',
+      version: VERSION,
+      config,
+      adapter: gpu.adapter,
+      classCounts: data.counts,
+      seeds: result.records,
+      memory: { peakBytes: gpu.pool.bytes.peak },
+      seconds: result.seconds,
+    };
+  });
+  const { writeTrainReport } = await import('../report/train-report.js');
+  const files = await writeTrainReport(out, metrics);
+  for (const line of summary(metrics)) terminal.print(line);
+  terminal.print('');
+  terminal.print(`wrote to ${out}: ${files.join(', ')}`);
+  terminal.print(`report: ${join(out, 'report.html')}`);
+  terminal.document({ ...metrics, out, files });
+}
+
+function heading({ config, dataset, out }: TrainRequest, d: number, adapter: string): string[] {
+  const { learningRate, momentum, weightDecay, optimizer } = config;
+  const rate = `${optimizer}, rate ${formatNumber(learningRate)}${optimizer === 'sgd' ? `, momentum ${formatNumber(momentum)}` : ''}`;
+  return [
+    `dataset  ${config.dataset}: ${config.n} × ${d} training rows, ${config.testN} test rows, ${dataset.classes} classes`,
+    `network  ${config.model}: ${config.depth} hidden layers of width ${config.width}, Xavier gain ${formatNumber(config.init)}`,
+    `training ${config.epochs} epochs of batches of ${config.batch}; ${rate}, weight decay ${formatNumber(weightDecay)}; ${config.loss}; seeds ${config.seeds.join(', ')}`,
+    `adapter  ${adapter}`,
+    `output   ${out}`,
+  ];
+}
+
+const HEADER = ['seed', 'layer', 'NC1 Φ', 'NC1 SVᵀΦ', 'NC1 ReLU', 'NC1 AGOP½Φ', 'NFA', 'NFA ½', 'eff. rank', 'angle 1'];
+
+/** The last measurement of every seed. */
+function summary(metrics: TrainMetrics): string[] {
+  const rows: string[][] = [];
+  const scores: string[] = [];
+  for (const { seed, measurements } of metrics.seeds) {
+    const last = measurements.at(-1) as Measurement;
+    const test = last.test ? `, test ${formatPercent(last.test.accuracy)} (loss ${scientific(last.test.loss)})` : '';
+    scores.push(
+      `seed ${seed}: epoch ${last.epoch}, loss ${scientific(last.train.loss)}, train ${formatPercent(last.train.accuracy)}${test}`,
+    );
+    for (const { layer, nc1, nfa, nfaSqrt, effectiveRank, principalAngles } of last.layers) {
+      const angle = principalAngles[0];
+      rows.push([
+        String(seed),
+        String(layer),
+        ...[nc1.input, nc1.right, nc1.output, nc1.agop].map(scientific),
+        ...[nfa, nfaSqrt].map((value) => (Number.isFinite(value) ? value.toFixed(3) : 'n/a')),
+        effectiveRank.toFixed(1),
+        angle === undefined ? 'n/a' : `${((180 * angle) / Math.PI).toFixed(1)}°`,
+      ]);
+    }
+  }
+  return [
+    ...scores,
+    '',
+    ...tableLines(HEADER, rows),
+    '',
+    `${formatSeconds(metrics.seconds)} on ${metrics.adapter.description || metrics.adapter.device || 'the adapter'} ` +
+      `(${metrics.adapter.type}); device memory: peak ${formatBytes(metrics.memory.peakBytes)}`,
+  ];
+}

@@ -1,0 +1,238 @@
+import col2imSource from '../../shaders/col2im.wgsl';
+import convolutionSource from '../../shaders/convolution_subgroup.wgsl';
+import im2colSource from '../../shaders/im2col.wgsl';
+import { RfmError } from '../errors.js';
+import { gemm } from '../ops/gemm.js';
+import { transpose } from '../ops/transpose.js';
+import { ceilDiv, type Kernel } from '../runtime/batch.js';
+import type { Gpu } from '../runtime/gpu.js';
+import { block, type Matrix, strideOf } from '../runtime/matrix.js';
+import { createParameter, expectChannels, type Layer, type Pass, SCRATCH_NUMBERS } from './layer.js';
+import { describeShape, flatGrid, pixelsOf, type Shape, type Tensor, temporaryTensor } from './tensor.js';
+
+export interface ConvolutionOptions {
+  inputs: number;
+  outputs: number;
+  /** Side of the square kernel. */
+  size: number;
+  stride?: number;
+  /** Zeros added on every side. */
+  pad?: number;
+  /** How the forward pass multiplies: patches written out (default), or found inside the product (needs subgroups). */
+  variant?: 'im2col' | 'implicit';
+}
+
+const patches: Kernel = { name: 'im2col', source: im2colSource, constants: { TRANSPOSED: false } };
+const patchesT: Kernel = { name: 'im2col_transposed', source: im2colSource, constants: { TRANSPOSED: true } };
+const gather: Kernel = { name: 'col2im', source: col2imSource };
+
+/** Columns of the weights of a convolution: a tap after the other, the channels of each padded to a multiple of four. */
+export const tapColumns = (size: number, inputs: number): number => size * size * strideOf(inputs);
+
+/**
+ * Square 2-d convolution without bias. The one parameter is out × (size² · in'), where in' is `in` rounded up to a
+ * multiple of four and the extra columns stay zero.
+ *
+ * Patches are laid out as a matrix (im2col), a few samples at a time so that they stay below 16 MiB, and multiplied
+ * with the product that everything else here uses; that product is where the tuning of an adapter goes. Taps that lie
+ * outside of the image for every pixel are left out: of the nine of a 3 × 3 kernel on the 1 × 1 images at the end of
+ * ResNet-18 one remains.
+ */
+export function convolution(gpu: Gpu, name: string, options: ConvolutionOptions): Layer {
+  const { inputs, outputs, size, stride = 1, pad = 0, variant = 'im2col' } = options;
+  const weight = createParameter(gpu, `${name}.weight`, outputs, tapColumns(size, inputs), {
+    in: inputs * size * size,
+    out: outputs * size * size,
+    taps: { size, inputs },
+  });
+  return {
+    kind: 'convolution',
+    parameters: [weight],
+    buffers: [],
+    outputShape(input) {
+      expectChannels(name, inputs, input);
+      const extent = (n: number) => Math.floor((n + 2 * pad - size) / stride) + 1;
+      const shape = { channels: outputs, height: extent(input.height), width: extent(input.width) };
+      if (Math.min(shape.height, shape.width) < 1) {
+        throw new RfmError(
+          'internal',
+          `${name}: images of ${describeShape(input)} are smaller than the kernel, ${size}`,
+        );
+      }
+      return shape;
+    },
+    forward(pass, x) {
+      const y = temporaryTensor(pass.batch, x.count, this.outputShape(x.shape));
+      const geometry = geometryOf(x.shape, y.shape, { size, stride, pad });
+      const used = usedColumns(weight.value, geometry);
+      const implicit = variant === 'implicit' && implicitProduct(pass, x, y, geometry, weight.value);
+      for (const chunk of implicit ? [] : chunksOf(x.count, geometry)) {
+        const cols = patchMatrix(pass, x, geometry, chunk);
+        gemm(pass.batch, { a: cols, b: used, out: rowsOf(y, chunk) });
+      }
+      return {
+        y,
+        back(dy, wanted) {
+          if (wanted.parameters) weightGradient(pass, x, dy, geometry, weight.gradient);
+          return wanted.input ? inputGradient(pass, x.shape, dy, geometry, used) : null;
+        },
+      };
+    },
+  };
+}
+
+interface Geometry {
+  input: Shape;
+  output: Shape;
+  size: number;
+  stride: number;
+  pad: number;
+  /** First tap that some pixel needs, and how many there are up to the last one. */
+  tapFirst: number;
+  taps: number;
+}
+
+function geometryOf(
+  input: Shape,
+  output: Shape,
+  { size, stride, pad }: { size: number; stride: number; pad: number },
+): Geometry {
+  // Tap k of one axis meets the image if for some output o: 0 ≤ o · stride + k − pad < extent.
+  const usedTaps = (extent: number, outExtent: number): number[] =>
+    Array.from({ length: size }, (_, k) => k).filter((k) =>
+      Array.from({ length: outExtent }, (_, o) => o * stride + k - pad).some((i) => i >= 0 && i < extent),
+    );
+  const rows = usedTaps(input.height, output.height);
+  const cols = usedTaps(input.width, output.width);
+  const tapFirst = rows[0] * size + cols[0];
+  const tapLast = rows[rows.length - 1] * size + cols[cols.length - 1];
+  return { input, output, size, stride, pad, tapFirst, taps: tapLast - tapFirst + 1 };
+}
+
+/** Numbers in the patch of one pixel. */
+const patchLength = ({ input, taps }: Geometry): number => taps * strideOf(input.channels);
+
+const isPointwise = ({ size, stride, pad }: Geometry): boolean => size === 1 && stride === 1 && pad === 0;
+
+/** The columns of weights (or their gradient) that belong to the used taps. */
+function usedColumns(weights: Matrix, geometry: Geometry): Matrix {
+  const channels = strideOf(geometry.input.channels);
+  return block(weights, 0, geometry.tapFirst * channels, weights.rows, patchLength(geometry));
+}
+
+/** Samples first … first + count − 1. */
+interface Chunk {
+  first: number;
+  count: number;
+}
+
+function chunksOf(count: number, geometry: Geometry): Chunk[] {
+  const sample = strideOf(pixelsOf(geometry.output)) * patchLength(geometry);
+  const size = Math.max(1, Math.floor(SCRATCH_NUMBERS / sample));
+  return Array.from({ length: ceilDiv(count, size) }, (_, i) => ({
+    first: i * size,
+    count: Math.min(size, count - i * size),
+  }));
+}
+
+/** The rows of a tensor that belong to a chunk. */
+function rowsOf({ matrix, shape }: Tensor, { first, count }: Chunk): Matrix {
+  return block(matrix, first * pixelsOf(shape), 0, count * pixelsOf(shape), matrix.cols);
+}
+
+const shapeWords = ({ input, output, size, stride, pad, tapFirst, taps }: Geometry): number[] => [
+  input.height,
+  input.width,
+  strideOf(input.channels) / 4,
+  output.height,
+  output.width,
+  size,
+  stride,
+  pad,
+  tapFirst,
+  taps,
+];
+
+/** (pixels of the chunk) × patchLength. */
+function patchMatrix(pass: Pass, x: Tensor, geometry: Geometry, chunk: Chunk): Matrix {
+  const rows = chunk.count * pixelsOf(geometry.output);
+  const cols = patchLength(geometry);
+  if (isPointwise(geometry)) return { ...rowsOf(x, chunk), cols, padding: 0 };
+  const out = pass.scratch(0, rows, cols);
+  const count = (rows * cols) / 4;
+  pass.batch.dispatch(patches, [x.matrix, out], [count, rows, ...shapeWords(geometry), chunk.first], flatGrid(count));
+  return out;
+}
+
+/** The whole forward pass in one dispatch. False where the adapter has no subgroups of one known size. */
+function implicitProduct({ batch }: Pass, x: Tensor, y: Tensor, geometry: Geometry, weights: Matrix): boolean {
+  const { lanes } = batch.gpu;
+  if (lanes < 4 || lanes > 32) return false;
+  batch.dispatch(
+    { name: 'convolution_subgroup', source: convolutionSource, constants: { LANES: lanes } },
+    [x.matrix, weights, y.matrix],
+    [y.matrix.rows, y.matrix.cols, ...shapeWords(geometry), weights.stride / 4, y.matrix.stride],
+    [ceilDiv(y.matrix.stride, 2 * lanes), ceilDiv(y.matrix.rows, 32)],
+  );
+  return true;
+}
+
+/** patchLength × (pixels of the chunk). */
+function patchMatrixT(pass: Pass, x: Tensor, geometry: Geometry, chunk: Chunk): Matrix {
+  const pixels = chunk.count * pixelsOf(geometry.output);
+  const rows = patchLength(geometry);
+  const stride = strideOf(pixels);
+  const out = pass.scratch(0, rows, stride);
+  const count = (rows / 4) * (stride / 4);
+  pass.batch.dispatch(
+    patchesT,
+    [x.matrix, out],
+    [count, pixels, ...shapeWords(geometry), chunk.first],
+    flatGrid(count),
+  );
+  return { ...out, cols: pixels, padding: stride - pixels };
+}
+
+/** dW = dYᵀ · patches, summed over the pixels of all samples. */
+function weightGradient(pass: Pass, x: Tensor, dy: Tensor, geometry: Geometry, gradient: Matrix): void {
+  const out = usedColumns(gradient, geometry);
+  // Taps that no pixel needs have gradient zero.
+  if (out.cols < gradient.cols) {
+    pass.batch.gpu.device.queue.writeBuffer(gradient.buffer, 0, new Float32Array(gradient.rows * gradient.stride));
+  }
+  for (const chunk of chunksOf(x.count, geometry)) {
+    const cols = patchMatrixT(pass, x, geometry, chunk);
+    const rows = rowsOf(dy, chunk);
+    const dyT = pass.batch.temporary(rows.cols, rows.rows);
+    transpose(pass.batch, rows, dyT);
+    gemm(pass.batch, { a: dyT, b: cols, out, ...(chunk.first > 0 && { addend: out }) });
+  }
+}
+
+/** dX: the gradient of every patch, dY · W, gathered by pixel. */
+function inputGradient(pass: Pass, shape: Shape, dy: Tensor, geometry: Geometry, used: Matrix): Tensor {
+  const { batch } = pass;
+  const dx = temporaryTensor(batch, dy.count, shape);
+  const usedT = batch.temporary(used.cols, used.rows);
+  transpose(batch, used, usedT);
+  const channels = strideOf(shape.channels);
+  for (const chunk of chunksOf(dy.count, geometry)) {
+    const rows = rowsOf(dy, chunk);
+    if (isPointwise(geometry)) {
+      gemm(batch, { a: rows, b: usedT, out: { ...rowsOf(dx, chunk), cols: used.cols, padding: 0 } });
+      continue;
+    }
+    const cols = pass.scratch(1, rows.rows, used.cols);
+    gemm(batch, { a: rows, b: usedT, out: cols });
+    const count = (chunk.count * pixelsOf(shape) * channels) / 4;
+    batch.dispatch(gather, [cols, dx.matrix], [count, ...shapeWords(geometry), chunk.first], flatGrid(count));
+  }
+  return dx;
+}
+
+/** Zero in the columns of the channels that pad each tap. */
+export function clearTapPadding(weights: Float32Array, outputs: number, size: number, inputs: number): Float32Array {
+  const channels = strideOf(inputs);
+  for (let at = 0; at < outputs * size * size; at++) weights.fill(0, at * channels + inputs, (at + 1) * channels);
+  return weights;
+}

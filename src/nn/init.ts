@@ -1,0 +1,41 @@
+import { philoxFill } from '../ops/features.js';
+import { philoxUniform } from '../ops/philox.js';
+import { runBatch } from '../runtime/batch.js';
+import type { Gpu } from '../runtime/gpu.js';
+import { clearTapPadding } from './convolution.js';
+import type { Parameter } from './layer.js';
+
+/** Weights of a linear layer ~ U(−b, b) with b = gain · √(6 / (in + out)) (Glorot and Bengio, AISTATS 2010). */
+export const xavierBound = (gain: number, inputs: number, outputs: number): number =>
+  gain * Math.sqrt(6 / (inputs + outputs));
+
+/** ~ U(−b, b) with b = gain · √(3 / fan); gain √2 before a ReLU (He et al., ICCV 2015). */
+export const kaimingBound = (gain: number, fan: number): number => gain * Math.sqrt(3 / fan);
+
+/**
+ * Draws the weights of a network: linear layers by Xavier with `gain`, convolutions by Kaiming with gain √2 and the
+ * fan of their outputs (as torchvision does for ResNet and VGG, there from a normal distribution). Biases stay 0 and the
+ * weights of batch normalisation 1. Parameter number p takes the Philox words of layer p, stream 0, row-major in the
+ * layout of the parameter.
+ */
+export async function initialize(
+  gpu: Gpu,
+  parameters: readonly Parameter[],
+  { gain, seed }: { gain: number; seed: number },
+): Promise<void> {
+  await runBatch(gpu, (batch) => {
+    parameters.forEach(({ value, fan }, layer) => {
+      if (!fan) return;
+      const scale = fan.taps === undefined ? xavierBound(gain, fan.in, fan.out) : kaimingBound(Math.SQRT2, fan.out);
+      if (fan.taps === undefined || fan.taps.inputs % 4 === 0) {
+        philoxFill(batch, value, { seed, layer, stream: 0 }, { signed: true, scale });
+        return;
+      }
+      const { size, inputs } = fan.taps;
+      const drawn = philoxUniform(value.rows * value.cols, layer, 0, seed);
+      const weights = Float32Array.from(drawn, (u) => scale * (2 * u - 1));
+      clearTapPadding(weights, value.rows, size, inputs);
+      gpu.device.queue.writeBuffer(value.buffer, 0, weights);
+    });
+  });
+}

@@ -1,0 +1,308 @@
+import { Matrix as HostMatrix, SingularValueDecomposition } from 'ml-matrix';
+import { collapseTraces } from '../ops/collapse.js';
+import { copyScaled } from '../ops/elementwise.js';
+import { gemm, gemmNN, syrk } from '../ops/gemm.js';
+import { factorRows, releaseSvd, type Svd, svd } from '../ops/jacobi.js';
+import { runBatch } from '../runtime/batch.js';
+import type { Gpu } from '../runtime/gpu.js';
+import { allocate, block, download, type Matrix, release, upload } from '../runtime/matrix.js';
+import { addOuterProducts, outputGradients, type SplitMatrix } from './agop.js';
+import { createPass, forwardAll, type Layer } from './layer.js';
+import { flatShape } from './tensor.js';
+
+/** A quantity of Φ, of S VᵀΦ, of ReLU(U S VᵀΦ) and of AGOP^{1/2}Φ. */
+export interface ProbeStages {
+  input: number;
+  right: number;
+  output: number;
+  agop: number;
+}
+
+/** What is measured of one hidden linear layer with input Φ and weights W = U S Vᵀ. */
+export interface LayerProbe {
+  /** Counts from 1. */
+  layer: number;
+  nc1: ProbeStages;
+  nc2: ProbeStages;
+  /** Pearson correlation of the entries of the AGOP at Φ, and of its square root, with those of WᵀW. */
+  nfa: number;
+  nfaSqrt: number;
+  /** Descending; below 3e-6 of the largest left out. */
+  singularValues: number[];
+  /** exp of the entropy of S / Σ S (Roy and Vetterli, EUSIPCO 2007). */
+  effectiveRank: number;
+  /** Largest eigenvalues of the AGOP, at most 16, descending. */
+  agopEigenvalues: number[];
+  /** Angles between the spans of the top right singular vectors and the top eigenvectors of the AGOP, as many as classes; radians, ascending. */
+  principalAngles: number[];
+}
+
+export interface HeadProbe {
+  layers: LayerProbe[];
+  /** tr Σ_B / tr Σ_T and tr Σ_W / tr Σ_T of the features after the last hidden layer, Σ_T = Σ_B + Σ_W. */
+  variance: { between: number; within: number };
+}
+
+/** Pivots of the AGOP by a layer's result below this share of the largest are rounding. */
+const AGOP_TOLERANCE = 1e-10;
+const TOP_EIGENVALUES = 16;
+
+interface Collapse {
+  nc1: number;
+  nc2: number;
+  within: number;
+  between: number;
+}
+
+/**
+ * Measures the hidden layers of an MLP head (linear, ReLU, …, linear) on the samples Φ (n × inputs) that it sees, in
+ * class order; `starts` as in `collapseTraces`.
+ *
+ * What is measured is kept small enough for any width: with J = D W, D the Jacobian of the outputs by W Φ, the AGOP at
+ * Φ is Wᵀ((1/n) Σ DᵀD) W. Its factor F, AGOP = FᵀF, has as many rows as the layer has outputs, so no matrix of
+ * inputs × inputs is formed (8192² for VGG-11). Singular vectors are isometries, so that the class scatters of S VᵀΦ are
+ * those of W Φ, and those of AGOP^{1/2}Φ are those of Σ PᵀΦ with F = Z Σ Pᵀ.
+ */
+export async function probeHead(
+  gpu: Gpu,
+  head: readonly Layer[],
+  phi: Matrix,
+  starts: readonly number[],
+  signal?: AbortSignal,
+): Promise<HeadProbe> {
+  const hidden = head.flatMap((layer, i) => (layer.kind === 'linear' && i < head.length - 1 ? [i] : []));
+  const outputs = head[head.length - 1].parameters[0].value.rows;
+  const owned: Matrix[] = [];
+  const own = (matrix: Matrix): Matrix => {
+    owned.push(matrix);
+    return matrix;
+  };
+  try {
+    const { inputs, collapses, last } = await forwardMeasures(gpu, head, hidden, phi, starts, own);
+    const sums = hidden.map((i): SplitMatrix => {
+      const { rows } = head[i].parameters[0].value;
+      return { high: own(allocate(gpu, rows, rows)), low: own(allocate(gpu, rows, rows)) };
+    });
+    const x = { matrix: phi, count: phi.rows, shape: flatShape(phi.cols) };
+    await outputGradients(gpu, head, x, hidden, (batch, layer, rows, isFirst) => {
+      signal?.throwIfAborted();
+      addOuterProducts(batch, rows, phi.rows, sums[hidden.indexOf(layer)], isFirst);
+    });
+    const layers: LayerProbe[] = [];
+    for (const [l, i] of hidden.entries()) {
+      signal?.throwIfAborted();
+      const weights = head[i].parameters[0].value;
+      const { rootCollapse, ...rest } = await probeLayer(gpu, weights, sums[l], inputs[l], starts, outputs);
+      const stages = (of: (collapse: Collapse) => number): ProbeStages => ({
+        input: of(collapses[l].input),
+        right: of(collapses[l].right),
+        output: of(collapses[l].output),
+        agop: of(rootCollapse),
+      });
+      layers.push({ layer: l + 1, nc1: stages((c) => c.nc1), nc2: stages((c) => c.nc2), ...rest });
+    }
+    const total = last.between + last.within;
+    return { layers, variance: { between: last.between / total, within: last.within / total } };
+  } finally {
+    release(gpu, ...owned);
+  }
+}
+
+/** The input of each hidden layer (kept), and the collapse of it, of W Φ, and of ReLU(W Φ). */
+async function forwardMeasures(
+  gpu: Gpu,
+  head: readonly Layer[],
+  hidden: readonly number[],
+  phi: Matrix,
+  starts: readonly number[],
+  own: (matrix: Matrix) => Matrix,
+) {
+  const inputs: Matrix[] = [];
+  const results: Matrix[] = [];
+  await runBatch(gpu, (batch) => {
+    const x = { matrix: phi, count: phi.rows, shape: flatShape(phi.cols) };
+    const steps = forwardAll(head, createPass(batch, false), x);
+    const measure = (matrix: Matrix): void => {
+      const result = own(allocate(gpu, 1, 3));
+      results.push(result);
+      collapseTraces(batch, matrix, starts, result);
+    };
+    measure(phi);
+    for (const i of hidden) {
+      const input = i === 0 ? phi : own(allocate(gpu, phi.rows, steps[i - 1].y.matrix.cols));
+      if (i > 0) copyScaled(batch, steps[i - 1].y.matrix, input);
+      inputs.push(input);
+      measure(steps[i].y.matrix);
+      measure(steps[i + 1].y.matrix);
+    }
+  });
+  const found: Collapse[] = [];
+  for (const result of results) found.push(await readCollapse(gpu, result));
+  return {
+    inputs,
+    collapses: hidden.map((_, l) => ({ input: found[2 * l], right: found[2 * l + 1], output: found[2 * l + 2] })),
+    last: found[found.length - 1],
+  };
+}
+
+async function readCollapse(gpu: Gpu, result: Matrix): Promise<Collapse> {
+  const [within, between, nc2] = await download(gpu, result);
+  return { within, between, nc1: within / between, nc2 };
+}
+
+async function probeLayer(
+  gpu: Gpu,
+  weights: Matrix,
+  sum: SplitMatrix,
+  phi: Matrix,
+  starts: readonly number[],
+  classes: number,
+): Promise<Omit<LayerProbe, 'layer' | 'nc1' | 'nc2'> & { rootCollapse: Collapse }> {
+  const decompositions: Svd[] = [];
+  const owned: Matrix[] = [];
+  try {
+    const right = await svd(gpu, weights);
+    if (right) decompositions.push(right);
+    const spectrum = await agopSpectrum(gpu, weights, sum);
+    if (!spectrum || !right) {
+      // No output depends on this layer: nothing to correlate with.
+      return {
+        nfa: Number.NaN,
+        nfaSqrt: Number.NaN,
+        singularValues: [...(right?.s ?? [])],
+        effectiveRank: effectiveRank([...(right?.s ?? [])]),
+        agopEigenvalues: [],
+        principalAngles: [],
+        rootCollapse: { nc1: Number.NaN, nc2: Number.NaN, within: 0, between: 0 },
+      };
+    }
+    decompositions.push(spectrum);
+    const root = allocate(gpu, phi.rows, spectrum.scaled.rows);
+    const result = allocate(gpu, 1, 3);
+    owned.push(root, result);
+    await runBatch(gpu, (batch) => {
+      gemm(batch, { a: phi, b: spectrum.scaled, out: root });
+      collapseTraces(batch, root, starts, result);
+    });
+    const angles = Math.min(classes, right.v.rows, spectrum.v.rows);
+    return {
+      ...(await featureAnsatz(gpu, weights, spectrum)),
+      singularValues: [...right.s],
+      effectiveRank: effectiveRank([...right.s]),
+      agopEigenvalues: [...spectrum.s.slice(0, TOP_EIGENVALUES)].map((length) => length * length),
+      principalAngles: principalAngles(
+        await download(gpu, block(right.v, 0, 0, angles, right.v.cols)),
+        await download(gpu, block(spectrum.v, 0, 0, angles, right.v.cols)),
+        angles,
+      ),
+      rootCollapse: await readCollapse(gpu, result),
+    };
+  } finally {
+    for (const decomposition of decompositions) releaseSvd(gpu, decomposition);
+    release(gpu, ...owned);
+  }
+}
+
+/**
+ * Eigenvectors (v) and square roots of the eigenvalues (s) of Wᵀ M W, M = sum (outputs × outputs) split: those of the
+ * singular value decomposition of Lᵀ W with M = L Lᵀ. Null where it is zero. Release it with `releaseSvd`.
+ */
+export async function agopSpectrum(gpu: Gpu, weights: Matrix, sum: SplitMatrix): Promise<Svd | null> {
+  const factor = await factorRows(gpu, sum.high, sum.low, AGOP_TOLERANCE);
+  if (!factor) return null;
+  const rows = allocate(gpu, factor.rows, weights.cols);
+  try {
+    await runBatch(gpu, (batch) => gemmNN(batch, { a: factor, b: weights, out: rows }));
+    return await svd(gpu, rows);
+  } finally {
+    release(gpu, factor, rows);
+  }
+}
+
+/**
+ * Pearson correlations of the entries of AGOP = P Λ Pᵀ and of AGOP^{1/2} with those of WᵀW, from inner products alone:
+ * ⟨AGOP, WᵀW⟩ = Σ λ_i ‖W p_i‖², ‖AGOP‖² = Σ λ_i², ‖WᵀW‖ = ‖WWᵀ‖, and sums of entries from 1ᵀp_i and W 1. The
+ * centring is that of the neural feature ansatz as the paper measures it: the mean entry is subtracted.
+ */
+async function featureAnsatz(
+  gpu: Gpu,
+  weights: Matrix,
+  { v: vectors, s: lengths }: Svd,
+): Promise<{ nfa: number; nfaSqrt: number }> {
+  const d = weights.cols;
+  const ones = upload(gpu, 1, d, new Float32Array(d).fill(1));
+  const images = allocate(gpu, vectors.rows, weights.rows);
+  const gram = allocate(gpu, weights.rows, weights.rows);
+  const vectorSums = allocate(gpu, vectors.rows, 1);
+  const weightSums = allocate(gpu, weights.rows, 1);
+  try {
+    await runBatch(gpu, (batch) => {
+      gemm(batch, { a: vectors, b: weights, out: images });
+      syrk(batch, { a: weights, b: weights, out: gram });
+      gemm(batch, { a: vectors, b: ones, out: vectorSums });
+      gemm(batch, { a: weights, b: ones, out: weightSums });
+    });
+    const projected = rowNorms(await download(gpu, images), vectors.rows);
+    const gramNorm = squaredNorm(await download(gpu, gram));
+    const sums = await download(gpu, vectorSums);
+    const gramSum = squaredNorm(await download(gpu, weightSums));
+    const correlation = (power: number): number => {
+      let [inner, norm, sum] = [0, 0, 0];
+      lengths.forEach((length, i) => {
+        const value = length ** power;
+        inner += value * projected[i];
+        norm += value * value;
+        sum += value * sums[i] * sums[i];
+      });
+      const covariance = inner - (sum * gramSum) / (d * d);
+      return covariance / Math.sqrt((norm - (sum / d) ** 2) * (gramNorm - (gramSum / d) ** 2));
+    };
+    return { nfa: correlation(2), nfaSqrt: correlation(1) };
+  } finally {
+    release(gpu, ones, images, gram, vectorSums, weightSums);
+  }
+}
+
+function squaredNorm(values: Float32Array): number {
+  let sum = 0;
+  for (const value of values) sum += value * value;
+  return sum;
+}
+
+/** Squared lengths. */
+function rowNorms(values: Float32Array, rows: number): Float64Array {
+  const cols = values.length / rows;
+  return Float64Array.from({ length: rows }, (_, i) => squaredNorm(values.subarray(i * cols, (i + 1) * cols)));
+}
+
+/** exp of the entropy of the values after division by their sum (Roy and Vetterli, EUSIPCO 2007). */
+export function effectiveRank(values: readonly number[]): number {
+  const total = values.reduce((sum, value) => sum + value, 0);
+  const entropy = values.reduce((sum, value) => (value > 0 ? sum - (value / total) * Math.log(value / total) : sum), 0);
+  return Math.exp(entropy);
+}
+
+/**
+ * Principal angles between the spans of the orthonormal rows of a and b (k × d each), in radians, ascending. Cosines are
+ * the singular values of A Bᵀ, sines those of A − (A Bᵀ) B; each is used where it is the accurate one (Björck and Golub,
+ * 1973). k is a number of classes, so this small problem is solved on the host in float64.
+ */
+export function principalAngles(a: ArrayLike<number>, b: ArrayLike<number>, k: number): number[] {
+  if (k === 0) return [];
+  const x = HostMatrix.from1DArray(k, a.length / k, Array.from(a));
+  const y = HostMatrix.from1DArray(k, b.length / k, Array.from(b));
+  const product = x.mmul(y.transpose());
+  const singular = (m: HostMatrix): number[] =>
+    new SingularValueDecomposition(m, {
+      autoTranspose: true,
+      computeLeftSingularVectors: false,
+      computeRightSingularVectors: false,
+    }).diagonal
+      .slice(0, k)
+      .sort((p, q) => q - p);
+  const cosines = singular(product);
+  const sines = singular(HostMatrix.sub(x, product.mmul(y))).reverse();
+  return cosines.map((cosine, i) =>
+    cosine < Math.SQRT1_2 ? Math.acos(Math.max(cosine, 0)) : Math.asin(Math.min(sines[i], 1)),
+  );
+}

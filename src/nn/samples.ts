@@ -1,0 +1,131 @@
+import { philoxUniform } from '../ops/philox.js';
+import { classOrder, permuteRows } from '../rfm/rows.js';
+import type { Gpu } from '../runtime/gpu.js';
+import { type Matrix, upload } from '../runtime/matrix.js';
+import { featuresOf, flatShape, pixelsOf, type Shape, type Tensor } from './tensor.js';
+
+/** Rows of numbers and their classes 0 … C − 1; x is rows × cols, row-major. */
+export interface LabelledRows {
+  x: Float32Array;
+  labels: Int32Array;
+  rows: number;
+  cols: number;
+}
+
+/** Samples in host memory, each in the device's order: pixel by pixel, channels inside. */
+export interface Samples {
+  readonly x: Float32Array;
+  readonly labels: Int32Array;
+  readonly count: number;
+  readonly shape: Shape;
+}
+
+export interface TrainingData {
+  /** In class order. */
+  readonly train: Samples;
+  readonly test: Samples | null;
+  readonly classes: number;
+  /** First training row of each class that has rows, then their number. */
+  readonly starts: number[];
+  /** Training rows per class. */
+  readonly counts: number[];
+}
+
+/**
+ * Standardises every feature with the training mean and n − 1 deviation (a constant feature becomes 0), sorts the
+ * training rows by class and, given the shape of images whose rows hold channel planes, moves channels inside pixels.
+ * With `image` null the samples are plain features.
+ */
+export function prepareSamples(
+  data: { train: LabelledRows; test: LabelledRows | null; classes: number },
+  image: Shape | null,
+): TrainingData {
+  const { train, test, classes } = data;
+  const { order, starts, counts } = classOrder(train.labels);
+  const { mean, deviation } = featureStatistics(train);
+  const shape = image ?? flatShape(train.cols);
+  const prepared = ({ x, rows, cols }: LabelledRows): Float32Array => {
+    const out = new Float32Array(x.length);
+    for (let i = 0; i < rows; i++) {
+      for (let j = 0; j < cols; j++) {
+        out[i * cols + j] = deviation[j] > 0 ? (x[i * cols + j] - mean[j]) / deviation[j] : 0;
+      }
+    }
+    return image ? channelsLast(out, rows, image) : out;
+  };
+  return {
+    train: {
+      x: permuteRows(prepared(train), train.cols, order),
+      labels: Int32Array.from(order, (i) => train.labels[i]),
+      count: train.rows,
+      shape,
+    },
+    test: test && { x: prepared(test), labels: test.labels, count: test.rows, shape },
+    classes,
+    starts,
+    counts: Array.from({ length: classes }, (_, c) => counts[c] ?? 0),
+  };
+}
+
+function featureStatistics({ x, rows, cols }: LabelledRows): { mean: Float64Array; deviation: Float64Array } {
+  const mean = new Float64Array(cols);
+  const deviation = new Float64Array(cols);
+  for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) mean[j] += x[i * cols + j] / rows;
+  const constant = new Uint8Array(cols).fill(1);
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < cols; j++) {
+      deviation[j] += (x[i * cols + j] - mean[j]) ** 2;
+      if (x[i * cols + j] !== x[j]) constant[j] = 0;
+    }
+  }
+  for (let j = 0; j < cols; j++) deviation[j] = constant[j] ? 0 : Math.sqrt(deviation[j] / (rows - 1));
+  return { mean, deviation };
+}
+
+function channelsLast(x: Float32Array, rows: number, shape: Shape): Float32Array {
+  const { channels } = shape;
+  const pixels = pixelsOf(shape);
+  const out = new Float32Array(x.length);
+  for (let i = 0; i < rows; i++) {
+    const from = i * channels * pixels;
+    for (let c = 0; c < channels; c++) {
+      for (let p = 0; p < pixels; p++) out[from + p * channels + c] = x[from + c * pixels + p];
+    }
+  }
+  return out;
+}
+
+/** Rows of the training data in the order of one epoch: Fisher and Yates with Philox words of layer `epoch`, stream 3. */
+export function shuffledRows(count: number, seed: number, epoch: number): Int32Array {
+  const order = Int32Array.from({ length: count }, (_, i) => i);
+  const u = philoxUniform(count, epoch, 3, seed);
+  for (let i = count - 1; i > 0; i--) {
+    const j = Math.floor(u[i] * (i + 1));
+    [order[i], order[j]] = [order[j], order[i]];
+  }
+  return order;
+}
+
+/** The given samples on the device. Release the matrix. */
+export function uploadSamples(gpu: Gpu, samples: Samples, rows: ArrayLike<number>): Tensor {
+  const size = featuresOf(samples.shape);
+  const x = new Float32Array(rows.length * size);
+  for (let i = 0; i < rows.length; i++) x.set(samples.x.subarray(rows[i] * size, (rows[i] + 1) * size), i * size);
+  const { channels } = samples.shape;
+  return {
+    matrix: upload(gpu, rows.length * pixelsOf(samples.shape), channels, x),
+    count: rows.length,
+    shape: samples.shape,
+  };
+}
+
+/** +1 at the label, −1 elsewhere, for the given samples (rows × classes). Release it. */
+export function uploadTargets(gpu: Gpu, labels: Int32Array, rows: ArrayLike<number>, classes: number): Matrix {
+  const targets = new Float32Array(rows.length * classes).fill(-1);
+  for (let i = 0; i < rows.length; i++) targets[i * classes + labels[rows[i]]] = 1;
+  return upload(gpu, rows.length, classes, targets);
+}
+
+/** Row numbers first … first + count − 1. */
+export const consecutive = (first: number, count: number): Int32Array =>
+  Int32Array.from({ length: count }, (_, i) => first + i);

@@ -1,0 +1,140 @@
+import { inputError } from '../errors.js';
+import { copyScaled } from '../ops/elementwise.js';
+import { type Batch, runBatch } from '../runtime/batch.js';
+import type { Gpu } from '../runtime/gpu.js';
+import { allocate, block, download, type Matrix, release } from '../runtime/matrix.js';
+import { backAll, createPass, forwardAll } from './layer.js';
+import { type LossName, lossAndGradient, lossTerms } from './loss.js';
+import type { Model } from './models.js';
+import type { Optimizer } from './optimizer.js';
+import { consecutive, type Samples, shuffledRows, uploadSamples, uploadTargets } from './samples.js';
+import type { Tensor } from './tensor.js';
+
+/** Loss and share of samples in the right class. */
+export interface Score {
+  loss: number;
+  accuracy: number;
+}
+
+/** Records one training step: forward, loss, backward, and the optimiser's move. */
+export function trainingStep(
+  batch: Batch,
+  { layers }: Model,
+  optimizer: Optimizer,
+  loss: LossName,
+  x: Tensor,
+  targets: Matrix,
+  results: Matrix,
+  slot: number,
+): void {
+  const steps = forwardAll(layers, createPass(batch, true), x);
+  const output = steps[steps.length - 1].y;
+  const gradient = batch.temporary(output.matrix.rows, output.matrix.cols);
+  lossAndGradient(batch, loss, output.matrix, targets, gradient, results, slot);
+  backAll(steps, { ...output, matrix: gradient }, { parameters: true, input: false });
+  optimizer.step(batch);
+}
+
+export interface EpochOptions {
+  loss: LossName;
+  /** Samples in a step; the last step of an epoch takes what is left. */
+  batch: number;
+  seed: number;
+  /** Number of the epoch, from 1: with the seed it fixes the order of the samples. */
+  epoch: number;
+  /** Checked before each step. */
+  signal?: AbortSignal;
+  onStep?(step: number, steps: number): void;
+}
+
+/**
+ * Goes once through the samples in a random order.
+ * @returns mean loss and accuracy of the steps, each before its update.
+ * @throws input error once the loss is no longer a finite number.
+ */
+export async function trainEpoch(
+  gpu: Gpu,
+  model: Model,
+  optimizer: Optimizer,
+  samples: Samples,
+  options: EpochOptions,
+): Promise<Score> {
+  const { loss, batch: size, seed, epoch, signal } = options;
+  const order = shuffledRows(samples.count, seed, epoch);
+  const steps = Math.ceil(samples.count / size);
+  const results = allocate(gpu, 1, 2 * steps);
+  try {
+    for (let step = 0; step < steps; step++) {
+      signal?.throwIfAborted();
+      const rows = order.subarray(step * size, Math.min(samples.count, (step + 1) * size));
+      const x = uploadSamples(gpu, samples, rows);
+      const targets = uploadTargets(gpu, samples.labels, rows, model.outputs);
+      try {
+        await runBatch(gpu, (batch) => trainingStep(batch, model, optimizer, loss, x, targets, results, 2 * step));
+      } finally {
+        release(gpu, x.matrix, targets);
+      }
+      options.onStep?.(step + 1, steps);
+    }
+    const score = scoreOf(await download(gpu, results), loss, samples.count, model.outputs);
+    if (!Number.isFinite(score.loss)) {
+      throw inputError(
+        `the loss is no longer a finite number in epoch ${epoch} with seed ${seed}: training diverged; use a smaller --lr or --init`,
+      );
+    }
+    return score;
+  } finally {
+    release(gpu, results);
+  }
+}
+
+function scoreOf(results: Float32Array, loss: LossName, rows: number, outputs: number): Score {
+  let [sum, correct] = [0, 0];
+  for (let i = 0; i < results.length; i += 2) {
+    sum += results[i];
+    correct += results[i + 1];
+  }
+  return { loss: sum / lossTerms(loss, rows, outputs), accuracy: correct / rows };
+}
+
+/** Samples that go through a network at once where nothing is trained: a bound on memory, not on speed. */
+export const evaluationChunk = (model: Model): number => (model.head === 0 ? 1024 : 128);
+
+/**
+ * Loss and accuracy in evaluation mode. With `headInputs` (count × inputs of the head) it also keeps what the head of
+ * the network sees of each sample.
+ */
+export async function evaluate(
+  gpu: Gpu,
+  model: Model,
+  samples: Samples,
+  loss: LossName,
+  headInputs?: Matrix,
+): Promise<Score> {
+  const size = evaluationChunk(model);
+  const chunks = Math.ceil(samples.count / size);
+  const results = allocate(gpu, 1, 2 * chunks);
+  try {
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      const rows = consecutive(chunk * size, Math.min(size, samples.count - chunk * size));
+      const x = uploadSamples(gpu, samples, rows);
+      const targets = uploadTargets(gpu, samples.labels, rows, model.outputs);
+      try {
+        await runBatch(gpu, (batch) => {
+          const steps = forwardAll(model.layers, createPass(batch, false), x);
+          const { matrix } = steps[steps.length - 1].y;
+          const gradient = batch.temporary(matrix.rows, matrix.cols);
+          lossAndGradient(batch, loss, matrix, targets, gradient, results, 2 * chunk);
+          if (!headInputs) return;
+          const features = model.head === 0 ? x : steps[model.head - 1].y;
+          copyScaled(batch, features.matrix, block(headInputs, rows[0], 0, rows.length, headInputs.cols));
+        });
+      } finally {
+        release(gpu, x.matrix, targets);
+      }
+    }
+    return scoreOf(await download(gpu, results), loss, samples.count, model.outputs);
+  } finally {
+    release(gpu, results);
+  }
+}

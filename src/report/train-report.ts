@@ -1,0 +1,125 @@
+import { join } from 'node:path';
+import type { SeedRecord, TrainMetrics } from '../nn/types.js';
+import { ensureOutputDirectory, writeFileAtomic } from './atomic.js';
+import { chartSvg, INLINE, PAPER, type Theme } from './charts.js';
+import { TRAIN_CHARTS, type TrainChartName, trainChartSpec } from './train-charts.js';
+
+/** Singular values kept of a layer, except at a seed's first and last measurement, which keep all. */
+const KEPT_VALUES = 64;
+
+const DESCRIPTIONS: Readonly<Record<TrainChartName, string>> = {
+  nc1: 'NC1 over the epochs for the input, the right singular part and the output of each layer, on logarithmic axes.',
+  nfa: 'Correlation of the AGOP and of its square root with the weights of each layer over the epochs.',
+  variance: 'Shares of the variance between and within classes after the last hidden layer over the epochs.',
+  loss: 'Training and test loss over the epochs on a logarithmic axis.',
+  'singular-values': 'Singular values of the weights of each layer on logarithmic axes, before and after training.',
+};
+
+/** Numbers with six significant digits: what is measured has no more. */
+const rounded = (value: number): number => (Number.isFinite(value) ? Number(value.toPrecision(6)) : value);
+
+/** What metrics.json holds: long spectra in the middle of training are cut. */
+function compact(record: SeedRecord): SeedRecord {
+  const last = record.measurements.length - 1;
+  return {
+    ...record,
+    measurements: record.measurements.map((measurement, i) => ({
+      ...measurement,
+      layers: measurement.layers.map((probe) => ({
+        ...probe,
+        singularValues: probe.singularValues
+          .slice(0, i === 0 || i === last ? probe.singularValues.length : KEPT_VALUES)
+          .map(rounded),
+      })),
+    })),
+  };
+}
+
+const COLUMNS = [
+  'seed',
+  'epoch',
+  'train_loss',
+  'train_accuracy',
+  'test_loss',
+  'test_accuracy',
+  'variance_between',
+  'variance_within',
+  'layer',
+  'nc1_input',
+  'nc1_right',
+  'nc1_output',
+  'nc1_agop',
+  'nc2_input',
+  'nc2_right',
+  'nc2_output',
+  'nc2_agop',
+  'nfa',
+  'nfa_sqrt',
+  'effective_rank',
+  'largest_singular_value',
+  'smallest_principal_angle',
+  'largest_principal_angle',
+];
+
+/** A row for each seed, measurement and layer; empty where nothing could be measured. */
+export function trainCsv({ seeds }: TrainMetrics): string {
+  const cell = (value: number | undefined): string =>
+    value === undefined || !Number.isFinite(value) ? '' : String(value);
+  const lines = seeds.flatMap(({ seed, measurements }) =>
+    measurements.flatMap(({ epoch, train, test, variance, layers }) =>
+      layers.map(({ layer, nc1, nc2, ...probe }) =>
+        [
+          seed,
+          epoch,
+          train.loss,
+          train.accuracy,
+          test?.loss,
+          test?.accuracy,
+          variance.between,
+          variance.within,
+          layer,
+          ...[nc1, nc2].flatMap(({ input, right, output, agop }) => [input, right, output, agop]),
+          probe.nfa,
+          probe.nfaSqrt,
+          probe.effectiveRank,
+          probe.singularValues[0],
+          probe.principalAngles[0],
+          probe.principalAngles.at(-1),
+        ]
+          .map(cell)
+          .join(','),
+      ),
+    ),
+  );
+  return `${[COLUMNS.join(','), ...lines].join('\n')}\n`;
+}
+
+const draw = (name: TrainChartName, metrics: TrainMetrics, theme: Theme): Promise<string> =>
+  chartSvg(trainChartSpec(name, metrics, theme), DESCRIPTIONS[name]);
+
+/**
+ * Writes `metrics.json`, `metrics.csv`, the figures as SVG and PNG, and `report.html` into a folder, which is made if
+ * needed; the page is the last, so that it implies the rest.
+ * @returns names of the files.
+ */
+export async function writeTrainReport(dir: string, metrics: TrainMetrics): Promise<string[]> {
+  await ensureOutputDirectory(dir);
+  const { svgToPng } = await import('./raster.js');
+  const { renderTrainPage } = await import('./train-page.js');
+  await writeFileAtomic(
+    join(dir, 'metrics.json'),
+    `${JSON.stringify({ ...metrics, seeds: metrics.seeds.map(compact) }, null, 1)}\n`,
+  );
+  await writeFileAtomic(join(dir, 'metrics.csv'), trainCsv(metrics));
+  const files = ['metrics.json', 'metrics.csv'];
+  const inline: Partial<Record<TrainChartName, string>> = {};
+  for (const name of TRAIN_CHARTS) {
+    const svg = await draw(name, metrics, PAPER);
+    await writeFileAtomic(join(dir, `${name}.svg`), svg);
+    await writeFileAtomic(join(dir, `${name}.png`), await svgToPng(svg));
+    files.push(`${name}.svg`, `${name}.png`);
+    inline[name] = await draw(name, metrics, INLINE);
+  }
+  await writeFileAtomic(join(dir, 'report.html'), renderTrainPage(metrics, inline as Record<TrainChartName, string>));
+  return [...files, 'report.html'];
+}

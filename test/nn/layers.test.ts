@@ -1,0 +1,269 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { convolution } from '../../src/nn/convolution.js';
+import type { Layer } from '../../src/nn/layer.js';
+import { bias, flatten, relu } from '../../src/nn/linear.js';
+import { batchNorm } from '../../src/nn/norm.js';
+import { adaptivePool, maxPool } from '../../src/nn/pool.js';
+import { featuresOf } from '../../src/nn/tensor.js';
+import { expectBelow, RUNS, reportErrors, useGpu } from '../support/gpu.js';
+import { norm, normals } from '../support/reference.js';
+import { blank, visitTaps } from './reference.js';
+import { fromTapOrder, type Images, normalImages, numbers, passThrough, place, tapOrder, write } from './support.js';
+
+const gpu = useGpu();
+reportErrors();
+
+const runs = { ...RUNS, numRuns: 12 };
+
+function close(name: string, found: ArrayLike<number> | undefined, expected: Float64Array, bound = 2e-6): void {
+  expect(found?.length, name).toBe(expected.length);
+  const error = norm(expected.map((v, i) => (found?.[i] ?? Number.NaN) - v));
+  expectBelow(name, error === 0 ? 0 : error / norm(expected), bound);
+}
+
+describe('convolution', () => {
+  const shapes = fc
+    .record({
+      count: fc.integer({ min: 1, max: 3 }),
+      channels: fc.constantFrom(1, 2, 3, 4, 5, 8),
+      height: fc.integer({ min: 1, max: 11 }),
+      width: fc.integer({ min: 1, max: 11 }),
+      outputs: fc.constantFrom(1, 3, 4, 7),
+      size: fc.constantFrom(1, 3, 7),
+      stride: fc.constantFrom(1, 2),
+      pad: fc.integer({ min: 0, max: 3 }),
+      seed: fc.integer({ min: 1, max: 1e6 }),
+    })
+    .filter(({ size, pad, height, width }) => pad <= size / 2 && Math.min(height, width) + 2 * pad >= size);
+
+  it('output, input gradient and weight gradient against float64', async () => {
+    await fc.assert(
+      fc.asyncProperty(shapes, async ({ count, channels, height, width, outputs, size, stride, pad, seed }) => {
+        const layer = convolution(gpu(), 'conv', { inputs: channels, outputs, size, stride, pad });
+        const x = normalImages(count, { channels, height, width }, seed);
+        const next = normals(seed + 1);
+        const weights = Float64Array.from({ length: outputs * channels * size * size }, () => Math.fround(next()));
+        write(gpu(), layer.parameters[0].value, tapOrder(weights, outputs, channels, size));
+        const shape = layer.outputShape(x.shape);
+        const dy = normalImages(count, shape, seed + 2);
+        const expected = blank(count, shape);
+        const dx = blank(count, x.shape);
+        const dw = new Float64Array(weights.length);
+        visitTaps({ size, stride, pad }, x.shape, shape, count, (i, w, o) => {
+          expected.data[o] += x.data[i] * weights[w];
+          dx.data[i] += dy.data[o] * weights[w];
+          dw[w] += dy.data[o] * x.data[i];
+        });
+        const found = await passThrough(gpu(), layer, x, dy);
+        close('convolution output', found.y.data, expected.data);
+        const other = convolution(gpu(), 'conv', { inputs: channels, outputs, size, stride, pad, variant: 'implicit' });
+        write(gpu(), other.parameters[0].value, tapOrder(weights, outputs, channels, size));
+        const implicit = await passThrough(gpu(), other, x, null);
+        close('convolution output, implicit', implicit.y.data, expected.data);
+        close('convolution input gradient', found.dx?.data, dx.data);
+        const gradient = fromTapOrder(await numbers(gpu(), layer.parameters[0].gradient), outputs, channels, size);
+        close('convolution weight gradient', gradient, dw);
+      }),
+      runs,
+    );
+  });
+
+  it('several chunks of samples give the same as one', async () => {
+    // 60 samples of 32 × 32 pixels and 9 · 32 columns are more than one scratch buffer holds.
+    const layer = convolution(gpu(), 'conv', { inputs: 32, outputs: 4, size: 3, pad: 1 });
+    const weights = normalImages(1, { channels: 4 * 32 * 9, height: 1, width: 1 }, 5).data;
+    write(gpu(), layer.parameters[0].value, tapOrder(weights, 4, 32, 3));
+    const x = normalImages(60, { channels: 32, height: 32, width: 32 }, 6);
+    const dy = normalImages(60, { channels: 4, height: 32, width: 32 }, 7);
+    const all = await passThrough(gpu(), layer, x, dy);
+    const gradient = await numbers(gpu(), layer.parameters[0].gradient);
+    const parts = new Float64Array(gradient.length);
+    const half = (images: Images, from: number): Images => {
+      const size = featuresOf(images.shape);
+      return { ...images, count: 30, data: images.data.subarray(from * size, (from + 30) * size) };
+    };
+    for (const from of [0, 30]) {
+      const part = await passThrough(gpu(), layer, half(x, from), half(dy, from));
+      close('chunked output', half(all.y, from).data, part.y.data, 0);
+      close('chunked input gradient', half(all.dx as Images, from).data, (part.dx as Images).data, 0);
+      (await numbers(gpu(), layer.parameters[0].gradient)).forEach((v, i) => {
+        parts[i] += v;
+      });
+    }
+    close('chunked weight gradient', gradient, parts);
+  });
+});
+
+describe('pooling', () => {
+  const geometry = fc.record({
+    count: fc.integer({ min: 1, max: 3 }),
+    channels: fc.constantFrom(1, 3, 4, 5),
+    height: fc.integer({ min: 3, max: 12 }),
+    width: fc.integer({ min: 3, max: 12 }),
+    size: fc.constantFrom(1, 2, 3),
+    stride: fc.constantFrom(1, 2, 3),
+    outHeight: fc.integer({ min: 1, max: 6 }),
+    outWidth: fc.integer({ min: 1, max: 6 }),
+    seed: fc.integer({ min: 1, max: 1e6 }),
+  });
+
+  it('maximum: output and gradient, ties to the first', async () => {
+    await fc.assert(
+      fc.asyncProperty(geometry, async ({ count, channels, height, width, size, stride, seed }) => {
+        const pad = Math.floor(size / 2);
+        const layer = maxPool({ size, stride, pad });
+        const x = normalImages(count, { channels, height, width }, seed);
+        // Whole numbers, so that equal values are common.
+        x.data.forEach((v, i) => {
+          x.data[i] = Math.round(v);
+        });
+        const shape = layer.outputShape(x.shape);
+        const dy = normalImages(count, shape, seed + 1);
+        const expected = blank(count, shape);
+        const dx = blank(count, x.shape);
+        for (let n = 0; n < count; n++) {
+          for (let c = 0; c < channels; c++) {
+            for (let oy = 0; oy < shape.height; oy++) {
+              for (let ox = 0; ox < shape.width; ox++) {
+                let best = -1;
+                for (let iy = oy * stride - pad; iy < oy * stride - pad + size; iy++) {
+                  for (let ix = ox * stride - pad; ix < ox * stride - pad + size; ix++) {
+                    if (iy < 0 || ix < 0 || iy >= height || ix >= width) continue;
+                    const at = place(x.shape, n, c, iy, ix);
+                    if (best < 0 || x.data[at] > x.data[best]) best = at;
+                  }
+                }
+                const o = place(shape, n, c, oy, ox);
+                expected.data[o] = x.data[best];
+                dx.data[best] += dy.data[o];
+              }
+            }
+          }
+        }
+        const found = await passThrough(gpu(), layer, x, dy);
+        close('maximum output', found.y.data, expected.data, 0);
+        close('maximum gradient', found.dx?.data, dx.data);
+      }),
+      runs,
+    );
+  });
+
+  it('adaptive mean: output and gradient', async () => {
+    await fc.assert(
+      fc.asyncProperty(geometry, async ({ count, channels, height, width, outHeight, outWidth, seed }) => {
+        const layer = adaptivePool(outHeight, outWidth);
+        const x = normalImages(count, { channels, height, width }, seed);
+        const shape = layer.outputShape(x.shape);
+        const dy = normalImages(count, shape, seed + 1);
+        const expected = blank(count, shape);
+        const dx = blank(count, x.shape);
+        const range = (o: number, extent: number, outExtent: number): number[] => {
+          const [from, to] = [Math.floor((o * extent) / outExtent), Math.ceil(((o + 1) * extent) / outExtent)];
+          return Array.from({ length: to - from }, (_, i) => from + i);
+        };
+        for (let n = 0; n < count; n++) {
+          for (let c = 0; c < channels; c++) {
+            for (let oy = 0; oy < outHeight; oy++) {
+              for (let ox = 0; ox < outWidth; ox++) {
+                const [rows, cols] = [range(oy, height, outHeight), range(ox, width, outWidth)];
+                const o = place(shape, n, c, oy, ox);
+                for (const iy of rows) {
+                  for (const ix of cols) {
+                    const at = place(x.shape, n, c, iy, ix);
+                    expected.data[o] += x.data[at] / (rows.length * cols.length);
+                    dx.data[at] += dy.data[o] / (rows.length * cols.length);
+                  }
+                }
+              }
+            }
+          }
+        }
+        const found = await passThrough(gpu(), layer, x, dy);
+        close('mean output', found.y.data, expected.data);
+        close('mean gradient', found.dx?.data, dx.data);
+      }),
+      runs,
+    );
+  });
+});
+
+describe('other layers', () => {
+  it('batch normalisation in evaluation mode: output and gradient', async () => {
+    const layer = batchNorm(gpu(), 'bn', 5);
+    const [weight, offset] = [
+      [1, -2, 0.5, 3, 1.5],
+      [0.25, 1, -1, 0, 2],
+    ];
+    const [mean, variance] = [
+      [0.5, -1, 2, 0, 1],
+      [1, 4, 0.25, 2, 9],
+    ];
+    write(gpu(), layer.parameters[0].value, weight);
+    write(gpu(), layer.parameters[1].value, offset);
+    write(gpu(), layer.buffers[0].value, [...mean, ...variance]);
+    const x = normalImages(3, { channels: 5, height: 3, width: 2 }, 1);
+    const dy = normalImages(3, x.shape, 2);
+    const channel = (i: number) => Math.floor(i / 6) % 5;
+    const factor = (i: number) => weight[channel(i)] / Math.sqrt(variance[channel(i)] + 1e-5);
+    const found = await passThrough(gpu(), layer, x, dy, {
+      training: false,
+      wanted: { parameters: false, input: true },
+    });
+    close(
+      'evaluation output',
+      found.y.data,
+      x.data.map((v, i) => factor(i) * (v - mean[channel(i)]) + offset[channel(i)]),
+    );
+    close(
+      'evaluation gradient',
+      found.dx?.data,
+      dy.data.map((v, i) => v * factor(i)),
+    );
+    expect([...(await numbers(gpu(), layer.buffers[0].value))]).toEqual([...mean, ...variance]);
+  });
+
+  it('batch normalisation of columns with a large common part', async () => {
+    const layer = batchNorm(gpu(), 'bn', 3);
+    const x = normalImages(70, { channels: 3, height: 2, width: 2 }, 3);
+    x.data.forEach((v, i) => {
+      x.data[i] = Math.fround(1000 + v);
+    });
+    const means = [0, 1, 2].map((c) => {
+      const values = [...x.data].filter((_, i) => Math.floor(i / 4) % 3 === c);
+      const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
+      return { mean, variance: values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / values.length };
+    });
+    const { y } = await passThrough(gpu(), layer, x, null);
+    const expected = x.data.map((v, i) => {
+      const { mean, variance } = means[Math.floor(i / 4) % 3];
+      return (v - mean) / Math.sqrt(variance + 1e-5);
+    });
+    // Inputs have a rounding of 6e-8 · 1000 themselves; what may be lost beyond it is of the same size.
+    close('shifted columns', y.data, expected, 1e-4);
+  });
+
+  it('a gradient repeated for several outputs goes back through one forward pass', async () => {
+    const x = normalImages(2, { channels: 3, height: 6, width: 6 }, 4);
+    const layers: [string, Layer][] = [
+      ['ReLU', relu()],
+      ['maximum', maxPool({ size: 2 })],
+      ['mean', adaptivePool(4, 4)],
+      ['flatten', flatten()],
+      ['bias', bias(gpu(), 'bias', 3)],
+    ];
+    for (const [name, layer] of layers) {
+      const shape = layer.outputShape(x.shape);
+      const size = featuresOf(shape);
+      const many = normalImages(6, shape, 5);
+      const options = { training: false, wanted: { parameters: false, input: true } };
+      const { dx } = await passThrough(gpu(), layer, x, many, options);
+      for (let k = 0; k < 3; k++) {
+        const one = { ...many, count: 2, data: many.data.subarray(2 * k * size, 2 * (k + 1) * size) };
+        const alone = await passThrough(gpu(), layer, x, one, options);
+        const width = 2 * featuresOf(x.shape);
+        close(name, dx?.data.subarray(k * width, (k + 1) * width), (alone.dx as Images).data, 0);
+      }
+    }
+  });
+});

@@ -1,0 +1,170 @@
+import { EigenvalueDecomposition, Matrix as HostMatrix } from 'ml-matrix';
+import { describe, expect, it } from 'vitest';
+import { initialize } from '../../src/nn/init.js';
+import { createModel, parametersOf, releaseModel } from '../../src/nn/models.js';
+import { effectiveRank, principalAngles, probeHead } from '../../src/nn/probes.js';
+import { flatShape } from '../../src/nn/tensor.js';
+import { release } from '../../src/runtime/matrix.js';
+import { expectBelow, put, reportErrors, useGpu } from '../support/gpu.js';
+import { at, type Dense, dense, normalMatrix, product, productNT, transposed } from '../support/reference.js';
+import { numbers } from './support.js';
+
+const gpu = useGpu();
+reportErrors();
+
+const rectified = (a: Dense): Dense => ({ ...a, data: a.data.map((v) => Math.max(v, 0)) });
+
+/** NC1 and NC2 of rows in class order. */
+function collapse(x: Dense, starts: readonly number[]): { nc1: number; nc2: number; within: number; between: number } {
+  const classes = starts.length - 1;
+  const means = dense(classes, x.cols, (c, j) => {
+    let sum = 0;
+    for (let i = starts[c]; i < starts[c + 1]; i++) sum += at(x, i, j);
+    return sum / (starts[c + 1] - starts[c]);
+  });
+  let within = 0;
+  for (let c = 0; c < classes; c++) {
+    for (let i = starts[c]; i < starts[c + 1]; i++) {
+      for (let j = 0; j < x.cols; j++) within += (at(x, i, j) - at(means, c, j)) ** 2 / x.rows;
+    }
+  }
+  const centred = dense(classes, x.cols, (c, j) => {
+    let sum = 0;
+    for (let e = 0; e < classes; e++) sum += at(means, e, j);
+    return at(means, c, j) - sum / classes;
+  });
+  const gram = productNT(centred, centred);
+  let between = 0;
+  let nc2 = 0;
+  for (let c = 0; c < classes; c++) {
+    between += at(gram, c, c) / classes;
+    for (let e = 0; e < classes; e++) {
+      const cosine = at(gram, c, e) / Math.sqrt(at(gram, c, c) * at(gram, e, e));
+      nc2 += (cosine - (c === e ? 1 : -1 / (classes - 1))) ** 2 / classes ** 2;
+    }
+  }
+  return { nc1: within / between, nc2, within, between };
+}
+
+function pearson(a: Dense, b: Dense): number {
+  const mean = (m: Dense) => m.data.reduce((sum, v) => sum + v, 0) / m.data.length;
+  const [p, q] = [mean(a), mean(b)];
+  let [ab, aa, bb] = [0, 0, 0];
+  a.data.forEach((v, i) => {
+    ab += (v - p) * (b.data[i] - q);
+    aa += (v - p) ** 2;
+    bb += (b.data[i] - q) ** 2;
+  });
+  return ab / Math.sqrt(aa * bb);
+}
+
+/** Eigenvalues descending, eigenvectors as rows. */
+function eigen(m: Dense): { values: number[]; vectors: Dense } {
+  const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(
+    HostMatrix.from1DArray(m.rows, m.cols, Array.from(m.data)),
+    { assumeSymmetric: true },
+  );
+  const order = [...realEigenvalues.keys()].sort((i, j) => realEigenvalues[j] - realEigenvalues[i]);
+  return {
+    values: order.map((i) => Math.max(realEigenvalues[i], 0)),
+    vectors: dense(m.rows, m.cols, (r, c) => eigenvectorMatrix.get(c, order[r])),
+  };
+}
+
+const close = (name: string, found: number, expected: number, bound = 1e-4): void =>
+  expectBelow(name, Math.abs(found - expected) / Math.abs(expected), bound);
+
+describe('probes of a head', () => {
+  it('every quantity against float64, wider and narrower layers', async () => {
+    const [n, inputs, width, outputs] = [60, 37, 24, 4];
+    const starts = [0, 13, 30, 41, 60];
+    const model = createModel(gpu(), 'mlp', { input: flatShape(inputs), outputs, depth: 3, width });
+    await initialize(gpu(), parametersOf(model), { gain: 1.4, seed: 2 });
+    const weights: Dense[] = [];
+    for (const { value } of parametersOf(model)) {
+      weights.push({ rows: value.rows, cols: value.cols, data: await numbers(gpu(), value) });
+    }
+    const x = normalMatrix(n, inputs, 3);
+    const phi = put(gpu(), x);
+    const { layers, variance } = await probeHead(gpu(), model.layers, phi, starts);
+    const seen = [x];
+    for (const w of weights.slice(0, -1)) seen.push(rectified(productNT(seen[seen.length - 1], w)));
+    expect(layers.length).toBe(3);
+    for (const [l, probe] of layers.entries()) {
+      const w = weights[l];
+      const agop = new Float64Array(w.cols * w.cols);
+      for (let i = 0; i < n; i++) {
+        let j = weights[3];
+        for (let k = 2; k >= l; k--) {
+          const masked = dense(j.rows, j.cols, (r, c) => (at(seen[k + 1], i, c) > 0 ? at(j, r, c) : 0));
+          j = product(masked, weights[k]);
+        }
+        productNT(transposed(j), transposed(j)).data.forEach((v, e) => {
+          agop[e] += v / n;
+        });
+      }
+      const m: Dense = { rows: w.cols, cols: w.cols, data: agop };
+      const { values, vectors } = eigen(m);
+      const root = product(
+        transposed(vectors),
+        dense(m.rows, m.cols, (r, c) => Math.sqrt(values[r]) * at(vectors, r, c)),
+      );
+      const gram = productNT(transposed(w), transposed(w));
+      close('correlation', probe.nfa, pearson(m, gram));
+      close('correlation of the root', probe.nfaSqrt, pearson(root, gram));
+      const stages = {
+        input: collapse(seen[l], starts),
+        right: collapse(productNT(seen[l], w), starts),
+        output: collapse(seen[l + 1], starts),
+        agop: collapse(product(seen[l], root), starts),
+      };
+      for (const stage of ['input', 'right', 'output', 'agop'] as const) {
+        close(`NC1 of ${stage}`, probe.nc1[stage], stages[stage].nc1);
+        close(`NC2 of ${stage}`, probe.nc2[stage], stages[stage].nc2);
+      }
+      const right = eigen(gram);
+      const expected = right.values.slice(0, Math.min(w.rows, w.cols)).map(Math.sqrt);
+      probe.singularValues.forEach((value, i) => {
+        expectBelow('singular values', Math.abs(value - expected[i]) / expected[0], 1e-6);
+      });
+      close('effective rank', probe.effectiveRank, effectiveRank(expected));
+      probe.agopEigenvalues.forEach((value, i) => {
+        expectBelow('eigenvalues', Math.abs(value - values[i]) / values[0], 1e-5);
+      });
+      const top = (d: Dense) => d.data.slice(0, outputs * d.cols);
+      principalAngles(top(right.vectors), top(vectors), outputs).forEach((angle, i) => {
+        close('principal angles', probe.principalAngles[i], angle);
+      });
+    }
+    const last = collapse(seen[3], starts);
+    close('variance between', variance.between, last.between / (last.between + last.within));
+    close('variance within', variance.within, last.within / (last.between + last.within));
+    release(gpu(), phi);
+    releaseModel(gpu(), model);
+  });
+
+  it('a network whose last hidden layer is dead has no AGOP, and says NaN', async () => {
+    const model = createModel(gpu(), 'mlp', { input: flatShape(6), outputs: 2, depth: 1, width: 4 });
+    await initialize(gpu(), parametersOf(model), { gain: 1, seed: 1 });
+    const dead = parametersOf(model)[0].value;
+    gpu().device.queue.writeBuffer(dead.buffer, 0, new Float32Array(dead.rows * dead.stride));
+    const phi = put(gpu(), normalMatrix(6, 6, 1));
+    const { layers } = await probeHead(gpu(), model.layers, phi, [0, 3, 6]);
+    expect(layers[0].nfa).toBeNaN();
+    expect(layers[0].singularValues).toEqual([]);
+    release(gpu(), phi);
+    releaseModel(gpu(), model);
+  });
+});
+
+describe('principal angles', () => {
+  it('small and right angles are exact', () => {
+    const a = [1, 0, 0, 0, 0, 1, 0, 0];
+    for (const angle of [1e-6, 0.3, 1.2, Math.PI / 2]) {
+      const b = [Math.cos(angle), 0, Math.sin(angle), 0, 0, 1, 0, 0];
+      const [first, second] = principalAngles(a, b, 2);
+      expectBelow('no angle', Math.abs(first), 1e-12);
+      expectBelow('given angle', Math.abs(second - angle), 1e-12);
+    }
+  });
+});

@@ -1,0 +1,121 @@
+import { Matrix as HostMatrix, SingularValueDecomposition } from 'ml-matrix';
+import { describe, expect, it } from 'vitest';
+import { releaseSvd, svd } from '../../src/ops/jacobi.js';
+import type { Gpu } from '../../src/runtime/gpu.js';
+import { download, type Matrix, release } from '../../src/runtime/matrix.js';
+import { expectBelow, expectClose, expectEach, put, reportErrors, useGpu, VARIANTS } from '../support/gpu.js';
+import {
+  type Dense,
+  dense,
+  identity,
+  normalMatrix,
+  product,
+  productNT,
+  rounded,
+  transposed,
+} from '../support/reference.js';
+
+const gpu = useGpu();
+reportErrors();
+
+async function get(on: Gpu, matrix: Matrix): Promise<Dense> {
+  return { rows: matrix.rows, cols: matrix.cols, data: Float64Array.from(await download(on, matrix)) };
+}
+
+const hostValues = (a: Dense): number[] =>
+  new SingularValueDecomposition(HostMatrix.from1DArray(a.rows, a.cols, Array.from(a.data)), {
+    autoTranspose: true,
+  }).diagonal
+    .slice(0, Math.min(a.rows, a.cols))
+    .sort((x, y) => y - x);
+
+/** Random orthogonal factors around given singular values. */
+function withValues(rows: number, cols: number, values: number[], seed: number): Dense {
+  const orthonormal = (n: number, from: number): Dense => {
+    const { leftSingularVectors } = new SingularValueDecomposition(
+      HostMatrix.from1DArray(n, n, Array.from(normalMatrix(n, n, from).data)),
+    );
+    return dense(n, values.length, (i, j) => leftSingularVectors.get(i, j));
+  };
+  const u = orthonormal(rows, seed);
+  const v = orthonormal(cols, seed + 1);
+  return rounded(
+    productNT(
+      dense(rows, values.length, (i, j) => u.data[i * values.length + j] * values[j]),
+      v,
+    ),
+  );
+}
+
+const cases: [name: string, a: () => Dense][] = [
+  ['1 × 1', () => normalMatrix(1, 1, 1)],
+  ['1 × 7', () => normalMatrix(1, 7, 2)],
+  ['7 × 1', () => normalMatrix(7, 1, 3)],
+  ['33 × 33', () => normalMatrix(33, 33, 4)],
+  ['17 × 65', () => normalMatrix(17, 65, 5)],
+  ['65 × 31', () => normalMatrix(65, 31, 6)],
+  [
+    'values from 1 to 1e-4',
+    () =>
+      withValues(
+        40,
+        48,
+        Array.from({ length: 20 }, (_, i) => 10 ** (-i / 4.75)),
+        7,
+      ),
+  ],
+  ['equal values', () => withValues(24, 24, new Array(24).fill(1), 9)],
+];
+
+describe('singular value decomposition', () => {
+  for (const [variant, on] of VARIANTS) {
+    for (const [name, matrix] of cases) {
+      it(`${name}, ${variant}`, async () => {
+        const a = matrix();
+        const input = put(on(gpu()), a);
+        const found = await svd(on(gpu()), input);
+        if (!found) throw new Error('expected a decomposition');
+        const [u, v, scaled] = [
+          await get(on(gpu()), found.u),
+          await get(on(gpu()), found.v),
+          await get(on(gpu()), found.scaled),
+        ];
+        const s = [...found.s];
+        const expected = hostValues(a);
+        expect([...s].sort((x, y) => y - x)).toEqual(s);
+        s.forEach((value, i) => {
+          expectBelow('singular values', Math.abs(value - expected[i]) / expected[0], 5e-6);
+        });
+        // What was left out is below the promised share.
+        for (const value of expected.slice(s.length)) expectBelow('left out', value / expected[0], 5e-6);
+        const [near, far] = a.rows <= a.cols ? [u, v] : [v, u];
+        const one = identity(s.length);
+        expectEach('near vectors orthonormal', productNT(near, near), one, 2e-6);
+        const share = (i: number, j: number): number => s[0] / s[Math.max(i, j)];
+        expectEach('far vectors orthonormal', productNT(far, far), one, 2e-6, share);
+        const usv = product(
+          transposed(u),
+          dense(v.rows, v.cols, (i, j) => s[i] * v.data[i * v.cols + j]),
+        );
+        expectClose('U S V', usv, a, 3e-6);
+        expectClose(
+          'S V',
+          scaled,
+          dense(v.rows, v.cols, (i, j) => s[i] * v.data[i * v.cols + j]),
+          3e-6,
+        );
+        releaseSvd(on(gpu()), found);
+        release(on(gpu()), input);
+      });
+    }
+  }
+
+  it('a matrix of zeros has none', async () => {
+    const input = put(
+      gpu(),
+      dense(5, 6, () => 0),
+    );
+    expect(await svd(gpu(), input)).toBe(null);
+    release(gpu(), input);
+  });
+});
