@@ -182,22 +182,32 @@ function packedLayout(gpu: Gpu, k: number) {
   return { steps, segment, folds: ceilDiv(steps, segment) };
 }
 
-function pack(batch: Batch, { matrix, transposed }: Factor, k: number, tileBlocks: number): GPUTexture {
+/** Bytes of a factor as texels. */
+function texelBytes(gpu: Gpu, { matrix, transposed }: Factor, k: number): number {
+  const { segment, folds } = packedLayout(gpu, k);
+  return segment * folds * gpu.lanes * ceilDiv(transposed ? matrix.cols : matrix.rows, gpu.lanes) * 16;
+}
+
+function pack(batch: Batch, factor: Factor, k: number, tileBlocks: number): GPUTexture {
+  const { matrix, transposed } = factor;
   const { gpu } = batch;
   const { steps, segment, folds } = packedLayout(gpu, k);
   const rows = transposed ? matrix.cols : matrix.rows;
   const blocks = ceilDiv(rows, gpu.lanes);
-  const texture = batch.texture(segment * gpu.lanes, Math.ceil(blocks / tileBlocks) * tileBlocks * folds);
+  const width = segment * gpu.lanes;
+  const texture = batch.texture(width, Math.ceil(blocks / tileBlocks) * tileBlocks * folds);
+  const texels = batch.staging(texelBytes(gpu, factor, k));
   batch.dispatch(
     {
       name: transposed ? 'pack_columns' : 'pack_rows',
       source: transposed ? packColumns : packRows,
       constants: { LANES: gpu.lanes },
     },
-    [matrix, texture],
+    [matrix, texels],
     [rows, k, matrix.stride, matrix.offset, segment, folds],
     [ceilDiv(steps, PACK_STEPS), blocks],
   );
+  batch.copyToTexture(texels, texture, width, blocks * folds);
   return texture;
 }
 
@@ -206,6 +216,12 @@ function recordPacked(batch: Batch, product: Product): void {
   const { lanes } = gpu;
   const { out, k, difference } = product;
   const { segment, folds } = packedLayout(gpu, k);
+  const largest = Math.max(texelBytes(gpu, product.a, k), texelBytes(gpu, product.b, k));
+  if (largest > gpu.limits.maxStorageBufferBindingSize) {
+    // A matrix that just fits into a binding does not with the padding of its texels.
+    subgroup.record(batch, product);
+    return;
+  }
   const same = product.b.matrix === product.a.matrix && product.b.transposed === product.a.transposed;
   // One texture for both, with the blocks that the larger tile needs.
   const blocks = same ? Math.max(PACKED_ROWS / lanes, 4) : 0;

@@ -1,8 +1,8 @@
 import { RfmError } from '../errors.js';
 import { type Gpu, IMMEDIATE_BYTES } from './gpu.js';
 import { allocate, type Matrix, release } from './matrix.js';
-import { TEXTURE_FORMAT, textureBytes } from './pool.js';
-import { type PassLabel, type Profile, scopedSync, timePasses, type Work } from './timing.js';
+import { textureBytes } from './pool.js';
+import { type PassLabel, type PassTimes, type Profile, scopedSync, timePasses, type Work } from './timing.js';
 
 /**
  * A compute shader and how to specialise it. `source` is WGSL that becomes complete once the
@@ -35,6 +35,10 @@ export interface Batch {
    */
   texture(width: number, height: number): GPUTexture;
   reuse(texture: GPUTexture): void;
+  /** A storage buffer of at least `bytes`, the same one at every call: for what the next dispatch or copy takes in. */
+  staging(bytes: number): GPUBuffer;
+  /** Copies width × height texels of four float32, row by row, from the start of a buffer into a texture. */
+  copyToTexture(source: GPUBuffer, texture: GPUTexture, width: number, height: number): void;
   /** Runs what was recorded and waits for it. Returns wall time in seconds; `gpu.profile` tells the GPU's own. */
   submit(): Promise<number>;
 }
@@ -52,11 +56,20 @@ export function f32bits(value: number): number {
 
 export const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
 
+interface Copy {
+  source: GPUBuffer;
+  texture: GPUTexture;
+  width: number;
+  height: number;
+}
+
 interface Dispatch {
   kernel: Kernel;
   bindings: readonly (GPUBuffer | GPUTexture)[];
   params: Uint32Array<ArrayBuffer>;
   grid: Grid;
+  /** What is copied before it. */
+  copies: readonly Copy[];
   /** Set while a profile is attached. */
   label?: PassLabel;
 }
@@ -81,6 +94,8 @@ export function createBatch(gpu: Gpu): Batch {
   const temporaries: Matrix[] = [];
   const textures: GPUTexture[] = [];
   const idle: GPUTexture[] = [];
+  const stages: GPUBuffer[] = [];
+  let copies: Copy[] = [];
   return {
     gpu,
     dispatch(kernel, bindings, params, grid) {
@@ -100,8 +115,10 @@ export function createBatch(gpu: Gpu): Batch {
         bindings: bindings.map(resourceOf),
         params: words,
         grid,
+        copies,
         ...(gpu.profile && { label: labelOf(gpu.profile, kernel, bindings) }),
       });
+      copies = [];
     },
     scope: (work, record) => scopedSync(gpu, work, record),
     temporary(rows, cols) {
@@ -119,13 +136,24 @@ export function createBatch(gpu: Gpu): Batch {
     reuse(texture) {
       idle.push(texture);
     },
+    staging(bytes) {
+      const last = stages.at(-1);
+      if (last && last.size >= bytes) return last;
+      const stage = gpu.pool.take(bytes);
+      stages.push(stage);
+      return stage;
+    },
+    copyToTexture(source, texture, width, height) {
+      copies.push({ source, texture, width, height });
+    },
     async submit() {
       try {
         return await gpu.guard('running on the GPU', () => run(gpu, recorded));
       } finally {
         release(gpu, ...temporaries);
         for (const texture of textures) gpu.pool.giveTexture(texture);
-        for (const list of [recorded, temporaries, textures, idle]) list.length = 0;
+        for (const stage of stages) gpu.pool.give(stage);
+        for (const list of [recorded, temporaries, textures, idle, stages, copies]) list.length = 0;
       }
     },
   };
@@ -151,29 +179,45 @@ async function run(gpu: Gpu, recorded: readonly Dispatch[]): Promise<number> {
       })),
     }),
   );
-  const encode = (pass: GPUComputePassEncoder, i: number): void => {
-    pass.setPipeline(pipelines[i].compute);
-    pass.setBindGroup(0, groups[i]);
-    setImmediates(pass, recorded[i].params);
-    const [x, y, z] = recorded[i].grid;
-    pass.dispatchWorkgroups(x, y, z);
-  };
-  const encodeAll = (pass: GPUComputePassEncoder): void => {
-    for (let i = 0; i < recorded.length; i++) encode(pass, i);
+  /** Dispatches from … to − 1 in one pass, or more where there is something to copy between them. */
+  const encode = (encoder: GPUCommandEncoder, from: number, to: number, times?: PassTimes): void => {
+    const starts = recorded.flatMap(({ copies }, i) =>
+      i === from || (i > from && i < to && copies.length > 0) ? [i] : [],
+    );
+    starts.forEach((start, segment) => {
+      for (const { source, texture, width, height } of recorded[start].copies) {
+        encoder.copyBufferToTexture({ buffer: source, bytesPerRow: width * 16 }, { texture }, [width, height]);
+      }
+      const end = starts[segment + 1] ?? to;
+      const timestampWrites = times && {
+        querySet: times.querySet,
+        ...(segment === 0 && { beginningOfPassWriteIndex: times.begin }),
+        ...(end === to && { endOfPassWriteIndex: times.end }),
+      };
+      const timed = segment === 0 || end === to;
+      const pass = encoder.beginComputePass(timestampWrites && timed ? { timestampWrites } : {});
+      for (let i = start; i < end; i++) {
+        pass.setPipeline(pipelines[i].compute);
+        pass.setBindGroup(0, groups[i]);
+        setImmediates(pass, recorded[i].params);
+        const [x, y, z] = recorded[i].grid;
+        pass.dispatchWorkgroups(x, y, z);
+      }
+      pass.end();
+    });
   };
   const { profile } = gpu;
+  const all = recorded.length;
   if (profile?.detail === 'dispatch') {
     const labels = recorded.map((d) => d.label ?? labelOf(profile, d.kernel, d.bindings));
-    await timePasses(gpu, profile, labels, encode);
+    await timePasses(gpu, profile, labels, (encoder, i, times) => encode(encoder, i, i + 1, times));
   } else if (profile) {
     const bytes = recorded.reduce((sum, { label }) => sum + (label?.bytes ?? 0), 0);
-    const label = { kernel: `${recorded.length} dispatches`, scope: profile.current, bytes, ...profile.place };
-    await timePasses(gpu, profile, [label], encodeAll);
+    const label = { kernel: `${all} dispatches`, scope: profile.current, bytes, ...profile.place };
+    await timePasses(gpu, profile, [label], (encoder, _, times) => encode(encoder, 0, all, times));
   } else {
     const encoder = gpu.device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    encodeAll(pass);
-    pass.end();
+    encode(encoder, 0, all);
     gpu.device.queue.submit([encoder.finish()]);
     await gpu.device.queue.onSubmittedWorkDone();
   }
@@ -221,18 +265,16 @@ export function pipelineOf(gpu: Gpu, kernel: Kernel): Promise<Pipeline> {
  */
 async function compile(device: GPUDevice, label: string, code: string): Promise<Pipeline> {
   const declarations = [
-    ...code.matchAll(
-      /@binding\((\d+)\)\s*var(?:<storage,\s*(read_write|read)>|\s+\w+:\s*(texture_storage_2d|texture_2d))/g,
-    ),
+    ...code.matchAll(/@binding\((\d+)\)\s*var(?:<storage,\s*(read_write|read)>|\s+\w+:\s*texture_2d)/g),
   ];
   const bindings = device.createBindGroupLayout({
     label,
-    entries: declarations.map(([, binding, access, texture]) => ({
+    entries: declarations.map(([, binding, access]) => ({
       binding: Number(binding),
       visibility: GPUShaderStage.COMPUTE,
-      ...(texture === 'texture_2d' && { texture: { sampleType: 'unfilterable-float' } }),
-      ...(texture === 'texture_storage_2d' && { storageTexture: { access: 'write-only', format: TEXTURE_FORMAT } }),
-      ...(access && { buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' } }),
+      ...(access
+        ? { buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' } }
+        : { texture: { sampleType: 'unfilterable-float' } }),
     })),
   });
   // `immediateSize` is newer than @webgpu/types.

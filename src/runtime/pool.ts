@@ -25,8 +25,8 @@ export function pooledSize(bytes: number): number {
   return Math.ceil(bytes / unit) * unit;
 }
 
-export const TEXTURE_FORMAT: GPUTextureFormat = 'rgba32float';
-const TEXTURE_USAGE = 0x04 | 0x08; // TEXTURE_BINDING | STORAGE_BINDING
+const TEXTURE_FORMAT: GPUTextureFormat = 'rgba32float';
+const TEXTURE_USAGE = 0x04 | 0x02; // TEXTURE_BINDING | COPY_DST
 
 export const textureBytes = (texture: { width: number; height: number }): number => texture.width * texture.height * 16;
 

@@ -140,18 +140,27 @@ const covered = ({ parent }: Scope, key: 'flops' | 'bytes'): boolean =>
 /** What a pass is known by before it has run. */
 export type PassLabel = Omit<Pass, 'start' | 'end'>;
 
+/** Where the timestamps of a pass go. */
+export interface PassTimes {
+  querySet: GPUQuerySet;
+  begin: number;
+  end: number;
+}
+
+type Encode = (encoder: GPUCommandEncoder, index: number, times?: PassTimes) => void;
+
 /** A query set holds at most 4096 timestamps, and a pass takes two. */
 const PASSES_PER_SET = 2048;
 
 /**
- * Runs passes with timestamps and adds them to the profile. `encode(pass, i)` records what pass i runs;
- * pipelines and bind groups are ready by then.
+ * Runs passes with timestamps and adds them to the profile. `encode(encoder, i, times)` records pass i, which
+ * begins and ends at `times`; pipelines and bind groups are ready by then.
  */
 export async function timePasses(
   gpu: Gpu,
   profile: Profile,
   labels: readonly PassLabel[],
-  encode: (pass: GPUComputePassEncoder, index: number) => void,
+  encode: Encode,
 ): Promise<void> {
   const times = profile.clock === 'gpu' ? await gpuTimes(gpu, labels, encode) : await wallTimes(gpu, labels, encode);
   labels.forEach((label, i) => {
@@ -163,7 +172,7 @@ export async function timePasses(
 async function gpuTimes(
   gpu: Gpu,
   labels: readonly PassLabel[],
-  encode: (pass: GPUComputePassEncoder, index: number) => void,
+  encode: Encode,
 ): Promise<[start: number, end: number][]> {
   const { device } = gpu;
   const encoder = device.createCommandEncoder();
@@ -181,12 +190,7 @@ async function gpuTimes(
       });
       sets.push({ queries, resolved, staging, count });
       for (let i = 0; i < passes; i++) {
-        const pass = encoder.beginComputePass({
-          label: labels[first + i].kernel,
-          timestampWrites: { querySet: queries, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
-        });
-        encode(pass, first + i);
-        pass.end();
+        encode(encoder, first + i, { querySet: queries, begin: 2 * i, end: 2 * i + 1 });
       }
     }
     for (const { queries, resolved, staging, count } of sets) {
@@ -215,14 +219,12 @@ async function gpuTimes(
 async function wallTimes(
   gpu: Gpu,
   labels: readonly PassLabel[],
-  encode: (pass: GPUComputePassEncoder, index: number) => void,
+  encode: Encode,
 ): Promise<[start: number, end: number][]> {
   const times: [number, number][] = [];
   for (let i = 0; i < labels.length; i++) {
     const encoder = gpu.device.createCommandEncoder();
-    const pass = encoder.beginComputePass({ label: labels[i].kernel });
-    encode(pass, i);
-    pass.end();
+    encode(encoder, i);
     const commands = encoder.finish();
     const start = performance.now();
     gpu.device.queue.submit([commands]);
