@@ -18,7 +18,7 @@ const STEPS = 16u;
 
 @group(0) @binding(0) var<storage, read> matrix: array<f32>;
 // The texels row by row, segment · LANES of them a row; they are copied into a texture afterwards. A textureStore
-// would do without the copy, but costs lavapipe three times the time, and of 16 lanes it carries out eight (Mesa 25.0).
+// would do without the copy, but takes lavapipe half as long again, and of 16 lanes it carries out eight (Mesa 25.0).
 @group(0) @binding(1) var<storage, read_write> packed: array<vec4f>;
 
 @compute @workgroup_size(LANES)

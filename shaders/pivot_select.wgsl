@@ -5,7 +5,7 @@
 // remaining diagonal is below tolerance × the first pivot, [3] first pivot, [4] last pivot (bits of f32).
 requires immediate_address_space;
 
-const SIZE = 64u;
+// Header: SIZE: u32, the invocations: on a software adapter one subgroup, since it changes between them at a barrier.
 
 struct Params {
   rows: u32,

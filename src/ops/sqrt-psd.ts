@@ -14,7 +14,6 @@ import { gemm, syrk, syrkTN } from './gemm.js';
 const diagonalKernel: Kernel = { name: 'diagonal', source: diagonalSource };
 const maximumKernel: Kernel = { name: 'diagonal_maximum', source: diagonalMaximumSource };
 const rowSumKernel: Kernel = { name: 'max_row_sum', source: maxRowSumSource };
-const selectKernel: Kernel = { name: 'pivot_select', source: pivotSelectSource };
 const columnKernel: Kernel = { name: 'pivot_column', source: pivotColumnSource };
 
 /** result (1 × 1) = largest diagonal entry, for a positive semi-definite matrix its largest entry. */
@@ -41,11 +40,18 @@ export async function pivotedCholesky(gpu: Gpu, m: Matrix, tolerance: number, lo
   return scoped(gpu, { op: 'pivoted-cholesky' }, () => factorWithPivots(gpu, m, tolerance, low));
 }
 
+const selectKernel = ({ adapter, lanes }: Gpu): Kernel => ({
+  name: 'pivot_select',
+  source: pivotSelectSource,
+  constants: { SIZE: adapter.type === 'software' && lanes > 0 ? lanes : 256 },
+});
+
 async function factorWithPivots(gpu: Gpu, m: Matrix, tolerance: number, low?: Matrix): Promise<PivotedFactor> {
   const d = m.rows;
   const l = allocate(gpu, d, d);
   const remaining = allocate(gpu, 1, 2 * d);
   const state = allocate(gpu, 1, 8);
+  const select = selectKernel(gpu);
   const rest = low ?? allocate(gpu, d, d);
   gpu.device.queue.writeBuffer(state.buffer, 0, new Uint32Array(8));
   try {
@@ -61,7 +67,7 @@ async function factorWithPivots(gpu: Gpu, m: Matrix, tolerance: number, low?: Ma
         batch.dispatch(diagonalKernel, [m, rest, remaining], [d, m.stride], [ceilDiv(d, 64)]);
       }
       for (; step < end; step++) {
-        batch.dispatch(selectKernel, [remaining, state], [d, step, f32bits(tolerance)], [1]);
+        batch.dispatch(select, [remaining, state], [d, step, f32bits(tolerance)], [1]);
         batch.dispatch(
           columnKernel,
           [m, state, l, remaining, rest],
