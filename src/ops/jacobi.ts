@@ -102,7 +102,8 @@ export const releaseSvd = (gpu: Gpu, { u, v, scaled }: Svd): void => release(gpu
  * factored with pivoting in double-float, so that its square does not cost the small values their digits as it does in
  * float32; one-sided Jacobi on the triangular factor, which is a good preconditioner (Drmač and Veselić 2008), then
  * needs few sweeps on a square matrix, whatever the longer side is. The vectors of the longer side are products of those
- * of the shorter one with A: two of them are orthogonal to about 1e-7 times the largest singular value over theirs.
+ * of the shorter one with A: two of them are orthogonal to about 1e-7 times the largest singular value over theirs. Values
+ * are within 1e-5 of the largest (1e-7 for a matrix of full rank); of a matrix of lower rank some below that may be rounding.
  * Null for a matrix of zeros.
  */
 export async function svd(gpu: Gpu, a: Matrix): Promise<Svd | null> {
