@@ -4,6 +4,7 @@ import { RfmError } from '../errors.js';
 import { createBatch, f32bits, type Kernel, runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
+import { copyScaled } from './elementwise.js';
 import { gemm, gemmNN, syrk, syrkTN } from './gemm.js';
 import { pivotedCholesky } from './sqrt-psd.js';
 import { normalizeRows } from './statistics.js';
@@ -66,9 +67,9 @@ export async function orthogonalizeRows(gpu: Gpu, a: Matrix): Promise<number> {
 const descending = (values: ArrayLike<number>): number[] =>
   Array.from({ length: values.length }, (_, i) => i).sort((i, j) => values[j] - values[i]);
 
-/** A new matrix whose row i is row order[i] of A. */
+/** A new matrix whose row i is row order[i] of A, as many as there are in `order`. */
 async function permutedRows(gpu: Gpu, a: Matrix, order: readonly number[]): Promise<Matrix> {
-  const out = allocate(gpu, a.rows, a.cols);
+  const out = allocate(gpu, order.length, a.cols);
   const encoder = gpu.device.createCommandEncoder();
   const bytes = a.stride * 4;
   order.forEach((from, to) => {
@@ -78,11 +79,13 @@ async function permutedRows(gpu: Gpu, a: Matrix, order: readonly number[]): Prom
   return out;
 }
 
-/** Pivots of a Gram matrix below this share of the largest are dropped. */
+/** Singular values below this share of the largest are left out. */
+const SMALLEST_VALUE = 1e-5;
+/** Pivots of a Gram matrix below this share of the largest count as zero. */
 const GRAM_TOLERANCE = 1e-11;
 
 /**
- * A = U S Vᵀ with s descending; values below 1e-4 of the largest may be left out. Release the three matrices with
+ * A = U S Vᵀ with s descending; values below 1e-5 of the largest are left out. Release the three matrices with
  * `releaseSvd`.
  */
 export interface Svd {
@@ -102,9 +105,10 @@ export const releaseSvd = (gpu: Gpu, { u, v, scaled }: Svd): void => release(gpu
  * matrix: pivoted Cholesky with pivots in double-float, one-sided Jacobi on the triangular factor (a good preconditioner:
  * Drmač and Veselić 2008), a square problem whatever the longer side is. A Gram matrix holds its small eigenvalues to
  * about 1e-8 of the largest, so that singular values below 1e-2 would be wrong by 1e-6 and more; hence one-sided Jacobi
- * once more, on those vectors times A, which are nearly orthogonal: one to three sweeps. Values are then within 1e-5 of
- * the largest. The vectors of the shorter side are products of the others with A: two of them are orthogonal to about
- * 1e-7 times the largest singular value over theirs. Null for a matrix of zeros.
+ * once more, on those vectors times A, which are nearly orthogonal: one to three sweeps. Where the Gram matrix is of
+ * lower rank, on A alone. Values are within 5e-6 of the largest. The vectors of the shorter side are products of the
+ * others with A: two of them are orthogonal to about 1e-7 times the largest singular value over theirs. Null for a matrix
+ * of zeros.
  */
 export async function svd(gpu: Gpu, a: Matrix): Promise<Svd | null> {
   const wide = a.rows <= a.cols;
@@ -124,13 +128,19 @@ export async function svd(gpu: Gpu, a: Matrix): Promise<Svd | null> {
     const factor = await factorRows(gpu, gram, low, GRAM_TOLERANCE);
     if (!factor) return null;
     own(factor);
-    await orthogonalizeRows(gpu, factor);
-    const near = own(allocate(gpu, factor.rows, factor.cols));
-    const far = own(allocate(gpu, factor.rows, wide ? a.cols : a.rows));
-    const unit = own(allocate(gpu, far.rows, far.cols));
-    const images = own(allocate(gpu, factor.rows, factor.cols));
-    const lengths = own(allocate(gpu, 1, far.rows));
+    const near = own(allocate(gpu, size, size));
+    const far = own(allocate(gpu, size, wide ? a.cols : a.rows));
+    const unit = own(allocate(gpu, size, far.cols));
+    const images = own(allocate(gpu, size, size));
+    const lengths = own(allocate(gpu, 1, size));
+    if (factor.rows === size) await orthogonalizeRows(gpu, factor);
     await runBatch(gpu, (batch) => {
+      if (factor.rows < size) {
+        // Directions are missing, and with them parts of the small singular values: A has to be taken as it is.
+        if (wide) copyScaled(batch, a, far);
+        else transpose(batch, a, far);
+        return;
+      }
       normalizeRows(batch, factor, near, lengths);
       if (wide) gemmNN(batch, { a: near, b: a, out: far });
       else gemm(batch, { a: near, b: a, out: far });
@@ -140,10 +150,11 @@ export async function svd(gpu: Gpu, a: Matrix): Promise<Svd | null> {
       normalizeRows(batch, far, unit, lengths);
       if (wide) gemm(batch, { a: unit, b: a, out: images });
       else gemmNN(batch, { a: unit, b: a, out: images });
-      normalizeRows(batch, images, near, batch.temporary(1, far.rows));
+      normalizeRows(batch, images, near, batch.temporary(1, size));
     });
     const values = await download(gpu, lengths);
-    const order = descending(values);
+    const largest = values.reduce((max, v) => Math.max(max, v), 0);
+    const order = descending(values).filter((i) => values[i] > SMALLEST_VALUE * largest);
     const s = Float64Array.from(order, (i) => values[i]);
     const [u, v] = wide ? [near, unit] : [unit, near];
     return {
