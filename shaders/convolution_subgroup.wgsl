@@ -2,7 +2,7 @@
 // lane finds the pixels its rows look at, tap by tap. Images are pixels × channels (NHWC), channels padded to whole vec4.
 // The tile is that of gemm_nt_subgroup.wgsl: one subgroup computes 32 pixels and 2 · LANES output channels.
 //
-// Measured against im2col and the general product; see convolution.ts.
+// 1.5 to 2.8 times faster than im2col and the general product on lavapipe; figures in convolution.ts.
 enable subgroups;
 requires immediate_address_space;
 

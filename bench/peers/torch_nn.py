@@ -5,6 +5,7 @@ samples}}]}, or {"skip": why} where PyTorch cannot be imported. Usage: python3 t
 """
 
 import argparse
+import importlib.util
 import json
 import statistics
 import sys
@@ -133,9 +134,7 @@ def main():
             x = torch.randn(512, 784, device=DEVICE, requires_grad=True)
             found = sample(lambda: probe_autograd(model, x), options.seconds)
             results.append({"op": op, "method": "autograd, a loop over outputs", "milliseconds": found})
-            try:
-                import torch.func  # noqa: F401
-            except ImportError:
+            if importlib.util.find_spec("torch.func") is None:
                 continue
             found = sample(lambda: probe_jacrev(model, x), options.seconds)
             results.append({"op": op, "method": "vmap(jacrev)", "milliseconds": found})

@@ -18,7 +18,7 @@ export interface ConvolutionOptions {
   stride?: number;
   /** Zeros added on every side. */
   pad?: number;
-  /** How the forward pass multiplies: patches written out (default), or found inside the product (needs subgroups). */
+  /** How the forward pass multiplies: patches found inside the product (default; needs subgroups), or written out. */
   variant?: 'im2col' | 'implicit';
 }
 
@@ -33,13 +33,15 @@ export const tapColumns = (size: number, inputs: number): number => size * size 
  * Square 2-d convolution without bias. The one parameter is out × (size² · in'), where in' is `in` rounded up to a
  * multiple of four and the extra columns stay zero.
  *
- * Patches are laid out as a matrix (im2col), a few samples at a time so that they stay below 16 MiB, and multiplied
- * with the product that everything else here uses; that product is where the tuning of an adapter goes. Taps that lie
+ * The forward pass is an implicit matrix product where subgroups have one known size: of ResNet-18's convolutions on
+ * 32 × 32 images, batches of 128, lavapipe on two cores, the 7 × 7 one took 44 ms where im2col and the general product
+ * took 66 ms, the 3 × 3 ones 15, 17, 13 and 2.7 ms where those took 42, 31, 25 and 6.5 ms. Elsewhere, and for the
+ * gradients, patches are laid out as a matrix, a few samples at a time so that they stay below 16 MiB. Taps that lie
  * outside of the image for every pixel are left out: of the nine of a 3 × 3 kernel on the 1 × 1 images at the end of
  * ResNet-18 one remains.
  */
 export function convolution(gpu: Gpu, name: string, options: ConvolutionOptions): Layer {
-  const { inputs, outputs, size, stride = 1, pad = 0, variant = 'im2col' } = options;
+  const { inputs, outputs, size, stride = 1, pad = 0, variant = 'implicit' } = options;
   const weight = createParameter(gpu, `${name}.weight`, outputs, tapColumns(size, inputs), {
     in: inputs * size * size,
     out: outputs * size * size,

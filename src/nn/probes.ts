@@ -27,7 +27,7 @@ export interface LayerProbe {
   /** Pearson correlation of the entries of the AGOP at Φ, and of its square root, with those of WᵀW. */
   nfa: number;
   nfaSqrt: number;
-  /** Descending; below 3e-6 of the largest left out. */
+  /** Descending; those below 1e-5 of the largest are left out. */
   singularValues: number[];
   /** exp of the entropy of S / Σ S (Roy and Vetterli, EUSIPCO 2007). */
   effectiveRank: number;

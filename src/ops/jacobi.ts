@@ -3,7 +3,8 @@ import jacobiRoundSubgroupSource from '../../shaders/jacobi_round_subgroup.wgsl'
 import { RfmError } from '../errors.js';
 import { createBatch, f32bits, type Kernel, runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, download, type Matrix, release, upload } from '../runtime/matrix.js';
+import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
+import { copyScaled } from './elementwise.js';
 import { gemm, gemmNN, syrk, syrkTN } from './gemm.js';
 import { pivotedCholesky } from './sqrt-psd.js';
 import { normalizeRows } from './statistics.js';
@@ -66,9 +67,9 @@ export async function orthogonalizeRows(gpu: Gpu, a: Matrix): Promise<number> {
 const descending = (values: ArrayLike<number>): number[] =>
   Array.from({ length: values.length }, (_, i) => i).sort((i, j) => values[j] - values[i]);
 
-/** A new matrix whose row i is row order[i] of A. */
+/** A new matrix whose row i is row order[i] of A, as many as there are in `order`. */
 async function permutedRows(gpu: Gpu, a: Matrix, order: readonly number[]): Promise<Matrix> {
-  const out = allocate(gpu, a.rows, a.cols);
+  const out = allocate(gpu, order.length, a.cols);
   const encoder = gpu.device.createCommandEncoder();
   const bytes = a.stride * 4;
   order.forEach((from, to) => {
@@ -78,11 +79,13 @@ async function permutedRows(gpu: Gpu, a: Matrix, order: readonly number[]): Prom
   return out;
 }
 
-/** Pivots of a Gram matrix below this share of the largest are dropped: singular values below 3e-6 of the largest. */
+/** Singular values below this share of the largest are left out. */
+const SMALLEST_VALUE = 1e-5;
+/** Pivots of a Gram matrix below this share of the largest count as zero. */
 const GRAM_TOLERANCE = 1e-11;
 
 /**
- * A = U S Vᵀ with s descending; values below 3e-6 of the largest are left out. Release the three matrices with
+ * A = U S Vᵀ with s descending; values below 1e-5 of the largest are left out. Release the three matrices with
  * `releaseSvd`.
  */
 export interface Svd {
@@ -98,12 +101,14 @@ export interface Svd {
 export const releaseSvd = (gpu: Gpu, { u, v, scaled }: Svd): void => release(gpu, u, v, scaled);
 
 /**
- * Singular value decomposition of A (m × n). The smaller Gram matrix is summed in double-float (about 48 bits) and
- * factored with pivoting in double-float, so that its square does not cost the small values their digits as it does in
- * float32; one-sided Jacobi on the triangular factor, which is a good preconditioner (Drmač and Veselić 2008), then
- * needs few sweeps on a square matrix, whatever the longer side is. The vectors of the longer side are products of those
- * of the shorter one with A: two of them are orthogonal to about 1e-7 times the largest singular value over theirs.
- * Null for a matrix of zeros.
+ * Singular value decomposition of A (m × n), in two parts. First the vectors of the shorter side from the smaller Gram
+ * matrix: pivoted Cholesky with pivots in double-float, one-sided Jacobi on the triangular factor (a good preconditioner:
+ * Drmač and Veselić 2008), a square problem whatever the longer side is. A Gram matrix holds its small eigenvalues to
+ * about 1e-8 of the largest, so that singular values below 1e-2 would be wrong by 1e-6 and more; hence one-sided Jacobi
+ * once more, on those vectors times A, which are nearly orthogonal: one to three sweeps. Where the Gram matrix is of
+ * lower rank, on A alone. Values are within 5e-6 of the largest. The vectors of the shorter side are products of the
+ * others with A: two of them are orthogonal to about 1e-7 times the largest singular value over theirs. Null for a matrix
+ * of zeros.
  */
 export async function svd(gpu: Gpu, a: Matrix): Promise<Svd | null> {
   const wide = a.rows <= a.cols;
@@ -123,38 +128,44 @@ export async function svd(gpu: Gpu, a: Matrix): Promise<Svd | null> {
     const factor = await factorRows(gpu, gram, low, GRAM_TOLERANCE);
     if (!factor) return null;
     own(factor);
-    await orthogonalizeRows(gpu, factor);
-    const near = own(allocate(gpu, factor.rows, factor.cols));
-    const far = own(allocate(gpu, factor.rows, wide ? a.cols : a.rows));
-    const unit = own(allocate(gpu, far.rows, far.cols));
-    const lengths = own(allocate(gpu, 1, far.rows));
+    const near = own(allocate(gpu, size, size));
+    const far = own(allocate(gpu, size, wide ? a.cols : a.rows));
+    const unit = own(allocate(gpu, size, far.cols));
+    const images = own(allocate(gpu, size, size));
+    const lengths = own(allocate(gpu, 1, size));
+    if (factor.rows === size) await orthogonalizeRows(gpu, factor);
     await runBatch(gpu, (batch) => {
+      if (factor.rows < size) {
+        // Directions are missing, and with them parts of the small singular values: A has to be taken as it is.
+        if (wide) copyScaled(batch, a, far);
+        else transpose(batch, a, far);
+        return;
+      }
       normalizeRows(batch, factor, near, lengths);
       if (wide) gemmNN(batch, { a: near, b: a, out: far });
       else gemm(batch, { a: near, b: a, out: far });
-      // ‖uᵀA‖ errs with the square of u's error: better than the lengths that the rotations have left.
+    });
+    await orthogonalizeRows(gpu, far);
+    await runBatch(gpu, (batch) => {
       normalizeRows(batch, far, unit, lengths);
+      if (wide) gemm(batch, { a: unit, b: a, out: images });
+      else gemmNN(batch, { a: unit, b: a, out: images });
+      normalizeRows(batch, images, near, batch.temporary(1, size));
     });
     const values = await download(gpu, lengths);
-    const order = descending(values);
-    const [nearVectors, farVectors] = [await permutedRows(gpu, near, order), await permutedRows(gpu, unit, order)];
-    const scaled = wide ? await permutedRows(gpu, far, order) : await scaledRows(gpu, nearVectors, values, order);
+    const largest = values.reduce((max, v) => Math.max(max, v), 0);
+    const order = descending(values).filter((i) => values[i] > SMALLEST_VALUE * largest);
     const s = Float64Array.from(order, (i) => values[i]);
-    return wide ? { u: nearVectors, s, v: farVectors, scaled } : { u: farVectors, s, v: nearVectors, scaled };
+    const [u, v] = wide ? [near, unit] : [unit, near];
+    return {
+      u: await permutedRows(gpu, u, order),
+      s,
+      v: await permutedRows(gpu, v, order),
+      scaled: await permutedRows(gpu, wide ? far : images, order),
+    };
   } finally {
     release(gpu, ...owned);
   }
-}
-
-/** Row i of A times values[order[i]]. */
-async function scaledRows(gpu: Gpu, a: Matrix, values: ArrayLike<number>, order: readonly number[]): Promise<Matrix> {
-  const rows = await download(gpu, a);
-  return upload(
-    gpu,
-    a.rows,
-    a.cols,
-    rows.map((v, i) => v * values[order[Math.floor(i / a.cols)]]),
-  );
 }
 
 /**

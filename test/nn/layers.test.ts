@@ -57,10 +57,10 @@ describe('convolution', () => {
         });
         const found = await passThrough(gpu(), layer, x, dy);
         close('convolution output', found.y.data, expected.data);
-        const other = convolution(gpu(), 'conv', { inputs: channels, outputs, size, stride, pad, variant: 'implicit' });
+        const other = convolution(gpu(), 'conv', { inputs: channels, outputs, size, stride, pad, variant: 'im2col' });
         write(gpu(), other.parameters[0].value, tapOrder(weights, outputs, channels, size));
-        const implicit = await passThrough(gpu(), other, x, null);
-        close('convolution output, implicit', implicit.y.data, expected.data);
+        const laidOut = await passThrough(gpu(), other, x, null);
+        close('convolution output, im2col', laidOut.y.data, expected.data);
         close('convolution input gradient', found.dx?.data, dx.data);
         const gradient = fromTapOrder(await numbers(gpu(), layer.parameters[0].gradient), outputs, channels, size);
         close('convolution weight gradient', gradient, dw);
