@@ -20,7 +20,13 @@ function metricsOf(out: string): string {
   return JSON.stringify(metrics, (key, value) => (key === 'seconds' ? undefined : value));
 }
 
-/** A folder with the checkpoint after layer 1, changed in some way. */
+/** Layers in the checkpoint of a folder. On a busy machine a run may get further than the line at which it is killed. */
+function layersKept(out: string): number {
+  const { header } = readCheckpoint(join(cwd, out, STATE), format);
+  return (header as { layers: unknown[] }).layers.length;
+}
+
+/** A folder with the checkpoint after the first layers, changed in some way. */
 let copies = 0;
 function changed(change: (state: string) => void): string {
   const out = `changed-${++copies}`;
@@ -51,25 +57,28 @@ async function refused(out: string, ...more: string[]): Promise<string> {
 
 beforeAll(async () => {
   await buildProgram();
-  expect((await run('whole')).code).toBe(0);
-  expect((await killed('one', /^layer 1\//m)).signal).toBe('SIGKILL');
+  const [whole, one] = await Promise.all([run('whole'), killed('one', /^layer 1\//m)]);
+  expect([whole.code, one.signal]).toEqual([0, 'SIGKILL']);
 }, 60_000);
 
 describe('run --resume', () => {
   it('gives the same bits after kill -9 in two layers', async () => {
     expect(entries('whole')).not.toContain('checkpoint');
     const out = changed(() => {});
-    const second = await killed(out, /^layer 3\//m, '--resume');
+    const first = layersKept(out);
+    const second = await killed(out, new RegExp(`^layer ${first + 1}/`, 'm'), '--resume');
     expect(second.signal).toBe('SIGKILL');
-    expect(second.stderr).toContain('resumed  after layer 1 of 4');
-    expect(second.stderr.join('\n')).not.toMatch(/^layer 1\//m);
+    expect(second.stderr).toContain(`resumed  after layer ${first} of 4`);
+    expect(second.stderr.join('\n')).not.toMatch(new RegExp(`^layer ${first}/`, 'm'));
     // Nothing but the checkpoint: a killed run has no half of its results.
     expect(entries(out)).toEqual(['checkpoint']);
     // What a kill in the middle of a write leaves.
     writeFileSync(join(cwd, out, 'checkpoint', '.tmp-1-00'), 'part');
+    const kept = layersKept(out);
+    expect(kept).toBeGreaterThan(first);
     const last = await run(out, '--resume');
     expect(last.code).toBe(0);
-    expect(last.stderr.join('\n')).toMatch(/^resumed {2}after layer [34] of 4$/m);
+    expect(last.stderr).toContain(`resumed  after layer ${kept} of 4`);
     expect(metricsOf(out)).toBe(metricsOf('whole'));
     expect(entries(out)).toEqual(entries('whole'));
     for (const name of ['gram-layer-01.png', 'gram-layer-04.png']) {
@@ -79,7 +88,10 @@ describe('run --resume', () => {
     expect(finished.code).toBe(2);
     expect(finished.stderr.at(-1)).toMatch(/no such file, and .+ holds the results of a finished run; drop --resume/);
   }, 60_000);
+});
 
+// Mostly starting up and waiting: side by side they take half the time.
+describe.concurrent('run with a checkpoint', () => {
   it('keeps the whole layers on SIGINT, and says so', async () => {
     const { code, stderr } = await deepRfm([...base, '--depth', '1000', '--out', 'stopped'], {
       cwd,
@@ -91,7 +103,7 @@ describe('run --resume', () => {
     );
     expect(entries('stopped')).toEqual(['checkpoint']);
     expect(readdirSync(join(cwd, 'stopped', 'checkpoint'))).toEqual(['state.bin']);
-  });
+  }, 30_000);
 
   it('refuses a checkpoint that is damaged, cut short or of another version', async () => {
     const size = readFileSync(join(cwd, 'one', STATE)).length;
@@ -100,20 +112,22 @@ describe('run --resume', () => {
       bytes[size >> 1]! ^= 4;
       writeFileSync(state, bytes);
     });
-    expect(await refused(flipped)).toBe(
+    const cut = changed((state) => truncateSync(state, size - 1));
+    const old = rewritten(() => ({ version: '0.0.9' }));
+    const lines = await Promise.all([flipped, cut, old].map((out) => refused(out)));
+    expect(lines[0]).toBe(
       `deep-rfm: --resume ${join(flipped, STATE)}: the checkpoint is damaged or cut short (its checksum does not fit); delete it, or start again without --resume`,
     );
-    expect(await refused(changed((state) => truncateSync(state, size - 1)))).toContain(
-      `cut short (${size - 1} bytes, expected ${size}); delete it`,
-    );
-    expect(await refused(rewritten(() => ({ version: '0.0.9' })))).toMatch(
+    expect(lines[1]).toContain(`cut short (${size - 1} bytes, expected ${size}); delete it`);
+    expect(lines[2]).toMatch(
       /was made by deep-rfm 0\.0\.9 with webgpu .+, this is .+; delete it, or start again without --resume$/,
     );
   }, 30_000);
 
   it('refuses another configuration with what differs, other rows, and another adapter', async () => {
-    expect(
-      await refused(
+    const adapter = { vendor: 'v', architecture: 'a', device: 'Another GPU', description: '', type: 'hardware' };
+    const lines = await Promise.all([
+      refused(
         changed(() => {}),
         '--depth',
         '6',
@@ -121,29 +135,29 @@ describe('run --resume', () => {
         '5',
         '--no-tune',
       ),
-    ).toContain(
+      refused(rewritten(() => ({ fingerprints: { 'training rows': 'x', 'test rows': 'y' } }))),
+      refused(rewritten(() => ({ adapter }))),
+    ]);
+    expect(lines[0]).toContain(
       '(--depth: 4 in the checkpoint, now 6; --seed: 0 in the checkpoint, now 5; --no-tune: false in the checkpoint, now true); use the same flags',
     );
-    const rows = rewritten(() => ({ fingerprints: { 'training rows': 'x', 'test rows': 'y' } }));
-    expect(await refused(rows)).toContain('(the values of the training rows and of the test rows differ)');
-    const adapter = { vendor: 'v', architecture: 'a', device: 'Another GPU', description: '', type: 'hardware' };
-    expect(await refused(rewritten(() => ({ adapter })))).toMatch(/was made on another adapter \(Another GPU with/);
+    expect(lines[1]).toContain('(the values of the training rows and of the test rows differ)');
+    expect(lines[2]).toMatch(/was made on another adapter \(Another GPU with/);
   }, 30_000);
 
   it('needs a checkpoint, and a place for it', async () => {
-    const none = await run('none', '--resume');
+    mkdirSync(join(cwd, 'taken'));
+    writeFileSync(join(cwd, 'taken', 'checkpoint'), 'mine');
+    const [none, taken] = await Promise.all([run('none', '--resume'), run('taken', '--quiet')]);
     expect(none.code).toBe(2);
     expect(none.stderr).toEqual([
       `deep-rfm: --resume ${join('none', STATE)}: no such file; name the folder of the run to go on with by --out, or drop --resume`,
     ]);
     expect(existsSync(join(cwd, 'none'))).toBe(false);
-    mkdirSync(join(cwd, 'taken'));
-    writeFileSync(join(cwd, 'taken', 'checkpoint'), 'mine');
-    const taken = await run('taken', '--quiet');
     expect(taken.code).toBe(2);
     expect(taken.stderr[0]).toContain('expected a folder, but it is a file');
     expect(readFileSync(join(cwd, 'taken', 'checkpoint'), 'utf8')).toBe('mine');
-  });
+  }, 30_000);
 
   it('without --resume starts afresh over a checkpoint of another run', async () => {
     const { x, labels } = clusters(40, 6, 3);
@@ -153,5 +167,5 @@ describe('run --resume', () => {
     expect((await deepRfm(args.split(' '), { cwd })).code).toBe(0);
     expect(JSON.parse(readFileSync(join(cwd, out, 'metrics.json'), 'utf8')).config.n).toBe(40);
     expect(entries(out)).not.toContain('checkpoint');
-  });
+  }, 30_000);
 });
