@@ -90,8 +90,7 @@ describe('run --resume', () => {
   }, 60_000);
 });
 
-// Mostly starting up and waiting: side by side they take half the time.
-describe.concurrent('run with a checkpoint', () => {
+describe('run with a checkpoint', () => {
   it('keeps the whole layers on SIGINT, and says so', async () => {
     const { code, stderr } = await deepRfm([...base, '--depth', '1000', '--out', 'stopped'], {
       cwd,
@@ -103,7 +102,7 @@ describe.concurrent('run with a checkpoint', () => {
     );
     expect(entries('stopped')).toEqual(['checkpoint']);
     expect(readdirSync(join(cwd, 'stopped', 'checkpoint'))).toEqual(['state.bin']);
-  }, 30_000);
+  }, 60_000);
 
   it('refuses a checkpoint that is damaged, cut short or of another version', async () => {
     const size = readFileSync(join(cwd, 'one', STATE)).length;
@@ -122,7 +121,7 @@ describe.concurrent('run with a checkpoint', () => {
     expect(lines[2]).toMatch(
       /was made by deep-rfm 0\.0\.9 with webgpu .+, this is .+; delete it, or start again without --resume$/,
     );
-  }, 30_000);
+  }, 60_000);
 
   it('refuses another configuration with what differs, other rows, and another adapter', async () => {
     const adapter = { vendor: 'v', architecture: 'a', device: 'Another GPU', description: '', type: 'hardware' };
@@ -143,7 +142,7 @@ describe.concurrent('run with a checkpoint', () => {
     );
     expect(lines[1]).toContain('(the values of the training rows and of the test rows differ)');
     expect(lines[2]).toMatch(/was made on another adapter \(Another GPU with/);
-  }, 30_000);
+  }, 60_000);
 
   it('needs a checkpoint, and a place for it', async () => {
     mkdirSync(join(cwd, 'taken'));
@@ -157,7 +156,7 @@ describe.concurrent('run with a checkpoint', () => {
     expect(taken.code).toBe(2);
     expect(taken.stderr[0]).toContain('expected a folder, but it is a file');
     expect(readFileSync(join(cwd, 'taken', 'checkpoint'), 'utf8')).toBe('mine');
-  }, 30_000);
+  }, 60_000);
 
   it('without --resume starts afresh over a checkpoint of another run', async () => {
     const { x, labels } = clusters(40, 6, 3);
@@ -167,5 +166,5 @@ describe.concurrent('run with a checkpoint', () => {
     expect((await deepRfm(args.split(' '), { cwd })).code).toBe(0);
     expect(JSON.parse(readFileSync(join(cwd, out, 'metrics.json'), 'utf8')).config.n).toBe(40);
     expect(entries(out)).not.toContain('checkpoint');
-  }, 30_000);
+  }, 60_000);
 });
