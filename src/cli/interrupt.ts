@@ -2,6 +2,14 @@ import { constants } from 'node:os';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
+let outcome = 'nothing was written';
+
+/** What an interrupted command leaves, for its last line. */
+export const interruptOutcome = (): string => outcome;
+export function setInterruptOutcome(text: string): void {
+  outcome = text;
+}
+
 export interface Interruption {
   /** Aborted by the first signal. Work stops at its next step, closes the device and unwinds. */
   readonly signal: AbortSignal;

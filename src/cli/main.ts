@@ -5,7 +5,7 @@
 
 import { CommanderError } from 'commander';
 import { EXIT, RfmError } from '../errors.js';
-import { type Interruption, watchSignals } from './interrupt.js';
+import { type Interruption, interruptOutcome, watchSignals } from './interrupt.js';
 import { buildProgram } from './program.js';
 import { ignoreBrokenPipes } from './terminal.js';
 
@@ -35,7 +35,7 @@ function fail(error: unknown, interruption: Interruption): void {
   if (cause !== null) {
     // Whatever the abort made fail, the signal is the reason.
     process.exitCode = interruption.exitCode();
-    process.stderr.write(`deep-rfm: interrupted by ${cause}; nothing was written\n`);
+    process.stderr.write(`deep-rfm: interrupted by ${cause}; ${interruptOutcome()}\n`);
     return;
   }
   const { message, exitCode } = classify(error);

@@ -54,9 +54,9 @@ export function solveRemark({ layer, solve }: Pick<LayerMetrics, 'layer' | 'solv
   return found.length === 0 ? null : `layer ${layer}: ${found.join('; ')}`;
 }
 
-/** A line a layer on stderr, and below them a bar where stderr is a terminal. */
-export function runProgress(terminal: Terminal, depth: number): RunProgress {
-  const seconds: number[] = [];
+/** A line a layer on stderr, and below them a bar where stderr is a terminal. `done` are the seconds of layers before. */
+export function runProgress(terminal: Terminal, depth: number, done: readonly number[] = []): RunProgress {
+  const seconds = [...done];
   const bars =
     terminal.quiet || !process.stderr.isTTY
       ? null
@@ -73,7 +73,7 @@ export function runProgress(terminal: Terminal, depth: number): RunProgress {
           // Signals are handled by the command line itself.
           gracefulExit: false,
         });
-  const bar = bars?.create(depth * PHASES.length, 0, { what: 'starting' });
+  const bar = bars?.create(depth * PHASES.length, done.length * PHASES.length, { what: 'starting' });
   let reached = 0;
   let stopped = false;
   return {

@@ -34,6 +34,7 @@ export interface RunFlags extends CommonFlags {
   adapter?: AdapterChoice;
   tune?: boolean;
   out?: string;
+  resume?: boolean;
 }
 
 export interface RunRequest {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { RfmError } from '../errors.js';
 import {
   ACTIVATION_NAMES,
   formatBytes,
@@ -8,6 +9,7 @@ import {
   formatSeconds,
   KERNEL_NAMES,
 } from '../report/format.js';
+import type { GramFile } from '../report/page.js';
 import { type LayerMetrics, type RunMetrics, SCHEMA } from '../rfm/types.js';
 import type { Gpu } from '../runtime/gpu.js';
 import {
@@ -23,7 +25,18 @@ import {
   valued,
 } from './flags.js';
 import { withGpu } from './gpu-session.js';
+import { setInterruptOutcome } from './interrupt.js';
 import { withOutput } from './output.js';
+import {
+  adoptDevice,
+  checkpointPath,
+  checkpointWriter,
+  closeCheckpoints,
+  openCheckpoints,
+  type RunCheckpoint,
+  readRunCheckpoint,
+  removeCheckpoint,
+} from './run-checkpoint.js';
 import { runProgress } from './run-progress.js';
 import { RUN_DATASETS, type RunFlags, type RunRequest, readRunRequest } from './run-request.js';
 import { scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
@@ -38,9 +51,12 @@ Examples:
   $ deep-rfm run --dataset mnist --data-dir ~/data --n 2000 --depth 20
   $ deep-rfm run --dataset cifar10 --data-dir ~/data --activation cos --seed 1
   $ deep-rfm run --dataset npy --x X.npy --y labels.npy --out out
+  $ deep-rfm run --n 5000 --resume
 
 Writes metrics.json, metrics.csv, nc1 and nc2 (SVG and PNG),
-gram-layer-NN.png and report.html.`;
+gram-layer-NN.png and report.html. Until then checkpoint/ in the output folder
+holds the last whole layer; with the same flags and --resume an interrupted run
+goes on from it. A finished run removes it.`;
 
 /** `deep-rfm run`: Deep RFM on a dataset. */
 export function addRun(program: Command, signal: AbortSignal): void {
@@ -83,7 +99,8 @@ export function addRun(program: Command, signal: AbortSignal): void {
     )
     .addOption(adapterOption())
     .addOption(tuneOption())
-    .addOption(valued('--out <folder>', 'where to write (default: results/<dataset>-n<N>-seed<S>)', path('--out')));
+    .addOption(valued('--out <folder>', 'where to write (default: results/<dataset>-n<N>-seed<S>)', path('--out')))
+    .option('--resume', 'go on from the checkpoint that an interrupted run left in --out');
   for (const option of commonOptions()) command.addOption(option);
   command.addHelpText('after', EXAMPLES).action(async (flags: RunFlags) => {
     const terminal = terminalFor(flags);
@@ -94,27 +111,101 @@ export function addRun(program: Command, signal: AbortSignal): void {
       { flag: '--test-x', path: flags.testX },
       { flag: '--test-y', path: flags.testY },
     ];
-    await withOutput(request.out, FILES, inputs, () => run(request, flags, terminal, signal));
+    const resume = flags.resume ? readRunCheckpoint(request, flags) : null;
+    await withOutput(request.out, FILES, inputs, () => run(request, flags, resume, terminal, signal));
   });
 }
 
-async function run(request: RunRequest, flags: RunFlags, terminal: Terminal, signal: AbortSignal): Promise<void> {
+async function run(
+  request: RunRequest,
+  flags: RunFlags,
+  resume: RunCheckpoint | null,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
+  const { out } = request;
+  let kept = 0;
+  try {
+    await openCheckpoints(out);
+    const { metrics, pictures } = await compute(request, flags, resume, terminal, signal, (layer) => {
+      kept = layer;
+    });
+    const { writeRunReport } = await import('../report/run-report.js');
+    const files = await writeRunReport(out, metrics, pictures);
+    await removeCheckpoint(out);
+    for (const line of summary(metrics)) terminal.print(line);
+    terminal.print('');
+    terminal.print(`wrote to ${out}: ${files.join(', ')}`);
+    terminal.print(`report: ${join(out, 'report.html')}`);
+    terminal.document({ ...metrics, out, files });
+  } catch (error) {
+    await closeCheckpoints(out);
+    if (kept > 0) {
+      const layers = kept === 1 ? 'layer 1 is' : `layers 1 to ${kept} are`;
+      const left = `${layers} kept in ${checkpointPath(out)}: the same command with --resume goes on`;
+      if (signal.aborted) setInterruptOutcome(`no results were written, ${left}`);
+      // After wrong input the same command would only fail again.
+      else if (!(error instanceof RfmError && error.kind === 'input')) terminal.note(`note: ${left}`);
+    }
+    throw error;
+  }
+}
+
+/** The layers, with a checkpoint after each; `onKept` hears of it. */
+async function compute(
+  request: RunRequest,
+  flags: RunFlags,
+  resume: RunCheckpoint | null,
+  terminal: Terminal,
+  signal: AbortSignal,
+  onKept: (layer: number) => void,
+): Promise<{ metrics: RunMetrics; pictures: GramFile[] }> {
   const { dataset, config, out } = request;
+  const { train, test, classes } = dataset;
   for (const remark of request.remarks) terminal.note(`note: ${remark}`);
-  const { copiesFactors, deepRfm, describeAdapter, predictPeakBytes } = await import('./method.js');
+  const [{ copiesFactors, deepRfm, describeAdapter, predictPeakBytes }, { gramPng }] = await Promise.all([
+    import('./method.js'),
+    import('../report/gram.js'),
+  ]);
   const { n, testN, width } = config;
-  const { metrics, grams } = await withGpu({ ...flags, note: terminal.note }, signal, async (gpu: Gpu) => {
-    const predictedBytes = predictPeakBytes(n, testN, request.d, dataset.classes, width, copiesFactors(gpu));
+  const classCounts = new Array<number>(classes).fill(0);
+  for (const label of train.labels) classCounts[label]++;
+  return withGpu({ ...flags, note: terminal.note }, signal, async (gpu: Gpu) => {
+    const predictedBytes = predictPeakBytes(n, testN, request.d, classes, width, copiesFactors(gpu));
     for (const line of heading(request, describeAdapter(gpu.adapter), predictedBytes)) terminal.note(line);
-    const progress = runProgress(terminal, config.depth);
+    const before = resume?.state.layers ?? [];
+    if (resume) {
+      adoptDevice(resume, gpu, out, describeAdapter);
+      onKept(before.length);
+      terminal.note(`resumed  after layer ${before.length} of ${config.depth}`);
+    }
+    const pictures = [...(resume?.pictures ?? [])];
+    const keep = checkpointWriter(request, flags, gpu);
     const started = performance.now();
+    const seconds = (): number => (resume?.seconds ?? 0) + (performance.now() - started) / 1000;
+    const peakBytes = (): number => Math.max(resume?.peakBytes ?? 0, gpu.pool.bytes.peak);
+    const progress = runProgress(
+      terminal,
+      config.depth,
+      before.map((layer) => layer.seconds.total),
+    );
     try {
-      const { train, test, classes } = dataset;
-      const result = await deepRfm(gpu, { train, test, classes }, config, {
-        onPhase: progress.onPhase,
-        onLayer: progress.onLayer,
-        signal,
-      });
+      const result = await deepRfm(
+        gpu,
+        { train, test, classes },
+        config,
+        {
+          onPhase: progress.onPhase,
+          onLayer: progress.onLayer,
+          async save(state, gram) {
+            if (gram) pictures.push({ layer: gram.layer, png: await gramPng(gram, classCounts) });
+            keep({ state, pictures, seconds: seconds(), peakBytes: peakBytes() });
+            onKept(state.layers.length);
+          },
+          signal,
+        },
+        resume?.state ?? null,
+      );
       const metrics: RunMetrics = {
         schema: SCHEMA,
         version: VERSION,
@@ -122,21 +213,14 @@ async function run(request: RunRequest, flags: RunFlags, terminal: Terminal, sig
         adapter: gpu.adapter,
         classCounts: result.classCounts,
         layers: result.layers,
-        memory: { predictedBytes, peakBytes: gpu.pool.bytes.peak },
-        seconds: (performance.now() - started) / 1000,
+        memory: { predictedBytes, peakBytes: peakBytes() },
+        seconds: seconds(),
       };
-      return { metrics, grams: result.grams };
+      return { metrics, pictures };
     } finally {
       progress.stop();
     }
   });
-  const { writeRunReport } = await import('../report/run-report.js');
-  const files = await writeRunReport(out, metrics, grams);
-  for (const line of summary(metrics)) terminal.print(line);
-  terminal.print('');
-  terminal.print(`wrote to ${out}: ${files.join(', ')}`);
-  terminal.print(`report: ${join(out, 'report.html')}`);
-  terminal.document({ ...metrics, out, files });
 }
 
 /** What is about to be computed, and on what. */

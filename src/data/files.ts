@@ -3,10 +3,13 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, fstatSync, fsyncSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { inputError, type RfmError } from '../errors.js';
+import { inputError, RfmError } from '../errors.js';
 
 /** One read or write call moves at most this much: Linux stops a call short of 2 GiB. */
 const CHUNK_BYTES = 1 << 28;
+
+/** Writes that fail although the path is right: no wrong usage. */
+export const WRITE_FAULTS: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EIO']);
 
 /** Where a problem lies: `--x data.npy`, or the file alone when no flag led to it. */
 export const place = (flag: string, path: string): string => (flag === '' ? path : `${flag} ${path}`);
@@ -89,7 +92,7 @@ export function allocateFor<T>(at: string, bytes: number, allocate: () => T): T 
 /**
  * Writes `chunks` one after another to `path`, which holds either its old content or all of the new one at any
  * moment: they go to a temporary file in the same directory, which then takes the name. It is removed on failure.
- * @throws input error if the place cannot be written.
+ * @throws input error if the place cannot be written, internal error if the disk is full or fails.
  */
 export function writeAtomic(path: string, chunks: readonly Uint8Array[]): void {
   const temporary = join(dirname(path), `.tmp-${process.pid}-${randomBytes(6).toString('hex')}`);
@@ -119,9 +122,15 @@ export function writeAtomic(path: string, chunks: readonly Uint8Array[]): void {
       EACCES: 'no permission to write there',
       EPERM: 'no permission to write there',
       EISDIR: 'a directory has this name',
-      ENOSPC: 'the disk is full',
+      ENOSPC: 'the disk is full; free some space',
+      EDQUOT: 'the disk quota is used up; free some space',
+      EFBIG: 'the file is larger than this system allows',
+      EIO: 'the disk failed',
       EROFS: 'the file system is read-only',
     };
-    throw inputError(`${path}: cannot be written: ${why[code] ?? code}`);
+    throw new RfmError(
+      WRITE_FAULTS.has(code) ? 'internal' : 'input',
+      `${path}: cannot be written: ${why[code] ?? code}`,
+    );
   }
 }

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { inputError } from '../errors.js';
+import { WRITE_FAULTS } from '../data/files.js';
+import { inputError, RfmError } from '../errors.js';
 
 const codeOf = (error: unknown): string =>
   typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
@@ -42,8 +43,9 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
     const remedy = REMEDIES[codeOf(error)];
-    if (remedy) throw inputError(`cannot write ${path}: ${remedy} (${codeOf(error)})`);
-    throw error;
+    if (!remedy) throw error;
+    const kind = WRITE_FAULTS.has(codeOf(error)) ? 'internal' : 'input';
+    throw new RfmError(kind, `cannot write ${path}: ${remedy} (${codeOf(error)})`);
   }
 }
 

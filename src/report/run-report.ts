@@ -60,10 +60,15 @@ async function writeFigures(dir: string, metrics: RunMetrics, grams: readonly Gr
 /**
  * Writes the report of a run into a folder, which is made if needed: `metrics.json`, `metrics.csv`, `nc1` and `nc2` as
  * SVG and PNG, `gram-layer-NN.png`, `report.html`. Gram pictures of an earlier run in the folder are removed, since
- * nothing would tell them from this one's: `grams` has to hold every picture, after a resume, too.
+ * nothing would tell them from this one's: `grams` has to hold every picture, after a resume, too; those that are drawn
+ * already are taken as they are.
  * @returns Names of the files, in the order in which they were written.
  */
-export async function writeRunReport(dir: string, metrics: RunMetrics, grams: GramPicture[]): Promise<string[]> {
+export async function writeRunReport(
+  dir: string,
+  metrics: RunMetrics,
+  grams: readonly (GramPicture | GramFile)[],
+): Promise<string[]> {
   if (metrics.layers.length === 0) throw new Error('a report needs at least one layer');
   await ensureOutputDirectory(dir);
   // First, so that the numbers are safe whatever becomes of the drawing.
@@ -71,7 +76,7 @@ export async function writeRunReport(dir: string, metrics: RunMetrics, grams: Gr
   const { gramFileName, gramPng } = await import('./gram.js');
   const files: GramFile[] = [];
   for (const gram of [...grams].sort((a, b) => a.layer - b.layer)) {
-    const png = await gramPng(gram, metrics.classCounts);
+    const png = 'png' in gram ? gram.png : await gramPng(gram, metrics.classCounts);
     await writeFileAtomic(join(dir, gramFileName(gram.layer)), png);
     files.push({ layer: gram.layer, png });
   }

@@ -41,15 +41,36 @@ export interface DeepRfmData {
   classes: number;
 }
 
+/** Rows of a layer's output, row-major. */
+export interface FeatureRows {
+  x: Float32Array;
+  rows: number;
+  cols: number;
+}
+
+/** All that the layers so far leave to the next: their metrics, and the rows it starts from. */
+export interface DeepRfmState {
+  layers: LayerMetrics[];
+  /** Training rows in class order. */
+  train: FeatureRows;
+  test: FeatureRows | null;
+}
+
 export interface DeepRfmProgress {
   onPhase?(layer: number, phase: Phase): void;
   onLayer?(metrics: LayerMetrics): void;
+  /**
+   * Receives after every layer what `resume` takes, and the layer's Gram picture where it has one. The rows are read
+   * back from the device only if this is given.
+   */
+  save?(state: DeepRfmState, gram: GramPicture | null): void | Promise<void>;
   /** Checked at every phase. */
   signal?: AbortSignal;
 }
 
 export interface DeepRfmResult {
   layers: LayerMetrics[];
+  /** Of the layers computed by this call. */
   grams: GramPicture[];
   /** Training rows per class, in class order. */
   classCounts: number[];
@@ -58,7 +79,8 @@ export interface DeepRfmResult {
 /**
  * Deep Recursive Feature Machine (Beaglehole, Súkeník, Mondelli, Belkin, NeurIPS 2024): training rows
  * are sorted by class and standardised, then `depth` layers of kernel ridge regression, AGOP, M^{1/2}
- * and random features; test rows go through the same maps.
+ * and random features; test rows go through the same maps. With `resume` it goes on after the layers in it, which must
+ * come from the same data and configuration; on the same device the metrics are those of a run in one piece.
  * Errors: 'input' for a row that is constant zero or a single class, 'doesNotFit' for too large n.
  */
 export async function deepRfm(
@@ -66,6 +88,7 @@ export async function deepRfm(
   data: DeepRfmData,
   config: DeepRfmConfig,
   progress: DeepRfmProgress = {},
+  resume: DeepRfmState | null = null,
 ): Promise<DeepRfmResult> {
   const { train, test } = data;
   const { order, starts, counts } = classOrder(train.labels);
@@ -80,24 +103,28 @@ export async function deepRfm(
     release(gpu, ...matrices);
   };
   try {
-    let x = own(upload(gpu, train.rows, train.cols, permuteRows(train.x, train.cols, order)));
-    let t = test && own(upload(gpu, test.rows, test.cols, test.x));
-    const statistics = own(allocate(gpu, 2, train.cols));
-    const standardX = own(allocate(gpu, x.rows, x.cols));
-    const standardT = t && own(allocate(gpu, t.rows, t.cols));
-    await runBatch(gpu, (batch) => {
-      columnStatistics(batch, x, statistics);
-      standardize(batch, x, statistics, standardX);
-      if (t && standardT) standardize(batch, t, statistics, standardT);
-    });
-    drop(x, statistics);
-    if (t) drop(t);
-    [x, t] = [standardX, standardT];
+    const first = resume?.train ?? { ...train, x: permuteRows(train.x, train.cols, order) };
+    const firstT = resume ? resume.test : test;
+    let x = own(upload(gpu, first.rows, first.cols, first.x));
+    let t = firstT && own(upload(gpu, firstT.rows, firstT.cols, firstT.x));
+    if (!resume) {
+      const statistics = own(allocate(gpu, 2, train.cols));
+      const standardX = own(allocate(gpu, x.rows, x.cols));
+      const standardT = t && own(allocate(gpu, t.rows, t.cols));
+      await runBatch(gpu, (batch) => {
+        columnStatistics(batch, x, statistics);
+        standardize(batch, x, statistics, standardX);
+        if (t && standardT) standardize(batch, t, statistics, standardT);
+      });
+      drop(x, statistics);
+      if (t) drop(t);
+      [x, t] = [standardX, standardT];
+    }
     const y = own(upload(gpu, data.classes, train.rows, targets(labels, data.classes)));
 
-    const layers: LayerMetrics[] = [];
+    const layers: LayerMetrics[] = [...(resume?.layers ?? [])];
     const grams: GramPicture[] = [];
-    for (let index = 0; index < config.depth; index++) {
+    for (let index = layers.length; index < config.depth; index++) {
       const layer = index + 1;
       const clock = createClock((phase) => {
         progress.signal?.throwIfAborted();
@@ -154,8 +181,10 @@ export async function deepRfm(
         drop(mxT, unitT);
       }
       const stages = await stageMetrics(gpu, { input: unit, agop: mx, features }, starts, clock);
+      let gram: GramPicture | null = null;
       if (config.gramLayers.includes(layer)) {
-        grams.push({ layer, size: mx.rows, values: await clock.phase('metrics', () => pictureOf(gpu, mx)) });
+        gram = { layer, size: mx.rows, values: await clock.phase('metrics', () => pictureOf(gpu, mx)) };
+        grams.push(gram);
       }
       drop(root, map.w, mx, unit);
       if (map.phase) drop(map.phase);
@@ -172,12 +201,21 @@ export async function deepRfm(
       };
       layers.push(metrics);
       gpu.pool.trim();
+      if (progress.save) {
+        enter(gpu, layer, null);
+        const state = { layers: [...layers], train: await rowsOf(gpu, x), test: t && (await rowsOf(gpu, t)) };
+        await progress.save(state, gram);
+      }
       progress.onLayer?.(metrics);
     }
     return { layers, grams, classCounts: Array.from({ length: data.classes }, (_, c) => counts[c] ?? 0) };
   } finally {
     release(gpu, ...owned);
   }
+}
+
+async function rowsOf(gpu: Gpu, matrix: Matrix): Promise<FeatureRows> {
+  return { x: await download(gpu, matrix), rows: matrix.rows, cols: matrix.cols };
 }
 
 function zeroRow(row: number, index: number): RfmError {

@@ -1,0 +1,213 @@
+/** Checkpoints of `run`: what a layer leaves to the next, and all that the report will need, in one file. */
+
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { readdir, rm, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type CheckpointFormat, readCheckpoint, refuseOtherSettings, writeCheckpoint } from '../data/checkpoint.js';
+import { inputError } from '../errors.js';
+import { ensureOutputDirectory } from '../report/atomic.js';
+import type { GramFile } from '../report/page.js';
+import type { DeepRfmState, FeatureRows } from '../rfm/deep-rfm.js';
+import type { AdapterSummary, LayerMetrics } from '../rfm/types.js';
+import type { Gpu } from '../runtime/gpu.js';
+import type { RunFlags, RunRequest } from './run-request.js';
+import { VERSION, webgpuVersion } from './version.js';
+
+const FORMAT: CheckpointFormat = { command: 'run', layout: 1 };
+
+const folderOf = (out: string): string => join(out, 'checkpoint');
+export const checkpointPath = (out: string): string => join(folderOf(out), 'state.bin');
+
+/** What the results of a device depend on. */
+interface DeviceIdentity {
+  adapter: AdapterSummary;
+  lanes: number;
+  /** Variants of operations in use, so that a tuning in between changes nothing. */
+  choices: [op: string, variant: string][];
+}
+
+interface Header extends DeviceIdentity {
+  version: string;
+  webgpu: string;
+  settings: Record<string, unknown>;
+  fingerprints: Record<string, string | null>;
+  layers: LayerMetrics[];
+  /** Shapes of the arrays `train` and `test`. */
+  train: { rows: number; cols: number };
+  test: { rows: number; cols: number } | null;
+  /** Layers whose pictures are the arrays `gram-LAYER`, as PNG. */
+  pictures: number[];
+  seconds: number;
+  peakBytes: number;
+}
+
+/** A run up to its last whole layer. */
+export interface RunCheckpoint {
+  device: DeviceIdentity;
+  state: DeepRfmState;
+  pictures: GramFile[];
+  /** Time taken so far. */
+  seconds: number;
+  /** Most device memory held so far. */
+  peakBytes: number;
+}
+
+const kebab = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
+/** Every setting that the metrics depend on, by its flag. */
+function settingsOf({ config }: RunRequest, flags: RunFlags): Record<string, unknown> {
+  const settings = Object.fromEntries(Object.entries(config).map(([name, value]) => [kebab(name), value]));
+  return { ...settings, '--no-tune': flags.tune === false };
+}
+
+function fingerprint(rows: RunRequest['dataset']['test']): string | null {
+  if (rows === null) return null;
+  const hash = createHash('sha256').update(`${rows.rows} × ${rows.cols}`);
+  for (const { buffer, byteOffset, byteLength } of [rows.x, rows.labels]) {
+    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  }
+  return hash.digest('hex').slice(0, 32);
+}
+
+const fingerprintsOf = ({ dataset }: RunRequest): Record<string, string | null> => ({
+  'training rows': fingerprint(dataset.train),
+  'test rows': fingerprint(dataset.test),
+});
+
+const bytesOf = ({ x }: FeatureRows): Uint8Array => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
+
+const identityOf = (gpu: Gpu): DeviceIdentity => ({
+  adapter: gpu.adapter,
+  lanes: gpu.lanes,
+  choices: [...gpu.choices],
+});
+
+/**
+ * Prepares the folder of the checkpoint: makes it, and removes what a write that was killed may have left in it.
+ * @throws input error if it cannot be written to.
+ */
+export async function openCheckpoints(out: string): Promise<void> {
+  const folder = folderOf(out);
+  await ensureOutputDirectory(folder);
+  for (const name of await readdir(folder)) {
+    if (name.startsWith('.tmp-')) await rm(join(folder, name), { force: true });
+  }
+}
+
+/** Removes the folder if there is no checkpoint in it. */
+export const closeCheckpoints = (out: string): Promise<void> => rmdir(folderOf(out)).catch(() => undefined);
+
+/** Of a run that is finished. */
+export async function removeCheckpoint(out: string): Promise<void> {
+  await rm(checkpointPath(out), { force: true });
+  await closeCheckpoints(out);
+}
+
+/** Makes the function that writes a checkpoint of this run. */
+export function checkpointWriter(
+  request: RunRequest,
+  flags: RunFlags,
+  gpu: Gpu,
+): (checkpoint: Omit<RunCheckpoint, 'device'>) => void {
+  const fixed = {
+    version: VERSION,
+    webgpu: webgpuVersion(),
+    settings: settingsOf(request, flags),
+    fingerprints: fingerprintsOf(request),
+    ...identityOf(gpu),
+  };
+  const shape = ({ rows, cols }: FeatureRows): { rows: number; cols: number } => ({ rows, cols });
+  return ({ state: { layers, train, test }, pictures, seconds, peakBytes }) => {
+    const header: Header = {
+      ...fixed,
+      layers,
+      train: shape(train),
+      test: test && shape(test),
+      pictures: pictures.map(({ layer }) => layer),
+      seconds,
+      peakBytes,
+    };
+    writeCheckpoint(checkpointPath(request.out), FORMAT, { ...header }, [
+      { name: 'train', data: bytesOf(train) },
+      ...(test ? [{ name: 'test', data: bytesOf(test) }] : []),
+      ...pictures.map(({ layer, png }) => ({ name: `gram-${layer}`, data: png })),
+    ]);
+  };
+}
+
+/**
+ * The checkpoint in the output folder of this run.
+ * @throws input error if there is none, or it is damaged, of another version or of another configuration.
+ */
+export function readRunCheckpoint(request: RunRequest, flags: RunFlags): RunCheckpoint {
+  const path = checkpointPath(request.out);
+  if (!existsSync(path)) {
+    const finished = existsSync(join(request.out, 'metrics.json'));
+    throw inputError(
+      finished
+        ? `--resume ${path}: no such file, and ${request.out} holds the results of a finished run; drop --resume to run again`
+        : `--resume ${path}: no such file; name the folder of the run to go on with by --out, or drop --resume`,
+    );
+  }
+  const { header: found, arrays } = readCheckpoint(path, FORMAT);
+  // The checksum fits, so this is what some version of this program wrote.
+  const header = found as Header;
+  const webgpu = webgpuVersion();
+  if (header.version !== VERSION || header.webgpu !== webgpu) {
+    throw inputError(
+      `--resume ${path}: was made by deep-rfm ${header.version} with webgpu ${header.webgpu}, this is ${VERSION} with ` +
+        `${webgpu}; delete it, or start again without --resume`,
+    );
+  }
+  refuseOtherSettings(path, header.settings, settingsOf(request, flags));
+  const fingerprints = fingerprintsOf(request);
+  const other = Object.keys(fingerprints).filter((name) => fingerprints[name] !== header.fingerprints[name]);
+  if (other.length > 0) {
+    throw inputError(
+      `--resume ${path}: was made with another configuration (the values of the ${other.join(' and of the ')} differ); ` +
+        'use the same files, or start again without --resume',
+    );
+  }
+  const rowsOf = (name: string, { rows, cols }: { rows: number; cols: number }): FeatureRows => ({
+    x: new Float32Array(arrays.get(name)!.buffer),
+    rows,
+    cols,
+  });
+  return {
+    device: { adapter: header.adapter, lanes: header.lanes, choices: header.choices },
+    state: {
+      layers: header.layers,
+      train: rowsOf('train', header.train),
+      test: header.test && rowsOf('test', header.test),
+    },
+    pictures: header.pictures.map((layer) => ({ layer, png: Buffer.from(arrays.get(`gram-${layer}`)!.buffer) })),
+    seconds: header.seconds,
+    peakBytes: header.peakBytes,
+  };
+}
+
+/**
+ * Makes the device compute as the one that made the checkpoint did.
+ * @throws input error if it is another one: metrics.json names one adapter for all layers.
+ */
+export function adoptDevice(
+  { device }: RunCheckpoint,
+  gpu: Gpu,
+  out: string,
+  describe: (adapter: AdapterSummary) => string,
+): void {
+  const found = identityOf(gpu);
+  const name = ({ adapter, lanes }: DeviceIdentity): string =>
+    `${describe(adapter)} with ${lanes === 0 ? 'varying' : lanes} lanes`;
+  const key = ({ adapter, lanes }: DeviceIdentity): string =>
+    JSON.stringify([adapter.vendor, adapter.architecture, adapter.device, adapter.description, adapter.type, lanes]);
+  if (key(found) !== key(device)) {
+    throw inputError(
+      `--resume ${checkpointPath(out)}: was made on another adapter (${name(device)}), this is ${name(found)}; ` +
+        'go on where it was made, or start again without --resume',
+    );
+  }
+  gpu.choices.clear();
+  for (const [op, variant] of device.choices) gpu.choices.set(op, variant);
+}
