@@ -1,7 +1,7 @@
 /**
  * While a promise of Dawn's is pending, its Node bindings ask the driver for news in every turn of the
  * event loop, without a pause: the main thread keeps a whole core busy. Where the GPU is a software
- * driver that core is half the machine: on two cores a matrix product took 1.7 times as long. So while
+ * driver that core is half the machine: on two cores a matrix product took 1.6 times as long. So while
  * somebody waits, every turn sleeps for a sixteenth of the time waited so far, at most 1 ms: what is
  * waited for is noticed at most that much later.
  */
