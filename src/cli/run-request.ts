@@ -30,7 +30,12 @@ export interface RunFlags extends CommonFlags {
   gamma?: number;
   seed?: number;
   agop?: DeepRfmConfig['agop'];
+  agopSamples?: number;
   gramLayers?: number[];
+  memoryLimit?: number;
+  tile?: number;
+  plan?: boolean;
+  planFor?: string;
   adapter?: AdapterChoice;
   tune?: boolean;
   out?: string;
@@ -112,8 +117,18 @@ export function readRunRequest(flags: RunFlags): RunRequest {
     gamma: flags.gamma ?? 0.1,
     seed: flags.seed ?? 0,
     agop: flags.agop ?? 'auto',
+    agopSamples: flags.agopSamples ?? 0,
     gramLayers: (flags.gramLayers ?? DEFAULT_GRAM_LAYERS).filter((layer) => layer <= depth),
   };
+  if (config.agopSamples > 0 && config.agop === 'gram') {
+    throw inputError(
+      `--agop-samples ${config.agopSamples}: the Gram form sums over all rows; drop it, or use --agop jacobian`,
+    );
+  }
+  if (config.agopSamples >= config.n) {
+    remarks.push(`--agop-samples ${config.agopSamples} has no effect: there are ${config.n} training rows`);
+    config.agopSamples = 0;
+  }
   const out = flags.out ?? `results/${name}-n${config.n}-seed${config.seed}`;
   return { config, dataset, d: dataset.train.cols, out, remarks };
 }

@@ -20,10 +20,18 @@ const layerSchema = z.object({
   nc2: stages,
   trainAccuracy: measured,
   testAccuracy: z.number().nullable(),
-  solve: z.object({ method: z.string(), relativeResidual: measured, refinements: count, jitter: z.number() }),
+  solve: z.object({
+    method: z.string(),
+    relativeResidual: measured,
+    refinements: count,
+    jitter: z.number(),
+    iterations: count.optional(),
+  }),
   agop: z.object({
     path: z.enum(['gram', 'jacobian']),
     cancellation: measured,
+    samples: count,
+    samplingError: measured,
     topEigenvalues: z.array(measured),
     rank: count,
   }),
@@ -54,6 +62,7 @@ const runSchema = z.object({
     gamma: z.number(),
     seed: z.number(),
     agop: z.enum(['auto', 'gram', 'jacobian']),
+    agopSamples: count,
     gramLayers: z.array(z.int()),
   }),
   adapter: z.object({
@@ -66,6 +75,7 @@ const runSchema = z.object({
   classCounts: z.array(count).min(1),
   layers: z.array(layerSchema).min(1),
   memory: z.object({ predictedBytes: z.number(), peakBytes: z.number() }),
+  deviceLosses: count,
   seconds: z.number(),
 });
 
@@ -91,6 +101,8 @@ const COLUMNS: ReadonlyArray<readonly [name: string, value: (layer: LayerMetrics
   ['solve_jitter', (l) => l.solve.jitter],
   ['agop_path', (l) => l.agop.path],
   ['agop_cancellation', (l) => l.agop.cancellation],
+  ['agop_samples', (l) => l.agop.samples],
+  ['agop_sampling_error', (l) => l.agop.samplingError],
   ['agop_rank', (l) => l.agop.rank],
   ['agop_top_eigenvalue', (l) => l.agop.topEigenvalues[0] ?? null],
   ['seconds_kernel', (l) => l.seconds.kernel],

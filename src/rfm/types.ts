@@ -22,6 +22,8 @@ export interface DeepRfmConfig {
   gamma: number;
   seed: number;
   agop: AgopPath | 'auto';
+  /** Rows whose Jacobians the AGOP sums, evenly spaced in class order; 0: all. */
+  agopSamples: number;
   gramLayers: number[];
 }
 
@@ -49,11 +51,22 @@ export interface LayerMetrics {
   trainAccuracy: number;
   /** null when there are no test rows. */
   testAccuracy: number | null;
-  solve: { method: string; relativeResidual: number; refinements: number; jitter: number };
+  /** `iterations`: products with the kernel matrix, where conjugate gradients took the place of a factorisation. */
+  solve: {
+    method: string;
+    relativeResidual: number;
+    refinements: number;
+    jitter: number;
+    iterations?: number | undefined;
+  };
   agop: {
     path: AgopPath;
     /** How many times larger the terms that the Gram form sums are than their sum (an estimate). */
     cancellation: number;
+    /** Rows whose Jacobians were summed: n unless fewer were asked for. */
+    samples: number;
+    /** Standard error of the AGOP from `samples` rows, relative in ‖·‖_F; 0 where all were taken. */
+    samplingError: number;
     /** Largest eigenvalues of the normalised AGOP, descending. */
     topEigenvalues: number[];
     rank: number;
@@ -78,6 +91,8 @@ export interface RunMetrics {
   classCounts: number[];
   layers: LayerMetrics[];
   memory: { predictedBytes: number; peakBytes: number };
+  /** Times that the device was lost and a layer begun again. */
+  deviceLosses: number;
   seconds: number;
 }
 

@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadDataset } from '../../src/data/dataset.js';
-import { copiesFactors } from '../../src/ops/gemm-variants.js';
-import { type DeepRfmData, deepRfm, predictPeakBytes } from '../../src/rfm/deep-rfm.js';
+import { type DeepRfmData, deepRfm, planOf } from '../../src/rfm/deep-rfm.js';
 import type { DeepRfmConfig, LayerMetrics } from '../../src/rfm/types.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { shared } from '../data/helpers.js';
@@ -58,9 +57,7 @@ describe('Deep RFM on 300 real digits against float64', () => {
       expect([...top].sort((a, b) => b - a)).toEqual(top);
     }
     expect(classCounts.reduce((a, b) => a + b)).toBe(300);
-    expect(gpu.pool.bytes.peak).toBeLessThan(
-      1.1 * predictPeakBytes(300, 200, 784, 10, 256, copiesFactors(gpu)) + 2 ** 20,
-    );
+    expect(gpu.pool.bytes.peak).toBeLessThan(1.1 * planOf(gpu, sample(), configOf(curve)).peakBytes);
   }, 300_000);
 
   it('Gaussian, ReLU: NC1 within 1e-3 over 6 layers', async () => {
@@ -97,7 +94,9 @@ describe('Deep RFM on 300 real digits against float64', () => {
     const before = gpu.pool.bytes.live;
     const live: number[] = [];
     const config = { ...configOf(fixture('laplace-relu')), n: 300, depth: 6, width: 64, testN: 0 };
-    await deepRfm(gpu, { ...sample(), test: null }, config, { onLayer: () => live.push(gpu.pool.bytes.live) });
+    await deepRfm(gpu, { ...sample(), test: null }, config, {
+      progress: { onLayer: () => live.push(gpu.pool.bytes.live) },
+    });
     expect(new Set(live.slice(1)).size).toBe(1);
     expect(gpu.pool.bytes.live).toBe(before);
   }, 300_000);
@@ -106,10 +105,12 @@ describe('Deep RFM on 300 real digits against float64', () => {
     const abort = new AbortController();
     const seen: string[] = [];
     const work = deepRfm(gpu, sample(), configOf(fixture('laplace-relu')), {
-      signal: abort.signal,
-      onPhase(layer, phase) {
-        seen.push(`${layer} ${phase}`);
-        if (phase === 'solve') abort.abort();
+      progress: {
+        signal: abort.signal,
+        onPhase(layer, phase) {
+          seen.push(`${layer} ${phase}`);
+          if (phase === 'solve') abort.abort();
+        },
       },
     });
     await expect(work).rejects.toThrow();
