@@ -5,7 +5,7 @@ import { formatBytes, formatNumber, formatSeconds } from '../report/format.js';
 import type { DeviceLimits, PlanPhase, RunPlan } from '../rfm/plan.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { withGpu } from './gpu-session.js';
-import type { RunFlags, RunRequest } from './run-request.js';
+import type { PlanRequest, RunFlags } from './run-request.js';
 import { type Terminal, tableLines } from './terminal.js';
 
 /** A device that need not be here. */
@@ -75,7 +75,7 @@ const PHASES: Readonly<Record<PlanPhase, string>> = {
 
 /** Prints the plan for this machine's adapter, or for the device of --plan-for. */
 export async function printPlan(
-  request: RunRequest,
+  request: PlanRequest,
   flags: RunFlags,
   terminal: Terminal,
   signal: AbortSignal,
@@ -98,15 +98,15 @@ export async function printPlan(
 }
 
 async function show(
-  request: RunRequest,
+  request: PlanRequest,
   limits: DeviceLimits,
   rates: { product: number; distance: number; cholesky: number },
   device: string,
   terminal: Terminal,
 ): Promise<void> {
   const { operationsOf, PLAN_PHASES, planRun, secondsOf, sizeOf, totalOperations } = await import('./method.js');
-  const { config, dataset, d } = request;
-  const size = sizeOf(dataset, config);
+  const { config, d, classes } = request;
+  const size = sizeOf(config, d, classes);
   const plan = planRun(size, limits);
   const layers = [d, ...(config.depth > 1 ? [config.width || d] : [])].map((features) => {
     const operations = operationsOf(size, features, plan);
@@ -143,7 +143,7 @@ async function show(
       `${which}: ${features} features, ${formatNumber(operations / 1e9)} billion operations, about ${formatSeconds(total)} (${parts.join(', ')})`,
     );
   });
-  terminal.print(`all ${config.depth} layers: about ${formatSeconds(seconds)}`);
+  if (config.depth > 1) terminal.print(`all ${config.depth} layers: about ${formatSeconds(seconds)}`);
   terminal.document({
     schema: 'deep-rfm/plan/1',
     device,

@@ -96,6 +96,45 @@ export function readRunRequest(flags: RunFlags): RunRequest {
   const dataset = load(flags);
   const name = flags.dataset ?? 'mnist-sample';
   checkVaried(dataset.train, flags.x === undefined ? `--dataset ${name}` : `--x ${flags.x}`);
+  const { config, remarks } = readConfig(flags, dataset.train.rows, dataset.test?.rows ?? 0);
+  const out = flags.out ?? `results/${name}-n${config.n}-seed${config.seed}`;
+  return { config, dataset, d: dataset.train.cols, out, remarks };
+}
+
+/** What `run --plan` needs to know. */
+export interface PlanRequest {
+  config: DeepRfmConfig;
+  d: number;
+  classes: number;
+}
+
+/** Training rows, test rows and features of the datasets; all have ten classes. */
+const SHAPES: Readonly<Partial<Record<DatasetName, readonly [train: number, test: number, d: number]>>> = {
+  mnist: [60_000, 10_000, 784],
+  'fashion-mnist': [60_000, 10_000, 784],
+  cifar10: [50_000, 10_000, 3072],
+  svhn: [73_257, 26_032, 3072],
+};
+
+/** The same for a plan, which does not need the rows of a dataset whose shape is known. */
+export function readPlanRequest(flags: RunFlags): PlanRequest {
+  const shape = flags.dataset === undefined || flags.dataset === 'npy' ? undefined : SHAPES[flags.dataset];
+  if (shape === undefined) {
+    const { config, dataset, d } = readRunRequest(flags);
+    return { config, d, classes: dataset.classes };
+  }
+  const [train, test, d] = shape;
+  const { n = DEFAULT_ROWS, testN = DEFAULT_ROWS } = flags;
+  for (const [flag, value, rows] of [
+    ['--n', n, train],
+    ['--test-n', testN, test],
+  ] as const) {
+    if (value > rows) throw inputError(`${flag} ${value}: ${flags.dataset} has ${rows}; use ${flag} ${rows} or less`);
+  }
+  return { config: readConfig(flags, n, testN).config, d, classes: 10 };
+}
+
+function readConfig(flags: RunFlags, n: number, testN: number): { config: DeepRfmConfig; remarks: string[] } {
   const depth = flags.depth ?? 20;
   const activation = flags.activation ?? 'relu';
   const remarks: string[] = [];
@@ -105,9 +144,9 @@ export function readRunRequest(flags: RunFlags): RunRequest {
     remarks.push('--gamma has no effect with --activation relu: its weights are uniform');
   }
   const config: DeepRfmConfig = {
-    dataset: name,
-    n: dataset.train.rows,
-    testN: dataset.test?.rows ?? 0,
+    dataset: flags.dataset ?? 'mnist-sample',
+    n,
+    testN,
     depth,
     kernel: flags.kernel ?? 'laplace',
     bandwidth: flags.bandwidth ?? 2,
@@ -125,10 +164,9 @@ export function readRunRequest(flags: RunFlags): RunRequest {
       `--agop-samples ${config.agopSamples}: the Gram form sums over all rows; drop it, or use --agop jacobian`,
     );
   }
-  if (config.agopSamples >= config.n) {
-    remarks.push(`--agop-samples ${config.agopSamples} has no effect: there are ${config.n} training rows`);
+  if (config.agopSamples >= n) {
+    remarks.push(`--agop-samples ${config.agopSamples} has no effect: there are ${n} training rows`);
     config.agopSamples = 0;
   }
-  const out = flags.out ?? `results/${name}-n${config.n}-seed${config.seed}`;
-  return { config, dataset, d: dataset.train.cols, out, remarks };
+  return { config, remarks };
 }

@@ -42,7 +42,7 @@ import {
 } from './run-checkpoint.js';
 import { KNOWN_DEVICES, knownDevice, planLine, printPlan } from './run-plan.js';
 import { runProgress } from './run-progress.js';
-import { RUN_DATASETS, type RunFlags, type RunRequest, readRunRequest } from './run-request.js';
+import { RUN_DATASETS, type RunFlags, type RunRequest, readPlanRequest, readRunRequest } from './run-request.js';
 import { scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
 import { VERSION } from './version.js';
 
@@ -139,11 +139,11 @@ export function addRun(program: Command, signal: AbortSignal): void {
   for (const option of commonOptions()) command.addOption(option);
   command.addHelpText('after', EXAMPLES).action(async (flags: RunFlags) => {
     const terminal = terminalFor(flags);
-    const request = readRunRequest(flags);
     if (flags.plan || flags.planFor !== undefined) {
-      await printPlan(request, flags, terminal, signal);
+      await printPlan(readPlanRequest(flags), flags, terminal, signal);
       return;
     }
+    const request = readRunRequest(flags);
     const inputs = [
       { flag: '--x', path: flags.x },
       { flag: '--y', path: flags.y },
@@ -235,8 +235,6 @@ async function onDevice(
   ]);
   const data = { train, test, classes };
   const memoryLimit = flags.memoryLimit ?? null;
-  const classCounts = new Array<number>(classes).fill(0);
-  for (const label of train.labels) classCounts[label]++;
   return withGpu({ ...flags, note: terminal.note }, signal, async (gpu: Gpu) => {
     if (flags.tile !== undefined) gpu.tileBytes = flags.tile;
     const plan = planOf(gpu, data, config, memoryLimit);
@@ -270,7 +268,7 @@ async function onDevice(
           },
           onLayer: progress.onLayer,
           async save(state, gram) {
-            if (gram) pictures.push({ layer: gram.layer, png: await gramPng(gram, classCounts) });
+            if (gram) pictures.push({ layer: gram.layer, png: await gramPng(gram) });
             keep({ state, pictures, seconds: seconds(), peakBytes: peakBytes(), deviceLosses });
             onKept(state.layers.length);
           },

@@ -88,24 +88,23 @@ export interface DeepRfmOptions {
   memoryLimit?: number | null;
 }
 
-/** The sizes of a run, for `planRun`. */
-export const sizeOf = ({ train, test, classes }: DeepRfmData, config: DeepRfmConfig): ProblemSize => ({
-  n: train.rows,
-  testN: test?.rows ?? 0,
-  d: train.cols,
+/** The sizes of a run on rows of d features, for `planRun`. */
+export const sizeOf = (config: DeepRfmConfig, d: number, classes: number): ProblemSize => ({
+  n: config.n,
+  testN: config.testN,
+  d,
   outputs: classes,
   width: config.width,
   agop: config.agop,
-  agopSamples: samplesOf(config, train.rows),
+  agopSamples: samplesOf(config, config.n),
 });
 
 /** How a run will be computed on this device, and what it will hold there. */
-export const planOf = (
-  gpu: Gpu,
-  data: DeepRfmData,
-  config: DeepRfmConfig,
-  memoryLimit: number | null = null,
-): RunPlan => planRun(sizeOf(data, config), limitsOf(gpu, memoryLimit));
+export function planOf(gpu: Gpu, data: DeepRfmData, config: DeepRfmConfig, memoryLimit: number | null = null): RunPlan {
+  const { train, test, classes } = data;
+  const sizes = { ...config, n: train.rows, testN: test?.rows ?? 0 };
+  return planRun(sizeOf(sizes, train.cols, classes), limitsOf(gpu, memoryLimit));
+}
 
 /** Number of rows for the AGOP where that is not all of them. */
 const samplesOf = ({ agopSamples }: DeepRfmConfig, n: number): number | null =>
@@ -251,7 +250,7 @@ async function runLayers(
       const stages = await stageMetrics(gpu, { input: unit, agop: mx, features }, starts, clock);
       let gram: GramPicture | null = null;
       if (config.gramLayers.includes(layer)) {
-        gram = await clock.phase('metrics', () => pictureOf(gpu, layer, mx));
+        gram = await clock.phase('metrics', () => pictureOf(gpu, layer, mx, starts));
         grams.push(gram);
       }
       drop(root, map.w, map.phase, mx, unit);
@@ -323,12 +322,13 @@ async function normalizeTest(gpu: Gpu, raw: Rows, unit: Rows): Promise<void> {
 const PICTURE_ROWS = 4096;
 
 /** The Gram picture of rows, of evenly spaced ones where there are many. */
-async function pictureOf(gpu: Gpu, layer: number, mx: Rows): Promise<GramPicture> {
+async function pictureOf(gpu: Gpu, layer: number, mx: Rows, starts: readonly number[]): Promise<GramPicture> {
   const ids = evenlySpaced(mx.grid.n, PICTURE_ROWS);
   const out = allocate(gpu, ids.length, ids.length);
   try {
     await runBatch(gpu, (batch) => gramPicture(batch, mx, ids, out));
-    return { layer, size: ids.length, values: await download(gpu, out) };
+    const classCounts = starts.slice(1).map((end, c) => ids.filter((id) => id >= starts[c] && id < end).length);
+    return { layer, size: ids.length, classCounts, values: await download(gpu, out) };
   } finally {
     release(gpu, out);
   }

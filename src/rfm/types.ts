@@ -99,7 +99,10 @@ export interface RunMetrics {
 /** Cosine similarities of the centred rows of M^{1/2} X of one layer, rows in class order, row-major n × n. */
 export interface GramPicture {
   layer: number;
+  /** Rows: all, or evenly spaced ones where there are more than a few thousand. */
   size: number;
+  /** Rows of each class among them, in class order. */
+  classCounts: readonly number[];
   values: Float32Array;
 }
 

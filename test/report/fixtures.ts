@@ -127,5 +127,5 @@ export function blockGram(layer: number, counts: readonly number[], within = 1, 
       values[j * size + i] = value;
     }
   }
-  return { layer, size, values };
+  return { layer, size, classCounts: counts, values };
 }
