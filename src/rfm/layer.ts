@@ -5,7 +5,6 @@ import { releaseDistances } from '../ops/kernel-system.js';
 import { normalizeRows } from '../ops/statistics.js';
 import {
   allocateRows,
-  downloadColumns,
   downloadRows,
   matricesOf,
   type Panels,
@@ -97,7 +96,7 @@ export async function rfmLayer(
     const rowsBack = async (rows: Rows) => restoreRows(await downloadRows(gpu, rows), rows.tiles[0].cols, order);
     return {
       kernelMatrix: want.kernelMatrix ? restoreSquare(await kernelValues(gpu, x, options), n, order) : null,
-      alpha: restoreRows(transposeHost(await downloadColumns(gpu, fitted.alpha), outputs, n), outputs, order),
+      alpha: restoreRows(transposeHost(fitted.coefficients, outputs, n), outputs, order),
       agop,
       agopSqrt: await download(gpu, root),
       agopFeatures: await rowsBack(mx),

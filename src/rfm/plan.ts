@@ -156,7 +156,8 @@ function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): 
   add('training rows', x, 'rows', 'solve', 'agop', ...(plan.parkRows ? [] : (['sqrt'] as const)), 'features');
   add('test rows', test, 'rows', 'solve', 'agop', ...(plan.parkRows ? [] : (['sqrt'] as const)), 'features');
   add('rows before their lengths are divided out', Math.max(x, test), 'rows');
-  add('targets, coefficients, residuals', 5 * bytes(outputs, n), 'rows', 'solve');
+  add('targets, coefficients, residuals', 10 * bytes(outputs, n), 'solve');
+  add('targets', bytes(outputs, n), 'rows');
   add('targets and coefficients', 2 * bytes(outputs, n), 'agop');
   const triangle = triangleBytes(grid);
   if (plan.keepDistances) {

@@ -5,7 +5,6 @@ import {
   allocateRows,
   type Columns,
   cut,
-  downloadColumns,
   matricesOf,
   type Panels,
   type Rows,
@@ -87,7 +86,7 @@ export async function rfm(
           });
         }
         if (t === options.iterations) {
-          const alpha = transposeHost(await downloadColumns(gpu, fitted.alpha), outputs, n);
+          const alpha = transposeHost(fitted.coefficients, outputs, n);
           const last = iterations[iterations.length - 1];
           return { M: last.M, alpha, predictions: last.predictions, solves, iterations };
         }
