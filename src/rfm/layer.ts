@@ -45,7 +45,10 @@ export async function rfmLayer(
   const labels = input.labels ?? labelsOf(input.y, outputs);
   const { order, starts } = classOrder(labels);
   const width = input.features.width || d;
-  const plan = planRun({ n, testN: 0, d, outputs, width, agop: options.agop, agopSamples: null }, limitsOf(gpu, null));
+  const plan = planRun(
+    { n, testN: 0, d, outputs, width, agop: options.agop, agopSamples: null, solver: 'auto' },
+    limitsOf(gpu, null),
+  );
   const { grid } = plan;
   const restore = adopt(gpu, plan, null);
   const owned: Matrix[] = [];

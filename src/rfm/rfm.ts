@@ -52,7 +52,16 @@ export async function rfm(
   const { n, d, outputs } = input;
   let iteration = 1;
   const clock = createClock((phase) => enter(gpu, iteration, phase));
-  const size = { n, testN: input.testRows, d, outputs, width: 0, agop: 'auto' as const, agopSamples: null };
+  const size = {
+    n,
+    testN: input.testRows,
+    d,
+    outputs,
+    width: 0,
+    agop: 'auto' as const,
+    agopSamples: null,
+    solver: 'auto' as const,
+  };
   const plan = planRun(size, limitsOf(gpu, null));
   const { grid } = plan;
   const restore = adopt(gpu, plan, null);

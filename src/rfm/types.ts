@@ -24,6 +24,7 @@ export interface DeepRfmConfig {
   agop: AgopPath | 'auto';
   /** Rows whose Jacobians the AGOP sums, evenly spaced in class order; 0: all. */
   agopSamples: number;
+  solver: 'auto' | 'cholesky' | 'cholesky-host' | 'conjugate-gradients';
   gramLayers: number[];
 }
 
