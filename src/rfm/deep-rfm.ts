@@ -14,6 +14,7 @@ import { normalizeOrRefuse } from './layer.js';
 import { adopt, limitsOf, type ProblemSize, planRun, type RunPlan } from './plan.js';
 import { classOrder, permuteRows } from './rows.js';
 import {
+  type Agop,
   accuracy,
   agopOf,
   agopRoot,
@@ -195,9 +196,7 @@ async function runLayers(
       const d = unit.tiles[0].cols;
 
       const fitted = await fitKernel(gpu, unit, y, config, plan, clock);
-      const m = allocate(gpu, d, d);
-      const mLow = allocate(gpu, d, d);
-      let agop: Awaited<ReturnType<typeof agopOf>>;
+      let agop: Agop;
       let testAccuracy: number | null = null;
       try {
         // Each phase works with sizes of its own: what the last one used would wait in vain.
@@ -206,11 +205,9 @@ async function runLayers(
           const at = unitT;
           const scores = await clock.phase('kernel', () => predict(gpu, at, unit, fitted.alpha, config));
           testAccuracy = accuracy(scores, test.labels);
+          gpu.pool.trim();
         }
-        agop = await agopOf(gpu, fitted, starts, { agop: config.agop, samples: sampled }, plan, m, mLow, clock);
-      } catch (error) {
-        release(gpu, m, mLow);
-        throw error;
+        agop = await agopOf(gpu, fitted, starts, { agop: config.agop, samples: sampled }, plan, clock);
       } finally {
         releaseFitted(gpu, fitted);
       }
@@ -220,7 +217,7 @@ async function runLayers(
         drop(unit, unitT);
         gpu.pool.trim();
       }
-      const rootReport = await agopRoot(gpu, m, mLow, clock);
+      const rootReport = await agopRoot(gpu, agop.m, agop.low, clock);
       if (waiting) {
         gpu.pool.trim();
         unit = own(uploadRows(gpu, grid, d, waiting.x.x));
@@ -264,7 +261,7 @@ async function runLayers(
         trainAccuracy: accuracy(fitted.trainScores, labels),
         testAccuracy,
         solve: fitted.solve,
-        agop: { ...agop, rank, topEigenvalues },
+        agop: { ...agop.report, rank, topEigenvalues },
         seconds: clock.seconds,
       };
       layers.push(metrics);

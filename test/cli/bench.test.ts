@@ -34,7 +34,8 @@ describe('bench', () => {
       expect(gflops, what).toBeGreaterThan(0);
       expect(ceilingShare, what).toBeGreaterThan(0);
       if (ceilingShare! < 1 / 3) expect(reason, what).toMatch(/\w/);
-      if (op !== 'deep-rfm') {
+      if (op === 'layer') expect(Object.keys(result.phases ?? {}), what).toContain('agop');
+      else if (op !== 'deep-rfm') {
         // 0 would say that nothing was compared.
         expect(error, what).toBeGreaterThan(0);
         expect(error, what).toBeLessThan(1e-5);
@@ -47,6 +48,8 @@ describe('bench', () => {
     for (const { op, shape } of first.results) expect(markdown).toContain(`| ${op} | ${shape} |`);
     expect(readFileSync(join(cwd, 'all', 'bench.svg'), 'utf8')).toContain('gemm 64x64x64 NT');
     expect(existsSync(join(cwd, 'all', 'bench.png'))).toBe(true);
+    expect(readFileSync(join(cwd, 'all', 'scaling.svg'), 'utf8')).toMatch(/agop, n\^/);
+    expect(markdown).toMatch(/\| phase \| n = 40 \| n = 80 \| n = 160 \| grows as \|/);
     if (first.adapter.type === 'software') expect(markdown).toContain(', software');
   });
 
