@@ -102,9 +102,18 @@ export async function fitLayerOne(gpu: Gpu, n: number, d: number, dataDir: strin
     const y = own(upload(gpu, OUTPUTS, n, targets));
     const system = { x: asPanel(x, n), kernel: 'laplace', bandwidth: BANDWIDTH, kept: null } as const;
     const alpha = own(allocate(gpu, OUTPUTS, n));
+    const low = own(allocate(gpu, OUTPUTS, n));
     const r = own(allocate(gpu, OUTPUTS, n));
     const plan = { method: 'cholesky' } as const;
-    await solveRidge(gpu, system, asPanel(y, n), asPanel(alpha, n), asPanel(r, n), RIDGE, plan);
+    await solveRidge(
+      gpu,
+      system,
+      asPanel(y, n),
+      { high: asPanel(alpha, n), low: asPanel(low, n) },
+      asPanel(r, n),
+      RIDGE,
+      plan,
+    );
     const weights = own(allocate(gpu, n, n));
     await runBatch(gpu, (batch) => {
       const squared = batch.temporary(n, n);

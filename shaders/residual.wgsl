@@ -1,4 +1,4 @@
-// R = Y − A (K + ridge I), transposed layout: A, Y, R are outputs × n; K is the n × n kernel matrix of
+// R = Y − A (K + ridge I), transposed layout: A = alpha + alphaLow, Y, R are outputs × n; K is the n × n kernel matrix of
 // squared distances. CLASSES outputs from firstOutput on. One workgroup a row of K.
 //
 // K may come in tiles: this is what one of them (m × n) takes off the columns of R that belong to its rows.
@@ -40,6 +40,7 @@ var<immediate> p: Params;
 @group(0) @binding(3) var<storage, read> low: array<f32>;
 @group(0) @binding(4) var<storage, read_write> residual: array<f32>;
 @group(0) @binding(5) var<storage, read_write> residualLow: array<f32>;
+@group(0) @binding(6) var<storage, read> alphaLow: array<f32>;
 
 var<workgroup> partial: array<vec2f, SIZE>;
 
@@ -121,9 +122,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   for (var j = index; j < p.n; j += SIZE) {
     let k = kernelValue(squared[row * p.strideK + j], low[row * p.strideK + j]);
     for (var c = 0u; c < CLASSES; c++) {
-      let a = alpha[(p.firstOutput + c) * p.strideAlpha + j];
+      let at = (p.firstOutput + c) * p.strideAlpha + j;
+      let a = alpha[at];
       var s = addProduct(sums[c], k.x, a);
-      s.y += k.y * a;
+      s.y += k.y * a + k.x * alphaLow[at];
       sums[c] = s;
     }
   }
@@ -143,9 +145,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
       let at = output * p.stride + row;
       var s = partial[0];
       if ((p.flags & 2u) != 0u) {
-        let own = alpha[output * p.strideAlpha + row];
-        s = addProduct(s, p.ridgeHigh, own);
-        s.y += p.ridgeLow * own;
+        let own = output * p.strideAlpha + row;
+        s = addProduct(s, p.ridgeHigh, alpha[own]);
+        s.y += p.ridgeLow * alpha[own] + p.ridgeHigh * alphaLow[own];
       }
       if ((p.flags & 1u) != 0u) {
         s = add(s, -y[at]);

@@ -39,6 +39,7 @@ export const deepRfmCases = (request: CaseRequest): BenchCase[] =>
           seed: 0,
           agop: 'auto',
           agopSamples: 0,
+          solver: 'auto',
           gramLayers: [],
         };
         let layers: LayerMetrics[] = [];

@@ -129,6 +129,7 @@ export const valued = <T>(flags: string, description: string, parse: (value: str
 export const ADAPTERS = ['auto', 'hardware', 'software'] as const;
 export const KERNELS = ['laplace', 'gaussian'] as const;
 export const ACTIVATIONS = ['relu', 'cos'] as const;
+export const SOLVERS = ['auto', 'cholesky', 'cholesky-host', 'conjugate-gradients'] as const;
 export const AGOP_PATHS = ['auto', 'gram', 'jacobian'] as const;
 
 export const commonOptions = (): Option[] => [

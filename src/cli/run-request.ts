@@ -31,6 +31,7 @@ export interface RunFlags extends CommonFlags {
   seed?: number;
   agop?: DeepRfmConfig['agop'];
   agopSamples?: number;
+  solver?: DeepRfmConfig['solver'];
   gramLayers?: number[];
   memoryLimit?: number;
   tile?: number;
@@ -157,6 +158,7 @@ function readConfig(flags: RunFlags, n: number, testN: number): { config: DeepRf
     seed: flags.seed ?? 0,
     agop: flags.agop ?? 'auto',
     agopSamples: flags.agopSamples ?? 0,
+    solver: flags.solver ?? 'auto',
     gramLayers: (flags.gramLayers ?? DEFAULT_GRAM_LAYERS).filter((layer) => layer <= depth),
   };
   if (config.agopSamples > 0 && config.agop === 'gram') {

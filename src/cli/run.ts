@@ -24,6 +24,7 @@ import {
   layerList,
   oneOf,
   path,
+  SOLVERS,
   tuneOption,
   valued,
 } from './flags.js';
@@ -108,6 +109,13 @@ export function addRun(program: Command, signal: AbortSignal): void {
         '--gram-layers <list>',
         'layers whose Gram matrix is drawn, or none (default: 1,3,7,13,19)',
         layerList('--gram-layers'),
+      ),
+    )
+    .addOption(
+      valued(
+        '--solver <name>',
+        `${SOLVERS.slice(0, -1).join(', ')} or ${SOLVERS.at(-1)} (default: auto, the fastest that fits into memory)`,
+        oneOf('--solver', SOLVERS),
       ),
     )
     .addOption(

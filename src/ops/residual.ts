@@ -15,6 +15,12 @@ function split(value: number): [high: number, low: number] {
   return [f32bits(high), f32bits(value - high)];
 }
 
+/** Numbers as high + low, two float32 each. */
+export interface Pair {
+  high: Columns;
+  low: Columns;
+}
+
 /**
  * out = Y − A (K + ridge I) with A, Y, out: outputs × n, in double-float arithmetic. K is evaluated
  * from the squared distances in double-float, too: more accurately than float32 could store it.
@@ -22,19 +28,20 @@ function split(value: number): [high: number, low: number] {
 export async function residual(
   gpu: Gpu,
   system: KernelSystem,
-  alpha: Columns,
+  alpha: Pair,
   y: Columns,
   out: Columns,
   ridge: number,
 ): Promise<void> {
-  const low = allocateColumns(gpu, alpha.grid, alpha.tiles[0].rows);
+  const low = allocateColumns(gpu, y.grid, y.tiles[0].rows);
   const started = new Set<number>();
   try {
     await forEachDistanceTile(gpu, system, true, (batch, i, j, { squared, low: squaredLow }) => {
       if (!squaredLow) throw new Error('unreachable: residuals ask for distances with their low parts');
       const take = (row: number, col: number, high: Matrix, rest: Matrix): void => {
         takeOff(batch, system, high, rest, {
-          alpha: alpha.tiles[col],
+          alpha: alpha.high.tiles[col],
+          alphaLow: alpha.low.tiles[col],
           y: y.tiles[row],
           out: out.tiles[row],
           low: low.tiles[row],
@@ -64,9 +71,9 @@ function takeOff(
   { kernel, bandwidth }: KernelSystem,
   squared: Matrix,
   squaredLow: Matrix,
-  part: { alpha: Matrix; y: Matrix; out: Matrix; low: Matrix; ridge: number | null; first: boolean },
+  part: { alpha: Matrix; alphaLow: Matrix; y: Matrix; out: Matrix; low: Matrix; ridge: number | null; first: boolean },
 ): void {
-  const { alpha, y, out, low, ridge, first } = part;
+  const { alpha, alphaLow, y, out, low, ridge, first } = part;
   const rate = split(kernel === 'gaussian' ? 1 / (2 * bandwidth * bandwidth) : 1 / bandwidth);
   const flags = (first ? 1 : 0) | (ridge === null ? 0 : 2);
   for (let from = 0; from < alpha.rows; from += MAX_CLASSES) {
@@ -74,7 +81,7 @@ function takeOff(
     batch.scope({ op: 'residual', flops: 2 * squared.rows * squared.cols * classes }, () =>
       batch.dispatch(
         { name: 'residual', source: residualSource, constants: { GAUSSIAN: kernel === 'gaussian', CLASSES: classes } },
-        [squared, alpha, y, squaredLow, out, low],
+        [squared, alpha, y, squaredLow, out, low, alphaLow],
         [
           squared.rows,
           squared.cols,

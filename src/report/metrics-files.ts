@@ -63,6 +63,7 @@ const runSchema = z.object({
     seed: z.number(),
     agop: z.enum(['auto', 'gram', 'jacobian']),
     agopSamples: count,
+    solver: z.enum(['auto', 'cholesky', 'cholesky-host', 'conjugate-gradients']),
     gramLayers: z.array(z.int()),
   }),
   adapter: z.object({

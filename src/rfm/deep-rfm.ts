@@ -97,6 +97,7 @@ export const sizeOf = (config: DeepRfmConfig, d: number, classes: number): Probl
   width: config.width,
   agop: config.agop,
   agopSamples: samplesOf(config, config.n),
+  solver: config.solver,
 });
 
 /** How a run will be computed on this device, and what it will hold there. */

@@ -5,7 +5,6 @@ import { releaseDistances } from '../ops/kernel-system.js';
 import { normalizeRows } from '../ops/statistics.js';
 import {
   allocateRows,
-  downloadColumns,
   downloadRows,
   matricesOf,
   type Panels,
@@ -46,7 +45,10 @@ export async function rfmLayer(
   const labels = input.labels ?? labelsOf(input.y, outputs);
   const { order, starts } = classOrder(labels);
   const width = input.features.width || d;
-  const plan = planRun({ n, testN: 0, d, outputs, width, agop: options.agop, agopSamples: null }, limitsOf(gpu, null));
+  const plan = planRun(
+    { n, testN: 0, d, outputs, width, agop: options.agop, agopSamples: null, solver: 'auto' },
+    limitsOf(gpu, null),
+  );
   const { grid } = plan;
   const restore = adopt(gpu, plan, null);
   const owned: Matrix[] = [];
@@ -97,7 +99,7 @@ export async function rfmLayer(
     const rowsBack = async (rows: Rows) => restoreRows(await downloadRows(gpu, rows), rows.tiles[0].cols, order);
     return {
       kernelMatrix: want.kernelMatrix ? restoreSquare(await kernelValues(gpu, x, options), n, order) : null,
-      alpha: restoreRows(transposeHost(await downloadColumns(gpu, fitted.alpha), outputs, n), outputs, order),
+      alpha: restoreRows(transposeHost(fitted.coefficients, outputs, n), outputs, order),
       agop,
       agopSqrt: await download(gpu, root),
       agopFeatures: await rowsBack(mx),

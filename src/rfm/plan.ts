@@ -8,7 +8,7 @@ import { RfmError } from '../errors.js';
 import { gramIsCheaper } from '../ops/agop.js';
 import { gradientRows } from '../ops/agop-jacobian.js';
 import { copiesFactors, texelLayout } from '../ops/gemm-variants.js';
-import type { SolvePlan } from '../ops/solve.js';
+import type { SolveMethod, SolvePlan } from '../ops/solve.js';
 import { cut, type Grid, tileCount, tileRows } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { strideOf } from '../runtime/matrix.js';
@@ -68,7 +68,11 @@ export interface ProblemSize {
   agop: AgopPath | 'auto';
   /** Rows whose Jacobians are summed; null: all. */
   agopSamples: number | null;
+  solver: SolverChoice;
 }
+
+/** 'auto': the fastest solver that fits into memory. */
+export type SolverChoice = SolveMethod | 'auto';
 
 export type PlanPhase = 'rows' | 'solve' | 'agop' | 'sqrt' | 'features';
 
@@ -156,7 +160,8 @@ function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): 
   add('training rows', x, 'rows', 'solve', 'agop', ...(plan.parkRows ? [] : (['sqrt'] as const)), 'features');
   add('test rows', test, 'rows', 'solve', 'agop', ...(plan.parkRows ? [] : (['sqrt'] as const)), 'features');
   add('rows before their lengths are divided out', Math.max(x, test), 'rows');
-  add('targets, coefficients, residuals', 5 * bytes(outputs, n), 'rows', 'solve');
+  add('targets, coefficients, residuals', 10 * bytes(outputs, n), 'solve');
+  add('targets', bytes(outputs, n), 'rows');
   add('targets and coefficients', 2 * bytes(outputs, n), 'agop');
   const triangle = triangleBytes(grid);
   if (plan.keepDistances) {
@@ -240,14 +245,18 @@ function* ways(size: ProblemSize, device: DeviceLimits): Generator<LayerPlan> {
       keepDistances: false,
     })),
   ];
-  for (const solver of solvers) {
-    for (const gram of wantsGram && (cheaper || size.agop === 'gram') ? [true, false] : [false]) {
-      if (size.agop === 'gram' && !gram) continue;
-      for (const share of [1, 1 / 4, 1 / 16]) {
+  const chosen = solvers.filter(({ solve }) => size.solver === 'auto' || solve.method === size.solver);
+  const forms =
+    wantsGram && (cheaper || size.agop === 'gram') ? (size.agop === 'gram' ? [true] : [true, false]) : [false];
+  for (const solver of chosen) {
+    // Small tiles cost more than what else there is to save.
+    for (const share of [1, 1 / 4, 1 / 16]) {
+      const tileBytes = device.tileBytes * share;
+      const rows = tileRows(tileBytes, Math.min(device.bindingBytes, device.bufferBytes), widest);
+      if (rows === 0) continue;
+      for (const gram of forms) {
         for (const parkRows of [false, true]) {
-          const tileBytes = device.tileBytes * share;
-          const rows = tileRows(tileBytes, Math.min(device.bindingBytes, device.bufferBytes), widest);
-          if (rows > 0) yield { ...solver, gram, parkRows, tileBytes, grid: cut(size.n, rows) };
+          yield { ...solver, gram, parkRows, tileBytes, grid: cut(size.n, rows) };
         }
       }
     }

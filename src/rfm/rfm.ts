@@ -5,7 +5,6 @@ import {
   allocateRows,
   type Columns,
   cut,
-  downloadColumns,
   matricesOf,
   type Panels,
   type Rows,
@@ -53,7 +52,16 @@ export async function rfm(
   const { n, d, outputs } = input;
   let iteration = 1;
   const clock = createClock((phase) => enter(gpu, iteration, phase));
-  const size = { n, testN: input.testRows, d, outputs, width: 0, agop: 'auto' as const, agopSamples: null };
+  const size = {
+    n,
+    testN: input.testRows,
+    d,
+    outputs,
+    width: 0,
+    agop: 'auto' as const,
+    agopSamples: null,
+    solver: 'auto' as const,
+  };
   const plan = planRun(size, limitsOf(gpu, null));
   const { grid } = plan;
   const restore = adopt(gpu, plan, null);
@@ -87,7 +95,7 @@ export async function rfm(
           });
         }
         if (t === options.iterations) {
-          const alpha = transposeHost(await downloadColumns(gpu, fitted.alpha), outputs, n);
+          const alpha = transposeHost(fitted.coefficients, outputs, n);
           const last = iterations[iterations.length - 1];
           return { M: last.M, alpha, predictions: last.predictions, solves, iterations };
         }

@@ -67,8 +67,9 @@ export interface KernelOptions {
 export interface FittedKernel {
   /** The kernel matrix by its distances, for the AGOP. */
   system: KernelSystem;
-  /** outputs × n: α transposed. */
+  /** outputs × n: α transposed, on the device as float32, and on the host with all its digits. */
   alpha: Columns;
+  coefficients: Float64Array;
   /** f at its own centres, outputs × n: K α = Y − ridge α − r, with the residual r of the solve. */
   trainScores: Float32Array;
   solve: SolveReport;
@@ -95,21 +96,27 @@ export async function fitKernel(
   const { grid } = x;
   const outputs = y.tiles[0].rows;
   const alpha = allocateColumns(gpu, grid, outputs);
+  const low = allocateColumns(gpu, grid, outputs);
   const r = allocateColumns(gpu, grid, outputs);
   let system: KernelSystem = { x, kernel, bandwidth, kept: null };
   try {
     if (plan.keepDistances) system = await clock.phase('kernel', () => keepDistances(gpu, system));
-    const solve = await clock.phase('solve', () => solveRidge(gpu, system, y, alpha, r, ridge, plan.solve));
+    const solve = await clock.phase('solve', () =>
+      solveRidge(gpu, system, y, { high: alpha, low }, r, ridge, plan.solve),
+    );
     releaseLow(gpu, system);
-    const [targets, coefficients, rest] = await Promise.all([y, alpha, r].map((part) => downloadColumns(gpu, part)));
-    const trainScores = targets.map((target, e) => target - ridge * coefficients[e] - rest[e]);
-    return { system, alpha, trainScores, solve };
+    const [targets, high, rest, residuals] = await Promise.all(
+      [y, alpha, low, r].map((part) => downloadColumns(gpu, part)),
+    );
+    const coefficients = Float64Array.from(high, (value, e) => value + rest[e]);
+    const trainScores = targets.map((target, e) => target - ridge * coefficients[e] - residuals[e]);
+    return { system, alpha, coefficients, trainScores, solve };
   } catch (error) {
     releaseDistances(gpu, system);
     releasePanels(gpu, alpha);
     throw error;
   } finally {
-    releasePanels(gpu, r);
+    releasePanels(gpu, low, r);
   }
 }
 

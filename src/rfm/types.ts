@@ -24,6 +24,7 @@ export interface DeepRfmConfig {
   agop: AgopPath | 'auto';
   /** Rows whose Jacobians the AGOP sums, evenly spaced in class order; 0: all. */
   agopSamples: number;
+  solver: 'auto' | 'cholesky' | 'cholesky-host' | 'conjugate-gradients';
   gramLayers: number[];
 }
 
@@ -138,7 +139,7 @@ export interface LayerResult {
   /** n × n, only if asked for. */
   kernelMatrix: Float32Array | null;
   /** n × outputs. */
-  alpha: Float32Array;
+  alpha: Float64Array;
   /** d × d, before division by its maximum. */
   agop: Float32Array;
   /** d × d, the square root of the AGOP after division by its maximum. */
@@ -162,7 +163,7 @@ export interface RfmResult {
   /** d × d metric after the last iteration, divided by its maximum. */
   M: Float32Array;
   /** n × outputs. */
-  alpha: Float32Array;
+  alpha: Float64Array;
   /** test rows × outputs; null without test rows. */
   predictions: Float32Array | null;
   /** Of each fit: one an iteration, and the last one with the final M. */

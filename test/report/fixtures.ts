@@ -59,6 +59,7 @@ export function runWith(layers: readonly LayerValues[], change: Partial<RunMetri
       seed: 0,
       agop: 'auto',
       agopSamples: 0,
+      solver: 'auto',
       gramLayers: [1, 3, 7, 13, 19],
     },
     adapter: {

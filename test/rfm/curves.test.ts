@@ -15,7 +15,13 @@ interface Curve {
 
 const readCurve = (path: string | URL): Curve => JSON.parse(readFileSync(path, 'utf8'));
 const fixture = (name: string): Curve => readCurve(new URL(`../fixtures/curve-${name}.json`, import.meta.url));
-const configOf = (curve: Curve): DeepRfmConfig => ({ ...curve.config, agop: 'auto', gramLayers: [] });
+const configOf = (curve: Curve): DeepRfmConfig => ({
+  ...curve.config,
+  agop: 'auto',
+  agopSamples: 0,
+  solver: 'auto',
+  gramLayers: [],
+});
 
 /** Largest relative difference of NC1 over the three stages. */
 function nc1Error(found: LayerMetrics, curve: Curve): number {
