@@ -12,6 +12,7 @@ export const OPS = [
   'agop-jacobian',
   'sqrt-psd',
   'features',
+  'layer',
   'deep-rfm',
 ] as const;
 export type OpName = (typeof OPS)[number];
@@ -34,6 +35,8 @@ export interface Prepared {
   error(gpu: Gpu): Promise<number | null>;
   /** NC1 at the three stages of each layer, where the case is a run of the method: peers in double precision check it. */
   nc1?(): number[][];
+  /** Milliseconds of each phase of the last run, where the case has phases. */
+  phases?(): Record<string, number>;
   /** Arrays that peers need, by name; without it they make random ones of the same kind. */
   arrays?(): Promise<Record<string, PeerArray>>;
   release(): void;

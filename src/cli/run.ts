@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { RfmError } from '../errors.js';
@@ -210,13 +209,18 @@ async function compute(
   for (const remark of request.remarks) terminal.note(`note: ${remark}`);
   let from = resume;
   let lostIn = -1;
+  // A checkpoint that another run left is not this run's.
+  let saved = resume !== null;
   for (let losses = 0; ; losses++) {
+    const lost = { here: losses, ever: losses + (resume?.deviceLosses ?? 0) };
     try {
-      const lost = { here: losses, ever: losses + (resume?.deviceLosses ?? 0) };
-      return await onDevice(request, flags, from, lost, terminal, signal, onKept);
+      return await onDevice(request, flags, from, lost, terminal, signal, (layer) => {
+        saved = true;
+        onKept(layer);
+      });
     } catch (error) {
       if (!(error instanceof RfmError && error.kind === 'deviceLost')) throw error;
-      from = existsSync(checkpointPath(request.out)) ? readRunCheckpoint(request, flags) : null;
+      from = saved ? readRunCheckpoint(request, flags) : null;
       const layer = (from?.state.layers.length ?? 0) + 1;
       if (layer === lostIn) throw error;
       lostIn = layer;
@@ -271,7 +275,7 @@ async function onDevice(
         resume: resume?.state ?? null,
         progress: {
           onPhase(layer, phase) {
-            if (lost.here === 0) loseDeviceWhereAsked(gpu, layer, phase);
+            loseDeviceWhereAsked(gpu, layer, phase, lost.here);
             progress.onPhase(layer, phase);
           },
           onLayer: progress.onLayer,
@@ -301,9 +305,14 @@ async function onDevice(
   });
 }
 
-/** For tests of what follows the loss of a device: DEEP_RFM_LOSE_DEVICE=LAYER:PHASE destroys it there, the first time. */
-function loseDeviceWhereAsked(gpu: Gpu, layer: number, phase: string): void {
-  if (process.env.DEEP_RFM_LOSE_DEVICE === `${layer}:${phase}`) gpu.device.destroy();
+/**
+ * For tests of what follows the loss of a device: DEEP_RFM_LOSE_DEVICE=LAYER:PHASE destroys it there, the first time;
+ * with :always behind it, every time.
+ */
+function loseDeviceWhereAsked(gpu: Gpu, layer: number, phase: string, losses: number): void {
+  const [atLayer, atPhase, often] = process.env.DEEP_RFM_LOSE_DEVICE?.split(':') ?? [];
+  const due = losses === 0 || often === 'always';
+  if (due && atLayer === String(layer) && atPhase === phase) gpu.device.destroy();
 }
 
 /** What is about to be computed, and on what. */

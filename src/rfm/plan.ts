@@ -127,18 +127,20 @@ function copies(texels: DeviceLimits['texels'], m: number, n: number, k: number)
   return a.texture + b.texture + Math.max(a.staging, b.staging);
 }
 
+/** Tiles of full length, how long they are, and the length of the last, which may be shorter. */
+function lengths({ n, starts }: Grid): { full: number; size: number; last: number } {
+  const full = starts.length - 2;
+  return { full, size: starts[1], last: n - starts[full] };
+}
+
 function triangleBytes(grid: Grid): number {
-  const sizes = Array.from({ length: tileCount(grid) }, (_, i) => grid.starts[i + 1] - grid.starts[i]);
-  return sizes.reduce(
-    (sum, rows, i) => sum + sizes.slice(0, i + 1).reduce((inner, cols) => inner + bytes(rows, cols), 0),
-    0,
-  );
+  const { full, size, last } = lengths(grid);
+  return ((full * (full + 1)) / 2) * bytes(size, size) + full * bytes(last, size) + bytes(last, last);
 }
 
 function rowBytes(grid: Grid, cols: number): number {
-  let sum = 0;
-  for (let i = 0; i < tileCount(grid); i++) sum += bytes(grid.starts[i + 1] - grid.starts[i], cols);
-  return sum;
+  const { full, size, last } = lengths(grid);
+  return full * bytes(size, cols) + bytes(last, cols);
 }
 
 /** The large objects of a layer computed in this way. */
