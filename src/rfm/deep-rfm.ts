@@ -199,8 +199,6 @@ async function runLayers(
       let agop: Agop;
       let testAccuracy: number | null = null;
       try {
-        // Each phase works with sizes of its own: what the last one used would wait in vain.
-        gpu.pool.trim();
         if (test && unitT) {
           const at = unitT;
           const scores = await clock.phase('kernel', () => predict(gpu, at, unit, fitted.alpha, config));
@@ -211,7 +209,6 @@ async function runLayers(
       } finally {
         releaseFitted(gpu, fitted);
       }
-      gpu.pool.trim();
       const waiting = plan.parkRows ? { x: await rowsOf(gpu, unit), t: unitT && (await rowsOf(gpu, unitT)) } : null;
       if (waiting) {
         drop(unit, unitT);
@@ -265,7 +262,6 @@ async function runLayers(
         seconds: clock.seconds,
       };
       layers.push(metrics);
-      gpu.pool.trim();
       if (progress.save) {
         enter(gpu, layer, null);
         const state = { layers: [...layers], train: await rowsOf(gpu, x), test: t && (await rowsOf(gpu, t)) };

@@ -166,19 +166,38 @@ export async function runBatch(gpu: Gpu, record: (batch: Batch) => void): Promis
   return batch.submit();
 }
 
+/** One bind group a dispatch; dispatches of a kernel that bind the same share one. */
+function bindGroups(gpu: Gpu, recorded: readonly Dispatch[], pipelines: readonly Pipeline[]): GPUBindGroup[] {
+  const numbers = new Map<GPUBuffer | GPUTexture, number>();
+  const numberOf = (resource: GPUBuffer | GPUTexture): number => {
+    const number = numbers.get(resource) ?? numbers.size;
+    numbers.set(resource, number);
+    return number;
+  };
+  const made = new Map<Pipeline, Map<string, GPUBindGroup>>();
+  return recorded.map(({ bindings }, i) => {
+    const ofKernel = made.get(pipelines[i]) ?? new Map<string, GPUBindGroup>();
+    made.set(pipelines[i], ofKernel);
+    const key = bindings.map(numberOf).join(' ');
+    const group =
+      ofKernel.get(key) ??
+      gpu.device.createBindGroup({
+        layout: pipelines[i].bindings,
+        entries: bindings.map((resource, binding) => ({
+          binding,
+          resource: isTexture(resource) ? resource.createView() : { buffer: resource },
+        })),
+      });
+    ofKernel.set(key, group);
+    return group;
+  });
+}
+
 async function run(gpu: Gpu, recorded: readonly Dispatch[]): Promise<number> {
   if (recorded.length === 0) return 0;
   const started = performance.now();
   const pipelines = await Promise.all(recorded.map((d) => pipelineOf(gpu, d.kernel)));
-  const groups = recorded.map((dispatch, i) =>
-    gpu.device.createBindGroup({
-      layout: pipelines[i].bindings,
-      entries: dispatch.bindings.map((resource, binding) => ({
-        binding,
-        resource: isTexture(resource) ? resource.createView() : { buffer: resource },
-      })),
-    }),
-  );
+  const groups = bindGroups(gpu, recorded, pipelines);
   /** Dispatches from … to − 1 in one pass, or more where there is something to copy between them. */
   const encode = (encoder: GPUCommandEncoder, from: number, to: number, times?: PassTimes): void => {
     const starts = recorded.flatMap(({ copies }, i) =>
@@ -229,15 +248,26 @@ function setImmediates(pass: GPUComputePassEncoder, words: Uint32Array<ArrayBuff
   (pass as unknown as { setImmediates(offset: number, data: Uint32Array): void }).setImmediates(0, words);
 }
 
-export function kernelCode(kernel: Kernel): string {
-  const header = Object.entries(kernel.constants ?? {}).map(([name, value]) =>
+/** Texts by source and constants: putting one together takes longer than recording a dispatch, and hashing it as well. */
+const codes = new Map<string, Map<string, string>>();
+
+export function kernelCode({ source, constants = {} }: Kernel): string {
+  const ofSource = codes.get(source) ?? new Map<string, string>();
+  codes.set(source, ofSource);
+  const entries = Object.entries(constants);
+  const key = entries.join(' ');
+  const found = ofSource.get(key);
+  if (found !== undefined) return found;
+  const header = entries.map(([name, value]) =>
     typeof value === 'boolean' ? `const ${name}: bool = ${value};` : `const ${name}: u32 = ${value}u;`,
   );
-  const lines = [...header, kernel.source];
+  const lines = [...header, source];
   // Directives must come first in WGSL, so the ones of the kernel move before the constants.
   const directive = /^\s*(enable|requires)\s[^;]*;\s*$/gm;
-  const directives = kernel.source.match(directive) ?? [];
-  return [...directives.map((d) => d.trim()), lines.join('\n').replace(directive, '')].join('\n');
+  const directives = source.match(directive) ?? [];
+  const code = [...directives.map((d) => d.trim()), lines.join('\n').replace(directive, '')].join('\n');
+  ofSource.set(key, code);
+  return code;
 }
 
 /** A compiled kernel and the layout of its bindings. */

@@ -3,7 +3,7 @@ import { create, globals } from 'webgpu';
 import { RfmError } from '../errors.js';
 import type { AdapterSummary } from '../rfm/types.js';
 import type { Pipeline } from './batch.js';
-import { waitIdly } from './idle.js';
+import { hurry, waitIdly } from './idle.js';
 import { createPool, type Pool } from './pool.js';
 import type { Profile } from './timing.js';
 
@@ -170,6 +170,8 @@ export async function openDevice(instance: GPU, adapter: GPUAdapter): Promise<Gp
     } catch (error) {
       thrown = error;
     }
+    // The scopes answer within a few turns of the event loop, which would be naps of a millisecond each.
+    hurry();
     const errors = await Promise.all([device.popErrorScope(), device.popErrorScope(), device.popErrorScope()]).catch(
       () => [],
     );
