@@ -7,7 +7,7 @@ import { transpose } from '../ops/transpose.js';
 import { ceilDiv, type Kernel } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { block, type Matrix, strideOf } from '../runtime/matrix.js';
-import { createParameter, expectChannels, type Layer, type Pass, SCRATCH_NUMBERS } from './layer.js';
+import { clear, createParameter, expectChannels, type Layer, type Pass, SCRATCH_NUMBERS } from './layer.js';
 import { describeShape, flatGrid, pixelsOf, type Shape, type Tensor, temporaryTensor } from './tensor.js';
 
 export interface ConvolutionOptions {
@@ -47,6 +47,7 @@ export function convolution(gpu: Gpu, name: string, options: ConvolutionOptions)
     out: outputs * size * size,
     taps: { size, inputs },
   });
+  let written: Matrix | null = null;
   return {
     kind: 'convolution',
     parameters: [weight],
@@ -75,8 +76,20 @@ export function convolution(gpu: Gpu, name: string, options: ConvolutionOptions)
       return {
         y,
         back(dy, wanted) {
-          if (wanted.parameters) weightGradient(pass, x, dy, geometry, weight.gradient);
-          return wanted.input ? inputGradient(pass, x.shape, dy, geometry, used) : null;
+          if (wanted.parameters) {
+            const target = usedColumns(weight.gradient, geometry);
+            // Taps that no pixel needs have gradient zero, as they begin; images of another size may have needed them.
+            if (written && (written.offset !== target.offset || written.cols !== target.cols)) {
+              clear(pass.batch.gpu, weight.gradient);
+            }
+            written = target;
+            weightGradient(pass, x, dy, geometry, target);
+          }
+          if (!wanted.input) return null;
+          const dx = temporaryTensor(pass.batch, dy.count, x.shape);
+          const direct = variant === 'implicit' && implicitInputGradient(pass, dy, dx, geometry, weight.value);
+          if (!direct) inputGradient(pass, dy, dx, geometry, used);
+          return dx;
         },
       };
     },
@@ -166,10 +179,13 @@ function patchMatrix(pass: Pass, x: Tensor, geometry: Geometry, chunk: Chunk): M
   return out;
 }
 
+/** Whether subgroups have one known size. */
+const hasImplicit = ({ lanes }: Gpu): boolean => lanes >= 4 && lanes <= 32;
+
 /** The whole forward pass in one dispatch. False where the adapter has no subgroups of one known size. */
 function implicitProduct({ batch }: Pass, x: Tensor, y: Tensor, geometry: Geometry, weights: Matrix): boolean {
+  if (!hasImplicit(batch.gpu)) return false;
   const { lanes } = batch.gpu;
-  if (lanes < 4 || lanes > 32) return false;
   batch.dispatch(
     { name: 'convolution_subgroup', source: convolutionSource, constants: { LANES: lanes } },
     [x.matrix, weights, y.matrix],
@@ -195,13 +211,8 @@ function patchMatrixT(pass: Pass, x: Tensor, geometry: Geometry, chunk: Chunk): 
   return { ...out, cols: pixels, padding: stride - pixels };
 }
 
-/** dW = dYᵀ · patches, summed over the pixels of all samples. */
-function weightGradient(pass: Pass, x: Tensor, dy: Tensor, geometry: Geometry, gradient: Matrix): void {
-  const out = usedColumns(gradient, geometry);
-  // Taps that no pixel needs have gradient zero.
-  if (out.cols < gradient.cols) {
-    pass.batch.gpu.device.queue.writeBuffer(gradient.buffer, 0, new Float32Array(gradient.rows * gradient.stride));
-  }
+/** dW = dYᵀ · patches, summed over the pixels of all samples, for the used taps. */
+function weightGradient(pass: Pass, x: Tensor, dy: Tensor, geometry: Geometry, out: Matrix): void {
   for (const chunk of chunksOf(x.count, geometry)) {
     const cols = patchMatrixT(pass, x, geometry, chunk);
     const rows = rowsOf(dy, chunk);
@@ -211,10 +222,33 @@ function weightGradient(pass: Pass, x: Tensor, dy: Tensor, geometry: Geometry, g
   }
 }
 
-/** dX: the gradient of every patch, dY · W, gathered by pixel. */
-function inputGradient(pass: Pass, shape: Shape, dy: Tensor, geometry: Geometry, used: Matrix): Tensor {
+/**
+ * dX of a convolution of stride 1 is a convolution of dY, with kernels turned by half a turn and with inputs and outputs
+ * exchanged: one dispatch after the weights are laid out so. False where it does not apply.
+ */
+function implicitInputGradient(pass: Pass, dy: Tensor, dx: Tensor, geometry: Geometry, weights: Matrix): boolean {
+  const { input, output, size, stride, pad } = geometry;
+  const [from, to] = [output.channels, input.channels];
+  if (stride !== 1 || pad >= size || isPointwise(geometry) || from % 4 !== 0 || to % 4 !== 0) return false;
+  const turned = geometryOf(output, input, { size, stride, pad: size - 1 - pad });
   const { batch } = pass;
-  const dx = temporaryTensor(batch, dy.count, shape);
+  if (!hasImplicit(batch.gpu)) return false;
+  const taps = size * size;
+  const flipped = batch.temporary(to, taps * from);
+  // Tap t of each input and output goes to tap taps − 1 − t.
+  transpose(
+    batch,
+    block(weights, 0, (taps - 1 - turned.tapFirst) * to, from, to),
+    block(flipped, 0, turned.tapFirst * from, to, from),
+    { count: turned.taps, stepA: -to, stepOut: from },
+  );
+  return implicitProduct(pass, dy, dx, turned, flipped);
+}
+
+/** dX: the gradient of every patch, dY · W, gathered by pixel. */
+function inputGradient(pass: Pass, dy: Tensor, dx: Tensor, geometry: Geometry, used: Matrix): void {
+  const { batch } = pass;
+  const { shape } = dx;
   const usedT = batch.temporary(used.cols, used.rows);
   transpose(batch, used, usedT);
   const channels = strideOf(shape.channels);
@@ -229,7 +263,6 @@ function inputGradient(pass: Pass, shape: Shape, dy: Tensor, geometry: Geometry,
     const count = (chunk.count * pixelsOf(shape) * channels) / 4;
     batch.dispatch(gather, [cols, dx.matrix], [count, ...shapeWords(geometry), chunk.first], flatGrid(count));
   }
-  return dx;
 }
 
 /** Zero in the columns of the channels that pad each tap. */

@@ -53,14 +53,7 @@ export async function trainNetworks(
     records[index] = record;
     await trainSeed(gpu, data, config, record, hooks, {
       resume: continues ? resume : null,
-      save: async (session) =>
-        hooks.save?.({
-          config,
-          records,
-          ...(await stateOf(gpu, session)),
-          epoch: record.epochs.length,
-          seconds: elapsed(),
-        }),
+      save: async (session) => hooks.save?.({ records, ...(await stateOf(gpu, session)), seconds: elapsed() }),
     });
   }
   return { records, seconds: elapsed() };
