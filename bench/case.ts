@@ -37,8 +37,8 @@ export interface Prepared {
   error(gpu: Gpu): Promise<number | null>;
   /** NC1 at the three stages of each layer, where the case is a run of the method: peers in double precision check it. */
   nc1?(): number[][];
-  /** Numbers of the last run that peers in double precision compute, too, where the host is too slow for them. */
-  values?(): Promise<Float32Array>;
+  /** Arrays of the last run that peers in double precision compute, too, where the host is too slow for them. */
+  values?(): Promise<Float32Array[]>;
   /** Arrays that peers need, by name; without it they make random ones of the same kind. */
   arrays?(): Promise<Record<string, PeerArray>>;
   release(): void;

@@ -34,7 +34,7 @@ const answerSchema = z.object({
         /** NC1 at the stages of each layer, of a run of the method. */
         nc1: z.array(z.array(z.number())).optional(),
         /** What `Prepared.values` are ours of. */
-        values: z.array(z.number()).optional(),
+        values: z.array(z.array(z.number())).optional(),
         /** A check in double precision, not a time to compare with. */
         reference: z.boolean().optional(),
       }),
@@ -49,7 +49,7 @@ export interface PeerRun {
   milliseconds: Spread;
   flops: number | null;
   nc1: number[][] | null;
-  values: number[] | null;
+  values: number[][] | null;
   reference: boolean;
 }
 

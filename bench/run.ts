@@ -218,7 +218,7 @@ async function runCase(
   }
   try {
     const results: BenchResult[] = [];
-    const values: (Float32Array | undefined)[] = [];
+    const values: (Float32Array[] | undefined)[] = [];
     for (const [variant, forced] of choices) {
       const chosen: Gpu = { ...gpu, choices: forced };
       const measurement = await measureCase(chosen, benchCase, prepared, {
@@ -324,26 +324,32 @@ async function askPeer(
   }
 }
 
+/** Largest of the arrays' relative errors. */
+export const largestError = (found: readonly Float32Array[], expected: readonly number[][]): number =>
+  Math.max(
+    ...expected.map((exact, k) => {
+      if (exact.length !== found[k]?.length) {
+        throw new Error(`array ${k}: expected ${exact.length} numbers, found ${found[k]?.length ?? 'none'}`);
+      }
+      return rowsError(
+        [0],
+        () => exact.length,
+        (_, i) => found[k][i],
+        (_, i) => exact[i],
+      );
+    }),
+  );
+
 /** Error of what we computed against what a peer did in double precision; null where it did not. */
 function referenceError(
   runs: readonly PeerRun[],
   nc1: number[][] | undefined,
-  values: Float32Array | undefined,
+  values: Float32Array[] | undefined,
 ): number | null {
   for (const run of runs) {
     if (!run.reference) continue;
     if (run.nc1 && nc1) return curveError(nc1, run.nc1);
-    const { values: expected } = run;
-    if (!expected || !values) continue;
-    if (expected.length !== values.length) {
-      throw new Error(`expected ${values.length} numbers to compare with, found ${expected.length}`);
-    }
-    return rowsError(
-      [0],
-      () => values.length,
-      (_, i) => values[i],
-      (_, i) => expected[i],
-    );
+    if (run.values && values) return largestError(values, run.values);
   }
   return null;
 }

@@ -117,18 +117,20 @@ function stepWork(size: Size): { flops: number; bytes: number } {
   };
 }
 
+const SGD = { optimizer: 'sgd', learningRate: 1e-3, momentum: 0.9, weightDecay: 0 } as const;
+
+/** Sample i is of class i mod C. */
+function targetsOf(gpu: Gpu, samples: number): Matrix {
+  const labels = Int32Array.from({ length: samples }, (_, i) => i % OUTPUTS);
+  return uploadTargets(gpu, labels, consecutive(0, samples), OUTPUTS);
+}
+
 async function prepareStep(gpu: Gpu, size: Size): Promise<Prepared> {
   const network = await createNetwork(gpu, size);
   const { model, x, numbers } = network;
   const parameters = parametersOf(model);
-  const optimizer = createOptimizer(gpu, parameters, {
-    optimizer: 'sgd',
-    learningRate: 1e-3,
-    momentum: 0.9,
-    weightDecay: 0,
-  });
-  const labels = Int32Array.from({ length: size.samples }, (_, i) => i % OUTPUTS);
-  const targets = uploadTargets(gpu, labels, consecutive(0, size.samples), OUTPUTS);
+  const optimizer = createOptimizer(gpu, parameters, SGD);
+  const targets = targetsOf(gpu, size.samples);
   const results = allocate(gpu, 1, 2);
   // Every run is the first step, so that its gradients are known.
   const moving = [...parameters, ...buffersOf(model), ...optimizer.state].map(({ value }) => value);
@@ -139,7 +141,6 @@ async function prepareStep(gpu: Gpu, size: Size): Promise<Prepared> {
     });
   };
   await copyAll(moving, start);
-  const [stem] = parameters;
   return {
     reset: () => copyAll(start, moving),
     run: async (g) =>
@@ -158,7 +159,7 @@ async function prepareStep(gpu: Gpu, size: Size): Promise<Prepared> {
       }
       return Math.sqrt(difference / norm);
     },
-    ...(size.model !== 'mlp' && { values: () => readWeights(gpu, stem, stem.gradient) }),
+    ...(size.model !== 'mlp' && { values: () => checkedGradients(gpu, network, size, () => copyAll(start, moving)) }),
     async arrays() {
       await copyAll(start, moving);
       return arraysOf(gpu, network);
@@ -169,6 +170,38 @@ async function prepareStep(gpu: Gpu, size: Size): Promise<Prepared> {
       releaseModel(gpu, model);
     },
   };
+}
+
+/** Samples whose step is checked down to the first layer. */
+const CHECKED = 8;
+
+/**
+ * What peers compute in double precision: the gradient by the read-out of the run that was timed, to which every layer
+ * before contributes, and the gradient by the first convolution of a step on a few samples. Of a whole batch that one
+ * says nothing: some ReLU among millions has an input that rounding puts on the other side of 0, and then gradients
+ * jump, by 2e-3 to 2e-2 in PyTorch's float32 as in ours.
+ */
+async function checkedGradients(
+  gpu: Gpu,
+  { model, numbers }: Network,
+  { samples, input }: Size,
+  restore: () => Promise<void>,
+): Promise<Float32Array[]> {
+  const parameters = parametersOf(model);
+  const [stem, readout] = [parameters[0], parameters[parameters.length - 1]];
+  const last = await readWeights(gpu, readout, readout.gradient);
+  const count = Math.min(CHECKED, samples);
+  const few = numbers.subarray(0, count * featuresOf(input));
+  const matrix = upload(gpu, count * pixelsOf(input), input.channels, few);
+  const targets = targetsOf(gpu, count);
+  const results = allocate(gpu, 1, 2);
+  await restore();
+  await runBatch(gpu, (batch) => {
+    const nothing = { ...createOptimizer(gpu, [], SGD), step: () => undefined };
+    trainingStep(batch, model, nothing, 'mse', { matrix, count, shape: input }, targets, results, 0);
+  });
+  release(gpu, matrix, targets, results);
+  return [last, await readWeights(gpu, stem, stem.gradient)];
 }
 
 function stepCase(op: 'mlp-step' | 'resnet18-step', size: Size): BenchCase {

@@ -76,13 +76,22 @@ def step(model, x, outputs):
     return run
 
 
-def stem_gradient(model, x, outputs):
-    """Gradient by the first convolution, in double precision and the order of the weights that were given."""
+# Samples whose step is checked down to the first layer.
+CHECKED = 8
+
+
+def gradient(model, x, outputs, number):
+    """Gradient by the weights of the first or last layer, in double precision and the order they were given in."""
     model = copy.deepcopy(model).double().cpu()
     x = x.double().cpu()
     nn.functional.mse_loss(model(x), targets(x, outputs)).backward()
-    gradient = model[0].weight.grad
-    return gradient.permute(0, 2, 3, 1).flatten().tolist()
+    found = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))][number].weight.grad
+    return (found.permute(0, 2, 3, 1) if found.dim() == 4 else found).flatten().tolist()
+
+
+def checked_gradients(model, x, outputs):
+    """That by the read-out, and of a few samples that by the first convolution."""
+    return [gradient(model, x, outputs, -1), gradient(model, x[:CHECKED], outputs, 0)]
 
 
 def probe_loop(model, x):
@@ -139,8 +148,8 @@ def operations(device, run, once):
         x = samples(job).to(device)
         model = load(resnet18(d["channels"], d["depth"], d["width"], d["outputs"]), job).train().to(device)
         with torch.enable_grad():
-            times, gradient = once(lambda: stem_gradient(model, x, d["outputs"]))
-            reference = {"method": "autograd, float64", "samples": times, "values": gradient, "reference": True}
+            times, values = once(lambda: checked_gradients(model, x, d["outputs"]))
+            reference = {"method": "autograd, float64", "samples": times, "values": values, "reference": True}
             return [reference, *run("autograd", job, step(model, x, d["outputs"]))]
 
     def agop_probe(job):

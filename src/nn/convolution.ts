@@ -1,5 +1,6 @@
 import col2imSource from '../../shaders/col2im.wgsl';
 import convolutionSource from '../../shaders/convolution_subgroup.wgsl';
+import weightsSource from '../../shaders/convolution_weights.wgsl';
 import im2colSource from '../../shaders/im2col.wgsl';
 import { RfmError } from '../errors.js';
 import { gemm } from '../ops/gemm.js';
@@ -83,7 +84,8 @@ export function convolution(gpu: Gpu, name: string, options: ConvolutionOptions)
               clear(pass.batch.gpu, weight.gradient);
             }
             written = target;
-            weightGradient(pass, x, dy, geometry, target);
+            const direct = variant === 'implicit' && implicitWeightGradient(pass, x, dy, geometry, target);
+            if (!direct) weightGradient(pass, x, dy, geometry, target);
           }
           if (!wanted.input) return null;
           const dx = temporaryTensor(pass.batch, dy.count, x.shape);
@@ -209,6 +211,20 @@ function patchMatrixT(pass: Pass, x: Tensor, geometry: Geometry, chunk: Chunk): 
     flatGrid(count),
   );
   return { ...out, cols: pixels, padding: stride - pixels };
+}
+
+/** The same without patches in memory. False where it does not apply: on a GPU it would have too few workgroups. */
+function implicitWeightGradient({ batch }: Pass, x: Tensor, dy: Tensor, geometry: Geometry, out: Matrix): boolean {
+  const { gpu } = batch;
+  if (!hasImplicit(gpu) || gpu.adapter.type !== 'software') return false;
+  const columns = patchLength(geometry) / 4;
+  batch.dispatch(
+    { name: 'convolution_weights', source: weightsSource, constants: { LANES: gpu.lanes } },
+    [x.matrix, dy.matrix, out],
+    [dy.matrix.rows, out.rows, ...shapeWords(geometry), dy.matrix.stride / 4, out.offset / 4, out.stride / 4],
+    [ceilDiv(columns, gpu.lanes), ceilDiv(out.rows, 32)],
+  );
+  return true;
 }
 
 /** dW = dYᵀ · patches, summed over the pixels of all samples, for the used taps. */
