@@ -63,8 +63,8 @@ export const REASONS: Readonly<Record<OpName, Why>> = {
   },
   'resnet18-step': {
     software:
-      'gradients of convolutions write patches out before they multiply; normalisation and ReLU are passes over memory',
-    hardware: 'gradients of convolutions write patches out before they multiply, and late stages are small images',
+      'convolutions find their pixels lane by lane, and normalisation, ReLU and the optimiser are passes over memory',
+    hardware: 'gradients by weights write patches out before they multiply, and late stages are small images',
   },
   'agop-probe': {
     software: 'the outer products carry a second float, which is not credited, and both factors are transposed first',

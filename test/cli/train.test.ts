@@ -162,6 +162,17 @@ describe('train', () => {
     expect(JSON.stringify(results('grown'))).toBe(JSON.stringify([(results('whole') as unknown[])[1]]));
   });
 
+  it('tells under a profile what training and measuring cost', async () => {
+    const { code, stdout } = await deepRfm(['profile', '--json', ...small('profiled', '--epochs', '1')], { cwd });
+    expect(code).toBe(0);
+    const { layers, groups, result } = JSON.parse(stdout);
+    expect(layers).toHaveLength(1);
+    for (const phase of ['training', 'measurement']) expect(layers[0].phases[phase]).toBeGreaterThan(0);
+    const ops = groups.map(({ op }: { op: string }) => op);
+    for (const op of ['gemm', 'syrk', 'sgd', 'loss_mse']) expect(ops).toContain(op);
+    expect(result).toMatchObject({ schema: 'deep-rfm/train/1' });
+  });
+
   it('names wrong flags', async () => {
     const cases: [args: string[], text: string][] = [
       [small('o', '--model', 'resnet18'), '--model resnet18: needs images'],
