@@ -90,7 +90,7 @@ function panelSpec({ title, curves, x, y, log, size, ordered = false }: Panel, i
   const labels = curves.map(({ label }) => label);
   const legend = {
     orient: 'bottom',
-    columns: 3,
+    columns: ordered ? 6 : 3,
     labelLimit: 300,
     labelColor: ink,
     symbolType: 'stroke',
