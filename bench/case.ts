@@ -12,6 +12,7 @@ export const OPS = [
   'agop-jacobian',
   'sqrt-psd',
   'features',
+  'layer',
   'deep-rfm',
   'mlp-step',
   'resnet18-step',
@@ -39,6 +40,8 @@ export interface Prepared {
   nc1?(): number[][];
   /** Arrays of the last run that peers in double precision compute, too, where the host is too slow for them. */
   values?(): Promise<Float32Array[]>;
+  /** Milliseconds of each phase of the last run, where the case has phases. */
+  phases?(): Record<string, number>;
   /** Arrays that peers need, by name; without it they make random ones of the same kind. */
   arrays?(): Promise<Record<string, PeerArray>>;
   release(): void;

@@ -2,10 +2,12 @@ import { loadDataset } from '../src/data/dataset.js';
 import { RfmError } from '../src/errors.js';
 import { agopGram, agopJacobian } from '../src/ops/agop.js';
 import { standardize } from '../src/ops/elementwise.js';
+import { squaredDistances } from '../src/ops/gemm.js';
 import { weightsFromDistances } from '../src/ops/kernel-matrix.js';
+import { solveRidge } from '../src/ops/solve.js';
 import { columnStatistics, normalizeRows } from '../src/ops/statistics.js';
+import { asPanel, asTriangle } from '../src/ops/tiles.js';
 import { classOrder, permuteRows } from '../src/rfm/rows.js';
-import { createClock, fitKernel } from '../src/rfm/step.js';
 import { runBatch } from '../src/runtime/batch.js';
 import type { Gpu } from '../src/runtime/gpu.js';
 import { allocate, download, type Matrix, release, upload } from '../src/runtime/matrix.js';
@@ -98,18 +100,31 @@ export async function fitLayerOne(gpu: Gpu, n: number, d: number, dataDir: strin
       targets[rows.labels[row] * n + i] = 1;
     });
     const y = own(upload(gpu, OUTPUTS, n, targets));
-    const options = { kernel: 'laplace', bandwidth: BANDWIDTH, ridge: RIDGE } as const;
-    const fitted = await fitKernel(gpu, x, y, options, createClock());
-    own(fitted.k);
-    own(fitted.alpha);
-    own(fitted.squared);
+    const system = { x: asPanel(x, n), kernel: 'laplace', bandwidth: BANDWIDTH, kept: null } as const;
+    const alpha = own(allocate(gpu, OUTPUTS, n));
+    const low = own(allocate(gpu, OUTPUTS, n));
+    const r = own(allocate(gpu, OUTPUTS, n));
+    const plan = { method: 'cholesky' } as const;
+    await solveRidge(
+      gpu,
+      system,
+      asPanel(y, n),
+      { high: asPanel(alpha, n), low: asPanel(low, n) },
+      asPanel(r, n),
+      RIDGE,
+      plan,
+    );
     const weights = own(allocate(gpu, n, n));
-    await runBatch(gpu, (batch) => weightsFromDistances(batch, fitted.squared, weights, 'laplace', BANDWIDTH));
+    await runBatch(gpu, (batch) => {
+      const squared = batch.temporary(n, n);
+      squaredDistances(batch, x, x, squared);
+      weightsFromDistances(batch, squared, weights, 'laplace', BANDWIDTH);
+    });
     return {
       n,
       d,
       x: await download(gpu, x),
-      alpha: await download(gpu, fitted.alpha),
+      alpha: await download(gpu, alpha),
       weights: await download(gpu, weights),
       starts,
       data: rows.data,
@@ -120,13 +135,15 @@ export async function fitLayerOne(gpu: Gpu, n: number, d: number, dataDir: strin
   }
 }
 
-/** The layer on the device. Release its matrices. */
+/** The layer on the device, for both forms of the AGOP. */
 export function uploadLayer(gpu: Gpu, { n, d, x, alpha, weights, starts }: LayerOne) {
+  const matrices = [upload(gpu, n, d, x), upload(gpu, OUTPUTS, n, alpha), upload(gpu, n, n, weights)];
+  const triangle = asTriangle(matrices[2]);
+  const rows = { x: asPanel(matrices[0], n), alpha: asPanel(matrices[1], n) };
   return {
-    x: upload(gpu, n, d, x),
-    alpha: upload(gpu, OUTPUTS, n, alpha),
-    weights: upload(gpu, n, n, weights),
-    starts,
+    gram: { ...rows, triangle },
+    jacobian: { ...rows, weights: { kind: 'stored' as const, triangle }, starts },
+    release: () => release(gpu, ...matrices),
   };
 }
 
@@ -137,14 +154,15 @@ export async function agopOfLayer(gpu: Gpu, layer: LayerOne): Promise<Float32Arr
   const low = allocate(gpu, layer.d, layer.d);
   try {
     // The cheaper way of the two: which one does not matter here.
-    if (layer.d > 2 * layer.n) await runBatch(gpu, (batch) => agopGram(batch, input, out, low));
-    else await agopJacobian(gpu, input, out, low);
+    if (layer.d > 2 * layer.n) await agopGram(gpu, input.gram, out, low);
+    else await agopJacobian(gpu, input.jacobian, out, low);
     const m = await download(gpu, out);
     let largest = 0;
     for (let i = 0; i < layer.d; i++) largest = Math.max(largest, m[i * layer.d + i]);
     return m.map((value) => value / largest);
   } finally {
-    release(gpu, input.x, input.alpha, input.weights, out, low);
+    input.release();
+    release(gpu, out, low);
     gpu.pool.trim();
   }
 }

@@ -52,6 +52,11 @@ export const REASONS: Readonly<Record<OpName, Why>> = {
     software: 'loads decide, as in gemm, and the activation is a pass of its own over the result',
     hardware: 'the product is small, and the activation is a pass of its own over the result',
   },
+  layer: {
+    software:
+      'a layer is many steps that each need the last; the pivoted factorisation of M, double-float residuals and metrics count as nothing',
+    hardware: 'a layer is many small steps, each of which needs the last, with the host between them',
+  },
   'deep-rfm': {
     software:
       'a run is many steps that each need the last; the pivoted factorisation of M, double-float residuals and metrics count as nothing',

@@ -12,6 +12,7 @@ import { usableVariants, variantOf } from '../src/runtime/variants.js';
 import { type BenchCase, type CaseRequest, OPS, type OpName, type Prepared } from './case.js';
 import { deepRfmCases } from './cases/deep-rfm.js';
 import { agopCases, featuresCases, kernelMatrixCases, sqrtCases } from './cases/kernel-machine.js';
+import { layerCases } from './cases/layer.js';
 import { choleskyCases, gemmCases, syrkCases, trsmCases } from './cases/linear-algebra.js';
 import { agopProbeCases, mlpStepCases, resnetStepCases } from './cases/networks.js';
 import { type Ceilings, measureCeilings } from './ceilings.js';
@@ -31,6 +32,7 @@ const CASES: Readonly<Record<OpName, (request: CaseRequest) => BenchCase[]>> = {
   'agop-jacobian': (request) => agopCases(request, 'jacobian'),
   'sqrt-psd': sqrtCases,
   features: featuresCases,
+  layer: layerCases,
   'deep-rfm': deepRfmCases,
   'mlp-step': mlpStepCases,
   'resnet18-step': resnetStepCases,
@@ -225,7 +227,8 @@ async function runCase(
         repeats: request.repeats,
         signal: progress.signal,
       });
-      results.push(resultOf(gpu, benchCase, variant, measurement, await prepared.error(chosen), context.ceilings));
+      const result = resultOf(gpu, benchCase, variant, measurement, await prepared.error(chosen), context.ceilings);
+      results.push({ ...result, ...(prepared.phases && { phases: prepared.phases() }) });
       values.push(await prepared.values?.());
     }
     const peers: BenchPeer[] = [];

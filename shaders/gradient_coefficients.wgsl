@@ -1,18 +1,19 @@
 // The gradients of f(x) = Σ_j α_j k(x, x_j) at its own centres, G_ic = Σ_j W_ij α_jc (x_j − x_i), as one
 // matrix product G = C X: row r · outputs + c of `out` holds C_j = W_ij α_jc for j ≠ i and C_i = −Σ_j W_ij α_jc,
-// for i = firstRow + r · rowStep and the W of kernel_values.wgsl (W_ii = 0 for Laplace; for Gaussian it drops out).
+// for i = ids[r] and the W of kernel_values.wgsl (W_ii = 0 for Laplace; for Gaussian it drops out).
 //
-// alpha, and sums = Wα, are transposed (outputs × n). Four columns an invocation.
+// Row r of w holds W_ij for the n columns from j = firstCol on: all of them, or a tile. alpha (outputs × n) belongs to
+// these columns; sums (outputs × rows) holds Σ_j W_ij α_jc over all columns. Four columns an invocation.
 requires immediate_address_space;
 
 struct Params {
-  n: u32,
   outputs: u32,
   rows: u32,
-  firstRow: u32,
-  rowStep: u32,
+  firstCol: u32,
   strideW: u32,
-  stride: u32,
+  offsetW: u32,
+  strideAlpha: u32,
+  strideSums: u32,
   strideOut: u32,
 }
 var<immediate> p: Params;
@@ -20,21 +21,22 @@ var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> w: array<vec4f>;
 @group(0) @binding(1) var<storage, read> alpha: array<vec4f>;
 @group(0) @binding(2) var<storage, read> sums: array<f32>;
-@group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(3) var<storage, read> ids: array<u32>;
+@group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let slot = id.x;
   let r = id.y;
   if (r >= p.rows || slot >= p.strideOut / 4u) { return; }
-  let i = p.firstRow + r * p.rowStep;
+  let i = ids[r];
   // The padding of W and alpha is zero, and so becomes that of `out`.
-  let weight = w[i * p.strideW / 4u + slot];
-  let own = vec4u(0u, 1u, 2u, 3u) + 4u * slot == vec4u(i);
+  let weight = w[(p.offsetW + r * p.strideW) / 4u + slot];
+  let own = vec4u(0u, 1u, 2u, 3u) + (p.firstCol + 4u * slot) == vec4u(i);
   for (var c = 0u; c < p.outputs; c++) {
-    let a = alpha[c * p.stride / 4u + slot];
+    let a = alpha[c * p.strideAlpha / 4u + slot];
     // W_ii α_i belongs to x_i − x_i = 0, in C_i and in the sum alike.
-    let diagonal = weight * a - sums[c * p.stride + i];
+    let diagonal = weight * a - sums[c * p.strideSums + r];
     out[(r * p.outputs + c) * p.strideOut / 4u + slot] = select(weight * a, diagonal, own);
   }
 }

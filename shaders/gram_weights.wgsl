@@ -1,25 +1,30 @@
 // Q = P ∘ (α αᵀ) − T − Tᵀ + diag(rowsum(S ∘ S)) with T = W ∘ (S αᵀ), so that n · AGOP = Xᵀ Q X.
-// P = WᵀW and W are symmetric n × n; alpha and s + sLow hold α and S = W α transposed (outputs × n).
-// q + qLow is P at first and Q at the end; the lower half is computed and mirrored.
+// P = WᵀW and W are symmetric n × n; of all three this is one tile, m × n, of the lower triangle. For its rows and for
+// its columns `rows` and `cols` hold α, S = W α and what float32 lacks of S, transposed, one below the other
+// (3 · outputs × m, 3 · outputs × n). q + qLow is P at first and Q at the end. Of a tile on the diagonal the lower half
+// is computed and mirrored.
 //
 // The terms cancel, so everything is double-float (two float32; products of 12-bit halves are exact).
 requires immediate_address_space;
 
+// Header: DIAGONAL: bool.
+
 struct Params {
+  m: u32,
   n: u32,
   outputs: u32,
   strideW: u32,
-  stride: u32,
+  strideRows: u32,
+  strideCols: u32,
   zero: u32,
 }
 var<immediate> p: Params;
 
 @group(0) @binding(0) var<storage, read> w: array<f32>;
-@group(0) @binding(1) var<storage, read> alpha: array<f32>;
-@group(0) @binding(2) var<storage, read> s: array<f32>;
-@group(0) @binding(3) var<storage, read> sLow: array<f32>;
-@group(0) @binding(4) var<storage, read_write> q: array<f32>;
-@group(0) @binding(5) var<storage, read_write> qLow: array<f32>;
+@group(0) @binding(1) var<storage, read> rows: array<f32>;
+@group(0) @binding(2) var<storage, read> cols: array<f32>;
+@group(0) @binding(3) var<storage, read_write> q: array<f32>;
+@group(0) @binding(4) var<storage, read_write> qLow: array<f32>;
 
 // Hides a value from algebraic simplification, which would remove the compensation: zero is 0.
 fn opaque(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ p.zero); }
@@ -53,26 +58,31 @@ fn renormalize(t: vec2f) -> vec2f {
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let row = id.y;
   let col = id.x;
-  if (row >= p.n || col > row) { return; }
+  if (row >= p.m || col >= p.n || (DIAGONAL && col > row)) { return; }
+  let own = DIAGONAL && row == col;
+  let lowRows = p.outputs * p.strideRows;
+  let lowCols = p.outputs * p.strideCols;
   var aa = vec2f();
   var sa = vec2f();
   var ss = vec2f();
   for (var c = 0u; c < p.outputs; c++) {
-    let atRow = c * p.stride + row;
-    let atCol = c * p.stride + col;
-    let alphaRow = vec2f(alpha[atRow], 0.0);
-    let alphaCol = vec2f(alpha[atCol], 0.0);
-    let sRow = vec2f(s[atRow], sLow[atRow]);
-    let sCol = vec2f(s[atCol], sLow[atCol]);
+    let atRow = c * p.strideRows + row;
+    let atCol = c * p.strideCols + col;
+    let alphaRow = vec2f(rows[atRow], 0.0);
+    let alphaCol = vec2f(cols[atCol], 0.0);
+    let sRow = vec2f(rows[lowRows + atRow], rows[2u * lowRows + atRow]);
+    let sCol = vec2f(cols[lowCols + atCol], cols[2u * lowCols + atCol]);
     aa = addProduct(aa, alphaRow, alphaCol);
     sa = addProduct(addProduct(sa, sRow, alphaCol), sCol, alphaRow);
-    if (row == col) { ss = addProduct(ss, sRow, sRow); }
+    if (own) { ss = addProduct(ss, sRow, sRow); }
   }
   let at = row * p.strideW + col;
   var sum = addProduct(ss, vec2f(q[at], qLow[at]), renormalize(aa));
   sum = renormalize(addProduct(sum, vec2f(-w[at], 0.0), renormalize(sa)));
   q[at] = sum.x;
   qLow[at] = sum.y;
-  q[col * p.strideW + row] = sum.x;
-  qLow[col * p.strideW + row] = sum.y;
+  if (DIAGONAL) {
+    q[col * p.strideW + row] = sum.x;
+    qLow[col * p.strideW + row] = sum.y;
+  }
 }

@@ -1,5 +1,9 @@
-// R = Y − A (K + ridge I), transposed layout: A, Y, R are outputs × n; K is the n × n kernel matrix of
+// R = Y − A (K + ridge I), transposed layout: A = alpha + alphaLow, Y, R are outputs × n; K is the n × n kernel matrix of
 // squared distances. CLASSES outputs from firstOutput on. One workgroup a row of K.
+//
+// K may come in tiles: this is what one of them (m × n) takes off the columns of R that belong to its rows.
+// The first of a row of tiles starts from Y (flag 1), later ones from residual + residualLow; the tile on the
+// diagonal (flag 2) takes off the ridge as well.
 //
 // Everything is double-float (two float32, about 48 bits; products of 12-bit halves are exact), and
 // so are the kernel values: a float32 sum could not tell a residual of 1e-6 from its own rounding,
@@ -12,8 +16,12 @@ requires immediate_address_space;
 const SIZE = 32u;
 
 struct Params {
+  m: u32,
   n: u32,
   strideK: u32,
+  // Of alpha, which belongs to the columns of the tile.
+  strideAlpha: u32,
+  // Of Y and R.
   stride: u32,
   firstOutput: u32,
   // Laplace: 1/L, Gaussian: 1/(2L²), as high and low part.
@@ -21,6 +29,7 @@ struct Params {
   rateLow: f32,
   ridgeHigh: f32,
   ridgeLow: f32,
+  flags: u32,
   zero: u32,
 }
 var<immediate> p: Params;
@@ -30,6 +39,8 @@ var<immediate> p: Params;
 @group(0) @binding(2) var<storage, read> y: array<f32>;
 @group(0) @binding(3) var<storage, read> low: array<f32>;
 @group(0) @binding(4) var<storage, read_write> residual: array<f32>;
+@group(0) @binding(5) var<storage, read_write> residualLow: array<f32>;
+@group(0) @binding(6) var<storage, read> alphaLow: array<f32>;
 
 var<workgroup> partial: array<vec2f, SIZE>;
 
@@ -111,9 +122,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   for (var j = index; j < p.n; j += SIZE) {
     let k = kernelValue(squared[row * p.strideK + j], low[row * p.strideK + j]);
     for (var c = 0u; c < CLASSES; c++) {
-      let a = alpha[(p.firstOutput + c) * p.stride + j];
+      let at = (p.firstOutput + c) * p.strideAlpha + j;
+      let a = alpha[at];
       var s = addProduct(sums[c], k.x, a);
-      s.y += k.y * a;
+      s.y += k.y * a + k.x * alphaLow[at];
       sums[c] = s;
     }
   }
@@ -129,13 +141,28 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
       }
     }
     if (index == 0u) {
-      let at = (p.firstOutput + c) * p.stride + row;
-      var s = addProduct(partial[0], p.ridgeHigh, alpha[at]);
-      s.y += p.ridgeLow * alpha[at];
-      s = add(s, -y[at]);
-      residual[at] = -(s.x + s.y);
+      let output = p.firstOutput + c;
+      let at = output * p.stride + row;
+      var s = partial[0];
+      if ((p.flags & 2u) != 0u) {
+        let own = output * p.strideAlpha + row;
+        s = addProduct(s, p.ridgeHigh, alpha[own]);
+        s.y += p.ridgeLow * alpha[own] + p.ridgeHigh * alphaLow[own];
+      }
+      if ((p.flags & 1u) != 0u) {
+        s = add(s, -y[at]);
+      } else {
+        s = add(s, -residual[at]);
+        s.y -= residualLow[at];
+      }
+      s = renormalize(s);
+      residual[at] = -s.x;
+      residualLow[at] = -s.y;
       if (row == 0u) {
-        for (var i = p.n; i < p.stride; i++) { residual[(p.firstOutput + c) * p.stride + i] = 0.0; }
+        for (var i = p.m; i < p.stride; i++) {
+          residual[output * p.stride + i] = 0.0;
+          residualLow[output * p.stride + i] = 0.0;
+        }
       }
     }
   }

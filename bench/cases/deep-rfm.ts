@@ -38,6 +38,8 @@ export const deepRfmCases = (request: CaseRequest): BenchCase[] =>
           gamma: 0.1,
           seed: 0,
           agop: 'auto',
+          agopSamples: 0,
+          solver: 'auto',
           gramLayers: [],
         };
         let layers: LayerMetrics[] = [];

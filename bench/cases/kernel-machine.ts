@@ -163,8 +163,8 @@ export const agopCases = (request: CaseRequest, form: 'gram' | 'jacobian'): Benc
         const [out, low] = [allocate(gpu, d, d), allocate(gpu, d, d)];
         return {
           async run(g) {
-            if (form === 'gram') await runBatch(g, (batch) => agopGram(batch, input, out, low));
-            else await agopJacobian(g, input, out, low);
+            if (form === 'gram') await agopGram(g, input.gram, out, low);
+            else await agopJacobian(g, input.jacobian, out, low);
           },
           error: async () => agopError(layer, await download(gpu, out)),
           arrays: async () => ({
@@ -172,7 +172,10 @@ export const agopCases = (request: CaseRequest, form: 'gram' | 'jacobian'): Benc
             alpha: { shape: [OUTPUTS, n], data: layer.alpha },
             weights: { shape: [n, n], data: layer.weights },
           }),
-          release: () => release(gpu, input.x, input.alpha, input.weights, out, low),
+          release() {
+            input.release();
+            release(gpu, out, low);
+          },
         };
       },
     };

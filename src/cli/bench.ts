@@ -13,7 +13,7 @@ import { withOutput } from './output.js';
 import { type Terminal, terminalFor } from './terminal.js';
 import { VERSION, webgpuVersion } from './version.js';
 
-const FILES = ['bench.json', 'bench.md', 'bench.svg', 'bench.png'];
+const FILES = ['bench.json', 'bench.md', 'bench.svg', 'bench.png', 'scaling.svg', 'scaling.png'];
 const PEERS = ['numpy', 'torch', 'jax-js'] as const;
 
 const EXAMPLES = `
@@ -22,13 +22,17 @@ Examples:
   $ deep-rfm bench gemm cholesky --sizes 1024,2048 --peers numpy --out bench
   $ deep-rfm bench gemm --variants all --sizes 512
   $ deep-rfm bench --tune
+  $ deep-rfm bench layer --sizes 500,1000,2000,5000,10000 --out scaling
+  $ deep-rfm bench mlp-step resnet18-step agop-probe --peers torch
   $ deep-rfm bench --quick --compare bench/bench.json
 
 Times come from GPU timestamps. Rates are set against what this adapter was
 measured to do at best: multiply-adds from registers, bytes copied. Errors are
 against float64. Every peer runs in a process of its own, after ours and never
 at the same time; a library that is not installed is left out with a note.
---out writes bench.json, bench.md, bench.svg and bench.png.`;
+--out writes bench.json, bench.md, bench.svg and bench.png; of layers at several
+sizes also scaling.svg and scaling.png, with the power of n that each phase
+grows as.`;
 
 interface BenchFlags extends CommonFlags {
   sizes?: number[];
@@ -211,7 +215,10 @@ async function tune(gpu: Gpu, terminal: Terminal, signal: AbortSignal): Promise<
 }
 
 async function show(document: BenchDocument, terminal: Terminal): Promise<void> {
-  const { benchHeading, peerTable, remarkLines, resultTable } = await import('../report/bench-report.js');
+  const [{ benchHeading, peerTable, remarkLines, resultTable }, { scalingOf, scalingTable }] = await Promise.all([
+    import('../report/bench-report.js'),
+    import('../report/bench-scaling.js'),
+  ]);
   for (const line of benchHeading(document)) terminal.print(line);
   terminal.print('');
   for (const line of tableText(resultTable(document))) terminal.print(line);
@@ -223,6 +230,11 @@ async function show(document: BenchDocument, terminal: Terminal): Promise<void> 
   if (peers.length > 0) {
     terminal.print('');
     for (const line of tableText(peerTable(document))) terminal.print(line);
+  }
+  const scalings = scalingOf(document);
+  if (scalings.length > 0) {
+    terminal.print('');
+    for (const line of tableText(scalingTable(scalings))) terminal.print(line);
   }
   const remarks = remarkLines(document);
   if (remarks.length > 0) terminal.print('');

@@ -99,6 +99,29 @@ export function layerList(flag: string): (value: string) => number[] {
   };
 }
 
+const SIZE = /^(\d+(?:\.\d+)?) ?(B|KiB|MiB|GiB|kB|MB|GB)?$/i;
+const UNITS: Readonly<Record<string, number>> = {
+  b: 1,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+};
+
+/** Bytes: a number with a unit, `100MiB`, `8GB`, or without. */
+export function byteSize(flag: string, { min, example }: { min: number; example: string }): (value: string) => number {
+  return (value) => {
+    const [, number, unit = 'B'] = SIZE.exec(value) ?? [];
+    const bytes = number === undefined ? Number.NaN : Math.floor(Number(number) * UNITS[unit.toLowerCase()]);
+    if (bytes >= min && Number.isSafeInteger(bytes)) return bytes;
+    throw inputError(
+      `${flag} ${shown(value)}: expected at least ${min} bytes, a number with KiB, MiB, GiB, kB, MB or GB behind it; use for example ${flag} ${example}`,
+    );
+  };
+}
+
 /** A flag with a value. */
 export const valued = <T>(flags: string, description: string, parse: (value: string) => T): Option =>
   new Option(flags, description).argParser<T>(parse);
@@ -106,6 +129,7 @@ export const valued = <T>(flags: string, description: string, parse: (value: str
 export const ADAPTERS = ['auto', 'hardware', 'software'] as const;
 export const KERNELS = ['laplace', 'gaussian'] as const;
 export const ACTIVATIONS = ['relu', 'cos'] as const;
+export const SOLVERS = ['auto', 'cholesky', 'cholesky-host', 'conjugate-gradients'] as const;
 export const AGOP_PATHS = ['auto', 'gram', 'jacobian'] as const;
 
 export const commonOptions = (): Option[] => [

@@ -65,7 +65,7 @@ export function addLayer(program: Command, signal: AbortSignal): void {
   for (const option of [...kernelOptions(), ...featureOptions()]) command.addOption(option);
   command
     .option('--save-kernel', 'write the kernel matrix, too (n × n)')
-    .option('--float64', 'write arrays as <f8 (values are float32 all the same)')
+    .option('--float64', 'write arrays as <f8 (alpha with more digits than float32, the rest is float32 all the same)')
     .addOption(adapterOption())
     .addOption(tuneOption())
     .addOption(valued('--out <folder>', 'where to write (required)', path('--out')));

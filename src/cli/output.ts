@@ -75,7 +75,7 @@ export async function withOutput<T>(
 
 /** A file to write: an array, or text. */
 export type OutputFile =
-  | { name: string; shape: readonly number[]; data: Float32Array }
+  | { name: string; shape: readonly number[]; data: Float32Array | Float64Array }
   | { name: string; text: string };
 
 /**
@@ -97,7 +97,7 @@ export async function writeFiles(
     for (const file of files) {
       const path = join(staging, file.name);
       if ('text' in file) await writeFileAtomic(path, file.text);
-      else writeNpy(path, file.shape, float64 ? Float64Array.from(file.data) : file.data);
+      else writeNpy(path, file.shape, float64 ? Float64Array.from(file.data) : Float32Array.from(file.data));
     }
     for (const { name } of files) await rename(join(staging, name), join(dir, name));
   } finally {

@@ -14,7 +14,7 @@ import type { Gpu } from '../runtime/gpu.js';
 import type { RunFlags, RunRequest } from './run-request.js';
 import { VERSION, webgpuVersion } from './version.js';
 
-const FORMAT: CheckpointFormat = { command: 'run', layout: 1 };
+const FORMAT: CheckpointFormat = { command: 'run', layout: 2 };
 
 const folderOf = (out: string): string => join(out, 'checkpoint');
 export const checkpointPath = (out: string): string => join(folderOf(out), 'state.bin');
@@ -40,6 +40,7 @@ interface Header extends DeviceIdentity {
   pictures: number[];
   seconds: number;
   peakBytes: number;
+  deviceLosses: number;
 }
 
 /** A run up to its last whole layer. */
@@ -51,6 +52,8 @@ export interface RunCheckpoint {
   seconds: number;
   /** Most device memory held so far. */
   peakBytes: number;
+  /** Devices that were lost so far. */
+  deviceLosses: number;
 }
 
 export const kebab = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
@@ -58,7 +61,12 @@ export const kebab = (name: string): string => `--${name.replace(/[A-Z]/g, (lett
 /** Every setting that the metrics depend on, by its flag. */
 function settingsOf({ config }: RunRequest, flags: RunFlags): Record<string, unknown> {
   const settings = Object.fromEntries(Object.entries(config).map(([name, value]) => [kebab(name), value]));
-  return { ...settings, '--no-tune': flags.tune === false };
+  return {
+    ...settings,
+    '--no-tune': flags.tune === false,
+    '--memory-limit': flags.memoryLimit ?? null,
+    '--tile': flags.tile ?? null,
+  };
 }
 
 export function fingerprint(rows: RunRequest['dataset']['test']): string | null {
@@ -118,7 +126,7 @@ export function checkpointWriter(
     ...identityOf(gpu),
   };
   const shape = ({ rows, cols }: FeatureRows): { rows: number; cols: number } => ({ rows, cols });
-  return ({ state: { layers, train, test }, pictures, seconds, peakBytes }) => {
+  return ({ state: { layers, train, test }, pictures, seconds, peakBytes, deviceLosses }) => {
     const header: Header = {
       ...fixed,
       layers,
@@ -127,6 +135,7 @@ export function checkpointWriter(
       pictures: pictures.map(({ layer }) => layer),
       seconds,
       peakBytes,
+      deviceLosses,
     };
     writeCheckpoint(checkpointPath(request.out), FORMAT, { ...header }, [
       { name: 'train', data: bytesOf(train) },
@@ -184,6 +193,7 @@ export function readRunCheckpoint(request: RunRequest, flags: RunFlags): RunChec
     pictures: header.pictures.map((layer) => ({ layer, png: Buffer.from(arrays.get(`gram-${layer}`)!.buffer) })),
     seconds: header.seconds,
     peakBytes: header.peakBytes,
+    deviceLosses: header.deviceLosses,
   };
 }
 

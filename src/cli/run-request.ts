@@ -30,7 +30,13 @@ export interface RunFlags extends CommonFlags {
   gamma?: number;
   seed?: number;
   agop?: DeepRfmConfig['agop'];
+  agopSamples?: number;
+  solver?: DeepRfmConfig['solver'];
   gramLayers?: number[];
+  memoryLimit?: number;
+  tile?: number;
+  plan?: boolean;
+  planFor?: string;
   adapter?: AdapterChoice;
   tune?: boolean;
   out?: string;
@@ -91,6 +97,45 @@ export function readRunRequest(flags: RunFlags): RunRequest {
   const dataset = load(flags);
   const name = flags.dataset ?? 'mnist-sample';
   checkVaried(dataset.train, flags.x === undefined ? `--dataset ${name}` : `--x ${flags.x}`);
+  const { config, remarks } = readConfig(flags, dataset.train.rows, dataset.test?.rows ?? 0);
+  const out = flags.out ?? `results/${name}-n${config.n}-seed${config.seed}`;
+  return { config, dataset, d: dataset.train.cols, out, remarks };
+}
+
+/** What `run --plan` needs to know. */
+export interface PlanRequest {
+  config: DeepRfmConfig;
+  d: number;
+  classes: number;
+}
+
+/** Training rows, test rows and features of the datasets; all have ten classes. */
+const SHAPES: Readonly<Partial<Record<DatasetName, readonly [train: number, test: number, d: number]>>> = {
+  mnist: [60_000, 10_000, 784],
+  'fashion-mnist': [60_000, 10_000, 784],
+  cifar10: [50_000, 10_000, 3072],
+  svhn: [73_257, 26_032, 3072],
+};
+
+/** The same for a plan, which does not need the rows of a dataset whose shape is known. */
+export function readPlanRequest(flags: RunFlags): PlanRequest {
+  const shape = flags.dataset === undefined || flags.dataset === 'npy' ? undefined : SHAPES[flags.dataset];
+  if (shape === undefined) {
+    const { config, dataset, d } = readRunRequest(flags);
+    return { config, d, classes: dataset.classes };
+  }
+  const [train, test, d] = shape;
+  const { n = DEFAULT_ROWS, testN = DEFAULT_ROWS } = flags;
+  for (const [flag, value, rows] of [
+    ['--n', n, train],
+    ['--test-n', testN, test],
+  ] as const) {
+    if (value > rows) throw inputError(`${flag} ${value}: ${flags.dataset} has ${rows}; use ${flag} ${rows} or less`);
+  }
+  return { config: readConfig(flags, n, testN).config, d, classes: 10 };
+}
+
+function readConfig(flags: RunFlags, n: number, testN: number): { config: DeepRfmConfig; remarks: string[] } {
   const depth = flags.depth ?? 20;
   const activation = flags.activation ?? 'relu';
   const remarks: string[] = [];
@@ -100,9 +145,9 @@ export function readRunRequest(flags: RunFlags): RunRequest {
     remarks.push('--gamma has no effect with --activation relu: its weights are uniform');
   }
   const config: DeepRfmConfig = {
-    dataset: name,
-    n: dataset.train.rows,
-    testN: dataset.test?.rows ?? 0,
+    dataset: flags.dataset ?? 'mnist-sample',
+    n,
+    testN,
     depth,
     kernel: flags.kernel ?? 'laplace',
     bandwidth: flags.bandwidth ?? 2,
@@ -112,8 +157,18 @@ export function readRunRequest(flags: RunFlags): RunRequest {
     gamma: flags.gamma ?? 0.1,
     seed: flags.seed ?? 0,
     agop: flags.agop ?? 'auto',
+    agopSamples: flags.agopSamples ?? 0,
+    solver: flags.solver ?? 'auto',
     gramLayers: (flags.gramLayers ?? DEFAULT_GRAM_LAYERS).filter((layer) => layer <= depth),
   };
-  const out = flags.out ?? `results/${name}-n${config.n}-seed${config.seed}`;
-  return { config, dataset, d: dataset.train.cols, out, remarks };
+  if (config.agopSamples > 0 && config.agop === 'gram') {
+    throw inputError(
+      `--agop-samples ${config.agopSamples}: the Gram form sums over all rows; drop it, or use --agop jacobian`,
+    );
+  }
+  if (config.agopSamples >= n) {
+    remarks.push(`--agop-samples ${config.agopSamples} has no effect: there are ${n} training rows`);
+    config.agopSamples = 0;
+  }
+  return { config, remarks };
 }

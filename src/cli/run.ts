@@ -10,10 +10,12 @@ import {
   KERNEL_NAMES,
 } from '../report/format.js';
 import type { GramFile } from '../report/page.js';
+import type { RunPlan } from '../rfm/plan.js';
 import { type LayerMetrics, type RunMetrics, SCHEMA } from '../rfm/types.js';
 import type { Gpu } from '../runtime/gpu.js';
 import {
   adapterOption,
+  byteSize,
   commonOptions,
   featureOptions,
   integer,
@@ -21,6 +23,7 @@ import {
   layerList,
   oneOf,
   path,
+  SOLVERS,
   tuneOption,
   valued,
 } from './flags.js';
@@ -37,8 +40,9 @@ import {
   readRunCheckpoint,
   removeCheckpoint,
 } from './run-checkpoint.js';
+import { KNOWN_DEVICES, knownDevice, planLine, printPlan } from './run-plan.js';
 import { runProgress } from './run-progress.js';
-import { RUN_DATASETS, type RunFlags, type RunRequest, readRunRequest } from './run-request.js';
+import { RUN_DATASETS, type RunFlags, type RunRequest, readPlanRequest, readRunRequest } from './run-request.js';
 import { scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
 import { VERSION } from './version.js';
 
@@ -52,6 +56,8 @@ Examples:
   $ deep-rfm run --dataset cifar10 --data-dir ~/data --activation cos --seed 1
   $ deep-rfm run --dataset npy --x X.npy --y labels.npy --out out
   $ deep-rfm run --n 5000 --resume
+  $ deep-rfm run --dataset cifar10 --data-dir ~/data --n 10000 --memory-limit 1GiB
+  $ deep-rfm run --dataset cifar10 --data-dir ~/data --n 50000 --plan-for h100
 
 Writes metrics.json, metrics.csv, nc1 and nc2 (SVG and PNG),
 gram-layer-NN.png and report.html. Until then checkpoint/ in the output folder
@@ -92,9 +98,45 @@ export function addRun(program: Command, signal: AbortSignal): void {
   command
     .addOption(
       valued(
+        '--agop-samples <rows>',
+        'rows whose Jacobians the AGOP sums, evenly spaced; 0: all (default: 0)',
+        rows('--agop-samples', 0),
+      ),
+    )
+    .addOption(
+      valued(
         '--gram-layers <list>',
         'layers whose Gram matrix is drawn, or none (default: 1,3,7,13,19)',
         layerList('--gram-layers'),
+      ),
+    )
+    .addOption(
+      valued(
+        '--solver <name>',
+        `${SOLVERS.slice(0, -1).join(', ')} or ${SOLVERS.at(-1)} (default: auto, the fastest that fits into memory)`,
+        oneOf('--solver', SOLVERS),
+      ),
+    )
+    .addOption(
+      valued(
+        '--memory-limit <size>',
+        'device memory not to go beyond, such as 100MiB or 8GB (default: no limit; software: 80 % of the machine)',
+        byteSize('--memory-limit', { min: 2 ** 20, example: '8GB' }),
+      ),
+    )
+    .addOption(
+      valued(
+        '--tile <size>',
+        'largest piece that matrices are cut into (default: 64MiB)',
+        byteSize('--tile', { min: 2 ** 12, example: '64MiB' }),
+      ),
+    )
+    .option('--plan', 'print what would be held in memory, how it would be computed and for how long; run nothing')
+    .addOption(
+      valued(
+        '--plan-for <device>',
+        `the same for a device that is not here: ${Object.keys(KNOWN_DEVICES).join(', ')}`,
+        knownDevice('--plan-for'),
       ),
     )
     .addOption(adapterOption())
@@ -104,6 +146,10 @@ export function addRun(program: Command, signal: AbortSignal): void {
   for (const option of commonOptions()) command.addOption(option);
   command.addHelpText('after', EXAMPLES).action(async (flags: RunFlags) => {
     const terminal = terminalFor(flags);
+    if (flags.plan || flags.planFor !== undefined) {
+      await printPlan(readPlanRequest(flags), flags, terminal, signal);
+      return;
+    }
     const request = readRunRequest(flags);
     const inputs = [
       { flag: '--x', path: flags.x },
@@ -151,7 +197,7 @@ async function run(
   }
 }
 
-/** The layers, with a checkpoint after each; `onKept` hears of it. */
+/** The layers, with a checkpoint after each; `onKept` hears of it. A device that is lost is opened again, once a layer. */
 async function compute(
   request: RunRequest,
   flags: RunFlags,
@@ -160,52 +206,87 @@ async function compute(
   signal: AbortSignal,
   onKept: (layer: number) => void,
 ): Promise<{ metrics: RunMetrics; pictures: GramFile[] }> {
+  for (const remark of request.remarks) terminal.note(`note: ${remark}`);
+  let from = resume;
+  let lostIn = -1;
+  // A checkpoint that another run left is not this run's.
+  let saved = resume !== null;
+  for (let losses = 0; ; losses++) {
+    const lost = { here: losses, ever: losses + (resume?.deviceLosses ?? 0) };
+    try {
+      return await onDevice(request, flags, from, lost, terminal, signal, (layer) => {
+        saved = true;
+        onKept(layer);
+      });
+    } catch (error) {
+      if (!(error instanceof RfmError && error.kind === 'deviceLost')) throw error;
+      from = saved ? readRunCheckpoint(request, flags) : null;
+      const layer = (from?.state.layers.length ?? 0) + 1;
+      if (layer === lostIn) throw error;
+      lostIn = layer;
+      terminal.note(`note: layer ${layer}: ${error.message}; beginning this layer again on a new device`);
+    }
+  }
+}
+
+/** The layers after those of the checkpoint, on a device of their own. `lost`: devices lost by this command, and by this run. */
+async function onDevice(
+  request: RunRequest,
+  flags: RunFlags,
+  resume: RunCheckpoint | null,
+  lost: { here: number; ever: number },
+  terminal: Terminal,
+  signal: AbortSignal,
+  onKept: (layer: number) => void,
+): Promise<{ metrics: RunMetrics; pictures: GramFile[] }> {
   const { dataset, config, out } = request;
   const { train, test, classes } = dataset;
-  for (const remark of request.remarks) terminal.note(`note: ${remark}`);
-  const [{ copiesFactors, deepRfm, describeAdapter, predictPeakBytes }, { gramPng }] = await Promise.all([
+  const [{ deepRfm, describeAdapter, planOf }, { gramPng }] = await Promise.all([
     import('./method.js'),
     import('../report/gram.js'),
   ]);
-  const { n, testN, width } = config;
-  const classCounts = new Array<number>(classes).fill(0);
-  for (const label of train.labels) classCounts[label]++;
+  const data = { train, test, classes };
+  const memoryLimit = flags.memoryLimit ?? null;
   return withGpu({ ...flags, note: terminal.note }, signal, async (gpu: Gpu) => {
-    const predictedBytes = predictPeakBytes(n, testN, request.d, classes, width, copiesFactors(gpu));
-    for (const line of heading(request, describeAdapter(gpu.adapter), predictedBytes)) terminal.note(line);
+    if (flags.tile !== undefined) gpu.tileBytes = flags.tile;
+    const plan = planOf(gpu, data, config, memoryLimit);
+    if (lost.here === 0) for (const line of heading(request, describeAdapter(gpu.adapter), plan)) terminal.note(line);
     const before = resume?.state.layers ?? [];
     if (resume) {
       adoptDevice(resume, gpu, out, describeAdapter);
       onKept(before.length);
-      terminal.note(`resumed  after layer ${before.length} of ${config.depth}`);
+      if (lost.here === 0) terminal.note(`resumed  after layer ${before.length} of ${config.depth}`);
     }
     const pictures = [...(resume?.pictures ?? [])];
     const keep = checkpointWriter(request, flags, gpu);
     const started = performance.now();
     const seconds = (): number => (resume?.seconds ?? 0) + (performance.now() - started) / 1000;
     const peakBytes = (): number => Math.max(resume?.peakBytes ?? 0, gpu.pool.bytes.peak);
+    const deviceLosses = lost.ever;
     const progress = runProgress(
       terminal,
       config.depth,
       before.map((layer) => layer.seconds.total),
     );
     try {
-      const result = await deepRfm(
-        gpu,
-        { train, test, classes },
-        config,
-        {
-          onPhase: progress.onPhase,
+      const result = await deepRfm(gpu, data, config, {
+        plan,
+        memoryLimit,
+        resume: resume?.state ?? null,
+        progress: {
+          onPhase(layer, phase) {
+            loseDeviceWhereAsked(gpu, layer, phase, lost.here);
+            progress.onPhase(layer, phase);
+          },
           onLayer: progress.onLayer,
           async save(state, gram) {
-            if (gram) pictures.push({ layer: gram.layer, png: await gramPng(gram, classCounts) });
-            keep({ state, pictures, seconds: seconds(), peakBytes: peakBytes() });
+            if (gram) pictures.push({ layer: gram.layer, png: await gramPng(gram) });
+            keep({ state, pictures, seconds: seconds(), peakBytes: peakBytes(), deviceLosses });
             onKept(state.layers.length);
           },
           signal,
         },
-        resume?.state ?? null,
-      );
+      });
       const metrics: RunMetrics = {
         schema: SCHEMA,
         version: VERSION,
@@ -213,7 +294,8 @@ async function compute(
         adapter: gpu.adapter,
         classCounts: result.classCounts,
         layers: result.layers,
-        memory: { predictedBytes, peakBytes: peakBytes() },
+        memory: { predictedBytes: plan.peakBytes, peakBytes: peakBytes() },
+        deviceLosses,
         seconds: seconds(),
       };
       return { metrics, pictures };
@@ -223,8 +305,18 @@ async function compute(
   });
 }
 
+/**
+ * For tests of what follows the loss of a device: DEEP_RFM_LOSE_DEVICE=LAYER:PHASE destroys it there, the first time;
+ * with :always behind it, every time.
+ */
+function loseDeviceWhereAsked(gpu: Gpu, layer: number, phase: string, losses: number): void {
+  const [atLayer, atPhase, often] = process.env.DEEP_RFM_LOSE_DEVICE?.split(':') ?? [];
+  const due = losses === 0 || often === 'always';
+  if (due && atLayer === String(layer) && atPhase === phase) gpu.device.destroy();
+}
+
 /** What is about to be computed, and on what. */
-function heading({ config, dataset, d, out }: RunRequest, adapter: string, predictedBytes: number): string[] {
+function heading({ config, dataset, d, out }: RunRequest, adapter: string, plan: RunPlan): string[] {
   const kernel = `${KERNEL_NAMES[config.kernel]} kernel, bandwidth ${formatNumber(config.bandwidth)}, ridge ${formatNumber(config.ridge)}`;
   const width = config.width === 0 ? 'as wide as their input' : `width ${config.width}`;
   const gamma = config.activation === 'cos' ? `, gamma ${formatNumber(config.gamma)}` : '';
@@ -232,7 +324,8 @@ function heading({ config, dataset, d, out }: RunRequest, adapter: string, predi
     `dataset  ${config.dataset}: ${config.n} × ${d} training rows, ${config.testN} test rows, ${dataset.classes} classes`,
     `method   depth ${config.depth}; ${kernel}; ${ACTIVATION_NAMES[config.activation]} features, ${width}${gamma}; seed ${config.seed}`,
     `adapter  ${adapter}`,
-    `memory   about ${formatBytes(predictedBytes)} on the device (predicted)`,
+    `memory   about ${formatBytes(plan.peakBytes)} on the device (predicted)`,
+    `plan     ${planLine(plan)}`,
     `output   ${out}`,
     'NC1 and NC2 are given for the input of a layer → after the square root of the AGOP → after the random features',
   ];

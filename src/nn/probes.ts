@@ -3,6 +3,7 @@ import { collapseTraces } from '../ops/collapse.js';
 import { copyScaled } from '../ops/elementwise.js';
 import { gemm, gemmNN, syrk } from '../ops/gemm.js';
 import { factorRows, releaseSvd, type Svd, svd } from '../ops/jacobi.js';
+import { asPanel } from '../ops/tiles.js';
 import { runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, block, download, type Matrix, release, upload } from '../runtime/matrix.js';
@@ -125,7 +126,7 @@ async function forwardMeasures(
     const measure = (matrix: Matrix): void => {
       const result = own(allocate(gpu, 1, 3));
       results.push(result);
-      collapseTraces(batch, matrix, starts, result);
+      collapseTraces(batch, asPanel(matrix, matrix.rows), starts, result);
     };
     measure(phi);
     for (const i of hidden) {
@@ -182,7 +183,7 @@ async function probeLayer(
     owned.push(root, result);
     await runBatch(gpu, (batch) => {
       gemm(batch, { a: phi, b: spectrum.scaled, out: root });
-      collapseTraces(batch, root, starts, result);
+      collapseTraces(batch, asPanel(root, root.rows), starts, result);
     });
     const angles = Math.min(classes, right.v.rows, spectrum.v.rows);
     return {

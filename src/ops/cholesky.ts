@@ -33,7 +33,7 @@ export function allocateFactor(gpu: Gpu, a: Matrix): CholeskyFactor {
 }
 
 /** Releases all but the matrix that was factored. */
-export function releaseFactor(gpu: Gpu, factor: CholeskyFactor): void {
+export function releaseFactor(gpu: Gpu, factor: Omit<CholeskyFactor, 'l'>): void {
   release(gpu, factor.inverses, factor.inversesT, factor.info);
 }
 

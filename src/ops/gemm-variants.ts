@@ -173,14 +173,16 @@ const PACKED_ROWS = 48;
 /** Steps along k that one invocation of the packing kernels copies. */
 const PACK_STEPS = 16;
 
-/** How the rows of a factor lie in a texture; see pack_rows.wgsl. */
-function packedLayout(gpu: Gpu, k: number) {
+/** How the rows of a factor lie in a texture whose side is at most `side`; see pack_rows.wgsl. */
+export function texelLayout(lanes: number, side: number, k: number) {
   const steps = ceilDiv(k, 4);
   // A chunk of the product stays in one row of texels: 16 steps.
-  const widest = Math.floor(gpu.limits.maxTextureDimension2D / gpu.lanes / PACK_STEPS) * PACK_STEPS;
+  const widest = Math.floor(side / lanes / PACK_STEPS) * PACK_STEPS;
   const segment = Math.min(widest, Math.ceil(steps / PACK_STEPS) * PACK_STEPS);
   return { steps, segment, folds: ceilDiv(steps, segment) };
 }
+
+const packedLayout = ({ limits, lanes }: Gpu, k: number) => texelLayout(lanes, limits.maxTextureDimension2D, k);
 
 /** Bytes of a factor as texels. */
 function texelBytes(gpu: Gpu, { matrix, transposed }: Factor, k: number): number {

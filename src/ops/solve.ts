@@ -1,143 +1,173 @@
-import residualSource from '../../shaders/residual.wgsl';
+import addToPairSource from '../../shaders/add_to_pair.wgsl';
 import { RfmError } from '../errors.js';
-import type { KernelName } from '../rfm/types.js';
-import { type Batch, f32bits, runBatch } from '../runtime/batch.js';
+import { type Batch, ceilDiv, runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
-import { allocateFactor, type CholeskyFactor, failingPivot, potrf, potrs, releaseFactor } from './cholesky.js';
-import { addScaled, copyScaled } from './elementwise.js';
+import type { Matrix } from '../runtime/matrix.js';
+import { conjugateGradients } from './conjugate-gradients.js';
+import { copyScaled } from './elementwise.js';
 import { kernelFromDistances } from './kernel-matrix.js';
+import { type KernelSystem, squaredTile } from './kernel-system.js';
+import { nystromPreconditioner } from './nystrom.js';
+import { type Pair, residual } from './residual.js';
+import { factorTiles, releaseTiledFactor, solveTiles, type TilePlace } from './tiled-cholesky.js';
+import { allocateColumns, type Columns, downloadColumns, releasePanels } from './tiles.js';
 
 /** The relative residual every solve aims at. */
 export const RESIDUAL_GOAL = 1e-6;
 const MAX_REFINEMENTS = 10;
 
-/** A kernel matrix given by its squared distances, squared + low (both n × n; see `squaredDistances`). */
-export interface KernelSystem {
-  squared: Matrix;
-  low: Matrix;
-  kernel: KernelName;
-  bandwidth: number;
-}
-
-/** Outputs a kernel sums at once; more would not fit into registers. */
-const MAX_CLASSES = 10;
-
 /**
- * out = Y − A (K + ridge I) with A, Y, out: outputs × n, in double-float arithmetic. K is evaluated
- * from the squared distances in double-float, too: more accurately than float32 could store it.
+ * How a system is solved: 'cholesky' with the factor on the device, 'cholesky-host' with its tiles in host memory
+ * between their uses, 'conjugate-gradients' without a factor: preconditioned by `landmarks` rows, with the kernel
+ * matrix computed again in every iteration.
  */
-export function residual(
-  batch: Batch,
-  system: KernelSystem,
-  alpha: Matrix,
-  y: Matrix,
-  out: Matrix,
-  ridge: number,
-): void {
-  const { squared, low, kernel, bandwidth } = system;
-  const rate = split(kernel === 'gaussian' ? 1 / (2 * bandwidth * bandwidth) : 1 / bandwidth);
-  for (let first = 0; first < alpha.rows; first += MAX_CLASSES) {
-    const classes = Math.min(MAX_CLASSES, alpha.rows - first);
-    batch.scope({ op: 'residual', flops: 2 * squared.rows * squared.cols * classes }, () =>
-      batch.dispatch(
-        {
-          name: 'residual',
-          source: residualSource,
-          constants: { GAUSSIAN: kernel === 'gaussian', CLASSES: classes },
-        },
-        [squared, alpha, y, low, out],
-        [squared.rows, squared.stride, alpha.stride, first, ...rate, ...split(ridge), 0],
-        [squared.rows],
-      ),
-    );
-  }
-}
-
-/** A double as the bits of two float32 whose sum it is. */
-function split(value: number): [high: number, low: number] {
-  const high = Math.fround(value);
-  return [f32bits(high), f32bits(value - high)];
-}
+export type SolveMethod = 'cholesky' | 'cholesky-host' | 'conjugate-gradients';
+export type SolvePlan = { method: 'cholesky' | 'cholesky-host' } | { method: 'conjugate-gradients'; landmarks: number };
 
 export interface SolveReport {
-  method: string;
-  /** ‖(K + ridge I) α − Y‖ / ‖Y‖. */
+  method: SolveMethod;
+  /** ‖(K + ridge I) α − Y‖ / ‖Y‖, for α with more digits than float32. */
   relativeResidual: number;
   refinements: number;
   /** Added to the diagonal of the factored matrix because a pivot was not positive; 0 if none was needed. */
   jitter: number;
+  /** Products with the kernel matrix that conjugate gradients took; absent for a factorisation. */
+  iterations?: number;
+}
+
+/** An approximate solver of (K + ridge I) X = B (outputs × n, one right-hand side a row); `b` is overwritten. */
+interface Solver {
+  readonly jitter: number;
+  iterations?(): number;
+  apply(b: Columns, out: Columns): Promise<void>;
+  release(): void;
 }
 
 /**
- * Solves (K + ridge I) α = Y for a kernel matrix K (n × n) and Y, α in transposed layout
- * (outputs × n): Cholesky in float32, then iterative refinement with residuals in double-float
- * until ≤ 1e-6 or no longer falling. A failing pivot is met with the smallest jitter that works, on
- * the factored matrix alone: the residual is always that of the system asked for. `work` is an n × n
- * matrix that receives the factor.
+ * Solves (K + ridge I) α = Y for a kernel matrix K (n × n) and Y, α = high + low in transposed layout (outputs × n): a solver in
+ * float32 (see `SolveMethod`), then iterative refinement in double-float until the residual is ≤ 1e-6 or no longer
+ * falls. The residual is that of high + low: α of 10,000 CIFAR-10 images rounded to float32 has one of 2e-6. `r` (outputs × n) receives it. A failing pivot is met with the smallest jitter that works, on the
+ * factored matrix alone: the residual is always that of the system asked for.
  */
 export async function solveRidge(
   gpu: Gpu,
   system: KernelSystem,
-  y: Matrix,
-  alpha: Matrix,
+  y: Columns,
+  { high: alpha, low }: Pair,
+  r: Columns,
   ridge: number,
-  work: Matrix,
+  plan: SolvePlan,
 ): Promise<SolveReport> {
-  const factor = allocateFactor(gpu, work);
-  const r = allocate(gpu, y.rows, y.cols);
-  const candidate = allocate(gpu, y.rows, y.cols);
+  const { grid, tiles } = y;
+  const [nextHigh, nextLow, correction, scratch] = [1, 2, 3, 4].map(() => allocateColumns(gpu, grid, tiles[0].rows));
+  let solver: Solver | null = null;
   try {
-    const jitter = await factorWithJitter(gpu, system, factor, ridge);
-    const normY = norm(await download(gpu, y));
-    await runBatch(gpu, (batch) => {
-      copyScaled(batch, y, r);
-      potrs(batch, factor, r, alpha);
-      residual(batch, system, alpha, y, r, ridge);
-    });
+    solver =
+      plan.method === 'conjugate-gradients'
+        ? await iterativeSolver(gpu, system, ridge, plan.landmarks)
+        : await cholesky(gpu, system, ridge, plan.method === 'cholesky' ? 'device' : 'host');
+    const normY = norm(await downloadColumns(gpu, y));
     // Y = 0 has the solution 0.
-    const relative = async () => norm(await download(gpu, r)) / (normY || 1);
-    let relativeResidual = await relative();
+    const relative = async (residuals: Columns) => norm(await downloadColumns(gpu, residuals)) / (normY || 1);
+    await copyColumns(gpu, y, scratch);
+    await solver.apply(scratch, alpha);
+    await runBatch(gpu, (batch) => alpha.tiles.forEach((tile, i) => void copyScaled(batch, tile, low.tiles[i], 0)));
+    await residual(gpu, system, { high: alpha, low }, y, r, ridge);
+    let relativeResidual = await relative(r);
     let refinements = 0;
     // At least one step, even where the goal is met: it is cheap and takes α to what float32 can hold.
     while (refinements < MAX_REFINEMENTS && (refinements === 0 || relativeResidual > RESIDUAL_GOAL)) {
-      await runBatch(gpu, (batch) => {
-        const correction = batch.temporary(y.rows, y.cols);
-        potrs(batch, factor, r, correction);
-        addScaled(batch, alpha, correction, candidate);
-        residual(batch, system, candidate, y, r, ridge);
-      });
-      const next = await relative();
+      await copyColumns(gpu, r, scratch);
+      await solver.apply(scratch, correction);
+      await runBatch(gpu, (batch) =>
+        alpha.tiles.forEach((tile, i) => {
+          addToPair(batch, tile, low.tiles[i], correction.tiles[i], nextHigh.tiles[i], nextLow.tiles[i]);
+        }),
+      );
+      await residual(gpu, system, { high: nextHigh, low: nextLow }, y, scratch, ridge);
+      const next = await relative(scratch);
       if (!(next < relativeResidual)) break;
-      await runBatch(gpu, (batch) => copyScaled(batch, candidate, alpha));
+      await copyColumns(gpu, nextHigh, alpha);
+      await copyColumns(gpu, nextLow, low);
+      await copyColumns(gpu, scratch, r);
       relativeResidual = next;
       refinements++;
     }
-    return { method: 'cholesky', relativeResidual, refinements, jitter };
+    const iterations = solver.iterations?.();
+    const { jitter } = solver;
+    return {
+      method: plan.method,
+      relativeResidual,
+      refinements,
+      jitter,
+      ...(iterations !== undefined && { iterations }),
+    };
   } finally {
-    releaseFactor(gpu, factor);
-    release(gpu, r, candidate);
+    solver?.release();
+    releasePanels(gpu, nextHigh, nextLow, correction, scratch);
   }
 }
 
+const copyColumns = (gpu: Gpu, from: Columns, to: Columns): Promise<number> =>
+  runBatch(gpu, (batch) => from.tiles.forEach((tile, i) => void copyScaled(batch, tile, to.tiles[i])));
+
+/** outHigh + outLow = high + low + x, all of one shape. */
+function addToPair(batch: Batch, high: Matrix, low: Matrix, x: Matrix, outHigh: Matrix, outLow: Matrix): void {
+  const entries = high.rows * high.stride;
+  batch.dispatch(
+    { name: 'add_to_pair', source: addToPairSource },
+    [high, low, x, outHigh, outLow],
+    [entries, 0],
+    [ceilDiv(entries, 64)],
+  );
+}
+
 /** Factors K + (ridge + jitter) I, with jitter 0 where that works, else growing tenfold from 1e-7 of the largest diagonal entry, 1 for both kernels. */
-async function factorWithJitter(
-  gpu: Gpu,
-  system: KernelSystem,
-  factor: CholeskyFactor,
-  ridge: number,
-): Promise<number> {
+async function cholesky(gpu: Gpu, system: KernelSystem, ridge: number, place: TilePlace): Promise<Solver> {
+  const { kernel, bandwidth, x } = system;
   for (let jitter = 0; jitter < 1; jitter = jitter === 0 ? 1e-7 : jitter * 10) {
-    await runBatch(gpu, (batch) => {
-      kernelFromDistances(batch, system.squared, factor.l, system.kernel, system.bandwidth, ridge + jitter);
-      potrf(batch, factor);
-    });
-    if ((await failingPivot(gpu, factor)) === 0) return jitter;
+    const found = await factorTiles(
+      gpu,
+      x.grid,
+      (batch, i, j, out) =>
+        kernelFromDistances(
+          batch,
+          squaredTile(batch, system, i, j),
+          out,
+          kernel,
+          bandwidth,
+          i === j ? ridge + jitter : 0,
+        ),
+      place,
+    );
+    if ('factor' in found) {
+      return {
+        jitter,
+        apply: (b, out) => solveTiles(gpu, found.factor, b, out),
+        release: () => releaseTiledFactor(gpu, found.factor),
+      };
+    }
   }
   throw new RfmError(
     'internal',
     'the kernel matrix cannot be factored even with 0.1 added to its diagonal; use a larger --ridge, and check the data for NaN',
   );
+}
+
+/** A solve of conjugate gradients ends here; refinement does the rest, with better residuals. */
+const INNER_TOLERANCE = 1e-4;
+
+async function iterativeSolver(gpu: Gpu, system: KernelSystem, ridge: number, landmarks: number): Promise<Solver> {
+  const preconditioner = await nystromPreconditioner(gpu, system, ridge, landmarks);
+  let iterations = 0;
+  return {
+    jitter: 0,
+    iterations: () => iterations,
+    async apply(b, out) {
+      iterations += await conjugateGradients(gpu, system, ridge, preconditioner, b, out, INNER_TOLERANCE);
+    },
+    release: preconditioner.release,
+  };
 }
 
 const norm = (values: Float32Array): number => {

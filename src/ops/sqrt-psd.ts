@@ -99,7 +99,7 @@ async function factorWithPivots(gpu: Gpu, m: Matrix, tolerance: number, low?: Ma
  * is float32 alone that is larger: pivots down to 1e-8 or 1e-7 made the root of a CIFAR-10 layer's AGOP (rank
  * 1,000 of 3,072) wrong by 2e-5, down to 1e-6 by 2e-6.
  */
-const RANK_TOLERANCE = 1e-8;
+export const RANK_TOLERANCE = 1e-8;
 const RANK_TOLERANCE_FLOAT32 = 1e-6;
 
 /**
@@ -114,13 +114,24 @@ const RANK_TOLERANCE_FLOAT32 = 1e-6;
  * coefficients that grow faster (3.44, −4.78, 2.03) left errors five times larger than these.
  */
 export async function sqrtPsd(gpu: Gpu, m: Matrix, out: Matrix, low?: Matrix): Promise<{ rank: number }> {
-  return scoped(gpu, { op: 'sqrt-psd' }, () => rootByPolarSteps(gpu, m, out, low));
+  const factor = await pivotedCholesky(gpu, m, low ? RANK_TOLERANCE : RANK_TOLERANCE_FLOAT32, low);
+  const root = await rootOfFactor(gpu, factor);
+  try {
+    await runBatch(gpu, (batch) => copyScaled(batch, root, out));
+    return { rank: factor.rank };
+  } finally {
+    release(gpu, root);
+  }
 }
 
-async function rootByPolarSteps(gpu: Gpu, m: Matrix, out: Matrix, low?: Matrix): Promise<{ rank: number }> {
-  const { l, rank, smallestPivot } = await pivotedCholesky(gpu, m, low ? RANK_TOLERANCE : RANK_TOLERANCE_FLOAT32, low);
+/** M^{1/2} (d × d) from the factor of M, which is released; see `sqrtPsd`. Release the root. */
+export async function rootOfFactor(gpu: Gpu, factor: PivotedFactor): Promise<Matrix> {
+  return scoped(gpu, { op: 'sqrt-psd' }, () => rootByPolarSteps(gpu, factor));
+}
+
+async function rootByPolarSteps(gpu: Gpu, { l, rank, smallestPivot }: PivotedFactor): Promise<Matrix> {
   const columns = l.cols;
-  const d = m.rows;
+  const d = l.rows;
   if (rank === 0) {
     release(gpu, l);
     throw new RfmError('input', 'the AGOP is zero: the predictor is constant; check that the labels differ');
@@ -151,12 +162,13 @@ async function rootByPolarSteps(gpu: Gpu, m: Matrix, out: Matrix, low?: Matrix):
         [x, next] = [next, x];
       }
     });
+    const root = allocate(gpu, d, d);
     await runBatch(gpu, (batch) => {
       const h = batch.temporary(d, d);
       gemm(batch, { a: l, b: x, out: h });
-      symmetrize(batch, h, out);
+      symmetrize(batch, h, root);
     });
-    return { rank };
+    return root;
   } finally {
     release(gpu, l, x, next, identity);
   }

@@ -42,11 +42,11 @@ export const agopGramWork = (n: number, d: number, outputs: number): Counts & { 
   rows: n,
 });
 
-/** Σ_i J_iᵀ J_i from n · C gradients. */
-export const agopJacobianWork = (n: number, d: number, outputs: number): Counts & { rows: number } => ({
-  flops: 2 * n * n * outputs * d + n * outputs * d * d,
-  bytes: 4 * (n * d + n * n + n * outputs + d * d),
-  rows: n,
+/** Σ_i J_iᵀ J_i from the gradients of C outputs at `rows` of n rows. */
+export const agopJacobianWork = (n: number, d: number, outputs: number, rows = n): Counts & { rows: number } => ({
+  flops: 2 * n * rows * outputs * d + rows * outputs * d * d,
+  bytes: 4 * (n * d + n * rows + n * outputs + d * d),
+  rows,
 });
 
 /** φ(A Wᵀ): A n × d, W width × d. */

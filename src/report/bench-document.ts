@@ -24,6 +24,8 @@ const resultSchema = z.object({
   ceilingShare: number,
   /** Relative error against float64; null where there is nothing to compare with. */
   error: number,
+  /** Milliseconds of each phase of the last run, where there are phases. */
+  phases: z.record(z.string(), z.number()).optional(),
   /** What the numbers were made from, where it matters. */
   data: z.string().optional(),
   /** Why it stays below a third of the ceiling; null where it does not. */

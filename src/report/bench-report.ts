@@ -3,6 +3,7 @@ import type { TopLevelSpec } from 'vega-lite';
 import { writeFileAtomic } from './atomic.js';
 import type { BenchChange, BenchDocument, BenchResult } from './bench-document.js';
 import { ladders } from './bench-ladder.js';
+import { scalingOf, scalingSpec, scalingTable } from './bench-scaling.js';
 import { chartSvg } from './charts.js';
 import { adapterLabel, formatNumber, formatPercent, shorten } from './format.js';
 import { FONT_FAMILY, svgToPng } from './raster.js';
@@ -101,6 +102,7 @@ const READING =
 export function benchMarkdown(document: BenchDocument): string {
   const { peers, libraries, comparison, notes } = document;
   const remarks = remarkLines(document);
+  const scalings = scalingOf(document);
   const list = (title: string, lines: readonly string[]) =>
     lines.length === 0 ? [] : ['', `## ${title}`, '', ...lines.map((line) => `- ${line}`)];
   return [
@@ -121,6 +123,9 @@ export function benchMarkdown(document: BenchDocument): string {
         `- ${name} ${version}: ${blas}${threads === null ? '' : `, ${threads} threads`}; ${where}`,
     ),
     ...ladders(document).flatMap(({ op, table }) => ['', `## Ladder of ${op}`, '', ...markdownTable(table)]),
+    ...(scalings.length > 0
+      ? ['', '## Cost of a layer against n (milliseconds)', '', ...markdownTable(scalingTable(scalings))]
+      : []),
     ...list('Remarks', remarks),
     ...list('Notes', notes),
     '',
@@ -190,24 +195,25 @@ export function benchSpec(document: BenchDocument): TopLevelSpec | null {
   };
 }
 
-/** Writes bench.json, bench.md and, where there is a rate to draw, bench.svg and bench.png. Returns their names. */
+/** Writes bench.json, bench.md and, where there is something to draw, bench and scaling (SVG and PNG). Returns their names. */
 export async function writeBenchReport(dir: string, document: BenchDocument): Promise<string[]> {
-  const spec = benchSpec(document);
-  const names = ['bench.json', 'bench.md'];
-  const svg =
-    spec &&
-    (await chartSvg(
-      spec,
-      `GFLOP/s of ${document.results.length} results, up to ${formatNumber(Math.max(...document.results.map((r) => r.gflops ?? 0)))}; ceiling ${formatNumber(document.ceilings.gflops)}.`,
-    ));
+  const rates = `GFLOP/s of ${document.results.length} results, up to ${formatNumber(Math.max(...document.results.map((r) => r.gflops ?? 0)))}; ceiling ${formatNumber(document.ceilings.gflops)}.`;
+  const powers = scalingOf(document).map(({ phase, exponent }) => `${phase} n^${exponent.toFixed(2)}`);
   // All is drawn before anything is written.
-  const png = svg && (await svgToPng(svg));
+  const figures: { name: string; svg: string; png: Buffer }[] = [];
+  for (const [name, spec, description] of [
+    ['bench', benchSpec(document), rates],
+    ['scaling', scalingSpec(document), `Time of a layer against n: ${powers.join(', ')}.`],
+  ] as const) {
+    if (spec === null) continue;
+    const svg = await chartSvg(spec, description);
+    figures.push({ name, svg, png: await svgToPng(svg) });
+  }
   await writeFileAtomic(join(dir, 'bench.json'), `${JSON.stringify(document, null, 2)}\n`);
   await writeFileAtomic(join(dir, 'bench.md'), benchMarkdown(document));
-  if (svg && png) {
-    await writeFileAtomic(join(dir, 'bench.svg'), svg);
-    await writeFileAtomic(join(dir, 'bench.png'), png);
-    names.push('bench.svg', 'bench.png');
+  for (const { name, svg, png } of figures) {
+    await writeFileAtomic(join(dir, `${name}.svg`), svg);
+    await writeFileAtomic(join(dir, `${name}.png`), png);
   }
-  return names;
+  return ['bench.json', 'bench.md', ...figures.flatMap(({ name }) => [`${name}.svg`, `${name}.png`])];
 }

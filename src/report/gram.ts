@@ -141,7 +141,8 @@ function labelStep(classCounts: readonly number[], pixelsPerRow: number, em: num
 }
 
 /** Title, class boundaries and numbers, and the scale of the colour bar, around the square and not in it. */
-function decorations(picture: GramPicture, classCounts: readonly number[], layout: GramLayout): string {
+function decorations(picture: GramPicture, layout: GramLayout): string {
+  const { classCounts } = picture;
   const { left, top, plot, bar, width, height } = layout;
   const em = plot / 26;
   const place = (row: number): number => Math.round((row / picture.size) * plot);
@@ -210,10 +211,9 @@ function blend(image: PNG, over: PNG): void {
 /**
  * Draws cosine similarities as a PNG: red is +1, white 0, blue −1. Pictures of more than 1000 rows are averaged over
  * square boxes, small ones are magnified without smoothing. Classes are numbered from 0 and parted by ticks.
- * @param classCounts Rows of each class, in the order of the picture's rows.
  */
-export async function gramPng(picture: GramPicture, classCounts: readonly number[]): Promise<Buffer> {
-  const { size, values } = picture;
+export async function gramPng(picture: GramPicture): Promise<Buffer> {
+  const { size, values, classCounts } = picture;
   const rows = classCounts.reduce((sum, count) => sum + count, 0);
   if (size < 1 || values.length !== size * size || rows !== size) {
     throw new Error(`Gram picture of ${size} rows with ${values.length} values and ${rows} rows in classes`);
@@ -222,7 +222,7 @@ export async function gramPng(picture: GramPicture, classCounts: readonly number
   const image = new PNG({ width: layout.width, height: layout.height });
   image.data.fill(255);
   paint(image, picture, layout);
-  blend(image, PNG.sync.read(await svgToPng(decorations(picture, classCounts, layout), 1)));
+  blend(image, PNG.sync.read(await svgToPng(decorations(picture, layout), 1)));
   // Few colours repeat as they are: without filters, which are for smooth pictures, files were a
   // quarter to a half smaller.
   return PNG.sync.write(image, { colorType: 2, deflateLevel: 9, filterType: 0, deflateStrategy: 0 });

@@ -76,7 +76,7 @@ export async function writeRunReport(
   const { gramFileName, gramPng } = await import('./gram.js');
   const files: GramFile[] = [];
   for (const gram of [...grams].sort((a, b) => a.layer - b.layer)) {
-    const png = 'png' in gram ? gram.png : await gramPng(gram, metrics.classCounts);
+    const png = 'png' in gram ? gram.png : await gramPng(gram);
     await writeFileAtomic(join(dir, gramFileName(gram.layer)), png);
     files.push({ layer: gram.layer, png });
   }

@@ -1,27 +1,28 @@
 import { inputError, type RfmError } from '../errors.js';
-import { gradientBytes } from '../ops/agop.js';
 import { gramPicture } from '../ops/collapse.js';
 import { standardize } from '../ops/elementwise.js';
 import { featureMap } from '../ops/features.js';
-import { kernelMatrix } from '../ops/kernel-matrix.js';
-import { columnStatistics, normalizeRows } from '../ops/statistics.js';
+import { evenlySpaced } from '../ops/nystrom.js';
+import { rowStatistics } from '../ops/row-statistics.js';
+import { normalizeRows } from '../ops/statistics.js';
+import { allocateRows, cut, downloadRows, matricesOf, type Rows, uploadColumns, uploadRows } from '../ops/tiles.js';
 import { runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, download, type Matrix, release, strideOf, upload } from '../runtime/matrix.js';
-import { pooledSize } from '../runtime/pool.js';
+import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
 import { normalizeOrRefuse } from './layer.js';
+import { adopt, limitsOf, type ProblemSize, planRun, type RunPlan } from './plan.js';
 import { classOrder, permuteRows } from './rows.js';
 import {
   accuracy,
   agopOf,
   agopRoot,
-  type Clock,
   createClock,
   fitKernel,
   type Phase,
   predict,
   projectRows,
+  releaseFitted,
   stageMetrics,
 } from './step.js';
 import type { DeepRfmConfig, GramPicture, LayerMetrics } from './types.js';
@@ -76,51 +77,102 @@ export interface DeepRfmResult {
   classCounts: number[];
 }
 
+/** What `deepRfm` may be told beside its data and configuration. */
+export interface DeepRfmOptions {
+  progress?: DeepRfmProgress;
+  /** Goes on after the layers in it, which must come from the same data and configuration. */
+  resume?: DeepRfmState | null;
+  /** Made by `planOf` or `planRun`; the default is the fastest way that fits into what is known of the device's memory. */
+  plan?: RunPlan;
+  /** Bytes of device memory not to go beyond. */
+  memoryLimit?: number | null;
+}
+
+/** The sizes of a run on rows of d features, for `planRun`. */
+export const sizeOf = (config: DeepRfmConfig, d: number, classes: number): ProblemSize => ({
+  n: config.n,
+  testN: config.testN,
+  d,
+  outputs: classes,
+  width: config.width,
+  agop: config.agop,
+  agopSamples: samplesOf(config, config.n),
+  solver: config.solver,
+});
+
+/** How a run will be computed on this device, and what it will hold there. */
+export function planOf(gpu: Gpu, data: DeepRfmData, config: DeepRfmConfig, memoryLimit: number | null = null): RunPlan {
+  const { train, test, classes } = data;
+  const sizes = { ...config, n: train.rows, testN: test?.rows ?? 0 };
+  return planRun(sizeOf(sizes, train.cols, classes), limitsOf(gpu, memoryLimit));
+}
+
+/** Number of rows for the AGOP where that is not all of them. */
+const samplesOf = ({ agopSamples }: DeepRfmConfig, n: number): number | null =>
+  agopSamples > 0 && agopSamples < n ? agopSamples : null;
+
 /**
  * Deep Recursive Feature Machine (Beaglehole, Súkeník, Mondelli, Belkin, NeurIPS 2024): training rows
  * are sorted by class and standardised, then `depth` layers of kernel ridge regression, AGOP, M^{1/2}
- * and random features; test rows go through the same maps. With `resume` it goes on after the layers in it, which must
- * come from the same data and configuration; on the same device the metrics are those of a run in one piece.
+ * and random features; test rows go through the same maps. A run that resumes has, on the same device, the metrics of a
+ * run in one piece.
  * Errors: 'input' for a row that is constant zero or a single class, 'doesNotFit' for too large n.
  */
 export async function deepRfm(
   gpu: Gpu,
   data: DeepRfmData,
   config: DeepRfmConfig,
-  progress: DeepRfmProgress = {},
-  resume: DeepRfmState | null = null,
+  options: DeepRfmOptions = {},
+): Promise<DeepRfmResult> {
+  const { memoryLimit = null, plan = planOf(gpu, data, config, memoryLimit) } = options;
+  const restore = adopt(gpu, plan, memoryLimit);
+  try {
+    return await runLayers(gpu, data, config, plan, options.progress ?? {}, options.resume ?? null);
+  } finally {
+    restore();
+  }
+}
+
+async function runLayers(
+  gpu: Gpu,
+  data: DeepRfmData,
+  config: DeepRfmConfig,
+  plan: RunPlan,
+  progress: DeepRfmProgress,
+  resume: DeepRfmState | null,
 ): Promise<DeepRfmResult> {
   const { train, test } = data;
   const { order, starts, counts } = classOrder(train.labels);
   const labels = Int32Array.from(order, (i) => train.labels[i]);
+  const { grid } = plan;
+  const samples = samplesOf(config, train.rows);
+  const sampled = samples === null ? null : evenlySpaced(train.rows, samples);
   const owned = new Set<Matrix>();
-  const own = (matrix: Matrix): Matrix => {
-    owned.add(matrix);
-    return matrix;
+  const own = <T extends Matrix | Rows>(held: T): T => {
+    for (const matrix of matricesOf(held)) owned.add(matrix);
+    return held;
   };
-  const drop = (...matrices: Matrix[]): void => {
-    for (const matrix of matrices) owned.delete(matrix);
-    release(gpu, ...matrices);
+  const drop = (...all: (Matrix | Rows | null)[]): void => {
+    for (const matrix of all.flatMap((held) => (held ? matricesOf(held) : []))) {
+      owned.delete(matrix);
+      release(gpu, matrix);
+    }
   };
   try {
     const first = resume?.train ?? { ...train, x: permuteRows(train.x, train.cols, order) };
     const firstT = resume ? resume.test : test;
-    let x = own(upload(gpu, first.rows, first.cols, first.x));
-    let t = firstT && own(upload(gpu, firstT.rows, firstT.cols, firstT.x));
+    const gridT = firstT && cut(firstT.rows, grid.starts[1]);
+    let x = own(uploadRows(gpu, grid, first.cols, first.x));
+    let t = firstT && gridT && own(uploadRows(gpu, gridT, firstT.cols, firstT.x));
     if (!resume) {
-      const statistics = own(allocate(gpu, 2, train.cols));
-      const standardX = own(allocate(gpu, x.rows, x.cols));
-      const standardT = t && own(allocate(gpu, t.rows, t.cols));
-      await runBatch(gpu, (batch) => {
-        columnStatistics(batch, x, statistics);
-        standardize(batch, x, statistics, standardX);
-        if (t && standardT) standardize(batch, t, statistics, standardT);
-      });
-      drop(x, statistics);
-      if (t) drop(t);
+      const statistics = own(await rowStatistics(gpu, x));
+      const standardX = own(await standardized(gpu, x, statistics));
+      drop(x);
+      const standardT = t && own(await standardized(gpu, t, statistics));
+      drop(t, statistics);
       [x, t] = [standardX, standardT];
     }
-    const y = own(upload(gpu, data.classes, train.rows, targets(labels, data.classes)));
+    const y = own(uploadColumns(gpu, grid, data.classes, targets(labels, data.classes)));
 
     const layers: LayerMetrics[] = [...(resume?.layers ?? [])];
     const grams: GramPicture[] = [];
@@ -132,71 +184,87 @@ export async function deepRfm(
         enter(gpu, layer, phase);
       });
       enter(gpu, layer, null);
-      const unit = own(allocate(gpu, x.rows, x.cols));
+      let unit = own(allocateRows(gpu, grid, x.tiles[0].cols));
       await normalizeOrRefuse(gpu, x, unit, (row) => zeroRow(order[row], index));
       drop(x);
-      const unitT = t && own(allocate(gpu, t.rows, t.cols));
+      let unitT = t && own(allocateRows(gpu, t.grid, t.tiles[0].cols));
       if (t && unitT) {
         await normalizeTest(gpu, t, unitT);
         drop(t);
       }
+      const d = unit.tiles[0].cols;
 
-      const fitted = await fitKernel(gpu, unit, y, config, clock);
-      own(fitted.k);
-      own(fitted.squared);
-      own(fitted.alpha);
-      // Each phase works with sizes of its own: what the last one used would wait in vain.
+      const fitted = await fitKernel(gpu, unit, y, config, plan, clock);
+      const m = allocate(gpu, d, d);
+      const mLow = allocate(gpu, d, d);
+      let agop: Awaited<ReturnType<typeof agopOf>>;
+      let testAccuracy: number | null = null;
+      try {
+        // Each phase works with sizes of its own: what the last one used would wait in vain.
+        gpu.pool.trim();
+        if (test && unitT) {
+          const at = unitT;
+          const scores = await clock.phase('kernel', () => predict(gpu, at, unit, fitted.alpha, config));
+          testAccuracy = accuracy(scores, test.labels);
+        }
+        agop = await agopOf(gpu, fitted, starts, { agop: config.agop, samples: sampled }, plan, m, mLow, clock);
+      } catch (error) {
+        release(gpu, m, mLow);
+        throw error;
+      } finally {
+        releaseFitted(gpu, fitted);
+      }
       gpu.pool.trim();
-      const trainAccuracy = accuracy(await predict(gpu, fitted.alpha, fitted.k), labels);
-      drop(fitted.k);
-      const testAccuracy =
-        test && unitT ? await accuracyAt(gpu, unitT, unit, fitted.alpha, test.labels, config, clock) : null;
-      const m = own(allocate(gpu, unit.cols, unit.cols));
-      const mLow = own(allocate(gpu, unit.cols, unit.cols));
-      const agop = await agopOf(gpu, unit, fitted, starts, config, m, mLow, clock);
-      drop(fitted.squared, fitted.alpha);
-      gpu.pool.trim();
-      const root = own(allocate(gpu, unit.cols, unit.cols));
-      const rootReport = await agopRoot(gpu, m, mLow, root, clock);
-      drop(m, mLow);
+      const waiting = plan.parkRows ? { x: await rowsOf(gpu, unit), t: unitT && (await rowsOf(gpu, unitT)) } : null;
+      if (waiting) {
+        drop(unit, unitT);
+        gpu.pool.trim();
+      }
+      const rootReport = await agopRoot(gpu, m, mLow, clock);
+      if (waiting) {
+        gpu.pool.trim();
+        unit = own(uploadRows(gpu, grid, d, waiting.x.x));
+        unitT = waiting.t && gridT && own(uploadRows(gpu, gridT, d, waiting.t.x));
+      }
+      const root = own(rootReport.root);
 
       const map = await clock.phase('features', () =>
         featureMap(
           gpu,
-          unit.cols,
+          d,
           { kind: 'random', seed: config.seed, layerIndex: index, width: config.width, gamma: config.gamma },
           config.activation === 'cos',
         ),
       );
       own(map.w);
       if (map.phase) own(map.phase);
-      const mx = own(allocate(gpu, unit.rows, unit.cols));
-      const features = own(allocate(gpu, unit.rows, map.w.rows));
+      const mx = own(allocateRows(gpu, grid, d));
+      const features = own(allocateRows(gpu, grid, map.w.rows));
       await projectRows(gpu, unit, root, map, mx, features, clock);
-      let featuresT: Matrix | null = null;
+      let featuresT: Rows | null = null;
       if (unitT) {
-        const mxT = own(allocate(gpu, unitT.rows, unitT.cols));
-        featuresT = own(allocate(gpu, unitT.rows, map.w.rows));
+        const mxT = own(allocateRows(gpu, unitT.grid, d));
+        featuresT = own(allocateRows(gpu, unitT.grid, map.w.rows));
         await projectRows(gpu, unitT, root, map, mxT, featuresT, clock);
         drop(mxT, unitT);
       }
       const stages = await stageMetrics(gpu, { input: unit, agop: mx, features }, starts, clock);
       let gram: GramPicture | null = null;
       if (config.gramLayers.includes(layer)) {
-        gram = { layer, size: mx.rows, values: await clock.phase('metrics', () => pictureOf(gpu, mx)) };
+        gram = await clock.phase('metrics', () => pictureOf(gpu, layer, mx, starts));
         grams.push(gram);
       }
-      drop(root, map.w, mx, unit);
-      if (map.phase) drop(map.phase);
+      drop(root, map.w, map.phase, mx, unit);
       [x, t] = [features, featuresT];
 
+      const { rank, topEigenvalues } = rootReport;
       const metrics: LayerMetrics = {
         layer,
         ...stages,
-        trainAccuracy,
+        trainAccuracy: accuracy(fitted.trainScores, labels),
         testAccuracy,
         solve: fitted.solve,
-        agop: { ...agop, ...rootReport },
+        agop: { ...agop, rank, topEigenvalues },
         seconds: clock.seconds,
       };
       layers.push(metrics);
@@ -214,8 +282,15 @@ export async function deepRfm(
   }
 }
 
-async function rowsOf(gpu: Gpu, matrix: Matrix): Promise<FeatureRows> {
-  return { x: await download(gpu, matrix), rows: matrix.rows, cols: matrix.cols };
+async function rowsOf(gpu: Gpu, rows: Rows): Promise<FeatureRows> {
+  return { x: await downloadRows(gpu, rows), rows: rows.grid.n, cols: rows.tiles[0].cols };
+}
+
+/** Standardised rows, by the statistics of `rowStatistics`. */
+async function standardized(gpu: Gpu, x: Rows, statistics: Matrix): Promise<Rows> {
+  const out = allocateRows(gpu, x.grid, x.tiles[0].cols);
+  await runBatch(gpu, (batch) => x.tiles.forEach((tile, i) => void standardize(batch, tile, statistics, out.tiles[i])));
+  return out;
 }
 
 function zeroRow(row: number, index: number): RfmError {
@@ -238,67 +313,24 @@ function targets(labels: Int32Array, classes: number): Float32Array {
 }
 
 /** A test row may be zero (all ReLU features dead): it stays zero, and its prediction is whatever α gives there. */
-async function normalizeTest(gpu: Gpu, raw: Matrix, unit: Matrix): Promise<void> {
-  await runBatch(gpu, (batch) => normalizeRows(batch, raw, unit, batch.temporary(1, raw.rows)));
+async function normalizeTest(gpu: Gpu, raw: Rows, unit: Rows): Promise<void> {
+  await runBatch(gpu, (batch) =>
+    raw.tiles.forEach((tile, i) => void normalizeRows(batch, tile, unit.tiles[i], batch.temporary(1, tile.rows))),
+  );
 }
 
-/** Share of test rows (unitT, m × d) that the predictor with centres `unit` (n × d) puts into their class. */
-async function accuracyAt(
-  gpu: Gpu,
-  unitT: Matrix,
-  unit: Matrix,
-  alpha: Matrix,
-  labels: Int32Array,
-  config: DeepRfmConfig,
-  clock: Clock,
-): Promise<number> {
-  return clock.phase('kernel', async () => {
-    const k = allocate(gpu, unitT.rows, unit.rows);
-    try {
-      await runBatch(gpu, (batch) => kernelMatrix(batch, unitT, unit, k, config.kernel, config.bandwidth));
-      return accuracy(await predict(gpu, alpha, k), labels);
-    } finally {
-      release(gpu, k);
-    }
-  });
-}
+/** Rows of a Gram picture at most: it is drawn at a few hundred pixels, and its matrix is one tile. */
+const PICTURE_ROWS = 4096;
 
-async function pictureOf(gpu: Gpu, mx: Matrix): Promise<Float32Array> {
-  const out = allocate(gpu, mx.rows, mx.rows);
+/** The Gram picture of rows, of evenly spaced ones where there are many. */
+async function pictureOf(gpu: Gpu, layer: number, mx: Rows, starts: readonly number[]): Promise<GramPicture> {
+  const ids = evenlySpaced(mx.grid.n, PICTURE_ROWS);
+  const out = allocate(gpu, ids.length, ids.length);
   try {
-    await runBatch(gpu, (batch) => gramPicture(batch, mx, out));
-    return await download(gpu, out);
+    await runBatch(gpu, (batch) => gramPicture(batch, mx, ids, out));
+    const classCounts = starts.slice(1).map((end, c) => ids.filter((id) => id >= starts[c] && id < end).length);
+    return { layer, size: ids.length, classCounts, values: await download(gpu, out) };
   } finally {
     release(gpu, out);
   }
-}
-
-/**
- * Device memory a run will hold at its peak, in bytes, an upper estimate: the rows and the largest of
- * the phases, each with the matrices it holds at once. `copies`: whether products read their factors from copies
- * (`copiesFactors`).
- */
-export function predictPeakBytes(
-  n: number,
-  testN: number,
-  d: number,
-  classes: number,
-  width: number,
-  copies: boolean,
-): number {
-  const inner = Math.max(d, width || d);
-  const bytes = (rows: number, cols: number): number => pooledSize(rows * strideOf(cols) * 4);
-  const [square, row, metric] = [bytes(n, n), bytes(n, inner), bytes(inner, inner)];
-  const rows = 2 * row + 2 * bytes(testN, inner) + 6 * bytes(classes, n) + bytes(testN, n);
-  // Squared distances and their low part, the factor, and the panels of the factorisation.
-  const copied = (matrices: number): number => (copies ? 1.2 * matrices : 0);
-  const solve = copied(2 * square) + 3 * square + bytes(n, Math.ceil(n / 2)) + 2 * bytes(n, 32);
-  // Squared distances, weights, the rows transposed with two origins, gradients and their coefficients.
-  // Gradients are held a class at a time; classes are taken to be at most half as large again as their mean.
-  const gradients = Math.min(gradientBytes(n, inner, classes), 1.5 * n * (n + inner) * 4);
-  const jacobian = copied(row + gradients) + 2 * square + 3 * row + 2 * metric + gradients;
-  const gram = copied(2 * square + 2 * row) + 4 * square + 5 * row + 2 * metric;
-  const root = copied(4 * metric) + 10 * metric;
-  const features = copied(2 * row + metric) + 2 * metric + 4 * row;
-  return Math.ceil(rows + Math.max(solve, jacobian, gram, root, features));
 }

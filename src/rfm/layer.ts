@@ -1,12 +1,33 @@
 import { inputError, type RfmError } from '../errors.js';
 import { featureMap } from '../ops/features.js';
+import { kernelMatrix } from '../ops/kernel-matrix.js';
+import { releaseDistances } from '../ops/kernel-system.js';
 import { normalizeRows } from '../ops/statistics.js';
+import {
+  allocateRows,
+  downloadRows,
+  matricesOf,
+  type Panels,
+  type Rows,
+  uploadColumns,
+  uploadRows,
+} from '../ops/tiles.js';
 import { runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, download, type Matrix, release, upload } from '../runtime/matrix.js';
+import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
+import { adopt, limitsOf, planRun } from './plan.js';
 import { classOrder, permuteRows, restoreRows, transposeHost } from './rows.js';
-import { accuracy, agopOf, agopRoot, createClock, fitKernel, predict, projectRows, stageMetrics } from './step.js';
+import {
+  type AgopReport,
+  accuracy,
+  agopOf,
+  agopRoot,
+  createClock,
+  fitKernel,
+  projectRows,
+  stageMetrics,
+} from './step.js';
 import type { LayerInput, LayerOptions, LayerResult } from './types.js';
 
 /**
@@ -23,51 +44,63 @@ export async function rfmLayer(
   const { n, d, outputs } = input;
   const labels = input.labels ?? labelsOf(input.y, outputs);
   const { order, starts } = classOrder(labels);
+  const width = input.features.width || d;
+  const plan = planRun(
+    { n, testN: 0, d, outputs, width, agop: options.agop, agopSamples: null, solver: 'auto' },
+    limitsOf(gpu, null),
+  );
+  const { grid } = plan;
+  const restore = adopt(gpu, plan, null);
   const owned: Matrix[] = [];
-  const own = (matrix: Matrix): Matrix => {
-    owned.push(matrix);
-    return matrix;
+  const own = <T extends Matrix | Panels>(held: T): T => {
+    owned.push(...matricesOf(held));
+    return held;
   };
   const clock = createClock((phase) => {
     want.signal?.throwIfAborted();
     enter(gpu, 1, phase);
   });
   try {
-    const raw = own(upload(gpu, n, d, permuteRows(input.x, d, order)));
-    const x = own(allocate(gpu, n, d));
+    const raw = own(uploadRows(gpu, grid, d, permuteRows(input.x, d, order)));
+    const x = own(allocateRows(gpu, grid, d));
     await normalizeOrRefuse(gpu, raw, x, (row) =>
       inputError(
         `--x: row ${order[row]} (from 0) has length 0 or is not finite, and rows are divided by their length; remove it`,
       ),
     );
     const yT = transposeHost(permuteRows(input.y, outputs, order), n, outputs);
-    const y = own(upload(gpu, outputs, n, yT));
+    const y = own(uploadColumns(gpu, grid, outputs, yT));
 
-    const fitted = await fitKernel(gpu, x, y, options, clock);
-    own(fitted.k);
-    own(fitted.squared);
+    const fitted = await fitKernel(gpu, x, y, options, plan, clock);
     own(fitted.alpha);
-    const agop = own(allocate(gpu, d, d));
-    const agopLow = own(allocate(gpu, d, d));
-    const agopReport = await agopOf(gpu, x, fitted, starts, options, agop, agopLow, clock);
-    const root = own(allocate(gpu, d, d));
-    const rootReport = await agopRoot(gpu, agop, agopLow, root, clock);
+    const [m, low] = [allocate(gpu, d, d), allocate(gpu, d, d)];
+    let agopReport: AgopReport;
+    let agop: Float32Array;
+    try {
+      agopReport = await agopOf(gpu, fitted, starts, options, plan, m, low, clock);
+      agop = await download(gpu, m);
+    } catch (error) {
+      release(gpu, m, low);
+      throw error;
+    } finally {
+      releaseDistances(gpu, fitted.system);
+    }
+    const { root, rank, topEigenvalues } = await agopRoot(gpu, m, low, clock);
+    own(root);
     const map = await featureMap(gpu, d, input.features, options.activation === 'cos');
     own(map.w);
     if (map.phase) own(map.phase);
-    const width = map.w.rows;
-    const mx = own(allocate(gpu, n, d));
-    const features = own(allocate(gpu, n, width));
+    const mx = own(allocateRows(gpu, grid, d));
+    const features = own(allocateRows(gpu, grid, width));
     await projectRows(gpu, x, root, map, mx, features, clock);
     const stages = await stageMetrics(gpu, { input: x, agop: mx, features }, starts, clock);
 
-    const scores = await predict(gpu, fitted.alpha, fitted.k);
     const sortedLabels = Int32Array.from(order, (i) => labels[i]);
-    const rowsBack = async (matrix: Matrix) => restoreRows(await download(gpu, matrix), matrix.cols, order);
+    const rowsBack = async (rows: Rows) => restoreRows(await downloadRows(gpu, rows), rows.tiles[0].cols, order);
     return {
-      kernelMatrix: want.kernelMatrix ? restoreSquare(await download(gpu, fitted.k), n, order) : null,
-      alpha: restoreRows(transposeHost(await download(gpu, fitted.alpha), outputs, n), outputs, order),
-      agop: await download(gpu, agop),
+      kernelMatrix: want.kernelMatrix ? restoreSquare(await kernelValues(gpu, x, options), n, order) : null,
+      alpha: restoreRows(transposeHost(fitted.coefficients, outputs, n), outputs, order),
+      agop,
       agopSqrt: await download(gpu, root),
       agopFeatures: await rowsBack(mx),
       features: await rowsBack(features),
@@ -75,32 +108,56 @@ export async function rfmLayer(
       metrics: {
         layer: 1,
         ...stages,
-        trainAccuracy: accuracy(scores, sortedLabels),
+        trainAccuracy: accuracy(fitted.trainScores, sortedLabels),
         testAccuracy: null,
         solve: fitted.solve,
-        agop: { ...agopReport, ...rootReport },
+        agop: { ...agopReport, rank, topEigenvalues },
         seconds: clock.seconds,
       },
     };
   } finally {
     release(gpu, ...owned);
+    restore();
   }
+}
+
+/** The kernel matrix of rows with each other, n × n row-major. */
+async function kernelValues(gpu: Gpu, x: Rows, { kernel, bandwidth }: LayerOptions): Promise<Float32Array> {
+  const { n, starts } = x.grid;
+  const out = new Float32Array(n * n);
+  for (const [i, a] of x.tiles.entries()) {
+    for (const [j, b] of x.tiles.entries()) {
+      const k = allocate(gpu, a.rows, b.rows);
+      try {
+        await runBatch(gpu, (batch) => kernelMatrix(batch, a, b, k, kernel, bandwidth));
+        const values = await download(gpu, k);
+        for (let r = 0; r < a.rows; r++) {
+          out.set(values.subarray(r * b.rows, (r + 1) * b.rows), (starts[i] + r) * n + starts[j]);
+        }
+      } finally {
+        release(gpu, k);
+      }
+    }
+  }
+  return out;
 }
 
 /** x = rows of raw divided by their lengths; `complain` makes the error for the first row (of raw) of length 0. */
 export async function normalizeOrRefuse(
   gpu: Gpu,
-  raw: Matrix,
-  x: Matrix,
+  raw: Rows,
+  x: Rows,
   complain: (row: number) => RfmError,
 ): Promise<void> {
-  const lengths = allocate(gpu, 1, raw.rows);
-  try {
-    await runBatch(gpu, (batch) => normalizeRows(batch, raw, x, lengths));
-    const zero = (await download(gpu, lengths)).findIndex((length) => !(length > 0));
-    if (zero >= 0) throw complain(zero);
-  } finally {
-    release(gpu, lengths);
+  for (const [i, tile] of raw.tiles.entries()) {
+    const lengths = allocate(gpu, 1, tile.rows);
+    try {
+      await runBatch(gpu, (batch) => normalizeRows(batch, tile, x.tiles[i], lengths));
+      const zero = (await download(gpu, lengths)).findIndex((length) => !(length > 0));
+      if (zero >= 0) throw complain(raw.grid.starts[i] + zero);
+    } finally {
+      release(gpu, lengths);
+    }
   }
 }
 

@@ -1,13 +1,24 @@
 import { divideBy, symmetrize } from '../ops/elementwise.js';
 import { gemm, gemmNN } from '../ops/gemm.js';
-import { kernelMatrix } from '../ops/kernel-matrix.js';
 import { diagonalMaximum, sqrtPsd } from '../ops/sqrt-psd.js';
+import {
+  allocateRows,
+  type Columns,
+  cut,
+  matricesOf,
+  type Panels,
+  type Rows,
+  releasePanels,
+  uploadColumns,
+  uploadRows,
+} from '../ops/tiles.js';
 import { type Batch, runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, download, type Matrix, release, upload } from '../runtime/matrix.js';
+import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
+import { adopt, limitsOf, planRun } from './plan.js';
 import { transposeHost } from './rows.js';
-import { agopOf, createClock, fitKernel, predict } from './step.js';
+import { agopOf, createClock, fitKernel, predict, releaseFitted } from './step.js';
 import type { LayerMetrics, RfmOptions, RfmResult } from './types.js';
 
 /** Numbers in host memory, row-major; rows are used as they are, neither normalised nor standardised. */
@@ -41,16 +52,29 @@ export async function rfm(
   const { n, d, outputs } = input;
   let iteration = 1;
   const clock = createClock((phase) => enter(gpu, iteration, phase));
+  const size = {
+    n,
+    testN: input.testRows,
+    d,
+    outputs,
+    width: 0,
+    agop: 'auto' as const,
+    agopSamples: null,
+    solver: 'auto' as const,
+  };
+  const plan = planRun(size, limitsOf(gpu, null));
+  const { grid } = plan;
+  const restore = adopt(gpu, plan, null);
   const owned: Matrix[] = [];
-  const own = (matrix: Matrix): Matrix => {
-    owned.push(matrix);
-    return matrix;
+  const own = <T extends Matrix | Panels>(held: T): T => {
+    owned.push(...matricesOf(held));
+    return held;
   };
   try {
-    const x = own(upload(gpu, n, d, input.x));
-    const y = own(upload(gpu, outputs, n, transposeHost(input.y, n, outputs)));
-    const test = input.testX && own(upload(gpu, input.testRows, d, input.testX));
-    const projected = own(allocate(gpu, n, d));
+    const x = own(uploadRows(gpu, grid, d, input.x));
+    const y = own(uploadColumns(gpu, grid, outputs, transposeHost(input.y, n, outputs)));
+    const test = input.testX && own(uploadRows(gpu, cut(input.testRows, grid.starts[1]), d, input.testX));
+    const projected = own(allocateRows(gpu, grid, d));
     const m = own(allocate(gpu, d, d));
     const root = own(allocate(gpu, d, d));
     const solves: LayerMetrics['solve'][] = [];
@@ -60,8 +84,8 @@ export async function rfm(
       iteration = t + 1;
       // M = I at first: the rows themselves.
       const rows = t === 0 ? x : projected;
-      if (t > 0) await runBatch(gpu, (batch) => gemm(batch, { a: x, b: root, out: projected }));
-      const fitted = await fitKernel(gpu, rows, y, options, clock);
+      if (t > 0) await timesMetricRoot(gpu, x, root, projected);
+      const fitted = await fitKernel(gpu, rows, y, options, plan, clock);
       try {
         solves.push(fitted.solve);
         if (t > 0) {
@@ -71,14 +95,14 @@ export async function rfm(
           });
         }
         if (t === options.iterations) {
-          const alpha = transposeHost(await download(gpu, fitted.alpha), outputs, n);
+          const alpha = transposeHost(fitted.coefficients, outputs, n);
           const last = iterations[iterations.length - 1];
           return { M: last.M, alpha, predictions: last.predictions, solves, iterations };
         }
         const agop = allocate(gpu, d, d);
         const low = allocate(gpu, d, d);
         try {
-          await agopOf(gpu, rows, fitted, [0, n], { ...options, agop: 'auto' }, agop, low, clock);
+          await agopOf(gpu, fitted, [0, n], { agop: 'auto' }, plan, agop, low, clock);
           await runBatch(gpu, (batch) => updateMetric(batch, agop, t === 0 ? null : root, m));
         } finally {
           release(gpu, agop, low);
@@ -86,13 +110,21 @@ export async function rfm(
         await sqrtPsd(gpu, m, root);
         onIteration(t + 1);
       } finally {
-        release(gpu, fitted.k, fitted.squared, fitted.alpha);
+        releaseFitted(gpu, fitted);
       }
     }
     throw new Error('unreachable: the last fit returns');
   } finally {
     release(gpu, ...owned);
+    restore();
   }
+}
+
+/** out = X R. */
+async function timesMetricRoot(gpu: Gpu, x: Rows, root: Matrix, out: Rows): Promise<void> {
+  await runBatch(gpu, (batch) =>
+    x.tiles.forEach((tile, i) => void gemm(batch, { a: tile, b: root, out: out.tiles[i] })),
+  );
 }
 
 /** m = R A R over its largest entry; without R, A over its largest entry. */
@@ -115,21 +147,18 @@ function updateMetric(batch: Batch, agop: Matrix, root: Matrix | null, m: Matrix
 /** Predictions (test rows × outputs) with centres `projected` = X R. */
 async function predictTest(
   gpu: Gpu,
-  test: Matrix,
+  test: Rows,
   root: Matrix,
-  projected: Matrix,
-  alpha: Matrix,
+  projected: Rows,
+  alpha: Columns,
   options: RfmOptions,
 ): Promise<Float32Array> {
-  const k = allocate(gpu, test.rows, projected.rows);
+  const rows = allocateRows(gpu, test.grid, test.tiles[0].cols);
   try {
-    await runBatch(gpu, (batch) => {
-      const rows = batch.temporary(test.rows, test.cols);
-      gemm(batch, { a: test, b: root, out: rows });
-      kernelMatrix(batch, rows, projected, k, options.kernel, options.bandwidth);
-    });
-    return transposeHost(await predict(gpu, alpha, k), alpha.rows, test.rows);
+    await timesMetricRoot(gpu, test, root, rows);
+    const scores = await predict(gpu, rows, projected, alpha, options);
+    return transposeHost(scores, alpha.tiles[0].rows, test.grid.n);
   } finally {
-    release(gpu, k);
+    releasePanels(gpu, rows);
   }
 }

@@ -37,8 +37,8 @@ export function permuteRows(data: Float32Array, cols: number, order: Int32Array)
 }
 
 /** Undoes `permuteRows`. */
-export function restoreRows(data: Float32Array, cols: number, order: Int32Array): Float32Array {
-  const out = new Float32Array(data.length);
+export function restoreRows<T extends Float32Array | Float64Array>(data: T, cols: number, order: Int32Array): T {
+  const out = data.slice() as T;
   order.forEach((to, from) => {
     out.set(data.subarray(from * cols, (from + 1) * cols), to * cols);
   });
@@ -46,8 +46,8 @@ export function restoreRows(data: Float32Array, cols: number, order: Int32Array)
 }
 
 /** Aᵀ of a row-major rows × cols matrix. */
-export function transposeHost(data: Float32Array, rows: number, cols: number): Float32Array {
-  const out = new Float32Array(data.length);
+export function transposeHost<T extends Float32Array | Float64Array>(data: T, rows: number, cols: number): T {
+  const out = data.slice() as T;
   for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) out[j * rows + i] = data[i * cols + j];
   return out;
 }

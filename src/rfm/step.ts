@@ -1,15 +1,35 @@
 import { agopCancellation, agopGram, agopJacobian, chooseAgopPath } from '../ops/agop.js';
+import type { SampledAgop } from '../ops/agop-jacobian.js';
 import { collapseTraces } from '../ops/collapse.js';
 import { topEigenvalues } from '../ops/eigenvalues.js';
 import { divideByRoot } from '../ops/elementwise.js';
 import { applyFeatures, type FeatureMap } from '../ops/features.js';
-import { gemm, squaredDistances } from '../ops/gemm.js';
-import { kernelFromDistances, weightsFromDistances } from '../ops/kernel-matrix.js';
+import { gemm } from '../ops/gemm.js';
+import type { Weights } from '../ops/gradients.js';
+import { kernelMatrix, weightsFromDistances } from '../ops/kernel-matrix.js';
+import {
+  forEachDistanceTile,
+  type KernelSystem,
+  keepDistances,
+  releaseDistances,
+  releaseLow,
+} from '../ops/kernel-system.js';
 import { type SolveReport, solveRidge } from '../ops/solve.js';
-import { diagonalMaximum, sqrtPsd } from '../ops/sqrt-psd.js';
+import { diagonalMaximum, type PivotedFactor, pivotedCholesky, RANK_TOLERANCE, rootOfFactor } from '../ops/sqrt-psd.js';
+import {
+  allocateColumns,
+  allocateTriangle,
+  type Columns,
+  downloadColumns,
+  type Rows,
+  releasePanels,
+  type StoredTriangle,
+  tileCount,
+} from '../ops/tiles.js';
 import { runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
+import type { LayerPlan } from './plan.js';
 import type { AgopPath, KernelName, LayerMetrics } from './types.js';
 
 export type Phase = keyof Omit<LayerMetrics['seconds'], 'total'>;
@@ -37,132 +57,184 @@ export function createClock(onPhase: OnPhase = () => {}) {
 }
 export type Clock = ReturnType<typeof createClock>;
 
+export interface KernelOptions {
+  kernel: KernelName;
+  bandwidth: number;
+  ridge: number;
+}
+
+/** A fitted predictor f(x) = Σ_j α_j k(x, x_j). Release it with `releaseFitted`. */
 export interface FittedKernel {
-  /** n × n kernel matrix. */
-  k: Matrix;
-  /** n × n squared distances. */
-  squared: Matrix;
-  /** outputs × n: α transposed. */
-  alpha: Matrix;
+  /** The kernel matrix by its distances, for the AGOP. */
+  system: KernelSystem;
+  /** outputs × n: α transposed, on the device as float32, and on the host with all its digits. */
+  alpha: Columns;
+  coefficients: Float64Array;
+  /** f at its own centres, outputs × n: K α = Y − ridge α − r, with the residual r of the solve. */
+  trainScores: Float32Array;
   solve: SolveReport;
 }
 
-/** Kernel ridge regression on the rows of x: α = (K + λI)⁻¹ Y. y is outputs × n (transposed). Holds three n × n matrices. */
+/** Distances that were kept, and α. */
+export function releaseFitted(gpu: Gpu, { system, alpha }: FittedKernel): void {
+  releaseDistances(gpu, system);
+  releasePanels(gpu, alpha);
+}
+
+/**
+ * Kernel ridge regression on the rows of x: α = (K + λI)⁻¹ Y. y is outputs × n (transposed). `plan` says which solver,
+ * and whether distances are kept: then three n × n matrices are held at once, else the factor's triangle at most.
+ */
 export async function fitKernel(
   gpu: Gpu,
-  x: Matrix,
-  y: Matrix,
-  options: { kernel: KernelName; bandwidth: number; ridge: number },
+  x: Rows,
+  y: Columns,
+  { kernel, bandwidth, ridge }: KernelOptions,
+  plan: LayerPlan,
   clock: Clock,
 ): Promise<FittedKernel> {
-  const n = x.rows;
-  const { kernel, bandwidth, ridge } = options;
-  const squared = allocate(gpu, n, n);
-  const low = allocate(gpu, n, n);
-  const k = allocate(gpu, n, n);
-  const alpha = allocate(gpu, y.rows, n);
+  const { grid } = x;
+  const outputs = y.tiles[0].rows;
+  const alpha = allocateColumns(gpu, grid, outputs);
+  const low = allocateColumns(gpu, grid, outputs);
+  const r = allocateColumns(gpu, grid, outputs);
+  let system: KernelSystem = { x, kernel, bandwidth, kept: null };
   try {
-    await clock.phase('kernel', () => runBatch(gpu, (batch) => squaredDistances(batch, x, x, squared, low)));
-    const solve = await clock.phase('solve', async () => {
-      // The factor is not needed after the solve: the kernel matrix takes its place.
-      const report = await solveRidge(gpu, { squared, low, kernel, bandwidth }, y, alpha, ridge, k);
-      await runBatch(gpu, (batch) => kernelFromDistances(batch, squared, k, kernel, bandwidth));
-      return report;
-    });
-    return { k, squared, alpha, solve };
+    if (plan.keepDistances) system = await clock.phase('kernel', () => keepDistances(gpu, system));
+    const solve = await clock.phase('solve', () =>
+      solveRidge(gpu, system, y, { high: alpha, low }, r, ridge, plan.solve),
+    );
+    releaseLow(gpu, system);
+    const [targets, high, rest, residuals] = await Promise.all(
+      [y, alpha, low, r].map((part) => downloadColumns(gpu, part)),
+    );
+    const coefficients = Float64Array.from(high, (value, e) => value + rest[e]);
+    const trainScores = targets.map((target, e) => target - ridge * coefficients[e] - residuals[e]);
+    return { system, alpha, coefficients, trainScores, solve };
   } catch (error) {
-    release(gpu, squared, k, alpha);
+    releaseDistances(gpu, system);
+    releasePanels(gpu, alpha);
     throw error;
   } finally {
-    release(gpu, low);
+    releasePanels(gpu, low, r);
   }
 }
 
-export interface AgopReport {
+export interface AgopReport extends SampledAgop {
   path: AgopPath;
   cancellation: number;
 }
 
-/** AGOP = out + low (d × d, not divided by its maximum) of the fitted predictor at its centres; starts: first row of each class, then n. */
+/** AGOP = out + low (d × d, not divided by its maximum) of the fitted predictor at its centres; starts: first row of each class, then n. Releases the distances. */
 export async function agopOf(
   gpu: Gpu,
-  x: Matrix,
-  fitted: FittedKernel,
+  { system, alpha }: FittedKernel,
   starts: readonly number[],
-  options: { kernel: KernelName; bandwidth: number; agop: AgopPath | 'auto' },
+  { agop, samples = null }: { agop: AgopPath | 'auto'; samples?: readonly number[] | null },
+  plan: LayerPlan,
   out: Matrix,
   low: Matrix,
   clock: Clock,
 ): Promise<AgopReport> {
+  const { x, kernel, bandwidth } = system;
+  const { n } = x.grid;
+  const [d, outputs] = [x.tiles[0].cols, alpha.tiles[0].rows];
   return clock.phase('agop', async () => {
-    const weights = allocate(gpu, x.rows, x.rows);
+    const whole = tileCount(x.grid) === 1 && system.kept !== null;
+    let stored = whole ? await weightsOf(gpu, system) : null;
     try {
-      await runBatch(gpu, (batch) =>
-        weightsFromDistances(batch, fitted.squared, weights, options.kernel, options.bandwidth),
-      );
-      const input = { x, alpha: fitted.alpha, weights, starts };
+      const weights: Weights = stored ? { kind: 'stored', triangle: stored } : { kind: 'computed', kernel, bandwidth };
+      const input = { x, alpha, weights, starts };
       const cancellation = await agopCancellation(gpu, input);
-      const path =
-        options.agop === 'auto' ? chooseAgopPath(x.rows, x.cols, fitted.alpha.rows, cancellation) : options.agop;
-      if (path === 'gram') await runBatch(gpu, (batch) => agopGram(batch, input, out, low));
-      else await agopJacobian(gpu, input, out, low);
-      return { path, cancellation };
+      const cheapest = plan.gram && !samples ? chooseAgopPath(n, d, outputs, cancellation) : 'jacobian';
+      const path = agop === 'auto' ? cheapest : agop;
+      if (path === 'gram') {
+        stored ??= await weightsOf(gpu, system);
+        await agopGram(gpu, { x, alpha, triangle: stored }, out, low);
+        return { path, cancellation, samples: n, samplingError: 0 };
+      }
+      return { path, cancellation, ...(await agopJacobian(gpu, input, out, low, samples)) };
     } finally {
-      release(gpu, weights);
+      stored?.release();
     }
   });
 }
 
+/** The weights of all pairs of rows, in place of their distances. Release them. */
+async function weightsOf(gpu: Gpu, system: KernelSystem): Promise<StoredTriangle> {
+  const { kernel, bandwidth, x } = system;
+  const triangle = allocateTriangle(gpu, x.grid);
+  try {
+    await forEachDistanceTile(gpu, system, false, (batch, i, j, { squared }) =>
+      weightsFromDistances(batch, squared, triangle.tile(i, j), kernel, bandwidth),
+    );
+    releaseDistances(gpu, system);
+    return triangle;
+  } catch (error) {
+    triangle.release();
+    throw error;
+  }
+}
+
 const TOP_EIGENVALUES = 16;
 
-/** root = (M / max M)^{1/2} for the AGOP M = m + low, its rank, and the largest eigenvalues of M / max M. */
+/** The root R = (M / max M)^{1/2} for the AGOP M = m + low, which are released; its rank, and the largest eigenvalues of M / max M. */
 export async function agopRoot(
   gpu: Gpu,
   m: Matrix,
   low: Matrix,
-  root: Matrix,
   clock: Clock,
-): Promise<{ rank: number; topEigenvalues: number[] }> {
-  const unscaled = allocate(gpu, m.rows, m.cols);
-  try {
-    const { rank } = await clock.phase('sqrt', async () => {
-      const report = await sqrtPsd(gpu, m, unscaled, low);
-      await runBatch(gpu, (batch) => {
-        const maximum = batch.temporary(1, 1);
-        diagonalMaximum(batch, m, maximum);
-        divideByRoot(batch, unscaled, maximum, root);
-      });
-      return report;
-    });
-    const values = await clock.phase('metrics', () => topEigenvalues(gpu, root, TOP_EIGENVALUES));
-    return { rank, topEigenvalues: values };
-  } finally {
-    release(gpu, unscaled);
-  }
+): Promise<{ root: Matrix; rank: number; topEigenvalues: number[] }> {
+  const { root, rank } = await clock.phase('sqrt', async () => {
+    const maximum = allocate(gpu, 1, 1);
+    let factor: PivotedFactor;
+    try {
+      await runBatch(gpu, (batch) => diagonalMaximum(batch, m, maximum));
+      factor = await pivotedCholesky(gpu, m, RANK_TOLERANCE, low);
+    } catch (error) {
+      release(gpu, maximum);
+      throw error;
+    } finally {
+      release(gpu, m, low);
+    }
+    try {
+      const unscaled = await rootOfFactor(gpu, factor);
+      const scaled = allocate(gpu, unscaled.rows, unscaled.cols);
+      await runBatch(gpu, (batch) => divideByRoot(batch, unscaled, maximum, scaled));
+      release(gpu, unscaled);
+      return { root: scaled, rank: factor.rank };
+    } finally {
+      release(gpu, maximum);
+    }
+  });
+  const values = await clock.phase('metrics', () => topEigenvalues(gpu, root, TOP_EIGENVALUES));
+  return { root, rank, topEigenvalues: values };
 }
 
 /** mx (n × d) = X M^{1/2}, features (n × width) = φ(mx Wᵀ). */
 export async function projectRows(
   gpu: Gpu,
-  x: Matrix,
+  x: Rows,
   root: Matrix,
   map: FeatureMap,
-  mx: Matrix,
-  features: Matrix,
+  mx: Rows,
+  features: Rows,
   clock: Clock,
 ): Promise<void> {
-  await clock.phase('features', () =>
-    runBatch(gpu, (batch) => {
-      gemm(batch, { a: x, b: root, out: mx });
-      applyFeatures(batch, mx, map, features);
-    }),
-  );
+  await clock.phase('features', async () => {
+    for (const [i, tile] of x.tiles.entries()) {
+      await runBatch(gpu, (batch) => {
+        gemm(batch, { a: tile, b: root, out: mx.tiles[i] });
+        applyFeatures(batch, mx.tiles[i], map, features.tiles[i]);
+      });
+    }
+  });
 }
 
 /** NC1 and NC2 of rows in class order; starts: first row of each (non-empty) class, then the number of rows. */
 export async function neuralCollapse(
   gpu: Gpu,
-  x: Matrix,
+  x: Rows,
   starts: readonly number[],
 ): Promise<{ nc1: number; nc2: number }> {
   const results = allocate(gpu, 1, 4);
@@ -178,7 +250,7 @@ export async function neuralCollapse(
 /** NC1 and NC2 at the three stages of a layer. */
 export async function stageMetrics(
   gpu: Gpu,
-  stages: { input: Matrix; agop: Matrix; features: Matrix },
+  stages: { input: Rows; agop: Rows; features: Rows },
   starts: readonly number[],
   clock: Clock,
 ): Promise<Pick<LayerMetrics, 'nc1' | 'nc2'>> {
@@ -193,14 +265,28 @@ export async function stageMetrics(
   });
 }
 
-/** Predictions Σ_j α_j k(·, x_j), transposed: outputs × m from α (outputs × n) and kernel values (m × n). */
-export async function predict(gpu: Gpu, alpha: Matrix, k: Matrix): Promise<Float32Array> {
-  const out = allocate(gpu, alpha.rows, k.rows);
+/** Predictions Σ_j α_j k(t_i, x_j) at the rows of t, transposed: outputs × m from α (outputs × n). */
+export async function predict(
+  gpu: Gpu,
+  t: Rows,
+  x: Rows,
+  alpha: Columns,
+  { kernel, bandwidth }: Pick<KernelOptions, 'kernel' | 'bandwidth'>,
+): Promise<Float32Array> {
+  const out = allocateColumns(gpu, t.grid, alpha.tiles[0].rows);
   try {
-    await runBatch(gpu, (batch) => gemm(batch, { a: alpha, b: k, out }));
-    return await download(gpu, out);
+    for (const [i, rows] of t.tiles.entries()) {
+      for (const [j, centers] of x.tiles.entries()) {
+        await runBatch(gpu, (batch) => {
+          const k = batch.temporary(rows.rows, centers.rows);
+          kernelMatrix(batch, rows, centers, k, kernel, bandwidth);
+          gemm(batch, { a: alpha.tiles[j], b: k, out: out.tiles[i], ...(j > 0 && { addend: out.tiles[i] }) });
+        });
+      }
+    }
+    return await downloadColumns(gpu, out);
   } finally {
-    release(gpu, out);
+    releasePanels(gpu, out);
   }
 }
 

@@ -22,6 +22,9 @@ export interface DeepRfmConfig {
   gamma: number;
   seed: number;
   agop: AgopPath | 'auto';
+  /** Rows whose Jacobians the AGOP sums, evenly spaced in class order; 0: all. */
+  agopSamples: number;
+  solver: 'auto' | 'cholesky' | 'cholesky-host' | 'conjugate-gradients';
   gramLayers: number[];
 }
 
@@ -49,11 +52,22 @@ export interface LayerMetrics {
   trainAccuracy: number;
   /** null when there are no test rows. */
   testAccuracy: number | null;
-  solve: { method: string; relativeResidual: number; refinements: number; jitter: number };
+  /** `iterations`: products with the kernel matrix, where conjugate gradients took the place of a factorisation. */
+  solve: {
+    method: string;
+    relativeResidual: number;
+    refinements: number;
+    jitter: number;
+    iterations?: number | undefined;
+  };
   agop: {
     path: AgopPath;
     /** How many times larger the terms that the Gram form sums are than their sum (an estimate). */
     cancellation: number;
+    /** Rows whose Jacobians were summed: n unless fewer were asked for. */
+    samples: number;
+    /** Standard error of the AGOP from `samples` rows, relative in ‖·‖_F; 0 where all were taken. */
+    samplingError: number;
     /** Largest eigenvalues of the normalised AGOP, descending. */
     topEigenvalues: number[];
     rank: number;
@@ -78,13 +92,18 @@ export interface RunMetrics {
   classCounts: number[];
   layers: LayerMetrics[];
   memory: { predictedBytes: number; peakBytes: number };
+  /** Times that the device was lost and a layer begun again. */
+  deviceLosses: number;
   seconds: number;
 }
 
 /** Cosine similarities of the centred rows of M^{1/2} X of one layer, rows in class order, row-major n × n. */
 export interface GramPicture {
   layer: number;
+  /** Rows: all, or evenly spaced ones where there are more than a few thousand. */
   size: number;
+  /** Rows of each class among them, in class order. */
+  classCounts: readonly number[];
   values: Float32Array;
 }
 
@@ -120,7 +139,7 @@ export interface LayerResult {
   /** n × n, only if asked for. */
   kernelMatrix: Float32Array | null;
   /** n × outputs. */
-  alpha: Float32Array;
+  alpha: Float64Array;
   /** d × d, before division by its maximum. */
   agop: Float32Array;
   /** d × d, the square root of the AGOP after division by its maximum. */
@@ -144,7 +163,7 @@ export interface RfmResult {
   /** d × d metric after the last iteration, divided by its maximum. */
   M: Float32Array;
   /** n × outputs. */
-  alpha: Float32Array;
+  alpha: Float64Array;
   /** test rows × outputs; null without test rows. */
   predictions: Float32Array | null;
   /** Of each fit: one an iteration, and the last one with the final M. */

@@ -23,6 +23,8 @@ export interface Gpu {
   readonly pipelines: Map<string, Promise<Pipeline>>;
   /** Operation → variant to use for it, where it is not the built-in default; see `variantOf` and `applyTuning`. */
   readonly choices: Map<string, string>;
+  /** Bytes of the largest piece that rows and square matrices are cut into; see `gridOf`. */
+  tileBytes: number;
   /** Collects the times of dispatches while it is set. */
   profile: Profile | null;
   /** Runs GPU calls and rejects with the first error they caused: out of memory, validation, device lost. */
@@ -30,6 +32,9 @@ export interface Gpu {
   /** Releases everything. The process may end after it. Safe to call twice. */
   close(): Promise<void>;
 }
+
+/** 4096 × 4096 numbers: products of such tiles reach full speed, and half of the smallest binding limit is left. */
+export const DEFAULT_TILE_BYTES = 64 * 2 ** 20;
 
 /** Numbers are uploaded to shaders through immediates: this many bytes are available on every backend. */
 export const IMMEDIATE_BYTES = 64;
@@ -190,6 +195,7 @@ export async function openDevice(instance: GPU, adapter: GPUAdapter): Promise<Gp
     pool: createPool(device),
     pipelines: new Map(),
     choices: new Map(),
+    tileBytes: DEFAULT_TILE_BYTES,
     profile: null,
     guard,
     async close() {

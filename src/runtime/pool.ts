@@ -13,6 +13,11 @@ export interface Pool {
   giveTexture(texture: GPUTexture): void;
   /** Destroys the buffers and textures nobody uses. */
   trim(): void;
+  /**
+   * From now on what waits for reuse is destroyed where it would take the sum of both beyond `soft` bytes, and what does
+   * not fit into `hard` bytes then is refused.
+   */
+  limit(bytes: { soft: number; hard: number }): void;
   /** Bytes in use, bytes waiting for reuse, and the highest sum of both so far. */
   readonly bytes: { live: number; pooled: number; peak: number };
 }
@@ -65,8 +70,31 @@ export function createPool(device: GPUDevice): Pool {
   const free: GPUBuffer[] = [];
   const freeTextures: GPUTexture[] = [];
   const bytes = { live: 0, pooled: 0, peak: 0 };
+  let bounds = { soft: Number.POSITIVE_INFINITY, hard: Number.POSITIVE_INFINITY };
+  function drop<T extends GPUBuffer | GPUTexture>(unused: T[], sizeOf: (item: T) => number): void {
+    const item = unused.shift() as T;
+    bytes.pooled -= sizeOf(item);
+    item.destroy();
+  }
+  const bufferBytes = (buffer: GPUBuffer): number => buffer.size;
+  /** Makes room for `size` more bytes. */
+  function reserve(size: number): void {
+    while (bytes.live + bytes.pooled + size > bounds.soft && free.length + freeTextures.length > 0) {
+      if (free.length > 0) drop(free, bufferBytes);
+      else drop(freeTextures, textureBytes);
+    }
+    if (bytes.live + bytes.pooled + size > bounds.hard) {
+      throw new RfmError(
+        'doesNotFit',
+        `${bytes.live} bytes of device memory are in use and ${size} more are needed, the limit is ${bounds.hard}; use a larger --memory-limit, or a smaller --n or --width`,
+      );
+    }
+  }
   return {
     bytes,
+    limit(wanted) {
+      bounds = wanted;
+    },
     take(wanted) {
       const limit = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
       if (wanted > limit) {
@@ -82,6 +110,7 @@ export function createPool(device: GPUDevice): Pool {
         (buffer) => buffer.size,
         () => true,
       );
+      if (found < 0) reserve(size);
       const buffer = found >= 0 ? free.splice(found, 1)[0] : device.createBuffer({ size, usage: USAGE });
       if (found >= 0) bytes.pooled -= buffer.size;
       bytes.live += buffer.size;
@@ -97,6 +126,7 @@ export function createPool(device: GPUDevice): Pool {
       const { width, height } = pooledTexture(wantedWidth, wantedHeight, device.limits.maxTextureDimension2D);
       const fits = (texture: GPUTexture): boolean => texture.width >= width && texture.height >= height;
       const found = smallestFit(freeTextures, textureBytes({ width, height }), textureBytes, fits);
+      if (found < 0) reserve(textureBytes({ width, height }));
       const texture =
         found >= 0
           ? freeTextures.splice(found, 1)[0]

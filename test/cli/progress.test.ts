@@ -10,7 +10,7 @@ const metrics: LayerMetrics = {
   trainAccuracy: 1,
   testAccuracy: 0.881,
   solve: { method: 'cholesky', relativeResidual: 3.2e-8, refinements: 1, jitter: 0 },
-  agop: { path: 'gram', cancellation: 10, topEigenvalues: [1], rank: 4 },
+  agop: { path: 'gram', cancellation: 10, samples: 40, samplingError: 0, topEigenvalues: [1], rank: 4 },
   seconds: { kernel: 0, solve: 0, agop: 0, sqrt: 0, features: 0, metrics: 0, total: 1.9 },
 };
 

@@ -1,25 +1,21 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import {
-  type AgopInput,
-  agopCancellation,
-  agopGram,
-  agopJacobian,
-  chooseAgopPath,
-  gradientBytes,
-  gradients,
-} from '../../src/ops/agop.js';
-import { gemm } from '../../src/ops/gemm.js';
+import { agopCancellation, agopGram, agopJacobian, chooseAgopPath } from '../../src/ops/agop.js';
+import type { GramInput } from '../../src/ops/agop-gram.js';
+import { gradientRows } from '../../src/ops/agop-jacobian.js';
+import { type AgopInput, gradients, type Weights, weightRows, weightSums } from '../../src/ops/gradients.js';
+import { releasePanels } from '../../src/ops/tiles.js';
 import { transpose } from '../../src/ops/transpose.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
-import { type Matrix, release } from '../../src/runtime/matrix.js';
+import { release } from '../../src/runtime/matrix.js';
 import {
-  compute,
   expectBelow,
   expectClose,
   poisoned,
-  put,
+  putColumns,
+  putRows,
+  putTriangle,
   RUNS,
   read,
   reportErrors,
@@ -36,10 +32,12 @@ import {
   jacobianAt,
   kernelWeight,
   normalMatrix,
+  productNT,
   relativeError,
   rounded,
   rowOf,
   squaredDistance,
+  transposed,
 } from '../support/reference.js';
 
 const opened = useGpu();
@@ -92,18 +90,32 @@ function cancellationOf({ x, alpha, weights }: Problem): number {
   return terms / trace;
 }
 
+type DeviceInput = AgopInput & GramInput;
+
+/** The problem on the device in tiles of at most `most` rows; weights of several tiles are computed where they are needed. */
 async function onDevice<T>(
   gpu: Gpu,
   { x, alpha, weights, starts }: Problem,
-  act: (input: AgopInput) => Promise<T>,
+  most: number,
+  act: (input: DeviceInput) => Promise<T>,
 ): Promise<T> {
-  const input = { x: put(gpu, x), alpha: put(gpu, alpha), weights: put(gpu, weights), starts };
+  const [rows, columns, triangle] = [
+    putRows(gpu, x, most),
+    putColumns(gpu, alpha, most),
+    putTriangle(gpu, weights, most),
+  ];
+  const whole = rows.tiles.length === 1;
+  const source: Weights = whole ? { kind: 'stored', triangle } : { kind: 'computed', kernel: 'laplace', bandwidth: 2 };
   try {
-    return await act(input);
+    return await act({ x: rows, alpha: columns, weights: source, triangle, starts });
   } finally {
-    release(gpu, input.x, input.alpha, input.weights);
+    triangle.release();
+    releasePanels(gpu, rows, columns);
   }
 }
+
+/** In one tile, and in tiles of 32 rows. */
+const tiling = fc.constantFrom(4096, 32);
 
 describe.each(VARIANTS)('%s', (variant, of) => {
   let gpu: Gpu;
@@ -122,31 +134,36 @@ describe.each(VARIANTS)('%s', (variant, of) => {
           start: fc.nat(),
           count: fc.nat(),
           step: fc.constantFrom(1, 2, 5),
+          most: tiling,
           s: seed,
         }),
-        async ({ n, d, c, start, count: wanted, step, s }) => {
+        async ({ n, d, c, start, count: wanted, step, most, s }) => {
           const all = problem(n, d, c, 1, s);
           const first = start % n;
           const count = 1 + (wanted % (Math.floor((n - 1 - first) / step) + 1));
-          const jacobians = Array.from({ length: count }, (_, r) =>
-            jacobianAt(all.x, all.alpha, all.weights, first + r * step),
-          );
+          const ids = Array.from({ length: count }, (_, r) => first + r * step);
+          const jacobians = ids.map((id) => jacobianAt(all.x, all.alpha, all.weights, id));
           const expected = dense(d, count * c, (t, col) => at(jacobians[Math.floor(col / c)], t, col % c));
-          const [found] = await compute(
-            gpu,
-            [all.x, all.alpha, all.weights],
-            [[d, count * c]],
-            (batch, [x, alpha, weights], [out]) => {
-              const xT = batch.temporary(d, n);
-              transpose(batch, x, xT);
-              const sums = batch.temporary(c, n);
-              gemm(batch, { a: alpha, b: weights, out: sums });
-              gradients(batch, { x, alpha, weights, starts: all.starts }, xT, sums, out, first, count, step);
-            },
-          );
+          const found = await onDevice(gpu, all, most, async (input) => {
+            const out = poisoned(gpu, d, count * c);
+            await runBatch(gpu, (batch) => {
+              const w = weightRows(batch, input, ids);
+              const sums = batch.temporary(c, count);
+              weightSums(batch, input, w, sums);
+              const zT = (j: number) => {
+                const tile = batch.temporary(d, input.x.tiles[j].rows);
+                transpose(batch, input.x.tiles[j], tile);
+                return tile;
+              };
+              gradients(batch, input, ids, w, sums, zT, out);
+            });
+            const values = await read(gpu, out);
+            release(gpu, out);
+            return values;
+          });
           // With origin 0 the terms of one gradient may cancel; the error is that of its terms.
           const terms = dense(d, count * c, (t, col) => {
-            const i = first + Math.floor(col / c) * step;
+            const i = ids[Math.floor(col / c)];
             let sum = 0;
             for (let j = 0; j < n; j++) {
               const weight = Math.abs(at(all.weights, i, j) * at(all.alpha, col % c, j));
@@ -164,48 +181,63 @@ describe.each(VARIANTS)('%s', (variant, of) => {
 
   it('agopJacobian is the mean of Jᵀ J, on spread and on collapsed data', () =>
     fc.assert(
-      fc.asyncProperty(rows, width, outputs, fc.constantFrom(1, 1e-2, 1e-4), seed, async (n, d, c, spread, s) => {
-        const all = problem(n, d, c, spread, s);
-        const out = poisoned(gpu, d, d);
-        await onDevice(gpu, all, (input) => agopJacobian(gpu, input, out));
-        const found = await read(gpu, out);
-        release(gpu, out);
-        expectClose(named('agopJacobian'), found, agopOf(all.x, all.alpha, all.weights), 1e-6);
-        expect(found.data.every((v, e) => v === at(found, e % d, Math.floor(e / d)))).toBe(true);
-      }),
+      fc.asyncProperty(
+        rows,
+        width,
+        outputs,
+        fc.constantFrom(1, 1e-2, 1e-4),
+        tiling,
+        seed,
+        async (n, d, c, spread, most, s) => {
+          const all = problem(n, d, c, spread, s);
+          const out = poisoned(gpu, d, d);
+          await onDevice(gpu, all, most, (input) => agopJacobian(gpu, input, out));
+          const found = await read(gpu, out);
+          release(gpu, out);
+          expectClose(named('agopJacobian'), found, agopOf(all.x, all.alpha, all.weights), 1e-6);
+          expect(found.data.every((v, e) => v === at(found, e % d, Math.floor(e / d)))).toBe(true);
+        },
+      ),
       RUNS,
     ));
 
   it('agopGram is the same, as far as its terms do not cancel', () =>
     fc.assert(
-      fc.asyncProperty(rows, width, outputs, fc.constantFrom(1, 0.3, 1e-2), seed, async (n, d, c, spread, s) => {
-        const all = problem(n, d, c, spread, s);
-        const [found] = await compute(
-          gpu,
-          [all.x, all.alpha, all.weights],
-          [[d, d]],
-          (batch, [x, alpha, weights], [out]) => agopGram(batch, { x, alpha, weights, starts: all.starts }, out),
-        );
-        const error = relativeError(found, agopOf(all.x, all.alpha, all.weights));
-        expectBelow(named('agopGram, error over cancellation'), error / (1 + cancellationOf(all)), 3e-7);
-        if (spread === 1 && d > 30) expectBelow(named('agopGram on spread data'), error, 1e-6);
-        expect(found.data.every((v, e) => v === at(found, e % d, Math.floor(e / d)))).toBe(true);
-      }),
+      fc.asyncProperty(
+        rows,
+        width,
+        outputs,
+        fc.constantFrom(1, 0.3, 1e-2),
+        tiling,
+        seed,
+        async (n, d, c, spread, most, s) => {
+          const all = problem(n, d, c, spread, s);
+          const out = poisoned(gpu, d, d);
+          await onDevice(gpu, all, most, (input) => agopGram(gpu, input, out));
+          const found = await read(gpu, out);
+          release(gpu, out);
+          const error = relativeError(found, agopOf(all.x, all.alpha, all.weights));
+          expectBelow(named('agopGram, error over cancellation'), error / (1 + cancellationOf(all)), 3e-7);
+          if (spread === 1 && d > 30) expectBelow(named('agopGram on spread data'), error, 1e-6);
+          if (n <= most) expect(found.data.every((v, e) => v === at(found, e % d, Math.floor(e / d)))).toBe(true);
+          else expectBelow(named('agopGram, asymmetry'), relativeError(found, transposed(found)), 2e-7);
+        },
+      ),
       RUNS,
     ));
 
   it('agopGram and agopJacobian with low: out + low holds more digits than float32', async () => {
     const all = problem(33, 21, 3, 1, 5);
     const expected = agopOf(all.x, all.alpha, all.weights);
-    for (const [path, agop] of [
-      ['Jacobian', (input: AgopInput, out: Matrix, low: Matrix) => agopJacobian(gpu, input, out, low)],
-      [
-        'Gram',
-        (input: AgopInput, out: Matrix, low: Matrix) => runBatch(gpu, (batch) => agopGram(batch, input, out, low)),
-      ],
+    for (const [path, most] of [
+      ['Jacobian', 33],
+      ['Jacobian', 32],
+      ['Gram', 33],
+      ['Gram', 32],
     ] as const) {
       const [out, low] = [poisoned(gpu, 21, 21), poisoned(gpu, 21, 21)];
-      await onDevice(gpu, all, (input): Promise<unknown> => agop(input, out, low));
+      const agop = path === 'Gram' ? agopGram : agopJacobian;
+      await onDevice(gpu, all, most, (input): Promise<unknown> => agop(gpu, input, out, low));
       const [high, rest] = [await read(gpu, out), await read(gpu, low)];
       release(gpu, out, low);
       expectClose(named(`agop, ${path} with low`), combined(1, high, 1, rest), expected, 3e-7);
@@ -219,7 +251,7 @@ describe('agopJacobian', () => {
   it('adds up batches of rows where the gradients do not fit at once', async () => {
     const gpu = opened();
     const [n, d, c] = [5, 509, 8243];
-    expect(gradientBytes(n, d, c)).toBeLessThan(n * d * c * 4);
+    expect(gradientRows(gpu.tileBytes, n, n, d, c)).toBeLessThan(n);
     const all: Problem = {
       x: normalMatrix(n, d, 1),
       alpha: normalMatrix(c, n, 2),
@@ -227,7 +259,7 @@ describe('agopJacobian', () => {
       starts: [0, n],
     };
     const out = poisoned(gpu, d, d);
-    await onDevice(gpu, all, (input) => agopJacobian(gpu, input, out));
+    await onDevice(gpu, all, n, (input) => agopJacobian(gpu, input, out));
     const found = await read(gpu, out);
     release(gpu, out);
     // A column of the gradients depends on the same column of X alone: every 71st of them.
@@ -238,6 +270,42 @@ describe('agopJacobian', () => {
     expectClose('agopJacobian in batches', entries, expected, 1e-6);
     opened().pool.trim();
   });
+
+  it('sums over chosen rows, and estimates how far their mean is from that of all', async () => {
+    const gpu = opened();
+    const all = problem(200, 20, 3, 1, 9);
+    const exact = agopOf(all.x, all.alpha, all.weights);
+    const errors: number[] = [];
+    const estimates: number[] = [];
+    for (let shift = 0; shift < 5; shift++) {
+      const ids = Array.from({ length: 40 }, (_, i) => 5 * i + shift);
+      const out = poisoned(gpu, 20, 20);
+      const found = await onDevice(gpu, all, 64, (input) => agopJacobian(gpu, input, out, undefined, ids));
+      expect(found.samples).toBe(40);
+      const mean = await read(gpu, out);
+      release(gpu, out);
+      const squares = dense(20, 20, () => 0);
+      for (const id of ids) {
+        const j = jacobianAt(all.x, all.alpha, all.weights, id);
+        const own = productNT(j, j);
+        own.data.forEach((v, e) => {
+          squares.data[e] += v / 40;
+        });
+      }
+      expectClose('agopJacobian at chosen rows', mean, squares, 1e-6);
+      errors.push(relativeError(mean, exact));
+      estimates.push(found.samplingError);
+    }
+    const rms = (values: number[]) => Math.hypot(...values) / Math.sqrt(values.length);
+    expect(rms(estimates) / rms(errors)).toBeGreaterThan(0.5);
+    expect(rms(estimates) / rms(errors)).toBeLessThan(2);
+    const out = poisoned(gpu, 20, 20);
+    const every = Array.from({ length: 200 }, (_, i) => i);
+    const found = await onDevice(gpu, all, 64, (input) => agopJacobian(gpu, input, out, undefined, every));
+    expect(found).toEqual({ samples: 200, samplingError: 0 });
+    expectClose('agopJacobian at all rows by number', await read(gpu, out), exact, 1e-6);
+    release(gpu, out);
+  });
 });
 
 describe('the choice of the path', () => {
@@ -245,7 +313,7 @@ describe('the choice of the path', () => {
     const found: number[] = [];
     for (const spread of [1, 1e-1, 1e-2, 1e-3]) {
       const all = problem(31, 40, 10, spread, 3);
-      const value = await onDevice(opened(), all, (input) => agopCancellation(opened(), input));
+      const value = await onDevice(opened(), all, 4096, (input) => agopCancellation(opened(), input));
       const expected = cancellationOf(all);
       expectBelow('agopCancellation', Math.abs(value / expected - 1), 1e-3);
       found.push(value);
@@ -259,7 +327,7 @@ describe('the choice of the path', () => {
     const [spread, collapsed] = [normalMatrix(50, 20, 4), collapsedRows(100, 20, 3, 1e-2, 5)];
     const x = dense(150, 20, (i, j) => (i < 50 ? at(spread, i, j) : at(collapsed, i - 50, j)));
     const all: Problem = { x, alpha: normalMatrix(3, 150, 6), weights: laplaceWeights(x), starts: [0, 150] };
-    const value = await onDevice(opened(), all, (input) => agopCancellation(opened(), input));
+    const value = await onDevice(opened(), all, 4096, (input) => agopCancellation(opened(), input));
     const expected = cancellationOf(all);
     expect(value / expected).toBeGreaterThan(0.5);
     expect(value / expected).toBeLessThan(2);

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { collapseTraces, gramPicture } from '../../src/ops/collapse.js';
+import { asPanel, releasePanels } from '../../src/ops/tiles.js';
 import { golden, startsOf } from '../support/golden.js';
-import { compute, EDGE_SIZES, expectBelow, expectEach, RUNS, reportErrors, useGpu } from '../support/gpu.js';
+import { compute, EDGE_SIZES, expectBelow, expectEach, putRows, RUNS, reportErrors, useGpu } from '../support/gpu.js';
 import {
   at,
   collapsedRows,
@@ -53,9 +54,15 @@ function collapseOf(x: Dense, starts: readonly number[]): [within: number, betwe
   return [within / x.rows, between / classes, nc2 / classes ** 2];
 }
 
-const traces = async (x: Dense, starts: readonly number[]): Promise<Float64Array> =>
-  (await compute(gpu(), [x], [[1, 3, 'any']], (batch, [rows], [out]) => collapseTraces(batch, rows, starts, out)))[0]
-    .data;
+/** Rows in one panel, or in panels of 32. */
+async function traces(x: Dense, starts: readonly number[], most = x.rows): Promise<Float64Array> {
+  const rows = putRows(gpu(), x, most);
+  const [found] = await compute(gpu(), [], [[1, 3, 'any']], (batch, _, [out]) =>
+    collapseTraces(batch, rows, starts, out),
+  );
+  releasePanels(gpu(), rows);
+  return found.data;
+}
 
 describe('collapseTraces', () => {
   /** Classes of 1 to 70 rows. */
@@ -77,12 +84,14 @@ describe('collapseTraces', () => {
           const x = rounded(
             dense(rows, d, (i, j) => at(centers, label(i), j) + (spread / Math.sqrt(d)) * at(noise, i, j)),
           );
-          const found = await traces(x, first);
           const expected = collapseOf(x, first);
-          // Means are float32 numbers of about 1/√d: their rounding, squared, adds to the scatter.
-          expectBelow('tr Σ_W', Math.abs(found[0] - expected[0]) / (expected[0] + 1e-9), 2e-6);
-          expectBelow('tr Σ_B', Math.abs(found[1] - expected[1]) / expected[1], 1e-6);
-          expectBelow('NC2', Math.abs(found[2] - expected[2]), 1e-6);
+          for (const most of [rows, 32]) {
+            const found = await traces(x, first, most);
+            // Means are float32 numbers of about 1/√d: their rounding, squared, adds to the scatter.
+            expectBelow('tr Σ_W', Math.abs(found[0] - expected[0]) / (expected[0] + 1e-9), 2e-6);
+            expectBelow('tr Σ_B', Math.abs(found[1] - expected[1]) / expected[1], 1e-6);
+            expectBelow('NC2', Math.abs(found[2] - expected[2]), 1e-6);
+          }
         },
       ),
       RUNS,
@@ -98,7 +107,9 @@ describe('collapseTraces', () => {
 
   it('writes the padding of its results', async () => {
     const x = normalMatrix(4, 3, 2);
-    await compute(gpu(), [x], [[1, 3]], (batch, [rows], [out]) => collapseTraces(batch, rows, [0, 2, 4], out));
+    await compute(gpu(), [x], [[1, 3]], (batch, [rows], [out]) =>
+      collapseTraces(batch, asPanel(rows, 4), [0, 2, 4], out),
+    );
   });
 
   const files = golden('metrics', 'unequal-classes');
@@ -119,7 +130,10 @@ describe('gramPicture', () => {
       fc.asyncProperty(size, size, seed, async (n, d, s) => {
         const x = normalMatrix(n, d, s);
         for (let e = 0; e < x.data.length; e++) x.data[e] = Math.fround(x.data[e] + 3);
-        const [found] = await compute(gpu(), [x], [[n, n]], (batch, [rows], [out]) => gramPicture(batch, rows, out));
+        const rows = putRows(gpu(), x, 32);
+        const ids = Array.from({ length: n }, (_, i) => i);
+        const [found] = await compute(gpu(), [], [[n, n]], (batch, _, [out]) => gramPicture(batch, rows, ids, out));
+        releasePanels(gpu(), rows);
         const mean = Array.from({ length: d }, (_, j) => {
           let sum = 0;
           for (let i = 0; i < n; i++) sum += at(x, i, j) / n;

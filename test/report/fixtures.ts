@@ -34,6 +34,8 @@ export function runWith(layers: readonly LayerValues[], change: Partial<RunMetri
       agop: {
         path: index < 3 ? 'gram' : 'jacobian',
         cancellation: 10 ** (index / 8),
+        samples: 1000,
+        samplingError: 0,
         topEigenvalues: [4.1, 2.2, 1.05].map(around),
         rank: Math.max(10, 580 - 25 * index),
       },
@@ -56,6 +58,8 @@ export function runWith(layers: readonly LayerValues[], change: Partial<RunMetri
       gamma: 0.1,
       seed: 0,
       agop: 'auto',
+      agopSamples: 0,
+      solver: 'auto',
       gramLayers: [1, 3, 7, 13, 19],
     },
     adapter: {
@@ -68,6 +72,7 @@ export function runWith(layers: readonly LayerValues[], change: Partial<RunMetri
     classCounts: [97, 116, 99, 93, 105, 92, 94, 117, 87, 100],
     layers: made,
     memory: { predictedBytes: 41_943_040, peakBytes: 40_370_176 },
+    deviceLosses: 0,
     seconds: made.reduce((sum, layer) => sum + layer.seconds.total, 0),
     ...change,
   };
@@ -123,5 +128,5 @@ export function blockGram(layer: number, counts: readonly number[], within = 1, 
       values[j * size + i] = value;
     }
   }
-  return { layer, size, values };
+  return { layer, size, classCounts: counts, values };
 }

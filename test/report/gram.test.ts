@@ -4,8 +4,7 @@ import { divergingColor, gramFileName, gramLayout, gramPng } from '../../src/rep
 import type { GramPicture } from '../../src/rfm/types.js';
 import { blockGram } from './fixtures.js';
 
-const read = async (picture: GramPicture, counts: readonly number[]): Promise<PNG> =>
-  PNG.sync.read(await gramPng(picture, counts));
+const read = async (picture: GramPicture): Promise<PNG> => PNG.sync.read(await gramPng(picture));
 
 const pixel = (png: PNG, x: number, y: number): number[] => {
   const offset = 4 * (y * png.width + x);
@@ -53,7 +52,7 @@ describe('picture', () => {
     const counts = [3, 2, 4];
     const picture = blockGram(1, counts, 0.8);
     picture.values[0 * 9 + 8] = 0;
-    const png = await read(picture, counts);
+    const png = await read(picture);
     const layout = gramLayout(9);
     expect([png.width, png.height]).toEqual([layout.width, layout.height]);
     expect(entry(png, 9, 0, 0)).toEqual(divergingColor(1));
@@ -73,7 +72,7 @@ describe('picture', () => {
     for (let i = 0; i < size; i++) {
       for (let j = 0; j < size; j++) values[i * size + j] = j === size - 1 ? -1 : [1, 0, 0.5][j % 3]!;
     }
-    const png = await read({ layer: 2, size, values }, [1000, 1002]);
+    const png = await read({ layer: 2, size, classCounts: [1000, 1002], values });
     const { plot, left, top, rowsPerPixel } = gramLayout(size);
     expect([rowsPerPixel, plot]).toEqual([3, 668]);
     expect(pixel(png, left + 10, top + 10)).toEqual(divergingColor(0.5));
@@ -83,7 +82,7 @@ describe('picture', () => {
 
   it('has a colour bar, and ticks at the class boundaries only', async () => {
     const counts = [100, 300, 0, 200];
-    const png = await read(blockGram(3, counts), counts);
+    const png = await read(blockGram(3, counts));
     const { left, top, plot, bar } = gramLayout(600);
     const middle = bar.left + Math.floor(bar.width / 2);
     expect(pixel(png, middle, top)).toEqual(divergingColor(1));
@@ -96,7 +95,7 @@ describe('picture', () => {
   });
 
   it('writes the layer above the square', async () => {
-    const png = await read(blockGram(7, [5, 5]), [5, 5]);
+    const png = await read(blockGram(7, [5, 5]));
     const { left, top } = gramLayout(10);
     let dark = 0;
     for (let y = 0; y < top / 2; y++) for (let x = left; x < left + 100; x++) if (pixel(png, x, y)[0]! < 120) dark++;
@@ -106,18 +105,20 @@ describe('picture', () => {
   it('marks entries that are not numbers', async () => {
     const picture = blockGram(1, [2, 2]);
     picture.values[1] = Number.NaN;
-    expect(entry(await read(picture, [2, 2]), 4, 0, 1)).toEqual(divergingColor(Number.NaN));
+    expect(entry(await read(picture), 4, 0, 1)).toEqual(divergingColor(Number.NaN));
   });
 
   it('takes one row, and a hundred classes', async () => {
-    expect(entry(await read(blockGram(1, [1]), [1]), 1, 0, 0)).toEqual(divergingColor(1));
+    expect(entry(await read(blockGram(1, [1])), 1, 0, 0)).toEqual(divergingColor(1));
     const counts = Array.from({ length: 100 }, () => 6);
-    expect((await read(blockGram(1, counts), counts)).width).toBe(gramLayout(600).width);
+    expect((await read(blockGram(1, counts))).width).toBe(gramLayout(600).width);
   });
 
   it('refuses values or classes of another size', async () => {
-    await expect(gramPng(blockGram(1, [2, 2]), [2, 3])).rejects.toThrow(/4 rows with 16 values and 5 rows in classes/);
-    await expect(gramPng({ layer: 1, size: 3, values: new Float32Array(4) }, [3])).rejects.toThrow();
+    await expect(gramPng({ ...blockGram(1, [2, 2]), classCounts: [2, 3] })).rejects.toThrow(
+      /4 rows with 16 values and 5 rows in classes/,
+    );
+    await expect(gramPng({ layer: 1, size: 3, classCounts: [3], values: new Float32Array(4) })).rejects.toThrow();
   });
 
   it('numbers its files so that they sort', () => {

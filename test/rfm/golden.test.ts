@@ -80,7 +80,7 @@ describe.each(['laplace-relu', 'laplace-cos', 'gaussian-relu', 'one-output'])('o
 
   it.skipIf(files.absent)(`does not depend on the order of the rows${files.why}`, async () => {
     const { input, options } = read();
-    const reversed = (data: Float32Array, cols: number) => {
+    const reversed = (data: Float32Array | Float64Array, cols: number) => {
       const out = new Float32Array(data.length);
       for (let i = 0; i < input.n; i++) out.set(data.subarray(i * cols, (i + 1) * cols), (input.n - 1 - i) * cols);
       return out;

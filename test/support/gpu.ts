@@ -1,9 +1,19 @@
 import { afterAll, beforeAll, beforeEach, describe, expect } from 'vitest';
+import {
+  allocateColumns,
+  type Columns,
+  cut,
+  downloadColumns,
+  type Rows,
+  type StoredTriangle,
+  uploadColumns,
+  uploadRows,
+} from '../../src/ops/tiles.js';
 import { type Batch, runBatch } from '../../src/runtime/batch.js';
 import { type Gpu, openGpu } from '../../src/runtime/gpu.js';
 import { allocate, downloadBytes, type Matrix, release, upload } from '../../src/runtime/matrix.js';
 import type { Operation, Variant } from '../../src/runtime/variants.js';
-import { type Dense, largestError, relativeError } from './reference.js';
+import { at, type Dense, dense, largestError, relativeError } from './reference.js';
 
 /** A NaN that no computation makes: what is still this was never written. */
 const POISON = 0x7fc0dead;
@@ -186,4 +196,37 @@ export function expectEach(
   allowed?: (row: number, col: number) => number,
 ): void {
   expectBelow(name, largestError(found, expected, allowed), bound);
+}
+
+/** Rows (n × cols) cut into panels of at most `most` rows. */
+export function putRows(gpu: Gpu, a: Dense, most: number): Rows {
+  return uploadRows(gpu, cut(a.rows, most), a.cols, Float32Array.from(a.data));
+}
+
+/** Coefficients (rows × n) cut into panels of at most `most` columns. */
+export function putColumns(gpu: Gpu, a: Dense, most: number): Columns {
+  return uploadColumns(gpu, cut(a.cols, most), a.rows, a.data);
+}
+
+/** The lower triangle of a symmetric matrix in tiles of at most `most` rows. Release it. */
+export function putTriangle(gpu: Gpu, a: Dense, most: number): StoredTriangle {
+  const grid = cut(a.rows, most);
+  const { starts } = grid;
+  const tiles = starts.slice(0, -1).map((_, i) =>
+    starts.slice(0, i + 1).map((_, j) =>
+      put(
+        gpu,
+        dense(starts[i + 1] - starts[i], starts[j + 1] - starts[j], (r, c) => at(a, starts[i] + r, starts[j] + c)),
+      ),
+    ),
+  );
+  return { grid, tile: (i, j) => tiles[i][j], release: () => release(gpu, ...tiles.flat()) };
+}
+
+/** Column panels that nothing was written to, cut as `like`. */
+export const poisonedColumns = (gpu: Gpu, rows: number, { grid }: Columns): Columns => allocateColumns(gpu, grid, rows);
+
+export async function readColumns(gpu: Gpu, columns: Columns): Promise<Dense> {
+  const data = await downloadColumns(gpu, columns);
+  return { rows: columns.tiles[0].rows, cols: columns.grid.n, data: Float64Array.from(data) };
 }

@@ -1,0 +1,56 @@
+import { GEMM } from '../../src/ops/gemm.js';
+import { deepRfm } from '../../src/rfm/deep-rfm.js';
+import type { DeepRfmConfig, LayerMetrics } from '../../src/rfm/types.js';
+import type { BenchCase, CaseRequest, Prepared } from '../case.js';
+import { OUTPUTS, rowsFor } from '../layer-one.js';
+
+const FEATURES = 784;
+
+/** The first layer of a run at growing n, phase by phase: what the cost grows with. */
+export const layerCases = (request: CaseRequest): BenchCase[] =>
+  (request.sizes ?? (request.quick ? [40, 80, 160] : [500, 1000, 2000, 4000])).map((n) => {
+    const width = request.quick ? 64 : 512;
+    const rows = rowsFor(n, FEATURES, request.dataDir);
+    return {
+      op: 'layer',
+      shape: `n=${n} d=${FEATURES}`,
+      dimensions: { n, d: FEATURES, width, outputs: OUTPUTS },
+      operations: [GEMM],
+      flops: null,
+      bytes: null,
+      severalSubmits: true,
+      repeats: 3,
+      data: rows.data,
+      async prepare(): Promise<Prepared> {
+        const config: DeepRfmConfig = {
+          dataset: rows.data,
+          n,
+          testN: 0,
+          depth: 1,
+          kernel: 'laplace',
+          bandwidth: 2,
+          ridge: 1e-3,
+          activation: 'relu',
+          width,
+          gamma: 0.1,
+          seed: 0,
+          // One form at all sizes, or a change of the form would pass for growth.
+          agop: 'jacobian',
+          agopSamples: 0,
+          solver: 'auto',
+          gramLayers: [],
+        };
+        const train = { x: rows.x, labels: rows.labels, rows: n, cols: FEATURES };
+        let layers: LayerMetrics[] = [];
+        return {
+          async run(g) {
+            ({ layers } = await deepRfm(g, { train, test: null, classes: OUTPUTS }, config));
+          },
+          error: async () => null,
+          phases: () =>
+            Object.fromEntries(Object.entries(layers[0].seconds).map(([phase, seconds]) => [phase, 1000 * seconds])),
+          release: () => {},
+        };
+      },
+    };
+  });

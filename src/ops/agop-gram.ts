@@ -1,0 +1,165 @@
+import gramWeightsSource from '../../shaders/gram_weights.wgsl';
+import { type Batch, ceilDiv, createBatch } from '../runtime/batch.js';
+import type { Gpu } from '../runtime/gpu.js';
+import { allocate, block, type Matrix, release } from '../runtime/matrix.js';
+import { scoped } from '../runtime/timing.js';
+import { copyScaled } from './elementwise.js';
+import { gemm, gemmNN, gemmTN, syrk, syrkTN } from './gemm.js';
+import { type AgopInput, shiftedTranspose } from './gradients.js';
+import { meanOfRows } from './row-statistics.js';
+import { type Triangle, tileCount } from './tiles.js';
+import { agopGramWork } from './work.js';
+
+/** `AgopInput` with stored weights. */
+export type GramInput = Omit<AgopInput, 'weights' | 'starts'> & { triangle: Triangle };
+
+/**
+ * The AGOP without Jacobians: n · AGOP = Zᵀ Q Z with Z = X − mean and
+ * Q = (WᵀW) ∘ (ααᵀ) − T − Tᵀ + diag(rowsum(S ∘ S)), S = Wα, T = W ∘ (Sαᵀ).
+ * About n³/2 + 2n² d + n d² multiply-adds. The rows of Q sum to zero, hence the free choice of origin; its
+ * terms cancel (see `agopCancellation`), so S, WᵀW, Q and ZᵀQ keep what float32 cannot hold of them:
+ * in float32 alone this form lost ten times more than the Jacobian even on spread-out data. out: d × d; with `low` the
+ * AGOP is out + low. Q is symmetric: its tiles below the diagonal count twice, and none is kept.
+ */
+export async function agopGram(gpu: Gpu, input: GramInput, out: Matrix, low?: Matrix): Promise<void> {
+  const { x, alpha } = input;
+  const work = agopGramWork(x.grid.n, x.tiles[0].cols, alpha.tiles[0].rows);
+  await scoped(gpu, { op: 'agop-gram', ...work }, () => sumInGramSpace(gpu, input, out, low));
+}
+
+async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Matrix, low: Matrix | undefined): Promise<void> {
+  const { x, alpha } = input;
+  const { grid } = x;
+  const count = tileCount(grid);
+  const [d, outputs] = [x.tiles[0].cols, alpha.tiles[0].rows];
+  const vectors = alpha.tiles.map((tile) => allocate(gpu, 3 * outputs, tile.cols));
+  const mean = allocate(gpu, 1, d);
+  const rest = low ?? allocate(gpu, d, d);
+  const batch = createBatch(gpu);
+  /** Work on tiles is bounded where there are several; one is done at once. */
+  const pause = async (): Promise<void> => {
+    if (count > 1) await batch.submit();
+  };
+  const held: Matrix[] = [];
+  const hold = (rows: number, cols: number): Matrix => {
+    const matrix = allocate(gpu, rows, cols);
+    held.push(matrix);
+    return matrix;
+  };
+  try {
+    meanOfRows(batch, x, 0, grid.n, mean);
+    for (let i = 0; i < count; i++) {
+      recordVectors(batch, input, i, vectors[i]);
+      await pause();
+    }
+    const shifted = (j: number): Matrix => {
+      const size = x.tiles[j].rows;
+      const zT = batch.temporary(d, size);
+      shiftedTranspose(batch, x.tiles[j], mean, batch.temporary(d, size), zT);
+      return zT;
+    };
+    for (let i = 0; i < count; i++) {
+      const size = x.tiles[i].rows;
+      // Zᵀ times the tiles of row i of Q: left of the diagonal, and on it.
+      const beside: Product = { high: hold(d, size), low: hold(d, size) };
+      const on: Product = { high: hold(d, size), low: hold(d, size) };
+      for (let j = 0; j <= i; j++) {
+        const q = { high: batch.temporary(size, x.tiles[j].rows), low: batch.temporary(size, x.tiles[j].rows) };
+        recordWeights(batch, input, vectors, i, j, q);
+        const zT = shifted(j);
+        if (i === j) timesSymmetric(batch, zT, q, on);
+        else timesTile(batch, zT, q, beside, j > 0);
+        await pause();
+      }
+      const zT = shifted(i);
+      const scale = 1 / grid.n;
+      // What the low parts add is below float32's last digit of the result: plain products are enough for them.
+      syrk(batch, { a: zT, b: on.low, out: rest, scale, ...(i > 0 && { addend: rest }) });
+      if (i === 0) copyScaled(batch, rest, out, 0);
+      syrk(batch, { a: zT, b: on.high, out, low: rest, scale, addend: out });
+      if (i > 0) {
+        for (const [a, b, bLow] of [
+          [zT, beside.high, beside.low],
+          [beside.high, zT, null],
+        ] as const) {
+          if (bLow) {
+            gemm(batch, { a: zT, b: bLow, out: rest, scale, addend: rest });
+            gemm(batch, { a: bLow, b: zT, out: rest, scale, addend: rest });
+          }
+          gemm(batch, { a, b, out, low: rest, scale, addend: out });
+        }
+      }
+      await pause();
+      if (count > 1) release(gpu, ...held.splice(0));
+    }
+    await batch.submit();
+  } finally {
+    release(gpu, ...vectors, mean, ...held);
+    if (!low) release(gpu, rest);
+  }
+}
+
+/** A matrix as high + low. */
+interface Product {
+  high: Matrix;
+  low: Matrix;
+}
+
+/** vectors (3 · outputs × rows of tile i) = α, S = Wα, and what float32 lacks of S, transposed. */
+function recordVectors(batch: Batch, { alpha, triangle }: GramInput, i: number, vectors: Matrix): void {
+  const { rows: outputs, cols } = alpha.tiles[i];
+  const [s, low] = [batch.temporary(outputs, cols), batch.temporary(outputs, cols)];
+  alpha.tiles.forEach((a, k) => {
+    const sum = { a, out: s, low, ...(k > 0 && { addend: s }) };
+    if (k <= i) gemm(batch, { ...sum, b: triangle.tile(i, k) });
+    else gemmNN(batch, { ...sum, b: triangle.tile(k, i) });
+  });
+  [alpha.tiles[i], s, low].forEach((part, r) => {
+    copyScaled(batch, part, block(vectors, r * outputs, 0, outputs, cols));
+  });
+}
+
+/** q = tile (i, j) of Q, i ≥ j. */
+function recordWeights(
+  batch: Batch,
+  { alpha, triangle }: GramInput,
+  vectors: readonly Matrix[],
+  i: number,
+  j: number,
+  q: Product,
+): void {
+  const outputs = alpha.tiles[0].rows;
+  const { high: out, low } = q;
+  for (let k = 0; k < alpha.tiles.length; k++) {
+    // (W W)_ij = Σ_k W_ik W_kj; of W the lower triangle is stored.
+    const addend = k > 0 ? { addend: out } : {};
+    const sum = { out, low, ...addend };
+    if (k <= j) {
+      const operands = { ...sum, a: triangle.tile(i, k), b: triangle.tile(j, k) };
+      if (i === j) syrk(batch, operands);
+      else gemm(batch, operands);
+    } else if (k <= i) gemmNN(batch, { ...sum, a: triangle.tile(i, k), b: triangle.tile(k, j) });
+    else if (i === j) syrkTN(batch, { ...sum, a: triangle.tile(k, i) });
+    else gemmTN(batch, { ...sum, a: triangle.tile(k, i), b: triangle.tile(k, j) });
+  }
+  const w = triangle.tile(i, j);
+  batch.dispatch(
+    { name: 'gram_weights', source: gramWeightsSource, constants: { DIAGONAL: i === j } },
+    [w, vectors[i], vectors[j], out, low],
+    [w.rows, w.cols, outputs, w.stride, vectors[i].stride, vectors[j].stride, 0],
+    [ceilDiv(w.cols, 64), w.rows],
+  );
+}
+
+/** out = zT Q for a tile on the diagonal. */
+function timesSymmetric(batch: Batch, zT: Matrix, q: Product, out: Product): void {
+  gemm(batch, { a: zT, b: q.low, out: out.low });
+  copyScaled(batch, zT, out.high, 0);
+  gemm(batch, { a: zT, b: q.high, out: out.high, low: out.low, addend: out.high });
+}
+
+/** out = zT Qᵀ for a tile left of the diagonal, or that added to it. */
+function timesTile(batch: Batch, zT: Matrix, q: Product, out: Product, add: boolean): void {
+  gemm(batch, { a: zT, b: q.high, out: out.high, low: out.low, ...(add && { addend: out.high }) });
+  gemm(batch, { a: zT, b: q.low, out: out.low, addend: out.low });
+}

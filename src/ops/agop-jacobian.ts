@@ -1,0 +1,126 @@
+import blockSquaresSource from '../../shaders/block_squares.wgsl';
+import { type Batch, ceilDiv, createBatch, runBatch } from '../runtime/batch.js';
+import type { Gpu } from '../runtime/gpu.js';
+import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
+import { scoped } from '../runtime/timing.js';
+import { syrk, syrkTN } from './gemm.js';
+import { type AgopInput, gradients, scratchOf, shiftedTranspose, weightRows, weightSums } from './gradients.js';
+import { meanOfRows } from './row-statistics.js';
+import { rowLengths } from './statistics.js';
+import { tileSize } from './tiles.js';
+import { agopJacobianWork } from './work.js';
+
+/** Rows whose gradients are held at a time, for n rows in tiles of `tile`: they, their coefficients and weights fill a tile's bytes. */
+export const gradientRows = (tileBytes: number, n: number, tile: number, d: number, outputs: number): number =>
+  Math.max(1, Math.min(n, Math.floor(tileBytes / ((outputs * (tile + d) + n) * 4))));
+
+export interface SampledAgop {
+  /** Rows that were summed over. */
+  samples: number;
+  /** Standard error of the mean over the samples, ‖·‖_F relative to the AGOP's; 0 where all rows were taken. */
+  samplingError: number;
+}
+
+/**
+ * AGOP = (1/m) Σ_i J_iᵀ J_i from explicit Jacobians at the rows `samples` (ascending; all rows if null), class by
+ * class and batched over rows. out: d × d. About n m C d + m C d² / 2 multiply-adds. Accurate for collapsed data, too.
+ * With `low` the AGOP is out + low: rounding it to float32 alone would change its square root by 1e-5 where its
+ * eigenvalues span seven orders.
+ */
+export async function agopJacobian(
+  gpu: Gpu,
+  input: AgopInput,
+  out: Matrix,
+  low?: Matrix,
+  samples: readonly number[] | null = null,
+): Promise<SampledAgop> {
+  const { x, alpha } = input;
+  const work = agopJacobianWork(x.grid.n, x.tiles[0].cols, alpha.tiles[0].rows, samples?.length);
+  return scoped(gpu, { op: 'agop-jacobian', ...work }, () => sumJacobians(gpu, input, out, low, samples));
+}
+
+async function sumJacobians(
+  gpu: Gpu,
+  input: AgopInput,
+  out: Matrix,
+  low: Matrix | undefined,
+  samples: readonly number[] | null,
+): Promise<SampledAgop> {
+  const { x, alpha, starts } = input;
+  const { n } = x.grid;
+  const d = x.tiles[0].cols;
+  const outputs = alpha.tiles[0].rows;
+  const most = gradientRows(gpu.tileBytes, n, tileSize(x.grid, 0), d, outputs);
+  const count = samples?.length ?? n;
+  const squares: number[] = [];
+  const mean = allocate(gpu, 1, d);
+  try {
+    let done = 0;
+    for (let g = 0; g + 1 < starts.length; g++) {
+      const ids = samples?.filter((id) => id >= starts[g] && id < starts[g + 1]) ?? range(starts[g], starts[g + 1]);
+      for (let from = 0; from < ids.length; from += most) {
+        const some = ids.slice(from, from + most);
+        const batch = createBatch(gpu);
+        if (from === 0) meanOfRows(batch, x, starts[g], starts[g + 1], mean);
+        // Transposed anew for every batch of rows: a few hundredths of the products that need it, and no second X.
+        const [scratch, shifted] = [scratchOf(batch), scratchOf(batch)];
+        const zT = (j: number): Matrix => {
+          const out = shifted(d, x.tiles[j].rows);
+          shiftedTranspose(batch, x.tiles[j], mean, scratch(d, x.tiles[j].rows), out);
+          return out;
+        };
+        const w = weightRows(batch, input, some);
+        const sums = batch.temporary(outputs, some.length);
+        weightSums(batch, input, w, sums);
+        const jacobians = batch.temporary(d, some.length * outputs);
+        gradients(batch, input, some, w, sums, zT, jacobians);
+        const addend = done > 0 ? { addend: out } : {};
+        syrk(batch, { a: jacobians, b: jacobians, out, scale: 1 / count, ...addend, ...(low && { low }) });
+        const squaresOf = samples && recordSquares(batch, jacobians, outputs);
+        await batch.submit();
+        if (squaresOf) squares.push(...(await readAndRelease(gpu, squaresOf)));
+        done += some.length;
+      }
+    }
+    if (!samples) return { samples: n, samplingError: 0 };
+    return { samples: count, samplingError: await standardError(gpu, out, squares, n) };
+  } finally {
+    release(gpu, mean);
+  }
+}
+
+const range = (first: number, end: number): number[] => Array.from({ length: end - first }, (_, i) => first + i);
+
+/** (1 × rows) = ‖J_iᵀ J_i‖² = ‖J_i J_iᵀ‖² of the rows whose gradients these are. Release it. */
+function recordSquares(batch: Batch, jacobians: Matrix, outputs: number): Matrix {
+  const rows = jacobians.cols / outputs;
+  const gram = batch.temporary(jacobians.cols, jacobians.cols);
+  syrkTN(batch, { a: jacobians, out: gram });
+  const squares = allocate(batch.gpu, 1, rows);
+  batch.dispatch(
+    { name: 'block_squares', source: blockSquaresSource, constants: { SIZE: outputs } },
+    [gram, squares],
+    [rows, gram.stride],
+    [ceilDiv(rows, 64)],
+  );
+  return squares;
+}
+
+async function readAndRelease(gpu: Gpu, matrix: Matrix): Promise<Float32Array> {
+  try {
+    return await download(gpu, matrix);
+  } finally {
+    release(gpu, matrix);
+  }
+}
+
+/** Of the mean of m = squares.length matrices drawn from n without replacement, relative to the mean, all by ‖·‖_F. */
+async function standardError(gpu: Gpu, mean: Matrix, squares: readonly number[], n: number): Promise<number> {
+  const m = squares.length;
+  if (m === n) return 0;
+  const lengths = allocate(gpu, 1, mean.rows);
+  await runBatch(gpu, (batch) => rowLengths(batch, mean, lengths));
+  const square = (await readAndRelease(gpu, lengths)).reduce((sum, length) => sum + length * length, 0);
+  const variance = squares.reduce((sum, value) => sum + value, 0) / m - square;
+  return Math.sqrt(((1 - m / n) * Math.max(0, variance)) / (Math.max(1, m - 1) * square));
+}

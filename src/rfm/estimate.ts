@@ -1,0 +1,122 @@
+/** Operations of a layer, and how long they will take by rates that were measured on the adapter. */
+
+import { gramIsCheaper } from '../ops/agop.js';
+import { allocateFactor, potrf, releaseFactor } from '../ops/cholesky.js';
+import { addDiagonal } from '../ops/elementwise.js';
+import { philoxFill } from '../ops/features.js';
+import { gemm, squaredDistances } from '../ops/gemm.js';
+import { agopGramWork, agopJacobianWork, choleskyWork, featuresWork, kernelMatrixWork, trsmWork } from '../ops/work.js';
+import { runBatch } from '../runtime/batch.js';
+import type { Gpu } from '../runtime/gpu.js';
+import { allocate, release } from '../runtime/matrix.js';
+import type { ProblemSize, RunPlan } from './plan.js';
+import type { LayerMetrics } from './types.js';
+
+/** Operations a second, of the three kinds that a layer's time goes into. */
+export interface Rates {
+  /** Matrix products. */
+  product: number;
+  /** Squared distances, from differences. */
+  distance: number;
+  /** The Cholesky factorisation. */
+  cholesky: number;
+}
+
+type Phases = Omit<LayerMetrics['seconds'], 'total' | 'metrics'>;
+/** Operations of each phase by the rate they run at. */
+export type Operations = Record<keyof Phases, Partial<Record<keyof Rates, number>>>;
+
+/** Products with the kernel matrix that a solve by conjugate gradients is taken to need. */
+const USUAL_ITERATIONS = 40;
+/** Residuals of a solve: of the first solution and of one or two refinements. */
+const USUAL_RESIDUALS = 3;
+/** Rows from which on the Gram form's terms are taken to cancel too much (34 times their sum at 10,000 CIFAR-10 images, 3 times at 1,000). */
+const USUAL_GRAM_ROWS = 2000;
+/** Polar steps of the square root. */
+const USUAL_STEPS = 17;
+
+/** Floating-point operations of a layer with d features; the AGOP is taken to have full rank. */
+export function operationsOf(
+  { n, testN, outputs, width, agopSamples, agop }: ProblemSize,
+  d: number,
+  plan: RunPlan,
+): Operations {
+  const all = kernelMatrixWork(n, d).flops;
+  const { method } = plan.solve;
+  const fills = plan.keepDistances ? 0 : 1 + USUAL_RESIDUALS;
+  const substitutions = 2 * USUAL_RESIDUALS * trsmWork(n, outputs).flops;
+  const iterative = method === 'conjugate-gradients';
+  const landmarks = plan.solve.method === 'conjugate-gradients' ? plan.solve.landmarks : 0;
+  const rows = agopSamples ?? n;
+  const gram =
+    plan.gram && agopSamples === null && (agop === 'gram' || (n < USUAL_GRAM_ROWS && gramIsCheaper(n, d, outputs)));
+  const whole = plan.keepDistances && plan.grid.starts.length === 2;
+  const rank = Math.min(d, n * outputs);
+  return {
+    kernel: { distance: (plan.keepDistances ? all : 0) + 3 * testN * n * d, product: 2 * testN * n * outputs },
+    solve: iterative
+      ? {
+          distance: all * (USUAL_ITERATIONS + USUAL_RESIDUALS) + 3 * n * landmarks * d,
+          product: USUAL_ITERATIONS * 2 * n * (n + 4 * landmarks) * outputs + 2 * n * landmarks * landmarks,
+        }
+      : { distance: all * fills, product: substitutions, cholesky: choleskyWork(n).flops },
+    agop: gram
+      ? { product: 2 * agopGramWork(n, d, outputs).flops, distance: plan.keepDistances ? 0 : all }
+      : { product: agopJacobianWork(n, d, outputs, rows).flops, distance: whole ? 0 : 3 * rows * n * d },
+    sqrt: { product: 2 * d * rank * rank + USUAL_STEPS * (3 * d * rank * rank + rank ** 3) + 2 * d * d * rank },
+    features: { product: featuresWork(n + testN, d, width || d).flops + 2 * (n + testN) * d * d },
+  };
+}
+
+const total = (parts: Partial<Record<keyof Rates, number>>): number =>
+  Object.values(parts).reduce((sum, value) => sum + value, 0);
+
+export const totalOperations = (operations: Operations): number =>
+  Object.values(operations).reduce((sum, parts) => sum + total(parts), 0);
+
+/** Seconds of each phase. */
+export function secondsOf(operations: Operations, rates: Rates): Record<keyof Phases, number> {
+  return Object.fromEntries(
+    Object.entries(operations).map(([phase, parts]) => [
+      phase,
+      Object.entries(parts).reduce((sum, [kind, flops]) => sum + flops / rates[kind as keyof Rates], 0),
+    ]),
+  ) as Record<keyof Phases, number>;
+}
+
+/** Rows of the matrices that rates are measured on: large enough for full tiles, a fraction of a second on a CPU. */
+const PROBE = 1024;
+const REPEATS = 3;
+
+/** Measures the rates on an idle adapter: the fastest of three runs each, after one that compiles. */
+export async function measureRates(gpu: Gpu): Promise<Rates> {
+  const [a, out, factored] = [1, 2, 3].map(() => allocate(gpu, PROBE, PROBE));
+  const factor = allocateFactor(gpu, factored);
+  const fastest = async (record: Parameters<typeof runBatch>[1]): Promise<number> => {
+    let best = Number.POSITIVE_INFINITY;
+    for (let i = 0; i <= REPEATS; i++) {
+      const seconds = await runBatch(gpu, record);
+      if (i > 0) best = Math.min(best, seconds);
+    }
+    return best;
+  };
+  try {
+    const values = { signed: true, scale: 1 / PROBE };
+    await runBatch(gpu, (batch) => philoxFill(batch, a, { seed: 1, layer: 0, stream: 3 }, values));
+    const product = await fastest((batch) => gemm(batch, { a, b: a, out }));
+    const distance = await fastest((batch) => squaredDistances(batch, a, a, out));
+    const copy = await fastest((batch) => addDiagonal(batch, out, factored, 1));
+    const cholesky = await fastest((batch) => {
+      addDiagonal(batch, out, factored, PROBE);
+      potrf(batch, factor);
+    });
+    return {
+      product: (2 * PROBE ** 3) / product,
+      distance: kernelMatrixWork(PROBE, PROBE).flops / distance,
+      cholesky: choleskyWork(PROBE).flops / Math.max(cholesky - copy, cholesky / 10),
+    };
+  } finally {
+    releaseFactor(gpu, factor);
+    release(gpu, a, out, factored);
+  }
+}

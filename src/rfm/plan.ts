@@ -1,0 +1,319 @@
+/**
+ * What a layer will hold on the device, and how it will be computed, before anything is allocated. Sizes are those of
+ * the pool (`pooledSize`); a phase's matrices are counted as if all lived at once where they may.
+ */
+
+import { totalmem } from 'node:os';
+import { RfmError } from '../errors.js';
+import { gramIsCheaper } from '../ops/agop.js';
+import { gradientRows } from '../ops/agop-jacobian.js';
+import { copiesFactors, texelLayout } from '../ops/gemm-variants.js';
+import type { SolveMethod, SolvePlan } from '../ops/solve.js';
+import { cut, type Grid, tileCount, tileRows } from '../ops/tiles.js';
+import type { Gpu } from '../runtime/gpu.js';
+import { strideOf } from '../runtime/matrix.js';
+import { pooledSize, pooledTexture, textureBytes } from '../runtime/pool.js';
+import type { AgopPath } from './types.js';
+
+/** What a plan must know of a device. */
+export interface DeviceLimits {
+  /** Largest binding of a storage buffer, and largest buffer, in bytes. */
+  bindingBytes: number;
+  bufferBytes: number;
+  /** Most bytes of a tile. */
+  tileBytes: number;
+  /** Bytes that may be used; null where nothing is known. */
+  memoryBytes: number | null;
+  /** Where products read their factors from textures: lanes of a subgroup, and the largest texture's side; else null. */
+  texels: { lanes: number; side: number } | null;
+}
+
+/** Of the memory of the machine that a software adapter may fill. */
+const HOST_SHARE = 0.8;
+
+/**
+ * An open device. WebGPU does not tell a device's memory: where the user sets no limit, a software adapter has the
+ * machine's, and of hardware nothing is known.
+ */
+export function limitsOf(gpu: Gpu, memoryLimit: number | null): DeviceLimits {
+  const machine = gpu.adapter.type === 'software' ? Math.floor(HOST_SHARE * totalmem()) : null;
+  return {
+    bindingBytes: gpu.limits.maxStorageBufferBindingSize,
+    bufferBytes: gpu.limits.maxBufferSize,
+    tileBytes: gpu.tileBytes,
+    memoryBytes: memoryLimit ?? machine,
+    texels: copiesFactors(gpu) ? { lanes: gpu.lanes, side: gpu.limits.maxTextureDimension2D } : null,
+  };
+}
+
+/** Cuts matrices and bounds memory on the device as the plan says; returns the function that undoes it. */
+export function adopt(gpu: Gpu, plan: RunPlan, memoryLimit: number | null): () => void {
+  const { tileBytes } = gpu;
+  gpu.tileBytes = plan.tileBytes;
+  gpu.pool.limit({ soft: plan.peakBytes, hard: memoryLimit ?? Number.POSITIVE_INFINITY });
+  return () => {
+    gpu.tileBytes = tileBytes;
+    gpu.pool.limit({ soft: Number.POSITIVE_INFINITY, hard: Number.POSITIVE_INFINITY });
+  };
+}
+
+/** Sizes of a run. */
+export interface ProblemSize {
+  n: number;
+  testN: number;
+  d: number;
+  outputs: number;
+  /** Of the random features; 0: as many as the layer's input. */
+  width: number;
+  agop: AgopPath | 'auto';
+  /** Rows whose Jacobians are summed; null: all. */
+  agopSamples: number | null;
+  solver: SolverChoice;
+}
+
+/** 'auto': the fastest solver that fits into memory. */
+export type SolverChoice = SolveMethod | 'auto';
+
+export type PlanPhase = 'rows' | 'solve' | 'agop' | 'sqrt' | 'features';
+
+/** A large object: its bytes, and the phases in which it lives. */
+export interface PlanItem {
+  name: string;
+  bytes: number;
+  phases: readonly PlanPhase[];
+}
+
+export interface LayerPlan {
+  grid: Grid;
+  tileBytes: number;
+  solve: SolvePlan;
+  /** Whether squared distances stay on the device between their uses. */
+  keepDistances: boolean;
+  /** Whether the AGOP may be computed in Gram space, as far as memory goes. */
+  gram: boolean;
+  /** Whether the rows wait in host memory while the square root is computed. */
+  parkRows: boolean;
+}
+
+export interface RunPlan extends LayerPlan {
+  items: PlanItem[];
+  /** Bytes of each phase, and the largest of them. */
+  phases: Record<PlanPhase, number>;
+  peakBytes: number;
+}
+
+export const PLAN_PHASES: readonly PlanPhase[] = ['rows', 'solve', 'agop', 'sqrt', 'features'];
+
+/** Landmarks of the preconditioner, best first. */
+const LANDMARKS = [2048, 1024, 512, 256];
+
+const bytes = (rows: number, cols: number): number => pooledSize(rows * strideOf(cols) * 4);
+
+/** Bytes of the copy of a product's factor, and of the buffer it is made in. */
+function texelBytes(texels: DeviceLimits['texels'], rows: number, k: number): { texture: number; staging: number } {
+  if (texels === null || rows === 0 || k === 0) return { texture: 0, staging: 0 };
+  const { segment, folds } = texelLayout(texels.lanes, texels.side, k);
+  const blocks = Math.ceil(rows / texels.lanes);
+  const width = segment * texels.lanes;
+  // A tile of the product is up to 48 rows high: that many blocks are there.
+  const most = Math.ceil(48 / texels.lanes);
+  const texture = pooledTexture(width, Math.ceil(blocks / most) * most * folds, texels.side);
+  return { texture: textureBytes(texture), staging: pooledSize(width * blocks * folds * 16) };
+}
+
+/** Bytes of the copies of a product's two factors, (m × k)(n × k)ᵀ. */
+function copies(texels: DeviceLimits['texels'], m: number, n: number, k: number): number {
+  const [a, b] = [texelBytes(texels, m, k), texelBytes(texels, n, k)];
+  return a.texture + b.texture + Math.max(a.staging, b.staging);
+}
+
+/** Tiles of full length, how long they are, and the length of the last, which may be shorter. */
+function lengths({ n, starts }: Grid): { full: number; size: number; last: number } {
+  const full = starts.length - 2;
+  return { full, size: starts[1], last: n - starts[full] };
+}
+
+function triangleBytes(grid: Grid): number {
+  const { full, size, last } = lengths(grid);
+  return ((full * (full + 1)) / 2) * bytes(size, size) + full * bytes(last, size) + bytes(last, last);
+}
+
+function rowBytes(grid: Grid, cols: number): number {
+  const { full, size, last } = lengths(grid);
+  return full * bytes(size, cols) + bytes(last, cols);
+}
+
+/** The large objects of a layer computed in this way. */
+function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): PlanItem[] {
+  const { n, testN, outputs, width } = size;
+  const { grid } = plan;
+  const d = Math.max(size.d, width);
+  const wide = width || size.d;
+  const tile = Math.min(n, grid.starts[1]);
+  const square = bytes(tile, tile);
+  const metric = bytes(d, d);
+  const panel = bytes(d, tile);
+  const x = rowBytes(grid, d);
+  const test = testN > 0 ? rowBytes(cut(testN, tile), d) : 0;
+  const items: PlanItem[] = [];
+  const add = (name: string, size: number, ...phases: PlanPhase[]): void => {
+    if (size > 0) items.push({ name, bytes: size, phases });
+  };
+  add('training rows', x, 'rows', 'solve', 'agop', ...(plan.parkRows ? [] : (['sqrt'] as const)), 'features');
+  add('test rows', test, 'rows', 'solve', 'agop', ...(plan.parkRows ? [] : (['sqrt'] as const)), 'features');
+  add('rows before their lengths are divided out', Math.max(x, test), 'rows');
+  add('targets, coefficients, residuals', 10 * bytes(outputs, n), 'solve');
+  add('targets', bytes(outputs, n), 'rows');
+  add('targets and coefficients', 2 * bytes(outputs, n), 'agop');
+  const triangle = triangleBytes(grid);
+  if (plan.keepDistances) {
+    add('squared distances', triangle, 'solve', ...(tileCount(grid) > 1 ? (['agop'] as const) : []));
+    add('their low parts', triangle, 'solve');
+  }
+  const product = copies(texels, tile, tile, d);
+  if (plan.solve.method === 'conjugate-gradients') {
+    const rank = plan.solve.landmarks;
+    add('preconditioner', rowBytes(grid, rank) + bytes(rank, rank) + 2 * bytes(rank, 32), 'solve');
+    add(
+      'tiles of the kernel matrix, copies of factors',
+      Math.max(
+        2 * square + product,
+        4 * bytes(rank, rank) + bytes(rank, d) + copies(texels, rank, rank, d),
+        2 * bytes(tile, rank) + 2 * bytes(rank, rank) + bytes(rank, d) + copies(texels, tile, rank, Math.max(d, rank)),
+      ),
+      'solve',
+    );
+  } else {
+    if (plan.solve.method === 'cholesky') add('factor', triangle, 'solve');
+    add('inverses of diagonal blocks', 2 * bytes(n, 32), 'solve');
+    // Tiles being made, what earlier columns take off them, and panels of 32 columns below a tile's diagonal.
+    const resident = plan.solve.method === 'cholesky' ? 2 : 4;
+    const made = resident * square + square / 2 + (plan.keepDistances ? 0 : square);
+    const residual = (plan.keepDistances ? 0 : 2 * square) + (tileCount(grid) > 1 ? 2 * square : 0);
+    add(
+      'tiles at work, copies of factors',
+      Math.max(
+        (tileCount(grid) > 1 ? made : square / 2) + copies(texels, tile, tile, Math.max(d, tile)),
+        residual + product,
+      ),
+      'solve',
+    );
+  }
+  add('AGOP and its low part', 2 * metric, 'agop');
+  const rows = gradientRows(plan.tileBytes, n, tile, d, outputs);
+  const perBatch = Math.min(rows, Math.ceil((1.5 * n) / outputs));
+  const columns = perBatch * outputs;
+  const jacobian =
+    bytes(columns, tile) +
+    bytes(d, columns) +
+    tileCount(grid) * bytes(perBatch, tile) +
+    2 * panel +
+    (size.agopSamples === null ? 0 : 2 * bytes(columns, columns)) +
+    (plan.keepDistances && tileCount(grid) === 1 ? square : bytes(perBatch, tile) + bytes(perBatch, d)) +
+    copies(texels, d, columns, Math.max(tile, 1));
+  const gram = triangle + 4 * square + 10 * panel + copies(texels, Math.max(tile, d), Math.max(tile, d), tile);
+  const path = plan.gram && size.agop !== 'jacobian' && size.agopSamples === null;
+  add(path ? 'weights and tiles of Q, or gradients' : 'gradients', path ? Math.max(gram, jacobian) : jacobian, 'agop');
+  // M, its low part and its factor; then the factor, two iterates, the identity, its distance and the correction.
+  add('factor of the AGOP and polar iterates', 6 * metric + copies(texels, d, d, d), 'sqrt');
+  add('square root, weights of the features', 2 * metric, 'features');
+  add('rows after the square root, features', x + rowBytes(grid, wide) + test, 'features');
+  add('tiles at work', bytes(tile, wide) + copies(texels, tile, d, d), 'features');
+  return items;
+}
+
+function measured(items: PlanItem[]): Pick<RunPlan, 'items' | 'phases' | 'peakBytes'> {
+  const phases = Object.fromEntries(
+    PLAN_PHASES.map((phase) => [
+      phase,
+      items.reduce((sum, item) => sum + (item.phases.includes(phase) ? item.bytes : 0), 0),
+    ]),
+  ) as Record<PlanPhase, number>;
+  return { items, phases, peakBytes: Math.max(...Object.values(phases)) };
+}
+
+/** Every way to compute a layer, fastest first. */
+function* ways(size: ProblemSize, device: DeviceLimits): Generator<LayerPlan> {
+  const widest = Math.max(size.d, size.width);
+  const wantsGram = size.agop !== 'jacobian' && size.agopSamples === null;
+  const cheaper =
+    gramIsCheaper(size.n, size.d, size.outputs) || gramIsCheaper(size.n, size.width || size.d, size.outputs);
+  const solvers: { solve: SolvePlan; keepDistances: boolean }[] = [
+    { solve: { method: 'cholesky' }, keepDistances: true },
+    { solve: { method: 'cholesky' }, keepDistances: false },
+    { solve: { method: 'cholesky-host' }, keepDistances: false },
+    ...LANDMARKS.map((landmarks) => ({
+      solve: { method: 'conjugate-gradients' as const, landmarks: Math.min(landmarks, size.n) },
+      keepDistances: false,
+    })),
+  ];
+  const chosen = solvers.filter(({ solve }) => size.solver === 'auto' || solve.method === size.solver);
+  const forms =
+    wantsGram && (cheaper || size.agop === 'gram') ? (size.agop === 'gram' ? [true] : [true, false]) : [false];
+  for (const solver of chosen) {
+    // Small tiles cost more than what else there is to save.
+    for (const share of [1, 1 / 4, 1 / 16]) {
+      const tileBytes = device.tileBytes * share;
+      const rows = tileRows(tileBytes, Math.min(device.bindingBytes, device.bufferBytes), widest);
+      if (rows === 0) continue;
+      for (const gram of forms) {
+        for (const parkRows of [false, true]) {
+          yield { ...solver, gram, parkRows, tileBytes, grid: cut(size.n, rows) };
+        }
+      }
+    }
+  }
+}
+
+/**
+ * How to compute layers of this size within the device's memory: the fastest way that fits.
+ * @throws doesNotFit if none does.
+ */
+export function planRun(size: ProblemSize, device: DeviceLimits): RunPlan {
+  let least: RunPlan | null = null;
+  refuseMetric(size, device);
+  for (const way of ways(size, device)) {
+    const plan = { ...way, ...measured(itemsOf(size, device, way)) };
+    if (device.memoryBytes === null || plan.peakBytes <= device.memoryBytes) return plan;
+    if (least === null || plan.peakBytes < least.peakBytes) least = plan;
+  }
+  const limit = device.memoryBytes ?? 0;
+  const needed = least?.peakBytes ?? 0;
+  throw new RfmError(
+    'doesNotFit',
+    `n = ${size.n} with ${Math.max(size.d, size.width)} features needs at least ${needed} bytes of device memory, the limit is ${limit}; ${whatFits(size, device)}`,
+  );
+}
+
+/** The d × d matrices are not cut into tiles. */
+function refuseMetric(size: ProblemSize, device: DeviceLimits): void {
+  const d = Math.max(size.d, size.width);
+  const needed = d * strideOf(d) * 4;
+  const most = Math.min(device.bindingBytes, device.bufferBytes);
+  if (needed > most) {
+    throw new RfmError(
+      'doesNotFit',
+      `${d} features make an AGOP of ${needed} bytes, this adapter binds at most ${most}; use a smaller --width, or data with at most ${Math.floor(Math.sqrt(most / 4))} features`,
+    );
+  }
+}
+
+/** The largest n that would fit, or what else to change. */
+function whatFits(size: ProblemSize, device: DeviceLimits): string {
+  const fits = (n: number): boolean => {
+    const smaller = { ...size, n, testN: Math.min(size.testN, n) };
+    for (const way of ways(smaller, device)) {
+      if (measured(itemsOf(smaller, device, way)).peakBytes <= (device.memoryBytes ?? 0)) return true;
+    }
+    return false;
+  };
+  let [low, high] = [0, size.n];
+  while (high - low > Math.max(1, low / 100)) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle;
+  }
+  return low >= 2
+    ? `--n ${low} would fit, or use a larger --memory-limit`
+    : 'no --n would fit: use a larger --memory-limit, or data with fewer features';
+}

@@ -1,0 +1,111 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { buildProgram, deepRfm, workFolder } from './program.js';
+
+const cwd = workFolder();
+const base = 'run --n 100 --test-n 51 --depth 3 --width 62 --gram-layers 1'.split(' ');
+const run = (out: string, more: string[] = [], env: NodeJS.ProcessEnv = {}) =>
+  deepRfm([...base, '--out', out, ...more], { cwd, env });
+
+const read = (out: string) => JSON.parse(readFileSync(join(cwd, out, 'metrics.json'), 'utf8'));
+
+/** metrics.json without times, memory and losses, as text: equal text is equal bits. */
+function metricsOf(out: string): string {
+  const { memory: _, deviceLosses: __, ...metrics } = read(out);
+  return JSON.stringify(metrics, (key, value) => (key === 'seconds' ? undefined : value));
+}
+
+beforeAll(async () => {
+  await buildProgram();
+  expect((await run('whole')).code).toBe(0);
+}, 60_000);
+
+describe('a device that is lost', () => {
+  it('is opened again in every phase of a layer, with the same metrics', async () => {
+    const phases = ['kernel', 'solve', 'agop', 'sqrt', 'features', 'metrics'];
+    for (const [i, phase] of phases.entries()) {
+      const layer = 1 + (i % 3);
+      const { code, stderr } = await run(phase, [], { DEEP_RFM_LOSE_DEVICE: `${layer}:${phase}` });
+      expect(code).toBe(0);
+      expect(stderr.join('\n')).toMatch(
+        new RegExp(`note: layer ${layer}: the GPU device was lost: .*; beginning this layer again on a new device`),
+      );
+      expect(metricsOf(phase)).toBe(metricsOf('whole'));
+      expect(read(phase).deviceLosses).toBe(1);
+    }
+    expect(read('whole').deviceLosses).toBe(0);
+  }, 120_000);
+
+  it('ends the run with exit code 5 the second time in a layer, and the layers before it are kept', async () => {
+    const { code, stderr } = await run('twice', [], { DEEP_RFM_LOSE_DEVICE: '2:agop:always' });
+    expect(code).toBe(5);
+    expect(stderr.at(-1)).toMatch(/^deep-rfm: the GPU device was lost: /);
+    expect(stderr.join('\n')).toMatch(/layer 1 is kept in .*: the same command with --resume goes on/);
+    expect((await run('twice', ['--resume'])).code).toBe(0);
+    expect(metricsOf('twice')).toBe(metricsOf('whole'));
+  }, 60_000);
+});
+
+describe('run within bounds', () => {
+  it('--tile and --solver: the same metrics as far as rounding goes', async () => {
+    for (const solver of ['cholesky', 'cholesky-host', 'conjugate-gradients']) {
+      const { code } = await run(solver, ['--tile', '16KiB', '--solver', solver]);
+      expect(code).toBe(0);
+      const [found, whole] = [read(solver), read('whole')];
+      for (const [l, layer] of found.layers.entries()) {
+        expect(layer.solve.method).toBe(solver);
+        expect(layer.solve.relativeResidual).toBeLessThan(1e-6);
+        expect(layer.nc1.features / whole.layers[l].nc1.features).toBeCloseTo(1, 3);
+        expect(layer.testAccuracy).toBe(whole.layers[l].testAccuracy);
+      }
+      expect(found.memory.peakBytes).toBeLessThanOrEqual(1.1 * found.memory.predictedBytes);
+    }
+  }, 60_000);
+
+  it('--memory-limit is kept, and what does not fit is refused before it begins', async () => {
+    const { memory } = read('whole');
+    const limit = Math.ceil(0.9 * memory.peakBytes);
+    const less = await run('less', ['--memory-limit', String(limit)]);
+    expect(less.code).toBe(0);
+    expect(read('less').memory.peakBytes).toBeLessThanOrEqual(limit);
+    const none = await run('none', ['--memory-limit', '1MiB', '--quiet']);
+    expect(none).toMatchObject({ code: 4, stdout: '' });
+    expect(none.stderr).toHaveLength(1);
+    expect(none.stderr[0]).toMatch(/needs at least \d+ bytes of device memory, the limit is 1048576; /);
+  }, 60_000);
+
+  it('--agop-samples sums over some of the rows and reports the sampling error', async () => {
+    expect((await run('sampled', ['--agop-samples', '50'])).code).toBe(0);
+    for (const { agop } of read('sampled').layers) {
+      expect(agop).toMatchObject({ path: 'jacobian', samples: 50 });
+      expect(agop.samplingError).toBeGreaterThan(0);
+      expect(agop.samplingError).toBeLessThan(1);
+    }
+    const gram = await run('gram', ['--agop-samples', '50', '--agop', 'gram', '--quiet']);
+    expect(gram.code).toBe(2);
+    expect(gram.stderr[0]).toMatch(/--agop-samples 50: the Gram form sums over all rows/);
+  }, 60_000);
+
+  it('--plan says what would be held and for how long, and runs nothing', async () => {
+    const { code, stdout } = await run('planned', ['--plan']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/at the peak.*\n.*one tile; Cholesky, the factor on the device/);
+    expect(() => read('planned')).toThrow();
+    const json = JSON.parse((await run('planned', ['--plan', '--json'])).stdout);
+    expect(json.memory.predictedBytes).toBe(read('whole').memory.predictedBytes);
+    expect(json.seconds).toBeGreaterThan(0);
+    for (const [device, gigabytes] of [
+      ['h100', 80],
+      ['laptop-8gb', 8],
+    ] as const) {
+      const args = `run --dataset cifar10 --n 50000 --plan-for ${device} --json`;
+      const plan = JSON.parse((await deepRfm(args.split(' '), { cwd })).stdout);
+      expect(plan.memory.predictedBytes).toBeLessThan(gigabytes * 1e9);
+      expect(plan.size).toMatchObject({ n: 50_000, d: 3072 });
+    }
+    const unknown = await run('planned', ['--plan-for', 'abacus']);
+    expect(unknown.code).toBe(2);
+    expect(unknown.stderr[0]).toMatch(/--plan-for abacus: expected h100 or laptop-8gb/);
+  }, 60_000);
+});
