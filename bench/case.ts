@@ -14,6 +14,9 @@ export const OPS = [
   'features',
   'layer',
   'deep-rfm',
+  'mlp-step',
+  'resnet18-step',
+  'agop-probe',
 ] as const;
 export type OpName = (typeof OPS)[number];
 
@@ -35,6 +38,8 @@ export interface Prepared {
   error(gpu: Gpu): Promise<number | null>;
   /** NC1 at the three stages of each layer, where the case is a run of the method: peers in double precision check it. */
   nc1?(): number[][];
+  /** Arrays of the last run that peers in double precision compute, too, where the host is too slow for them. */
+  values?(): Promise<Float32Array[]>;
   /** Milliseconds of each phase of the last run, where the case has phases. */
   phases?(): Record<string, number>;
   /** Arrays that peers need, by name; without it they make random ones of the same kind. */

@@ -62,4 +62,17 @@ export const REASONS: Readonly<Record<OpName, Why>> = {
       'a run is many steps that each need the last; the pivoted factorisation of M, double-float residuals and metrics count as nothing',
     hardware: 'a run is many small steps, each of which needs the last, with the host between them',
   },
+  'mlp-step': {
+    software: 'batches make small products, whose operands are packed for one use, and each pass in between is memory',
+    hardware: 'a batch is too small to fill the device, and every dispatch needs the one before',
+  },
+  'resnet18-step': {
+    software:
+      'convolutions find their pixels lane by lane, and normalisation, ReLU and the optimiser are passes over memory',
+    hardware: 'gradients by weights write patches out before they multiply, and late stages are small images',
+  },
+  'agop-probe': {
+    software: 'the outer products carry a second float, which is not credited, and both factors are transposed first',
+    hardware: 'the outer products carry a second float, and that work is not credited',
+  },
 };

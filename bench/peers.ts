@@ -33,6 +33,8 @@ const answerSchema = z.object({
         flops: z.number().optional(),
         /** NC1 at the stages of each layer, of a run of the method. */
         nc1: z.array(z.array(z.number())).optional(),
+        /** What `Prepared.values` are ours of. */
+        values: z.array(z.array(z.number())).optional(),
         /** A check in double precision, not a time to compare with. */
         reference: z.boolean().optional(),
       }),
@@ -47,6 +49,7 @@ export interface PeerRun {
   milliseconds: Spread;
   flops: number | null;
   nc1: number[][] | null;
+  values: number[][] | null;
   reference: boolean;
 }
 
@@ -149,11 +152,12 @@ export async function openPeer(name: PeerName, options: PeerOptions): Promise<Pe
           const answer = answerSchema.parse(JSON.parse(await lines.next()));
           if (answer.id !== id) throw new Error(`answered question ${answer.id}, not ${id}`);
           if (answer.runs === undefined) return answer.skip ?? 'it gave no reason';
-          return answer.runs.map(({ method, samples, flops, nc1, reference }) => ({
+          return answer.runs.map(({ method, samples, flops, nc1, values, reference }) => ({
             method,
             flops: flops ?? null,
             milliseconds: spreadOf(samples),
             nc1: nc1 ?? null,
+            values: values ?? null,
             reference: reference ?? false,
           }));
         } finally {

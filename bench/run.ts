@@ -14,11 +14,13 @@ import { deepRfmCases } from './cases/deep-rfm.js';
 import { agopCases, featuresCases, kernelMatrixCases, sqrtCases } from './cases/kernel-machine.js';
 import { layerCases } from './cases/layer.js';
 import { choleskyCases, gemmCases, syrkCases, trsmCases } from './cases/linear-algebra.js';
+import { agopProbeCases, mlpStepCases, resnetStepCases } from './cases/networks.js';
 import { type Ceilings, measureCeilings } from './ceilings.js';
 import { compareResults } from './compare.js';
+import { rowsError } from './host.js';
 import { clockRemark, type Measurement, measureCase } from './measure.js';
 import { REASONS, SHARE_TO_EXPLAIN } from './notes.js';
-import { openPeer, type Peer, type PeerName, type PeerOptions } from './peers.js';
+import { openPeer, type Peer, type PeerName, type PeerOptions, type PeerRun } from './peers.js';
 
 const CASES: Readonly<Record<OpName, (request: CaseRequest) => BenchCase[]>> = {
   gemm: gemmCases,
@@ -32,6 +34,9 @@ const CASES: Readonly<Record<OpName, (request: CaseRequest) => BenchCase[]>> = {
   features: featuresCases,
   layer: layerCases,
   'deep-rfm': deepRfmCases,
+  'mlp-step': mlpStepCases,
+  'resnet18-step': resnetStepCases,
+  'agop-probe': agopProbeCases,
 };
 
 export interface BenchRequest extends CaseRequest {
@@ -215,6 +220,7 @@ async function runCase(
   }
   try {
     const results: BenchResult[] = [];
+    const values: (Float32Array[] | undefined)[] = [];
     for (const [variant, forced] of choices) {
       const chosen: Gpu = { ...gpu, choices: forced };
       const measurement = await measureCase(chosen, benchCase, prepared, {
@@ -223,9 +229,16 @@ async function runCase(
       });
       const result = resultOf(gpu, benchCase, variant, measurement, await prepared.error(chosen), context.ceilings);
       results.push({ ...result, ...(prepared.phases && { phases: prepared.phases() }) });
+      values.push(await prepared.values?.());
     }
     const peers: BenchPeer[] = [];
-    for (const peer of [...context.peers]) peers.push(...(await askPeer(peer, benchCase, prepared, results, context)));
+    for (const peer of [...context.peers]) {
+      const outcome = await askPeer(peer, benchCase, prepared, context);
+      peers.push(...outcome.peers);
+      results.forEach((result, i) => {
+        result.error ??= referenceError(outcome.runs, prepared.nc1?.(), values[i]);
+      });
+    }
     for (const result of results) progress.onResult?.(result);
     return { results, peers };
   } finally {
@@ -274,9 +287,9 @@ async function askPeer(
   peer: Peer,
   { op, shape, dimensions, flops, repeats }: BenchCase,
   prepared: Prepared,
-  results: BenchResult[],
   { request, peers, folder, progress, remark }: CaseContext,
-): Promise<BenchPeer[]> {
+): Promise<{ peers: BenchPeer[]; runs: PeerRun[] }> {
+  const nothing = { peers: [], runs: [] };
   progress.note(`${op} ${shape}: ${peer.name}`);
   const arrays: Record<string, string> = {};
   for (const [name, { shape: dims, data }] of Object.entries((await prepared.arrays?.()) ?? {})) {
@@ -288,14 +301,9 @@ async function askPeer(
     const runs = await peer.ask(job, progress.signal);
     if (typeof runs === 'string') {
       remark(`${op} ${shape}: ${peer.name} has nothing to compare with: ${runs}`);
-      return [];
+      return nothing;
     }
-    const reference = runs.find((run) => run.reference && run.nc1 !== null)?.nc1;
-    if (reference && prepared.nc1) {
-      const error = curveError(prepared.nc1(), reference);
-      for (const result of results) result.error ??= error;
-    }
-    return runs
+    const timed = runs
       .filter((run) => !run.reference)
       .map(({ method, milliseconds, flops: own }) => ({
         name: peer.name,
@@ -308,14 +316,45 @@ async function askPeer(
         spread: milliseconds,
         gflops: own === null && flops === null ? null : (own ?? flops ?? 0) / milliseconds.median / 1e6,
       }));
+    return { peers: timed, runs };
   } catch (error) {
     progress.signal.throwIfAborted();
     // What else it might have said is not waited for.
     peer.close();
     peers.splice(peers.indexOf(peer), 1);
     remark(`${peer.name} is left out from ${op} ${shape} on: ${error instanceof Error ? error.message : error}`);
-    return [];
+    return nothing;
   }
+}
+
+/** Largest of the arrays' relative errors. */
+export const largestError = (found: readonly Float32Array[], expected: readonly number[][]): number =>
+  Math.max(
+    ...expected.map((exact, k) => {
+      if (exact.length !== found[k]?.length) {
+        throw new Error(`array ${k}: expected ${exact.length} numbers, found ${found[k]?.length ?? 'none'}`);
+      }
+      return rowsError(
+        [0],
+        () => exact.length,
+        (_, i) => found[k][i],
+        (_, i) => exact[i],
+      );
+    }),
+  );
+
+/** Error of what we computed against what a peer did in double precision; null where it did not. */
+function referenceError(
+  runs: readonly PeerRun[],
+  nc1: number[][] | undefined,
+  values: Float32Array[] | undefined,
+): number | null {
+  for (const run of runs) {
+    if (!run.reference) continue;
+    if (run.nc1 && nc1) return curveError(nc1, run.nc1);
+    if (run.values && values) return largestError(values, run.values);
+  }
+  return null;
 }
 
 /** Largest relative difference of NC1 in the first half of the layers: later ones feel float32 storage alone. */

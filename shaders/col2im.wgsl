@@ -30,22 +30,27 @@ fn main(
 ) {
   let i = (group.y * groups.x + group.x) * 64u + local;
   if (i >= p.count) { return; }
-  let slot = i % p.channels;
   let pixel = i / p.channels;
-  let ix = pixel % p.width;
-  let iy = (pixel / p.width) % p.height;
-  let sample = pixel / (p.width * p.height);
+  let slot = i - pixel * p.channels;
+  let line = pixel / p.width;
+  let sample = line / p.height;
+  let x = pixel - line * p.width + p.pad;
+  let y = line - sample * p.height + p.pad;
+  // Patches that the pixel is in: those that begin at most kernelWidth − 1 before it.
+  let endX = min(x / p.stride + 1u, p.outWidth);
+  let endY = min(y / p.stride + 1u, p.outHeight);
   var sum = vec4f();
-  for (var tap = 0u; tap < p.taps; tap++) {
-    let t = p.tapFirst + tap;
-    // Below zero wraps around and fails the comparison: outHeight · stride is far below 2³¹.
-    let y = iy + p.pad - t / p.kernelWidth;
-    let x = ix + p.pad - t % p.kernelWidth;
-    if (y % p.stride != 0u || x % p.stride != 0u) { continue; }
-    let oy = y / p.stride;
-    let ox = x / p.stride;
-    if (y >= 0x80000000u || x >= 0x80000000u || oy >= p.outHeight || ox >= p.outWidth) { continue; }
-    sum += cols[(((sample * p.outHeight + oy) * p.outWidth + ox) * p.taps + tap) * p.channels + slot];
+  for (var oy = firstPatch(y); oy < endY; oy++) {
+    for (var ox = firstPatch(x); ox < endX; ox++) {
+      // Below the first tap it wraps around and fails the comparison.
+      let tap = (y - oy * p.stride) * p.kernelWidth + x - ox * p.stride - p.tapFirst;
+      if (tap >= p.taps) { continue; }
+      sum += cols[(((sample * p.outHeight + oy) * p.outWidth + ox) * p.taps + tap) * p.channels + slot];
+    }
   }
   dx[p.sampleFirst * p.height * p.width * p.channels + i] = sum;
+}
+
+fn firstPatch(at: u32) -> u32 {
+  return select(0u, (at + p.stride - p.kernelWidth) / p.stride, at + p.stride >= p.kernelWidth);
 }

@@ -29,16 +29,44 @@ var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
 
-fn patchOf(pixel: u32, tap: u32, slot: u32) -> vec4f {
-  let ox = pixel % p.outWidth;
-  let oy = (pixel / p.outWidth) % p.outHeight;
-  let sample = p.sampleFirst + pixel / (p.outWidth * p.outHeight);
-  let t = p.tapFirst + tap;
+// Column, row and sample of an output pixel.
+fn placeOf(pixel: u32) -> vec3u {
+  let line = pixel / p.outWidth;
+  let sample = line / p.outHeight;
+  return vec3u(pixel - line * p.outWidth, line - sample * p.outHeight, sample);
+}
+
+// Row and column of a tap.
+fn offsetOf(tap: u32) -> vec2u {
+  let row = (p.tapFirst + tap) / p.kernelWidth;
+  return vec2u(row, p.tapFirst + tap - row * p.kernelWidth);
+}
+
+fn patchOf(place: vec3u, exists: bool, tap: vec2u, slot: u32) -> vec4f {
   // Below zero wraps around and fails the comparison.
-  let iy = oy * p.stride + t / p.kernelWidth - p.pad;
-  let ix = ox * p.stride + t % p.kernelWidth - p.pad;
-  if (pixel >= p.pixels || iy >= p.height || ix >= p.width) { return vec4f(); }
-  return x[((sample * p.height + iy) * p.width + ix) * p.channels + slot];
+  let iy = place.y * p.stride + tap.x - p.pad;
+  let ix = place.x * p.stride + tap.y - p.pad;
+  if (!exists || iy >= p.height || ix >= p.width) { return vec4f(); }
+  return x[(((p.sampleFirst + place.z) * p.height + iy) * p.width + ix) * p.channels + slot];
+}
+
+fn blockOf(pixel: u32, tap: vec2u, slot: u32) -> mat4x4f {
+  let place = placeOf(pixel);
+  // Divisions are what this costs on a CPU: four pixels of one line need those of the first only.
+  if (p.outWidth % 4u == 0u) {
+    let next = vec3u(1u, 0u, 0u);
+    let exists = pixel < p.pixels;
+    return transpose(mat4x4f(
+      patchOf(place, exists, tap, slot), patchOf(place + next, exists, tap, slot),
+      patchOf(place + 2u * next, exists, tap, slot), patchOf(place + 3u * next, exists, tap, slot),
+    ));
+  }
+  return transpose(mat4x4f(
+    patchOf(place, pixel < p.pixels, tap, slot),
+    patchOf(placeOf(pixel + 1u), pixel + 1u < p.pixels, tap, slot),
+    patchOf(placeOf(pixel + 2u), pixel + 2u < p.pixels, tap, slot),
+    patchOf(placeOf(pixel + 3u), pixel + 3u < p.pixels, tap, slot),
+  ));
 }
 
 @compute @workgroup_size(64)
@@ -51,21 +79,18 @@ fn main(
   if (i >= p.count) { return; }
   if (TRANSPOSED) {
     let quads = (p.pixels + 3u) / 4u;
-    let pixel = 4u * (i % quads);
     let row = i / quads;
+    let quad = i - row * quads;
     let tap = row / p.channels;
-    let slot = row % p.channels;
-    let m = transpose(mat4x4f(
-      patchOf(pixel, tap, slot), patchOf(pixel + 1u, tap, slot), patchOf(pixel + 2u, tap, slot), patchOf(pixel + 3u, tap, slot),
-    ));
-    let at = 4u * row * quads + i % quads;
+    let m = blockOf(4u * quad, offsetOf(tap), row - tap * p.channels);
+    let at = 4u * row * quads + quad;
     out[at] = m[0];
     out[at + quads] = m[1];
     out[at + 2u * quads] = m[2];
     out[at + 3u * quads] = m[3];
   } else {
-    let slot = i % p.channels;
-    let tap = (i / p.channels) % p.taps;
-    out[i] = patchOf(i / (p.channels * p.taps), tap, slot);
+    let at = i / p.channels;
+    let pixel = at / p.taps;
+    out[i] = patchOf(placeOf(pixel), pixel < p.pixels, offsetOf(at - pixel * p.taps), i - at * p.channels);
   }
 }

@@ -28,23 +28,26 @@ fn main(
 ) {
   let i = (group.y * groups.x + group.x) * 64u + local;
   if (i >= p.count) { return; }
-  let slot = i % p.channels;
   let pixel = i / p.channels;
-  let ix = pixel % p.width;
-  let iy = (pixel / p.width) % p.height;
-  let sample = pixel / (p.width * p.height);
+  let slot = i - pixel * p.channels;
+  let line = pixel / p.width;
+  let sample = line / p.height;
+  let x = pixel - line * p.width + p.pad;
+  let y = line - sample * p.height + p.pad;
+  // Windows that the pixel is in: those that begin at most size − 1 before it.
+  let endX = min(x / p.stride + 1u, p.outWidth);
+  let endY = min(y / p.stride + 1u, p.outHeight);
   var sum = vec4f();
-  for (var ky = 0u; ky < p.size; ky++) {
-    for (var kx = 0u; kx < p.size; kx++) {
-      let y = iy + p.pad - ky;
-      let x = ix + p.pad - kx;
-      if (y >= 0x80000000u || x >= 0x80000000u || y % p.stride != 0u || x % p.stride != 0u) { continue; }
-      let oy = y / p.stride;
-      let ox = x / p.stride;
-      if (oy >= p.outHeight || ox >= p.outWidth) { continue; }
+  for (var oy = firstWindow(y); oy < endY; oy++) {
+    for (var ox = firstWindow(x); ox < endX; ox++) {
       let at = ((sample * p.outHeight + oy) * p.outWidth + ox) * p.channels + slot;
-      sum += select(vec4f(), dy[at], winner[at % p.period] == vec4u(ky * p.size + kx));
+      let place = (y - oy * p.stride) * p.size + x - ox * p.stride;
+      sum += select(vec4f(), dy[at], winner[at % p.period] == vec4u(place));
     }
   }
   dx[i] = sum;
+}
+
+fn firstWindow(at: u32) -> u32 {
+  return select(0u, (at + p.stride - p.size) / p.stride, at + p.stride >= p.size);
 }

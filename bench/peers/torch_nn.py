@@ -1,32 +1,17 @@
-"""PyTorch at the network operations of the benchmark (src/nn/bench-cases.ts); float32, on the CPU or a CUDA device.
+"""Training steps and AGOP of networks in PyTorch, as `deep-rfm bench` measures them (bench/cases/networks.ts)."""
 
-Prints one JSON document: {name, version, threads, device, results: [{op, method, milliseconds: {median, min, max,
-samples}}]}, or {"skip": why} where PyTorch cannot be imported. Usage: python3 torch_nn.py [--seconds 3] [--ops a,b]
-"""
+import copy
 
-import argparse
-import importlib.util
-import json
-import statistics
-import sys
-import time
-
-try:
-    import torch
-    from torch import nn
-except ImportError as error:
-    print(json.dumps({"skip": f"torch cannot be imported: {error}"}))
-    sys.exit(0)
-
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-torch.manual_seed(0)
+import numpy as np
+import torch
+from torch import nn
 
 
-def mlp(inputs, depth=5, width=512, outputs=10):
+def mlp(inputs, depth, width, outputs):
     layers = []
     for l in range(depth):
         layers += [nn.Linear(inputs if l == 0 else width, width, bias=False), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(width, outputs, bias=False))
+    return nn.Sequential(*layers, nn.Linear(inputs if depth == 0 else width, outputs, bias=False))
 
 
 class Block(nn.Module):
@@ -47,34 +32,40 @@ class Block(nn.Module):
         return torch.relu(self.main(x) + self.short(x))
 
 
-def resnet18():
-    layers = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+def resnet18(channels, depth, width, outputs_of_head):
+    layers = [nn.Conv2d(channels, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
     inputs = 64
     for stage, outputs in enumerate([64, 128, 256, 512]):
         layers += [Block(inputs, outputs, 1 if stage == 0 else 2), Block(outputs, outputs, 1)]
         inputs = outputs
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), mlp(512))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), mlp(512, depth, width, outputs_of_head))
 
 
-def sample(call, seconds):
-    """Milliseconds of runs that follow each other, after one that does not count."""
-    call()
-    samples = []
-    started = time.perf_counter()
-    while len(samples) < 3 or (time.perf_counter() - started < seconds and len(samples) < 200):
-        begin = time.perf_counter()
-        call()
-        if DEVICE == "cuda":
-            torch.cuda.synchronize()
-        samples.append(1000 * (time.perf_counter() - begin))
-    return {"median": statistics.median(samples), "min": min(samples), "max": max(samples), "samples": samples}
+def load(model, job):
+    """Puts the weights of the job, in order, into the model's layers; kernels come as out x height x width x in."""
+    layers = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+    for number, layer in enumerate(layers):
+        weights = torch.from_numpy(np.load(job["arrays"][f"weights{number}"]))
+        with torch.no_grad():
+            layer.weight.copy_(weights.permute(0, 3, 1, 2) if weights.dim() == 4 else weights)
+    return model
 
 
-def step(model, x, seconds):
-    model = model.to(DEVICE).train()
-    x = x.to(DEVICE)
-    target = -torch.ones(len(x), 10, device=DEVICE)
-    target[torch.arange(len(x)), torch.arange(len(x)) % 10] = 1
+def samples(job):
+    x = torch.from_numpy(np.load(job["arrays"]["x"]))
+    return x if x.dim() == 2 else x.permute(0, 3, 1, 2).contiguous()
+
+
+def targets(x, outputs):
+    """+1 at class i mod C for sample i, -1 elsewhere."""
+    target = -torch.ones(len(x), outputs, dtype=x.dtype, device=x.device)
+    target[torch.arange(len(x)), torch.arange(len(x)) % outputs] = 1
+    return target
+
+
+def step(model, x, outputs):
+    """A function that does one step: squared error, backward, SGD with momentum."""
+    target = targets(x, outputs)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
 
     def run():
@@ -82,10 +73,28 @@ def step(model, x, seconds):
         nn.functional.mse_loss(model(x), target).backward()
         optimizer.step()
 
-    return sample(run, seconds)
+    return run
 
 
-def probe_autograd(model, x):
+# Samples whose step is checked down to the first layer.
+CHECKED = 8
+
+
+def gradient(model, x, outputs, number):
+    """Gradient by the weights of the first or last layer, in double precision and the order they were given in."""
+    model = copy.deepcopy(model).double().cpu()
+    x = x.double().cpu()
+    nn.functional.mse_loss(model(x), targets(x, outputs)).backward()
+    found = [m for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))][number].weight.grad
+    return (found.permute(0, 2, 3, 1) if found.dim() == 4 else found).flatten().tolist()
+
+
+def checked_gradients(model, x, outputs):
+    """That by the read-out, and of a few samples that by the first convolution."""
+    return [gradient(model, x, outputs, -1), gradient(model, x[:CHECKED], outputs, 0)]
+
+
+def probe_loop(model, x):
     """One backward pass for each output, to the results of all hidden layers at once."""
     hidden = []
     y = x
@@ -100,10 +109,20 @@ def probe_autograd(model, x):
     return agops
 
 
-def probe_jacrev(model, x):
-    """vmap over samples of jacrev, a hidden layer at a time."""
-    from torch.func import jacrev, vmap
+def transforms():
+    """vmap and jacrev: in PyTorch itself from 2.0 on, before it in functorch; None where they are missing."""
+    try:
+        from torch.func import jacrev, vmap
+    except ImportError:
+        try:
+            from functorch import jacrev, vmap
+        except ImportError:
+            return None
+    return vmap, jacrev
 
+
+def probe_jacrev(model, x, vmap, jacrev):
+    """vmap over samples of jacrev, a hidden layer at a time."""
     agops = []
     y = x
     for i, layer in enumerate(model):
@@ -114,44 +133,36 @@ def probe_jacrev(model, x):
     return agops
 
 
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=3)
-    parser.add_argument("--ops", default="mlp-step,resnet18-step,agop-probe")
-    options = parser.parse_args()
-    results = []
-    for op in options.ops.split(","):
-        if op == "mlp-step":
-            found = step(mlp(784), torch.randn(128, 784), options.seconds)
-            results.append({"op": op, "method": "autograd", "milliseconds": found})
-        elif op == "resnet18-step":
-            found = step(resnet18(), torch.randn(128, 3, 32, 32), options.seconds)
-            results.append({"op": op, "method": "autograd", "milliseconds": found})
-        elif op == "agop-probe":
-            model = mlp(784).to(DEVICE)
-            for parameter in model.parameters():
-                parameter.requires_grad_(False)
-            x = torch.randn(512, 784, device=DEVICE, requires_grad=True)
-            found = sample(lambda: probe_autograd(model, x), options.seconds)
-            results.append({"op": op, "method": "autograd, a loop over outputs", "milliseconds": found})
-            if importlib.util.find_spec("torch.func") is None:
-                continue
-            found = sample(lambda: probe_jacrev(model, x), options.seconds)
-            results.append({"op": op, "method": "vmap(jacrev)", "milliseconds": found})
-        else:
-            sys.exit(f"torch_nn.py: unknown operation {op}")
-    print(
-        json.dumps(
-            {
-                "name": "torch",
-                "version": torch.__version__,
-                "threads": torch.get_num_threads(),
-                "device": DEVICE,
-                "results": results,
-            }
-        )
-    )
+def operations(device, run, once):
+    """The operations by name. run(name, job, call) times a call, once(call) times it and keeps what it returns."""
 
+    def mlp_step(job):
+        d = job["dimensions"]
+        x = samples(job).to(device)
+        model = load(mlp(d["channels"], d["depth"], d["width"], d["outputs"]), job).to(device)
+        with torch.enable_grad():
+            return run("autograd", job, step(model, x, d["outputs"]))
 
-if __name__ == "__main__":
-    main()
+    def resnet18_step(job):
+        d = job["dimensions"]
+        x = samples(job).to(device)
+        model = load(resnet18(d["channels"], d["depth"], d["width"], d["outputs"]), job).train().to(device)
+        with torch.enable_grad():
+            times, values = once(lambda: checked_gradients(model, x, d["outputs"]))
+            reference = {"method": "autograd, float64", "samples": times, "values": values, "reference": True}
+            return [reference, *run("autograd", job, step(model, x, d["outputs"]))]
+
+    def agop_probe(job):
+        d = job["dimensions"]
+        model = load(mlp(d["channels"], d["depth"], d["width"], d["outputs"]), job).to(device)
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        x = samples(job).to(device).requires_grad_(True)
+        with torch.enable_grad():
+            runs = run("autograd, a loop over outputs", job, lambda: probe_loop(model, x))
+            found = transforms()
+            if found is not None:
+                runs += run("vmap(jacrev)", job, lambda: probe_jacrev(model, x, *found))
+        return runs
+
+    return {"mlp-step": mlp_step, "resnet18-step": resnet18_step, "agop-probe": agop_probe}

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 import method
+import torch_nn
 from protocol import blas_in_use, cores, once, sample, serve
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -186,5 +187,6 @@ if __name__ == "__main__":
             "sqrt-psd": sqrt_psd,
             "features": features,
             "deep-rfm": deep_rfm,
+            **torch_nn.operations(DEVICE, run, once),
         },
     )

@@ -23,6 +23,7 @@ Examples:
   $ deep-rfm bench gemm --variants all --sizes 512
   $ deep-rfm bench --tune
   $ deep-rfm bench layer --sizes 500,1000,2000,5000,10000 --out scaling
+  $ deep-rfm bench mlp-step resnet18-step agop-probe --peers torch
   $ deep-rfm bench --quick --compare bench/bench.json
 
 Times come from GPU timestamps. Rates are set against what this adapter was

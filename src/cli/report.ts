@@ -3,21 +3,21 @@ import type { Command } from 'commander';
 import { type CommonFlags, commonOptions, path } from './flags.js';
 import { terminalFor } from './terminal.js';
 
-/** `deep-rfm report DIR`: the figures and the page of a finished run, drawn again. */
+/** `deep-rfm report DIR`: the figures and the page of a finished run or training, drawn again. */
 export function addReport(program: Command): void {
   const command = program
     .command('report')
-    .summary('draw the figures and the page of a finished run again')
+    .summary('draw the figures and the page of a finished run or training again')
     .description(
       'Draws metrics.csv, nc1 and nc2 (SVG and PNG) and report.html again from the metrics.json in DIR and the Gram ' +
         'pictures beside it, which both stay as they are. Computes nothing, needs no adapter.',
     )
-    .argument('<DIR>', 'folder that `deep-rfm run` wrote', path('DIR'))
+    .argument('<DIR>', 'folder that `deep-rfm run` or `train` wrote', path('DIR'))
     .addHelpText('after', '\nExample:\n  $ deep-rfm report results/mnist-sample-n1000-seed0');
   for (const option of commonOptions()) command.addOption(option);
   command.action(async (dir: string, flags: CommonFlags) => {
     const terminal = terminalFor(flags);
-    const { rewriteReport } = await import('../report/run-report.js');
+    const { rewriteReport } = await import('../report/rewrite.js');
     const files = await rewriteReport(dir);
     terminal.print(`wrote ${files.join(', ')}`);
     terminal.print(`report: ${join(dir, 'report.html')}`);

@@ -20,7 +20,7 @@ const folderOf = (out: string): string => join(out, 'checkpoint');
 export const checkpointPath = (out: string): string => join(folderOf(out), 'state.bin');
 
 /** What the results of a device depend on. */
-interface DeviceIdentity {
+export interface DeviceIdentity {
   adapter: AdapterSummary;
   lanes: number;
   /** Variants of operations in use, so that a tuning in between changes nothing. */
@@ -56,7 +56,7 @@ export interface RunCheckpoint {
   deviceLosses: number;
 }
 
-const kebab = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+export const kebab = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 /** Every setting that the metrics depend on, by its flag. */
 function settingsOf({ config }: RunRequest, flags: RunFlags): Record<string, unknown> {
@@ -69,7 +69,7 @@ function settingsOf({ config }: RunRequest, flags: RunFlags): Record<string, unk
   };
 }
 
-function fingerprint(rows: RunRequest['dataset']['test']): string | null {
+export function fingerprint(rows: RunRequest['dataset']['test']): string | null {
   if (rows === null) return null;
   const hash = createHash('sha256').update(`${rows.rows} × ${rows.cols}`);
   for (const { buffer, byteOffset, byteLength } of [rows.x, rows.labels]) {
@@ -85,7 +85,7 @@ const fingerprintsOf = ({ dataset }: RunRequest): Record<string, string | null> 
 
 const bytesOf = ({ x }: FeatureRows): Uint8Array => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
 
-const identityOf = (gpu: Gpu): DeviceIdentity => ({
+export const identityOf = (gpu: Gpu): DeviceIdentity => ({
   adapter: gpu.adapter,
   lanes: gpu.lanes,
   choices: [...gpu.choices],
@@ -202,7 +202,7 @@ export function readRunCheckpoint(request: RunRequest, flags: RunFlags): RunChec
  * @throws input error if it is another one: metrics.json names one adapter for all layers.
  */
 export function adoptDevice(
-  { device }: RunCheckpoint,
+  { device }: { device: DeviceIdentity },
   gpu: Gpu,
   out: string,
   describe: (adapter: AdapterSummary) => string,

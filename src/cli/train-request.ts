@@ -47,7 +47,6 @@ export interface TrainRequest {
   config: TrainConfig;
   dataset: Dataset;
   out: string;
-  resume: boolean;
   /** Remarks about flags that have no effect. */
   remarks: string[];
 }
@@ -116,5 +115,5 @@ export function readTrainRequest(flags: TrainFlags): TrainRequest {
     seeds: seeds ?? [seed ?? 0],
   };
   const out = flags.out ?? `results/${model}-${name}-n${config.n}`;
-  return { config, dataset, out, resume: flags.resume === true, remarks };
+  return { config, dataset, out, remarks };
 }

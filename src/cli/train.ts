@@ -1,16 +1,17 @@
-import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { inputError } from '../errors.js';
-import type { Checkpoint } from '../nn/checkpoint.js';
-import type { Measurement, TrainMetrics } from '../nn/types.js';
-import { writeFileAtomic } from '../report/atomic.js';
+import { RfmError } from '../errors.js';
+import type { TrainHooks } from '../nn/train.js';
+import { type Measurement, type SeedRecord, TRAIN_SCHEMA, type TrainMetrics } from '../nn/types.js';
 import { formatBytes, formatNumber, formatPercent, formatSeconds } from '../report/format.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { adapterOption, commonOptions, integer, oneOf, path, positive, seed, tuneOption, valued } from './flags.js';
 import { withGpu } from './gpu-session.js';
+import { setInterruptOutcome } from './interrupt.js';
 import { withOutput } from './output.js';
+import { adoptDevice, checkpointPath, closeCheckpoints, openCheckpoints } from './run-checkpoint.js';
 import { scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
+import { checkpointWriter, readTrainCheckpoint, type TrainCheckpoint } from './train-checkpoint.js';
 import { trainProgress } from './train-progress.js';
 import { readTrainRequest, TRAIN_DATASETS, type TrainFlags, type TrainRequest } from './train-request.js';
 import { VERSION } from './version.js';
@@ -22,7 +23,6 @@ const FILES = [
   ...FIGURES.flatMap((name) => [`${name}.svg`, `${name}.png`]),
   'report.html',
 ];
-const CHECKPOINT = join('checkpoint', 'train.ckpt');
 
 const EXAMPLES = `
 Examples:
@@ -113,78 +113,102 @@ export function addTrain(program: Command, signal: AbortSignal): void {
       { flag: '--test-x', path: flags.testX },
       { flag: '--test-y', path: flags.testY },
     ];
-    const resume = request.resume ? await readCheckpoint(request) : null;
+    const resume = flags.resume ? readTrainCheckpoint(request, flags) : null;
     await withOutput(request.out, FILES, inputs, () => train(request, flags, resume, terminal, signal));
   });
-}
-
-async function readCheckpoint({ out, config }: TrainRequest): Promise<Checkpoint> {
-  const { checkSameConfig, decodeCheckpoint } = await import('../nn/checkpoint.js');
-  const file = join(out, CHECKPOINT);
-  const at = `--resume ${file}`;
-  const bytes = await readFile(file).catch(() => {
-    throw inputError(`${at}: no such file; name the folder of the training to go on with by --out, or drop --resume`);
-  });
-  const checkpoint = decodeCheckpoint(bytes, at);
-  checkSameConfig(checkpoint, config, at);
-  return checkpoint;
 }
 
 async function train(
   request: TrainRequest,
   flags: TrainFlags,
-  resume: Checkpoint | null,
+  resume: TrainCheckpoint | null,
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
+  const { out } = request;
+  let kept: string | null = null;
+  try {
+    await openCheckpoints(out);
+    const metrics = await compute(request, flags, resume, terminal, signal, (what) => {
+      kept = what;
+    });
+    const { writeTrainReport } = await import('../report/train-report.js');
+    const files = await writeTrainReport(out, metrics);
+    for (const line of summary(metrics)) terminal.print(line);
+    terminal.print('');
+    terminal.print(`wrote to ${out}: ${files.join(', ')}`);
+    terminal.print(`report: ${join(out, 'report.html')}`);
+    terminal.document({ ...metrics, out, files });
+  } catch (error) {
+    await closeCheckpoints(out);
+    if (kept !== null) {
+      const left = `${kept} is kept in ${checkpointPath(out)}: the same command with --resume goes on`;
+      if (signal.aborted) setInterruptOutcome(`no results were written, ${left}`);
+      // After wrong input, or a training that diverged, the same command would only fail again.
+      else if (!(error instanceof RfmError && error.kind === 'input')) terminal.note(`note: ${left}`);
+    }
+    throw error;
+  }
+}
+
+/** The training, with checkpoints; `onKept` hears what each of them holds. */
+async function compute(
+  request: TrainRequest,
+  flags: TrainFlags,
+  resume: TrainCheckpoint | null,
+  terminal: Terminal,
+  signal: AbortSignal,
+  onKept: (what: string) => void,
+): Promise<TrainMetrics> {
   const { config, dataset, out } = request;
   for (const remark of request.remarks) terminal.note(`note: ${remark}`);
-  const [{ trainNetworks }, { prepareSamples }, { encodeCheckpoint }, { describeAdapter }] = await Promise.all([
+  const [{ trainNetworks }, { prepareSamples }, { describeAdapter }] = await Promise.all([
     import('../nn/train.js'),
     import('../nn/samples.js'),
-    import('../nn/checkpoint.js'),
     import('./method.js'),
   ]);
   const data = prepareSamples(dataset, config.model === 'mlp' ? null : dataset.imageShape);
-  const metrics = await withGpu({ ...flags, note: terminal.note }, signal, async (gpu: Gpu): Promise<TrainMetrics> => {
+  return withGpu({ ...flags, note: terminal.note }, signal, async (gpu: Gpu) => {
     for (const line of heading(request, data.train.x.length / config.n, describeAdapter(gpu.adapter)))
       terminal.note(line);
     const before = { epochs: 0, measurements: 0 };
-    for (const record of resume?.records ?? []) {
+    for (const record of resume?.state.records ?? []) {
       before.epochs += record.epochs.length;
       before.measurements += record.measurements.length;
     }
-    if (resume) terminal.note(`resumed  ${before.epochs} epochs and ${before.measurements} measurements are done`);
-    const progress = trainProgress(terminal, config, before);
-    let kept = resume !== null;
-    const save = async (checkpoint: Checkpoint): Promise<void> => {
-      await mkdir(join(out, 'checkpoint'), { recursive: true });
-      await writeFileAtomic(join(out, CHECKPOINT), encodeCheckpoint(checkpoint));
-      kept = true;
+    if (resume) {
+      adoptDevice(resume, gpu, out, describeAdapter);
+      onKept(progressOf(resume.state.records));
+      terminal.note(`resumed  ${before.epochs} epochs and ${before.measurements} measurements are done`);
+    }
+    const keep = checkpointWriter(request, flags, gpu);
+    const peakBytes = (): number => Math.max(resume?.peakBytes ?? 0, gpu.pool.bytes.peak);
+    const hooks: TrainHooks = {
+      ...trainProgress(terminal, config, before),
+      signal,
+      async save(checkpoint) {
+        keep(checkpoint, peakBytes());
+        onKept(progressOf(checkpoint.records));
+      },
     };
-    const result = await trainNetworks(gpu, data, config, { ...progress, signal, save }, resume).catch((error) => {
-      if (kept && signal.aborted)
-        terminal.note(`${join(out, CHECKPOINT)} holds what was trained; --resume goes on from it`);
-      throw error;
-    });
+    const result = await trainNetworks(gpu, data, config, hooks, resume?.state ?? null);
     return {
-      schema: 'deep-rfm/train/1',
+      schema: TRAIN_SCHEMA,
       version: VERSION,
       config,
       adapter: gpu.adapter,
       classCounts: data.counts,
       seeds: result.records,
-      memory: { peakBytes: gpu.pool.bytes.peak },
+      memory: { peakBytes: peakBytes() },
       seconds: result.seconds,
     };
   });
-  const { writeTrainReport } = await import('../report/train-report.js');
-  const files = await writeTrainReport(out, metrics);
-  for (const line of summary(metrics)) terminal.print(line);
-  terminal.print('');
-  terminal.print(`wrote to ${out}: ${files.join(', ')}`);
-  terminal.print(`report: ${join(out, 'report.html')}`);
-  terminal.document({ ...metrics, out, files });
+}
+
+/** Where a training is. */
+function progressOf(records: readonly SeedRecord[]): string {
+  const last = records.at(-1);
+  return last === undefined ? 'nothing' : `seed ${last.seed} up to epoch ${last.epochs.length}`;
 }
 
 function heading({ config, dataset, out }: TrainRequest, d: number, adapter: string): string[] {

@@ -1,5 +1,6 @@
 import col2imSource from '../../shaders/col2im.wgsl';
 import convolutionSource from '../../shaders/convolution_subgroup.wgsl';
+import weightsSource from '../../shaders/convolution_weights.wgsl';
 import im2colSource from '../../shaders/im2col.wgsl';
 import { RfmError } from '../errors.js';
 import { gemm } from '../ops/gemm.js';
@@ -7,7 +8,8 @@ import { transpose } from '../ops/transpose.js';
 import { ceilDiv, type Kernel } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { block, type Matrix, strideOf } from '../runtime/matrix.js';
-import { createParameter, expectChannels, type Layer, type Pass, SCRATCH_NUMBERS } from './layer.js';
+import type { Work } from '../runtime/timing.js';
+import { clear, createParameter, expectChannels, type Layer, type Pass, SCRATCH_NUMBERS } from './layer.js';
 import { describeShape, flatGrid, pixelsOf, type Shape, type Tensor, temporaryTensor } from './tensor.js';
 
 export interface ConvolutionOptions {
@@ -18,7 +20,7 @@ export interface ConvolutionOptions {
   stride?: number;
   /** Zeros added on every side. */
   pad?: number;
-  /** How the forward pass multiplies: patches found inside the product (default; needs subgroups), or written out. */
+  /** How it multiplies: patches found inside the product where that is possible (default), or written out. */
   variant?: 'im2col' | 'implicit';
 }
 
@@ -33,12 +35,13 @@ export const tapColumns = (size: number, inputs: number): number => size * size 
  * Square 2-d convolution without bias. The one parameter is out × (size² · in'), where in' is `in` rounded up to a
  * multiple of four and the extra columns stay zero.
  *
- * The forward pass is an implicit matrix product where subgroups have one known size: of ResNet-18's convolutions on
- * 32 × 32 images, batches of 128, lavapipe on two cores, the 7 × 7 one took 44 ms where im2col and the general product
- * took 66 ms, the 3 × 3 ones 15, 17, 13 and 2.7 ms where those took 42, 31, 25 and 6.5 ms. Elsewhere, and for the
- * gradients, patches are laid out as a matrix, a few samples at a time so that they stay below 16 MiB. Taps that lie
- * outside of the image for every pixel are left out: of the nine of a 3 × 3 kernel on the 1 × 1 images at the end of
- * ResNet-18 one remains.
+ * Where subgroups have one known size, the forward pass is an implicit matrix product, the gradient by the input of a
+ * convolution of stride 1 is one, too, and on software adapters so is that by the weights. Of ResNet-18's convolutions on
+ * 32 × 32 images, batches of 128, lavapipe on two cores, the 7 × 7 one took 44 ms forward where im2col and the general
+ * product took 66 ms, the 3 × 3 ones 15, 17, 13 and 2.7 ms where those took 42, 31, 25 and 6.5 ms; a whole step became
+ * shorter by 120 ms with the gradients by inputs and by 90 ms with those by weights. Elsewhere patches are laid out as a
+ * matrix, a few samples at a time so that they stay below 16 MiB. Taps that lie outside of the image for every pixel are
+ * left out: of the nine of a 3 × 3 kernel on the 1 × 1 images at the end of ResNet-18 one remains.
  */
 export function convolution(gpu: Gpu, name: string, options: ConvolutionOptions): Layer {
   const { inputs, outputs, size, stride = 1, pad = 0, variant = 'implicit' } = options;
@@ -47,6 +50,7 @@ export function convolution(gpu: Gpu, name: string, options: ConvolutionOptions)
     out: outputs * size * size,
     taps: { size, inputs },
   });
+  let written: Matrix | null = null;
   return {
     kind: 'convolution',
     parameters: [weight],
@@ -75,8 +79,21 @@ export function convolution(gpu: Gpu, name: string, options: ConvolutionOptions)
       return {
         y,
         back(dy, wanted) {
-          if (wanted.parameters) weightGradient(pass, x, dy, geometry, weight.gradient);
-          return wanted.input ? inputGradient(pass, x.shape, dy, geometry, used) : null;
+          if (wanted.parameters) {
+            const target = usedColumns(weight.gradient, geometry);
+            // Taps that no pixel needs have gradient zero, as they begin; images of another size may have needed them.
+            if (written && (written.offset !== target.offset || written.cols !== target.cols)) {
+              clear(pass.batch.gpu, weight.gradient);
+            }
+            written = target;
+            const direct = variant === 'implicit' && implicitWeightGradient(pass, x, dy, geometry, target);
+            if (!direct) weightGradient(pass, x, dy, geometry, target);
+          }
+          if (!wanted.input) return null;
+          const dx = temporaryTensor(pass.batch, dy.count, x.shape);
+          const direct = variant === 'implicit' && implicitInputGradient(pass, dy, dx, geometry, weight.value);
+          if (!direct) inputGradient(pass, dy, dx, geometry, used);
+          return dx;
         },
       };
     },
@@ -166,15 +183,28 @@ function patchMatrix(pass: Pass, x: Tensor, geometry: Geometry, chunk: Chunk): M
   return out;
 }
 
+/** Padding and the zeros outside of images count, as they do in a product of patches. */
+const convolutionWork = (op: string, geometry: Geometry, pixels: number, outputs: number): Work => ({
+  op,
+  flops: 2 * pixels * outputs * patchLength(geometry),
+  bytes:
+    4 * pixels * (outputs + (strideOf(geometry.input.channels) * pixelsOf(geometry.input)) / pixelsOf(geometry.output)),
+});
+
+/** Whether subgroups have one known size. */
+const hasImplicit = ({ lanes }: Gpu): boolean => lanes >= 4 && lanes <= 32;
+
 /** The whole forward pass in one dispatch. False where the adapter has no subgroups of one known size. */
 function implicitProduct({ batch }: Pass, x: Tensor, y: Tensor, geometry: Geometry, weights: Matrix): boolean {
+  if (!hasImplicit(batch.gpu)) return false;
   const { lanes } = batch.gpu;
-  if (lanes < 4 || lanes > 32) return false;
-  batch.dispatch(
-    { name: 'convolution_subgroup', source: convolutionSource, constants: { LANES: lanes } },
-    [x.matrix, weights, y.matrix],
-    [y.matrix.rows, y.matrix.cols, ...shapeWords(geometry), weights.stride / 4, y.matrix.stride],
-    [ceilDiv(y.matrix.stride, 2 * lanes), ceilDiv(y.matrix.rows, 32)],
+  batch.scope(convolutionWork('convolution', geometry, y.matrix.rows, y.matrix.cols), () =>
+    batch.dispatch(
+      { name: 'convolution_subgroup', source: convolutionSource, constants: { LANES: lanes } },
+      [x.matrix, weights, y.matrix],
+      [y.matrix.rows, y.matrix.cols, ...shapeWords(geometry), weights.stride / 4, y.matrix.stride],
+      [ceilDiv(y.matrix.stride, 2 * lanes), ceilDiv(y.matrix.rows, 32)],
+    ),
   );
   return true;
 }
@@ -195,13 +225,24 @@ function patchMatrixT(pass: Pass, x: Tensor, geometry: Geometry, chunk: Chunk): 
   return { ...out, cols: pixels, padding: stride - pixels };
 }
 
-/** dW = dYᵀ · patches, summed over the pixels of all samples. */
-function weightGradient(pass: Pass, x: Tensor, dy: Tensor, geometry: Geometry, gradient: Matrix): void {
-  const out = usedColumns(gradient, geometry);
-  // Taps that no pixel needs have gradient zero.
-  if (out.cols < gradient.cols) {
-    pass.batch.gpu.device.queue.writeBuffer(gradient.buffer, 0, new Float32Array(gradient.rows * gradient.stride));
-  }
+/** The same without patches in memory. False where it does not apply: on a GPU it would have too few workgroups. */
+function implicitWeightGradient({ batch }: Pass, x: Tensor, dy: Tensor, geometry: Geometry, out: Matrix): boolean {
+  const { gpu } = batch;
+  if (!hasImplicit(gpu) || gpu.adapter.type !== 'software') return false;
+  const columns = patchLength(geometry) / 4;
+  batch.scope(convolutionWork('convolution-weights', geometry, dy.matrix.rows, out.rows), () =>
+    batch.dispatch(
+      { name: 'convolution_weights', source: weightsSource, constants: { LANES: gpu.lanes } },
+      [x.matrix, dy.matrix, out],
+      [dy.matrix.rows, out.rows, ...shapeWords(geometry), dy.matrix.stride / 4, out.offset / 4, out.stride / 4],
+      [ceilDiv(columns, gpu.lanes), ceilDiv(out.rows, 32)],
+    ),
+  );
+  return true;
+}
+
+/** dW = dYᵀ · patches, summed over the pixels of all samples, for the used taps. */
+function weightGradient(pass: Pass, x: Tensor, dy: Tensor, geometry: Geometry, out: Matrix): void {
   for (const chunk of chunksOf(x.count, geometry)) {
     const cols = patchMatrixT(pass, x, geometry, chunk);
     const rows = rowsOf(dy, chunk);
@@ -211,10 +252,33 @@ function weightGradient(pass: Pass, x: Tensor, dy: Tensor, geometry: Geometry, g
   }
 }
 
-/** dX: the gradient of every patch, dY · W, gathered by pixel. */
-function inputGradient(pass: Pass, shape: Shape, dy: Tensor, geometry: Geometry, used: Matrix): Tensor {
+/**
+ * dX of a convolution of stride 1 is a convolution of dY, with kernels turned by half a turn and with inputs and outputs
+ * exchanged: one dispatch after the weights are laid out so. False where it does not apply.
+ */
+function implicitInputGradient(pass: Pass, dy: Tensor, dx: Tensor, geometry: Geometry, weights: Matrix): boolean {
+  const { input, output, size, stride, pad } = geometry;
+  const [from, to] = [output.channels, input.channels];
+  if (stride !== 1 || pad >= size || isPointwise(geometry) || from % 4 !== 0 || to % 4 !== 0) return false;
+  const turned = geometryOf(output, input, { size, stride, pad: size - 1 - pad });
   const { batch } = pass;
-  const dx = temporaryTensor(batch, dy.count, shape);
+  if (!hasImplicit(batch.gpu)) return false;
+  const taps = size * size;
+  const flipped = batch.temporary(to, taps * from);
+  // Tap t of each input and output goes to tap taps − 1 − t.
+  transpose(
+    batch,
+    block(weights, 0, (taps - 1 - turned.tapFirst) * to, from, to),
+    block(flipped, 0, turned.tapFirst * from, to, from),
+    { count: turned.taps, stepA: -to, stepOut: from },
+  );
+  return implicitProduct(pass, dy, dx, turned, flipped);
+}
+
+/** dX: the gradient of every patch, dY · W, gathered by pixel. */
+function inputGradient(pass: Pass, dy: Tensor, dx: Tensor, geometry: Geometry, used: Matrix): void {
+  const { batch } = pass;
+  const { shape } = dx;
   const usedT = batch.temporary(used.cols, used.rows);
   transpose(batch, used, usedT);
   const channels = strideOf(shape.channels);
@@ -229,7 +293,6 @@ function inputGradient(pass: Pass, shape: Shape, dy: Tensor, geometry: Geometry,
     const count = (chunk.count * pixelsOf(shape) * channels) / 4;
     batch.dispatch(gather, [cols, dx.matrix], [count, ...shapeWords(geometry), chunk.first], flatGrid(count));
   }
-  return dx;
 }
 
 /** Zero in the columns of the channels that pad each tap. */

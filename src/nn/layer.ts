@@ -87,8 +87,15 @@ export function createParameter(gpu: Gpu, name: string, rows: number, cols: numb
 
 export function zeros(gpu: Gpu, rows: number, cols: number): Matrix {
   const matrix = allocate(gpu, rows, cols);
-  gpu.device.queue.writeBuffer(matrix.buffer, 0, new Float32Array(rows * matrix.stride));
+  clear(gpu, matrix);
   return matrix;
+}
+
+/** Zero for a whole matrix, before what is submitted next. */
+export function clear(gpu: Gpu, { buffer, rows, stride }: Matrix): void {
+  const encoder = gpu.device.createCommandEncoder();
+  encoder.clearBuffer(buffer, 0, rows * stride * 4);
+  gpu.device.queue.submit([encoder.finish()]);
 }
 
 /** Releases the parameters and buffers of a layer. */

@@ -1,15 +1,17 @@
 import batchNormSource from '../../shaders/batch_norm.wgsl';
 import { RfmError } from '../errors.js';
-import { f32bits, type Kernel } from '../runtime/batch.js';
+import { ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import type { Matrix } from '../runtime/matrix.js';
 import { createParameter, expectChannels, type Layer, type Pass, zeros } from './layer.js';
 import { columnMoments, columnSums } from './linear.js';
-import { flatGrid, type Tensor, temporaryTensor, vectorsOf, widthOf } from './tensor.js';
+import { flatGrid, type Tensor, temporaryTensor, widthOf } from './tensor.js';
 
 const EPSILON = 1e-5;
 /** Share by which the running statistics move towards those of a batch. */
 const MOMENTUM = 0.1;
+/** Rows that an invocation of batch_norm.wgsl goes through. */
+const ROWS = 8;
 
 const kernel = (operation: number): Kernel => ({
   name: `batch_norm_${operation}`,
@@ -38,11 +40,12 @@ export function batchNorm(gpu: Gpu, name: string, channels: number): Layer {
     [second, product]: [Matrix, Matrix],
     out: Tensor,
   ): Tensor => {
-    const count = vectorsOf(out.matrix);
+    const { matrix } = out;
+    const count = ceilDiv(matrix.rows, ROWS) * widthOf(matrix);
     batch.dispatch(
       which,
-      [x, dy, statistics, weight.value, second, product, out.matrix],
-      [count, widthOf(out.matrix), out.matrix.rows, f32bits(EPSILON)],
+      [x, dy, statistics, weight.value, second, product, matrix],
+      [count, widthOf(matrix), matrix.rows, f32bits(EPSILON)],
       flatGrid(count),
     );
     return out;

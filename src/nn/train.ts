@@ -1,6 +1,7 @@
 import { inputError } from '../errors.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, downloadBytes, type Matrix, release } from '../runtime/matrix.js';
+import { enter } from '../runtime/timing.js';
 import type { Checkpoint } from './checkpoint.js';
 import { initialize } from './init.js';
 import { buffersOf, createModel, type Model, parametersOf, releaseModel } from './models.js';
@@ -53,14 +54,7 @@ export async function trainNetworks(
     records[index] = record;
     await trainSeed(gpu, data, config, record, hooks, {
       resume: continues ? resume : null,
-      save: async (session) =>
-        hooks.save?.({
-          config,
-          records,
-          ...(await stateOf(gpu, session)),
-          epoch: record.epochs.length,
-          seconds: elapsed(),
-        }),
+      save: async (session) => hooks.save?.({ records, ...(await stateOf(gpu, session)), seconds: elapsed() }),
     });
   }
   return { records, seconds: elapsed() };
@@ -98,6 +92,7 @@ async function trainSeed(
       }
       if (epoch >= epochs) break;
       const from = performance.now();
+      enter(gpu, null, 'training');
       const score = await trainEpoch(gpu, model, optimizer, data.train, {
         loss,
         batch,
@@ -130,6 +125,7 @@ export async function measure(
   signal?: AbortSignal,
 ): Promise<Measurement> {
   const started = performance.now();
+  enter(gpu, null, 'measurement');
   const head = model.layers.slice(model.head);
   const phi = allocate(gpu, data.train.count, head[0].parameters[0].value.cols);
   try {

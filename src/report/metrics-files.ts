@@ -6,12 +6,12 @@ import { type LayerMetrics, type RunMetrics, SCHEMA } from '../rfm/types.js';
 import { writeFileAtomic } from './atomic.js';
 
 /** JSON has no NaN: what could not be computed is written as null and read back as NaN. */
-const measured = z
+export const measured = z
   .number()
   .nullable()
   .transform((value) => value ?? Number.NaN);
 
-const count = z.int().nonnegative();
+export const count = z.int().nonnegative();
 const stages = z.object({ input: measured, agop: measured, features: measured });
 
 const layerSchema = z.object({
@@ -46,6 +46,14 @@ const layerSchema = z.object({
   }),
 });
 
+export const adapterSchema = z.object({
+  vendor: z.string(),
+  architecture: z.string(),
+  device: z.string(),
+  description: z.string(),
+  type: z.enum(['hardware', 'software']),
+});
+
 const runSchema = z.object({
   schema: z.literal(SCHEMA),
   version: z.string(),
@@ -66,13 +74,7 @@ const runSchema = z.object({
     solver: z.enum(['auto', 'cholesky', 'cholesky-host', 'conjugate-gradients']),
     gramLayers: z.array(z.int()),
   }),
-  adapter: z.object({
-    vendor: z.string(),
-    architecture: z.string(),
-    device: z.string(),
-    description: z.string(),
-    type: z.enum(['hardware', 'software']),
-  }),
+  adapter: adapterSchema,
   classCounts: z.array(count).min(1),
   layers: z.array(layerSchema).min(1),
   memory: z.object({ predictedBytes: z.number(), peakBytes: z.number() }),
@@ -149,7 +151,23 @@ const fieldName = (path: readonly PropertyKey[]): string =>
 const schemaOf = (document: unknown): unknown =>
   typeof document === 'object' && document !== null && 'schema' in document ? document.schema : undefined;
 
-/** Checks a parsed `metrics.json`; `source` names it in the message. */
+/**
+ * Checks a parsed `metrics.json` against the schema of what `command` writes; `source` names the file in the message.
+ * @throws input error that names the first field that is wrong.
+ */
+export function validated<T>(schema: z.ZodType<T>, document: unknown, source: string, command: string): T {
+  const parsed = schema.safeParse(document, { reportInput: true });
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  const found = issue?.input === undefined ? '(missing)' : JSON.stringify(issue.input)?.slice(0, 80);
+  const more = parsed.error.issues.length > 1 ? ` (and ${parsed.error.issues.length - 1} more)` : '';
+  throw inputError(
+    `${source}: field ${fieldName(issue?.path ?? [])}: found ${found}: ${issue?.message ?? 'not valid'}${more}; ` +
+      `repair the file or make it again with \`deep-rfm ${command}\``,
+  );
+}
+
+/** Checks a parsed `metrics.json` of a run; `source` names it in the message. */
 export function validateMetrics(document: unknown, source: string): RunMetrics {
   if (schemaOf(document) !== SCHEMA) {
     const found = schemaOf(document) === undefined ? 'none' : JSON.stringify(schemaOf(document));
@@ -157,19 +175,11 @@ export function validateMetrics(document: unknown, source: string): RunMetrics {
       `${source}: field schema: found ${found}, expected "${SCHEMA}"; give the folder of a \`deep-rfm run\` of this version`,
     );
   }
-  const parsed = runSchema.safeParse(document, { reportInput: true });
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const found = issue?.input === undefined ? '(missing)' : JSON.stringify(issue.input)?.slice(0, 80);
-  const more = parsed.error.issues.length > 1 ? ` (and ${parsed.error.issues.length - 1} more)` : '';
-  throw inputError(
-    `${source}: field ${fieldName(issue?.path ?? [])}: found ${found}: ${issue?.message ?? 'not valid'}${more}; ` +
-      'repair the file or make it again with `deep-rfm run`',
-  );
+  return validated(runSchema, document, source, 'run');
 }
 
-/** Reads and checks `metrics.json` of a run's folder. */
-export async function readMetricsJson(dir: string): Promise<RunMetrics> {
+/** Reads `metrics.json` of a folder; what it holds is not checked yet. */
+export async function readMetricsDocument(dir: string): Promise<{ path: string; schema: unknown; document: unknown }> {
   const path = join(dir, 'metrics.json');
   let text: string;
   try {
@@ -177,14 +187,19 @@ export async function readMetricsJson(dir: string): Promise<RunMetrics> {
   } catch (error) {
     const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : 'unreadable';
     const found = code === 'ENOENT' ? 'there is no such file' : `it cannot be read (${code})`;
-    throw inputError(`${path}: ${found}; give the folder that \`deep-rfm run --out\` wrote`);
+    throw inputError(`${path}: ${found}; give the folder that \`deep-rfm run --out\` or \`train --out\` wrote`);
   }
-  let document: unknown;
   try {
-    document = JSON.parse(text);
+    const document: unknown = JSON.parse(text);
+    return { path, schema: schemaOf(document), document };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw inputError(`${path}: expected JSON, but ${reason}; make it again with \`deep-rfm run\``);
+    throw inputError(`${path}: expected JSON, but ${reason}; make it again with \`deep-rfm run\` or \`train\``);
   }
+}
+
+/** Reads and checks `metrics.json` of a run's folder. */
+export async function readMetricsJson(dir: string): Promise<RunMetrics> {
+  const { document, path } = await readMetricsDocument(dir);
   return validateMetrics(document, path);
 }

@@ -5,7 +5,7 @@ import type { GramPicture, RunMetrics } from '../rfm/types.js';
 import { ensureOutputDirectory, writeFileAtomic } from './atomic.js';
 import { type ChartName, chartSpec, chartSvg, INLINE, PAPER } from './charts.js';
 import { formatNumber, formatPercent } from './format.js';
-import { metricsJson, readMetricsJson, writeMetricsCsv } from './metrics-files.js';
+import { metricsJson, writeMetricsCsv } from './metrics-files.js';
 import type { GramFile } from './page.js';
 
 const GRAM_FILE = /^gram-layer-(\d{2,})\.png$/;
@@ -103,12 +103,11 @@ async function readGramFiles(dir: string): Promise<GramFile[]> {
 }
 
 /**
- * Draws the figures and the page of a folder again, from its `metrics.json` and the Gram pictures found in it, which
- * both stay as they are.
+ * Draws the figures and the page of a run again, from its metrics and the Gram pictures found in its folder, which both
+ * stay as they are.
  * @returns Names of the files that were written.
  */
-export async function rewriteReport(dir: string): Promise<string[]> {
-  const metrics = await readMetricsJson(dir);
+export async function rewriteRunReport(dir: string, metrics: RunMetrics): Promise<string[]> {
   const grams = await readGramFiles(dir);
   await ensureOutputDirectory(dir, 'DIR');
   return writeFigures(dir, metrics, grams);

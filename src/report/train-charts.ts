@@ -90,7 +90,7 @@ function panelSpec({ title, curves, x, y, log, size, ordered = false }: Panel, i
   const labels = curves.map(({ label }) => label);
   const legend = {
     orient: 'bottom',
-    columns: 3,
+    columns: ordered ? 6 : 3,
     labelLimit: 300,
     labelColor: ink,
     symbolType: 'stroke',
@@ -117,11 +117,12 @@ function panelSpec({ title, curves, x, y, log, size, ordered = false }: Panel, i
   const scale = log
     ? { type: 'log', domain: logDomain(curves), nice: false }
     : { type: 'linear', zero: false, nice: true };
-  const axis = { title: y, ...(log && { format: '.0e', tickCount: 6 }) };
+  const axis = { title: y, titlePadding: 8, ...(log && { format: '.0e', tickCount: 6 }) };
   const encodeX = {
     field: 'x',
     type: 'quantitative',
-    axis: { title: x, grid: false, tickCount: 6 },
+    // Flush labels would stand beside the first and the last tick.
+    axis: { title: x, grid: false, tickCount: 6, labelFlush: false },
     scale: { nice: false },
   };
   const encodeY = (field: string) => ({ field, type: 'quantitative', scale, axis });
@@ -160,7 +161,7 @@ export function trainParts({ config, adapter }: TrainMetrics): string[] {
     `gain ${formatNumber(config.init)}`,
     `${config.optimizer}, rate ${formatNumber(config.learningRate)}`,
     `${config.seeds.length} ${config.seeds.length === 1 ? 'seed' : 'seeds'}`,
-    `adapter: ${adapterLabel(adapter, 40)}`,
+    `adapter: ${adapterLabel(adapter, 60)}`,
   ];
 }
 

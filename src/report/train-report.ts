@@ -97,21 +97,12 @@ export function trainCsv({ seeds }: TrainMetrics): string {
 const draw = (name: TrainChartName, metrics: TrainMetrics, theme: Theme): Promise<string> =>
   chartSvg(trainChartSpec(name, metrics, theme), DESCRIPTIONS[name]);
 
-/**
- * Writes `metrics.json`, `metrics.csv`, the figures as SVG and PNG, and `report.html` into a folder, which is made if
- * needed; the page is the last, so that it implies the rest.
- * @returns names of the files.
- */
-export async function writeTrainReport(dir: string, metrics: TrainMetrics): Promise<string[]> {
-  await ensureOutputDirectory(dir);
+/** Writes what follows from the metrics; the page is the last, so that it implies the rest. */
+async function writeFigures(dir: string, metrics: TrainMetrics): Promise<string[]> {
   const { svgToPng } = await import('./raster.js');
   const { renderTrainPage } = await import('./train-page.js');
-  await writeFileAtomic(
-    join(dir, 'metrics.json'),
-    `${JSON.stringify({ ...metrics, seeds: metrics.seeds.map(compact) }, null, 1)}\n`,
-  );
   await writeFileAtomic(join(dir, 'metrics.csv'), trainCsv(metrics));
-  const files = ['metrics.json', 'metrics.csv'];
+  const files = ['metrics.csv'];
   const inline: Partial<Record<TrainChartName, string>> = {};
   for (const name of TRAIN_CHARTS) {
     const svg = await draw(name, metrics, PAPER);
@@ -122,4 +113,26 @@ export async function writeTrainReport(dir: string, metrics: TrainMetrics): Prom
   }
   await writeFileAtomic(join(dir, 'report.html'), renderTrainPage(metrics, inline as Record<TrainChartName, string>));
   return [...files, 'report.html'];
+}
+
+/**
+ * Writes `metrics.json`, `metrics.csv`, the figures as SVG and PNG, and `report.html` into a folder, which is made if
+ * needed. All are made of the numbers that metrics.json holds, so that `rewriteTrainReport` makes the same again.
+ * @returns names of the files.
+ */
+export async function writeTrainReport(dir: string, metrics: TrainMetrics): Promise<string[]> {
+  await ensureOutputDirectory(dir);
+  const kept: TrainMetrics = { ...metrics, seeds: metrics.seeds.map(compact) };
+  // First, so that the numbers are safe whatever becomes of the drawing.
+  await writeFileAtomic(join(dir, 'metrics.json'), `${JSON.stringify(kept, null, 1)}\n`);
+  return ['metrics.json', ...(await writeFigures(dir, kept))];
+}
+
+/**
+ * Draws the figures and the page of a training again from its metrics, which stay as they are.
+ * @returns names of the files that were written.
+ */
+export async function rewriteTrainReport(dir: string, metrics: TrainMetrics): Promise<string[]> {
+  await ensureOutputDirectory(dir, 'DIR');
+  return writeFigures(dir, metrics);
 }

@@ -203,7 +203,6 @@ async function runLayers(
           const at = unitT;
           const scores = await clock.phase('kernel', () => predict(gpu, at, unit, fitted.alpha, config));
           testAccuracy = accuracy(scores, test.labels);
-          gpu.pool.trim();
         }
         agop = await agopOf(gpu, fitted, starts, { agop: config.agop, samples: sampled }, plan, clock);
       } finally {

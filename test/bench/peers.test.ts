@@ -3,7 +3,11 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { agopProbeCases, mlpStepCases, resnetStepCases } from '../../bench/cases/networks.js';
 import { openPeer, type Peer, type PeerJob } from '../../bench/peers.js';
+import { largestError } from '../../bench/run.js';
+import { writeNpy } from '../../src/data/npy.js';
+import { useGpu } from '../support/gpu.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'deep-rfm-peers-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -54,6 +58,7 @@ describe.skipIf(process.platform === 'win32')('a peer', () => {
         milliseconds: { median: 2, min: 1, max: 3, samples: 3 },
         flops: null,
         nc1: null,
+        values: null,
         reference: false,
       },
     ]);
@@ -101,7 +106,6 @@ describe.skipIf(numpy === null)('the NumPy peer', () => {
   it('computes the operations, and both forms of the AGOP', async () => {
     const peer = (await open(numpy!)) as Peer;
     expect(peer.library.version).toMatch(/^\d+\.\d+.*scipy/);
-    const { writeNpy } = await import('../../src/data/npy.js');
     const arrays: Record<string, string> = {};
     const put = (name: string, shape: number[]) => {
       arrays[name] = join(folder, `${name}.npy`);
@@ -121,6 +125,55 @@ describe.skipIf(numpy === null)('the NumPy peer', () => {
       if (typeof runs === 'string') throw new Error(`${op}: ${runs}`);
       expect(runs).toHaveLength(op === 'agop-gram' ? 2 : 1);
       for (const { milliseconds } of runs) expect(milliseconds.min).toBeGreaterThan(0);
+    }
+    peer.close();
+  });
+});
+
+const torch = (() => {
+  for (const python of ['python3', '/usr/bin/python3']) {
+    try {
+      execFileSync(python, ['-c', 'import torch, numpy'], { stdio: 'ignore' });
+      return python;
+    } catch {
+      // the next
+    }
+  }
+  return null;
+})();
+
+describe.skipIf(torch === null)('the PyTorch peer', () => {
+  const gpu = useGpu();
+
+  it('does the same steps and probes of networks, and confirms the gradient of ResNet-18 in float64', async () => {
+    const peer = (await openPeer('torch', { python: torch!, jaxJs: undefined })) as Peer;
+    const request = { sizes: [4], quick: true, dataDir: undefined };
+    const [step, whole, probe] = [mlpStepCases, resnetStepCases, agopProbeCases].map((cases) => cases(request)[0]!);
+    for (const benchCase of [step!, whole!, probe!]) {
+      const { op, dimensions } = benchCase;
+      const prepared = await benchCase.prepare(gpu());
+      const arrays: Record<string, string> = {};
+      for (const [name, { shape, data }] of Object.entries(await prepared.arrays!())) {
+        arrays[name] = join(folder, `${name}.npy`);
+        writeNpy(arrays[name], shape, data);
+      }
+      await prepared.reset?.(gpu());
+      await prepared.run(gpu());
+      const runs = await peer.ask({ op, dimensions, arrays, repeats: 2, seconds: 5 }, signal);
+      if (typeof runs === 'string') throw new Error(`${op}: ${runs}`);
+      for (const { milliseconds } of runs) expect(milliseconds.min).toBeGreaterThan(0);
+      const methods = runs.filter(({ reference }) => !reference).map(({ method }) => method);
+      expect(methods[0]).toMatch(/^autograd/);
+      if (op === 'agop-probe') expect(methods.length).toBeLessThanOrEqual(2);
+      const expected = runs.find(({ reference }) => reference)?.values;
+      expect(expected !== undefined).toBe(op === 'resnet18-step');
+      if (expected) {
+        const found = await prepared.values!();
+        expect(found.map((values) => values.length)).toEqual([10 * 40, 64 * 49 * 3]);
+        // A ReLU or a maximum that rounding decides otherwise would cost more than rounding itself.
+        expect(largestError(found, expected)).toBeLessThan(1e-4);
+      } else expect(await prepared.error(gpu())).toBeLessThan(1e-5);
+      prepared.release();
     }
     peer.close();
   });

@@ -35,7 +35,8 @@ describe('bench', () => {
       expect(ceilingShare, what).toBeGreaterThan(0);
       if (ceilingShare! < 1 / 3) expect(reason, what).toMatch(/\w/);
       if (op === 'layer') expect(Object.keys(result.phases ?? {}), what).toContain('agop');
-      else if (op !== 'deep-rfm') {
+      // These two are checked by peers alone.
+      else if (op !== 'deep-rfm' && op !== 'resnet18-step') {
         // 0 would say that nothing was compared.
         expect(error, what).toBeGreaterThan(0);
         expect(error, what).toBeLessThan(1e-5);

@@ -1,11 +1,14 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { readCheckpoint, writeCheckpoint } from '../../src/data/checkpoint.js';
 import { buildProgram, clusters, deepRfm, workFolder, writeArrays } from './program.js';
 
 const cwd = workFolder();
 const { x, labels } = clusters(40, 6, 3);
-writeArrays(cwd, { X: [[40, 6], x], labels: [[40], labels] });
+writeArrays(cwd, { X: [[40, 6], x], labels: [[40], labels], other: [[40, 6], x.map((value) => 2 * value)] });
+const STATE = join('checkpoint', 'state.bin');
+const format = { command: 'train', layout: 1 };
 beforeAll(buildProgram);
 
 const FIGURES = ['nc1', 'nfa', 'variance', 'loss', 'singular-values'];
@@ -64,33 +67,110 @@ describe('train', () => {
       kill: { when: /seed 7 {2}epoch 2 {2}measured/, signal: 'SIGTERM' },
     });
     expect(cut.code).toBe(143);
-    expect(cut.stderr.join('\n')).toContain('--resume goes on from it');
-    expect(existsSync(join(cwd, 'cut', 'metrics.json'))).toBe(false);
+    expect(cut.stderr.at(-1)).toMatch(
+      /^deep-rfm: interrupted by SIGTERM; no results were written, seed 7 up to epoch 2 is kept in .+state\.bin: the same command with --resume goes on$/,
+    );
+    expect(readdirSync(join(cwd, 'cut'))).toEqual(['checkpoint']);
+    // What a kill in the middle of a write leaves.
+    writeFileSync(join(cwd, 'cut', 'checkpoint', '.tmp-1-00'), 'part');
     const resumed = await deepRfm([...args('cut'), '--resume'], { cwd });
     expect(resumed.stderr.join('\n')).toMatch(/^resumed {2}8 epochs and 6 measurements are done$/m);
     expect(resumed.code).toBe(0);
-    expect(results('cut')).toEqual(results('whole'));
+    expect(JSON.stringify(results('cut'))).toBe(JSON.stringify(results('whole')));
+    // The weights and the optimiser, too, are the same to the bit.
+    const arrays = (out: string) => readCheckpoint(join(cwd, out, STATE), format).arrays;
+    expect(arrays('cut')).toEqual(arrays('whole'));
+    expect(readdirSync(join(cwd, 'cut', 'checkpoint'))).toEqual(['state.bin']);
   });
 
-  it('refuses to resume with other settings, from a damaged file, or from nothing', async () => {
+  it('draws its figures and page again from metrics.json alone', async () => {
+    const page = readFileSync(join(cwd, 'whole', 'report.html'), 'utf8');
+    cpSync(join(cwd, 'whole', 'metrics.json'), join(cwd, 'again', 'metrics.json'));
+    const { code, stdout } = await deepRfm(['report', 'again', '--json'], { cwd });
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout).files.sort()).toEqual(FILES.filter((f) => !/checkpoint|json/.test(f)).sort());
+    expect(readFileSync(join(cwd, 'again', 'report.html'), 'utf8')).toBe(page);
+    for (const name of ['metrics.csv', 'metrics.json', 'nc1.svg', 'singular-values.svg']) {
+      expect(readFileSync(join(cwd, 'again', name), 'utf8')).toBe(readFileSync(join(cwd, 'whole', name), 'utf8'));
+    }
+    const metrics = metricsIn('again');
+    metrics.seeds[1].measurements[0].layers[0].nfa = 'high';
+    rmSync(join(cwd, 'again'), { recursive: true });
+    cpSync(join(cwd, 'whole', 'metrics.json'), join(cwd, 'again', 'metrics.json'));
+    writeFileSync(join(cwd, 'again', 'metrics.json'), JSON.stringify(metrics));
+    const wrong = await deepRfm(['report', 'again'], { cwd });
+    expect(wrong.stderr).toEqual([
+      expect.stringContaining('field seeds[1].measurements[0].layers[0].nfa: found "high"'),
+    ]);
+    expect([wrong.code, readdirSync(join(cwd, 'again'))]).toEqual([2, ['metrics.json']]);
+  });
+
+  it('refuses to resume with other settings or data, from a damaged file, or from nothing', async () => {
     const args = small('refused', '--epochs', '1');
     expect((await deepRfm(args, { cwd })).code).toBe(0);
-    const fails = async (found: string[]): Promise<string> => {
-      const { code, stderr } = await deepRfm(found, { cwd });
-      expect(code).toBe(2);
-      expect(stderr).toHaveLength(1);
+    const file = join(cwd, 'refused', STATE);
+    const good = readFileSync(file);
+    const fails = async (...more: string[]): Promise<string> => {
+      const { code, stderr } = await deepRfm([...args, '--resume', ...more], { cwd });
+      expect([code, stderr.length]).toEqual([2, 1]);
       return stderr[0];
     };
-    const other = await fails([...small('refused', '--epochs', '1', '--init', '0.5', '--seed', '3'), '--resume']);
-    expect(other).toContain('init 1, now 0.5; seeds [0], now [3]');
-    const file = join(cwd, 'refused', 'checkpoint', 'train.ckpt');
-    const bytes = readFileSync(file);
-    bytes[bytes.length - 5] ^= 1;
-    writeFileSync(file, bytes);
-    expect(await fails([...args, '--resume'])).toContain('the checksum does not fit');
-    writeFileSync(file, 'something else');
-    expect(await fails([...args, '--resume'])).toContain('not a checkpoint');
-    expect(await fails([...small('nothing'), '--resume'])).toContain('no such file');
+    const refusal = async (change: () => void, ...more: string[]): Promise<string> => {
+      change();
+      const before = readFileSync(file);
+      const line = await fails(...more);
+      expect(readFileSync(file)).toEqual(before);
+      writeFileSync(file, good);
+      return line;
+    };
+    const rewritten = (change: object) => () => {
+      const { header, arrays } = readCheckpoint(file, format);
+      const list = [...arrays].map(([name, data]) => ({ name, data }));
+      writeCheckpoint(file, format, { ...(header as object), ...change }, list);
+    };
+    const flip = (at: number) => () => {
+      const bytes = Buffer.from(good);
+      bytes[at] ^= 4;
+      writeFileSync(file, bytes);
+    };
+    const nothing = () => undefined;
+    expect(await refusal(nothing, '--init', '0.5', '--seed', '3', '--lr', '0.1')).toContain(
+      '(--init: 1 in the checkpoint, now 0.5; --seeds: [0] in the checkpoint, now [3]; --lr: 0.05 in the checkpoint, now 0.1); use the same flags',
+    );
+    expect(await refusal(nothing, '--x', 'other.npy')).toContain('(the values of the training rows differ)');
+    expect(await refusal(flip(good.length - 5))).toContain('the checkpoint is damaged or cut short (its checksum');
+    expect(await refusal(flip(150))).toContain('the checkpoint is damaged or cut short (its');
+    expect(await refusal(() => truncateSync(file, good.length - 1))).toContain(
+      `(${good.length - 1} bytes, expected ${good.length}); delete it`,
+    );
+    expect(await refusal(() => writeFileSync(file, 'something else'))).toContain('is not a checkpoint');
+    expect(await refusal(rewritten({ version: '0.0.9' }))).toContain('was made by deep-rfm 0.0.9 with webgpu');
+    const records = [{ seed: 0, epochs: [1, 2, 3], measurements: [] }];
+    expect(await refusal(rewritten({ records }))).toContain(
+      'has trained 3 epochs, more than --epochs 1; use --epochs 3',
+    );
+    const none = await deepRfm([...small('nothing'), '--resume'], { cwd });
+    expect(none.stderr).toEqual([expect.stringContaining(`--resume ${join('nothing', STATE)}: no such file`)]);
+    expect(existsSync(join(cwd, 'nothing'))).toBe(false);
+  });
+
+  it('a finished training goes on with more epochs', async () => {
+    const grown = await deepRfm([...small('grown', '--epochs', '2', '--seed', '7')], { cwd });
+    expect(grown.code).toBe(0);
+    const more = await deepRfm([...small('grown', '--epochs', '6', '--seed', '7'), '--resume'], { cwd });
+    expect(more.stderr).toContain('resumed  2 epochs and 2 measurements are done');
+    expect(JSON.stringify(results('grown'))).toBe(JSON.stringify([(results('whole') as unknown[])[1]]));
+  });
+
+  it('tells under a profile what training and measuring cost', async () => {
+    const { code, stdout } = await deepRfm(['profile', '--json', ...small('profiled', '--epochs', '1')], { cwd });
+    expect(code).toBe(0);
+    const { layers, groups, result } = JSON.parse(stdout);
+    expect(layers).toHaveLength(1);
+    for (const phase of ['training', 'measurement']) expect(layers[0].phases[phase]).toBeGreaterThan(0);
+    const ops = groups.map(({ op }: { op: string }) => op);
+    for (const op of ['gemm', 'syrk', 'sgd', 'loss_mse']) expect(ops).toContain(op);
+    expect(result).toMatchObject({ schema: 'deep-rfm/train/1' });
   });
 
   it('names wrong flags', async () => {

@@ -137,7 +137,8 @@ describe('report of a run', () => {
   });
 
   it('writes every file, removes pictures of another run, and draws them again', async () => {
-    const { writeRunReport, rewriteReport } = await load();
+    const { writeRunReport } = await load();
+    const { rewriteReport } = await import('../../src/report/rewrite.js');
     const out = join(dir, 'a', 'run');
     await writeRunReport(out, run(20), [blockGram(19, counts)]);
     const metrics = run(4);
@@ -164,7 +165,8 @@ describe('report of a run', () => {
   });
 
   it('reports a folder without a run, and a picture that is none', async () => {
-    const { writeRunReport, rewriteReport } = await load();
+    const { writeRunReport } = await load();
+    const { rewriteReport } = await import('../../src/report/rewrite.js');
     await expect(rewriteReport(join(dir, 'none'))).rejects.toMatchObject({ exitCode: 2 });
     await writeRunReport(dir, run(1), []);
     await writeFile(join(dir, 'gram-layer-01.png'), 'not a picture');
