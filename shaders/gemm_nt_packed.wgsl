@@ -35,6 +35,7 @@ struct Params {
   scale: f32,
   bias: f32,
   zero: u32,
+  // From bit 8 on: the first row of tiles of this dispatch.
   flags: u32,
   // Steps (vec4 along k) in a row of the textures, and rows of texels that a block of LANES matrix rows takes.
   segment: u32,
@@ -136,9 +137,17 @@ fn plus(t: Total, sum: vec4f) -> Total {
   return Total(next, opaque4(next - t.sum) - y);
 }
 
+// Rows of tiles in the order first, last, second, last but one, …: lavapipe gives each thread a consecutive share of
+// the workgroups, and of a triangle the last half is three quarters of the work.
+fn folded(y: u32, count: u32) -> u32 { return select(y / 2u, count - 1u - y / 2u, y % 2u == 1u); }
+
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) tile: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-  let row0 = tile.y * ROWS;
+fn main(
+  @builtin(workgroup_id) tile: vec3u,
+  @builtin(num_workgroups) tiles: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let row0 = ((p.flags >> 8u) + select(tile.y, folded(tile.y, tiles.y), has(LOWER))) * ROWS;
   let col0 = tile.x * 4u * LANES;
   // The padding of a row belongs to the first tile of that row.
   if (tile.x == 0u) {

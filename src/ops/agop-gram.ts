@@ -52,24 +52,21 @@ async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Matrix, low: Matr
       recordVectors(batch, input, i, vectors[i]);
       await pause();
     }
-    const shifted = (j: number): Matrix => {
-      const size = x.tiles[j].rows;
-      const zT = batch.temporary(d, size);
-      shiftedTranspose(batch, x.tiles[j], mean, batch.temporary(d, size), zT);
-      return zT;
-    };
+    const shifted = (j: number): Matrix => shiftedTranspose(batch, x.tiles[j], mean);
     for (let i = 0; i < count; i++) {
       const size = x.tiles[i].rows;
       // Zᵀ times the tiles of row i of Q: left of the diagonal, and on it.
       const beside: Product = { high: hold(d, size), low: hold(d, size) };
       const on: Product = { high: hold(d, size), low: hold(d, size) };
       for (let j = 0; j <= i; j++) {
-        const q = { high: batch.temporary(size, x.tiles[j].rows), low: batch.temporary(size, x.tiles[j].rows) };
-        recordWeights(batch, input, vectors, i, j, q);
+        const q = { high: allocate(gpu, size, x.tiles[j].rows), low: allocate(gpu, size, x.tiles[j].rows) };
+        held.push(q.high, q.low);
+        await recordWeights(batch, input, vectors, i, j, q, pause);
         const zT = shifted(j);
         if (i === j) timesSymmetric(batch, zT, q, on);
         else timesTile(batch, zT, q, beside, j > 0);
         await pause();
+        if (count > 1) release(gpu, ...held.splice(-2));
       }
       const zT = shifted(i);
       const scale = 1 / grid.n;
@@ -119,15 +116,16 @@ function recordVectors(batch: Batch, { alpha, triangle }: GramInput, i: number, 
   });
 }
 
-/** q = tile (i, j) of Q, i ≥ j. */
-function recordWeights(
+/** q = tile (i, j) of Q, i ≥ j. Products with transposed tiles make copies of them: `pause` lets them go. */
+async function recordWeights(
   batch: Batch,
   { alpha, triangle }: GramInput,
   vectors: readonly Matrix[],
   i: number,
   j: number,
   q: Product,
-): void {
+  pause: () => Promise<void>,
+): Promise<void> {
   const outputs = alpha.tiles[0].rows;
   const { high: out, low } = q;
   for (let k = 0; k < alpha.tiles.length; k++) {
@@ -141,6 +139,7 @@ function recordWeights(
     } else if (k <= i) gemmNN(batch, { ...sum, a: triangle.tile(i, k), b: triangle.tile(k, j) });
     else if (i === j) syrkTN(batch, { ...sum, a: triangle.tile(k, i) });
     else gemmTN(batch, { ...sum, a: triangle.tile(k, i), b: triangle.tile(k, j) });
+    await pause();
   }
   const w = triangle.tile(i, j);
   batch.dispatch(

@@ -4,7 +4,7 @@ import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { scoped } from '../runtime/timing.js';
 import { syrk, syrkTN } from './gemm.js';
-import { type AgopInput, gradients, scratchOf, shiftedTranspose, weightRows, weightSums } from './gradients.js';
+import { type AgopInput, gradients, shiftedTranspose, weightRows, weightSums } from './gradients.js';
 import { meanOfRows } from './row-statistics.js';
 import { rowLengths } from './statistics.js';
 import { tileSize } from './tiles.js';
@@ -63,12 +63,7 @@ async function sumJacobians(
         const batch = createBatch(gpu);
         if (from === 0) meanOfRows(batch, x, starts[g], starts[g + 1], mean);
         // Transposed anew for every batch of rows: a few hundredths of the products that need it, and no second X.
-        const [scratch, shifted] = [scratchOf(batch), scratchOf(batch)];
-        const zT = (j: number): Matrix => {
-          const out = shifted(d, x.tiles[j].rows);
-          shiftedTranspose(batch, x.tiles[j], mean, scratch(d, x.tiles[j].rows), out);
-          return out;
-        };
+        const zT = (j: number): Matrix => shiftedTranspose(batch, x.tiles[j], mean);
         const w = weightRows(batch, input, some);
         const sums = batch.temporary(outputs, some.length);
         weightSums(batch, input, w, sums);

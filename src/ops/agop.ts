@@ -4,7 +4,7 @@ import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, release } from '../runtime/matrix.js';
 import { scoped } from '../runtime/timing.js';
 import { subtractRow } from './elementwise.js';
-import { type AgopInput, gradients, scratchOf, shiftedTranspose, weightRows, weightSums } from './gradients.js';
+import { type AgopInput, gradients, shiftedTranspose, weightRows, weightSums } from './gradients.js';
 import { meanOfRows } from './row-statistics.js';
 import { rowLengths } from './statistics.js';
 import { downloadColumns, gatherRows } from './tiles.js';
@@ -50,14 +50,7 @@ async function estimateCancellation(gpu: Gpu, input: AgopInput): Promise<number>
     subtractRow(batch, rows, mean, z);
     rowLengths(batch, z, zLengths);
     const g = batch.temporary(d, samples * outputs);
-    const [scratch, shifted] = [scratchOf(batch), scratchOf(batch)];
-    const zT = (j: number) => {
-      const tile = x.tiles[j];
-      const out = shifted(d, tile.rows);
-      shiftedTranspose(batch, tile, mean, scratch(d, tile.rows), out);
-      return out;
-    };
-    gradients(batch, input, ids, w, sums, zT, g);
+    gradients(batch, input, ids, w, sums, (j) => shiftedTranspose(batch, x.tiles[j], mean), g);
     rowLengths(batch, g, gradientLengths);
     await batch.submit();
     const [a, s, z2, g2, ...w2] = await Promise.all([

@@ -1,7 +1,9 @@
 import diagonalSource from '../../shaders/diagonal.wgsl';
 import diagonalMaximumSource from '../../shaders/diagonal_maximum.wgsl';
 import maxRowSumSource from '../../shaders/max_row_sum.wgsl';
-import pivotColumnSource from '../../shaders/pivot_column.wgsl';
+import pivotColumnsSource from '../../shaders/pivot_columns.wgsl';
+import pivotProductsSource from '../../shaders/pivot_products.wgsl';
+import pivotProductsSubgroupSource from '../../shaders/pivot_products_subgroup.wgsl';
 import pivotSelectSource from '../../shaders/pivot_select.wgsl';
 import { RfmError } from '../errors.js';
 import { type Batch, ceilDiv, createBatch, f32bits, type Kernel, runBatch } from '../runtime/batch.js';
@@ -14,15 +16,17 @@ import { gemm, syrk, syrkTN } from './gemm.js';
 const diagonalKernel: Kernel = { name: 'diagonal', source: diagonalSource };
 const maximumKernel: Kernel = { name: 'diagonal_maximum', source: diagonalMaximumSource };
 const rowSumKernel: Kernel = { name: 'max_row_sum', source: maxRowSumSource };
-const columnKernel: Kernel = { name: 'pivot_column', source: pivotColumnSource };
+const columnsKernel: Kernel = { name: 'pivot_columns', source: pivotColumnsSource };
 
 /** result (1 × 1) = largest diagonal entry, for a positive semi-definite matrix its largest entry. */
 export function diagonalMaximum(batch: Batch, a: Matrix, result: Matrix): void {
   batch.dispatch(maximumKernel, [a, result], [a.rows, a.stride], [1]);
 }
 
-/** Columns between looks at whether the factorisation is finished. */
-const COLUMNS_PER_SUBMIT = 128;
+/** Columns that one choice of pivots gives at most. */
+const PIVOTS = 4;
+/** Choices between looks at whether the factorisation is finished. */
+const CHOICES_PER_SUBMIT = 32;
 
 export interface PivotedFactor {
   /** d × columns; columns beyond the rank are zero. Release it. */
@@ -34,11 +38,15 @@ export interface PivotedFactor {
 
 /**
  * Pivoted Cholesky M ≈ L Lᵀ of a symmetric positive semi-definite d × d matrix, stopped where what
- * remains of the diagonal is below tolerance × its largest entry. With `low` the matrix is m + low. d r² / 2 multiply-adds in double-float.
+ * remains of the diagonal is below tolerance × its largest entry. With `low` the matrix is m + low. d r² / 2 multiply-adds
+ * in double-float. Four rows are chosen at a time, so a pivot may be half of the largest entry there was.
  */
 export async function pivotedCholesky(gpu: Gpu, m: Matrix, tolerance: number, low?: Matrix): Promise<PivotedFactor> {
   return scoped(gpu, { op: 'pivoted-cholesky' }, () => factorWithPivots(gpu, m, tolerance, low));
 }
+
+/** Of the factorisation's state, see pivot_select.wgsl. */
+const STATE_WORDS = 20;
 
 const selectKernel = ({ adapter, lanes }: Gpu): Kernel => ({
   name: 'pivot_select',
@@ -46,50 +54,59 @@ const selectKernel = ({ adapter, lanes }: Gpu): Kernel => ({
   constants: { SIZE: adapter.type === 'software' && lanes > 0 ? lanes : 256 },
 });
 
+/** Rows a workgroup of the kernel that multiplies, and the kernel. */
+const productsKernel = ({ lanes }: Gpu): [number, Kernel] =>
+  lanes >= 4 && lanes <= 64
+    ? [lanes, { name: 'pivot_products', source: pivotProductsSubgroupSource, constants: { LANES: lanes } }]
+    : [32, { name: 'pivot_products', source: pivotProductsSource }];
+
 async function factorWithPivots(gpu: Gpu, m: Matrix, tolerance: number, low?: Matrix): Promise<PivotedFactor> {
   const d = m.rows;
   const l = allocate(gpu, d, d);
   const remaining = allocate(gpu, 1, 2 * d);
-  const state = allocate(gpu, 1, 8);
+  const products = allocate(gpu, d, 2 * PIVOTS);
+  const state = allocate(gpu, 1, STATE_WORDS);
   const select = selectKernel(gpu);
+  const [group, multiply] = productsKernel(gpu);
   const rest = low ?? allocate(gpu, d, d);
-  gpu.device.queue.writeBuffer(state.buffer, 0, new Uint32Array(8));
+  gpu.device.queue.writeBuffer(state.buffer, 0, new Uint32Array(STATE_WORDS));
   try {
-    let step = 0;
     let done = false;
     let rank = 0;
     let smallestPivot = 1;
-    while (step < d && !done) {
-      const end = Math.min(d, step + COLUMNS_PER_SUBMIT);
+    while (rank < d && !done) {
       const batch = createBatch(gpu);
-      if (step === 0) {
+      if (rank === 0) {
         if (!low) copyScaled(batch, m, rest, 0);
         batch.dispatch(diagonalKernel, [m, rest, remaining], [d, m.stride], [ceilDiv(d, 64)]);
       }
-      for (; step < end; step++) {
-        batch.dispatch(select, [remaining, state], [d, step, f32bits(tolerance)], [1]);
+      for (let choice = 0; choice < Math.min(CHOICES_PER_SUBMIT, ceilDiv(d - rank, PIVOTS)); choice++) {
+        batch.dispatch(select, [remaining, state], [d, f32bits(tolerance)], [1]);
+        batch.dispatch(multiply, [m, rest, state, l, products], [d, m.stride, l.stride, 0], [ceilDiv(d, group)]);
         batch.dispatch(
-          columnKernel,
-          [m, state, l, remaining, rest],
-          [d, step, m.stride, l.stride, 0],
+          columnsKernel,
+          [products, state, l, remaining],
+          [d, l.stride, 0, f32bits(tolerance)],
           [ceilDiv(d, 32)],
         );
       }
       await batch.submit();
-      const words = await downloadBytes(gpu, state.buffer, 0, 32);
-      const [, count, finished] = new Uint32Array(words);
-      const [, , , first, last] = new Float32Array(words);
-      rank = count;
-      done = finished === 1;
-      smallestPivot = last / first;
+      const words = await downloadBytes(gpu, state.buffer, 0, 4 * STATE_WORDS);
+      const integers = new Uint32Array(words);
+      const numbers = new Float32Array(words);
+      rank = integers[0] + integers[16];
+      done = integers[1] === 1;
+      smallestPivot = numbers[17] / numbers[2];
     }
+    // No column was written.
+    if (rank === 0) gpu.device.queue.writeBuffer(l.buffer, 0, new Float32Array(d * l.stride));
     const columns = Math.min(d, Math.ceil(Math.max(rank, 1) / 4) * 4);
     return { l: block(l, 0, 0, d, columns), rank, smallestPivot };
   } catch (error) {
     release(gpu, l);
     throw error;
   } finally {
-    release(gpu, remaining, state);
+    release(gpu, remaining, products, state);
     if (!low) release(gpu, rest);
   }
 }

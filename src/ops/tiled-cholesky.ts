@@ -170,7 +170,8 @@ export async function solveTiles(gpu: Gpu, factor: TiledFactor, b: Columns, out:
           const update = { a: to.tiles[k], b: l, out: from.tiles[j], addend: from.tiles[j], scale: -1 };
           if (direction === 'forward') gemm(batch, update);
           else gemmNN(batch, update);
-          if (store.place === 'host') await batch.submit();
+          // Backward, each product makes a transposed copy of its tile; from the host, tiles would fill the device.
+          if (store.place === 'host' || direction === 'backward') await batch.submit();
           store.done(l);
         }
         const l = store.use(j, j);

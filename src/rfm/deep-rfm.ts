@@ -14,6 +14,7 @@ import { normalizeOrRefuse } from './layer.js';
 import { adopt, limitsOf, type ProblemSize, planRun, type RunPlan } from './plan.js';
 import { classOrder, permuteRows } from './rows.js';
 import {
+  type Agop,
   accuracy,
   agopOf,
   agopRoot,
@@ -195,32 +196,24 @@ async function runLayers(
       const d = unit.tiles[0].cols;
 
       const fitted = await fitKernel(gpu, unit, y, config, plan, clock);
-      const m = allocate(gpu, d, d);
-      const mLow = allocate(gpu, d, d);
-      let agop: Awaited<ReturnType<typeof agopOf>>;
+      let agop: Agop;
       let testAccuracy: number | null = null;
       try {
-        // Each phase works with sizes of its own: what the last one used would wait in vain.
-        gpu.pool.trim();
         if (test && unitT) {
           const at = unitT;
           const scores = await clock.phase('kernel', () => predict(gpu, at, unit, fitted.alpha, config));
           testAccuracy = accuracy(scores, test.labels);
         }
-        agop = await agopOf(gpu, fitted, starts, { agop: config.agop, samples: sampled }, plan, m, mLow, clock);
-      } catch (error) {
-        release(gpu, m, mLow);
-        throw error;
+        agop = await agopOf(gpu, fitted, starts, { agop: config.agop, samples: sampled }, plan, clock);
       } finally {
         releaseFitted(gpu, fitted);
       }
-      gpu.pool.trim();
       const waiting = plan.parkRows ? { x: await rowsOf(gpu, unit), t: unitT && (await rowsOf(gpu, unitT)) } : null;
       if (waiting) {
         drop(unit, unitT);
         gpu.pool.trim();
       }
-      const rootReport = await agopRoot(gpu, m, mLow, clock);
+      const rootReport = await agopRoot(gpu, agop.m, agop.low, clock);
       if (waiting) {
         gpu.pool.trim();
         unit = own(uploadRows(gpu, grid, d, waiting.x.x));
@@ -264,11 +257,10 @@ async function runLayers(
         trainAccuracy: accuracy(fitted.trainScores, labels),
         testAccuracy,
         solve: fitted.solve,
-        agop: { ...agop, rank, topEigenvalues },
+        agop: { ...agop.report, rank, topEigenvalues },
         seconds: clock.seconds,
       };
       layers.push(metrics);
-      gpu.pool.trim();
       if (progress.save) {
         enter(gpu, layer, null);
         const state = { layers: [...layers], train: await rowsOf(gpu, x), test: t && (await rowsOf(gpu, t)) };

@@ -18,16 +18,7 @@ import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
 import { adopt, limitsOf, planRun } from './plan.js';
 import { classOrder, permuteRows, restoreRows, transposeHost } from './rows.js';
-import {
-  type AgopReport,
-  accuracy,
-  agopOf,
-  agopRoot,
-  createClock,
-  fitKernel,
-  projectRows,
-  stageMetrics,
-} from './step.js';
+import { type Agop, accuracy, agopOf, agopRoot, createClock, fitKernel, projectRows, stageMetrics } from './step.js';
 import type { LayerInput, LayerOptions, LayerResult } from './types.js';
 
 /**
@@ -73,19 +64,14 @@ export async function rfmLayer(
 
     const fitted = await fitKernel(gpu, x, y, options, plan, clock);
     own(fitted.alpha);
-    const [m, low] = [allocate(gpu, d, d), allocate(gpu, d, d)];
-    let agopReport: AgopReport;
-    let agop: Float32Array;
+    let agop: Agop;
     try {
-      agopReport = await agopOf(gpu, fitted, starts, options, plan, m, low, clock);
-      agop = await download(gpu, m);
-    } catch (error) {
-      release(gpu, m, low);
-      throw error;
+      agop = await agopOf(gpu, fitted, starts, options, plan, clock);
     } finally {
       releaseDistances(gpu, fitted.system);
     }
-    const { root, rank, topEigenvalues } = await agopRoot(gpu, m, low, clock);
+    const m = await download(gpu, agop.m);
+    const { root, rank, topEigenvalues } = await agopRoot(gpu, agop.m, agop.low, clock);
     own(root);
     const map = await featureMap(gpu, d, input.features, options.activation === 'cos');
     own(map.w);
@@ -100,7 +86,7 @@ export async function rfmLayer(
     return {
       kernelMatrix: want.kernelMatrix ? restoreSquare(await kernelValues(gpu, x, options), n, order) : null,
       alpha: restoreRows(transposeHost(fitted.coefficients, outputs, n), outputs, order),
-      agop,
+      agop: m,
       agopSqrt: await download(gpu, root),
       agopFeatures: await rowsBack(mx),
       features: await rowsBack(features),
@@ -111,7 +97,7 @@ export async function rfmLayer(
         trainAccuracy: accuracy(fitted.trainScores, sortedLabels),
         testAccuracy: null,
         solve: fitted.solve,
-        agop: { ...agopReport, rank, topEigenvalues },
+        agop: { ...agop.report, rank, topEigenvalues },
         seconds: clock.seconds,
       },
     };

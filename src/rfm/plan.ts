@@ -177,7 +177,7 @@ function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): 
     add(
       'tiles of the kernel matrix, copies of factors',
       Math.max(
-        2 * square + product,
+        3 * square + product,
         4 * bytes(rank, rank) + bytes(rank, d) + copies(texels, rank, rank, d),
         2 * bytes(tile, rank) + 2 * bytes(rank, rank) + bytes(rank, d) + copies(texels, tile, rank, Math.max(d, rank)),
       ),
@@ -210,7 +210,9 @@ function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): 
     2 * panel +
     (size.agopSamples === null ? 0 : 2 * bytes(columns, columns)) +
     (plan.keepDistances && tileCount(grid) === 1 ? square : bytes(perBatch, tile) + bytes(perBatch, d)) +
-    copies(texels, d, columns, Math.max(tile, 1));
+    (plan.keepDistances && tileCount(grid) === 1 ? 0 : copies(texels, perBatch, tile, d)) +
+    copies(texels, d, columns, tile) +
+    texelBytes(texels, d, columns).texture;
   const gram = triangle + 4 * square + 10 * panel + copies(texels, Math.max(tile, d), Math.max(tile, d), tile);
   const path = plan.gram && size.agop !== 'jacobian' && size.agopSamples === null;
   add(path ? 'weights and tiles of Q, or gradients' : 'gradients', path ? Math.max(gram, jacobian) : jacobian, 'agop');

@@ -99,13 +99,11 @@ export async function rfm(
           const last = iterations[iterations.length - 1];
           return { M: last.M, alpha, predictions: last.predictions, solves, iterations };
         }
-        const agop = allocate(gpu, d, d);
-        const low = allocate(gpu, d, d);
+        const agop = await agopOf(gpu, fitted, [0, n], { agop: 'auto' }, plan, clock);
         try {
-          await agopOf(gpu, fitted, [0, n], { agop: 'auto' }, plan, agop, low, clock);
-          await runBatch(gpu, (batch) => updateMetric(batch, agop, t === 0 ? null : root, m));
+          await runBatch(gpu, (batch) => updateMetric(batch, agop.m, t === 0 ? null : root, m));
         } finally {
-          release(gpu, agop, low);
+          release(gpu, agop.m, agop.low);
         }
         await sqrtPsd(gpu, m, root);
         onIteration(t + 1);

@@ -125,24 +125,30 @@ export interface AgopReport extends SampledAgop {
   cancellation: number;
 }
 
-/** AGOP = out + low (d × d, not divided by its maximum) of the fitted predictor at its centres; starts: first row of each class, then n. Releases the distances. */
+/** AGOP = m + low (d × d, not divided by its maximum). Release both. */
+export interface Agop {
+  m: Matrix;
+  low: Matrix;
+  report: AgopReport;
+}
+
+/** The AGOP of the fitted predictor at its centres; starts: first row of each class, then n. May release the distances. */
 export async function agopOf(
   gpu: Gpu,
   { system, alpha }: FittedKernel,
   starts: readonly number[],
   { agop, samples = null }: { agop: AgopPath | 'auto'; samples?: readonly number[] | null },
   plan: LayerPlan,
-  out: Matrix,
-  low: Matrix,
   clock: Clock,
-): Promise<AgopReport> {
+): Promise<Agop> {
   const { x, kernel, bandwidth } = system;
   const { n } = x.grid;
   const [d, outputs] = [x.tiles[0].cols, alpha.tiles[0].rows];
   return clock.phase('agop', async () => {
-    const whole = tileCount(x.grid) === 1 && system.kept !== null;
-    let stored = whole ? await weightsOf(gpu, system) : null;
+    const [m, low] = [allocate(gpu, d, d), allocate(gpu, d, d)];
+    let stored: StoredTriangle | null = null;
     try {
+      if (tileCount(x.grid) === 1 && system.kept !== null) stored = await weightsOf(gpu, system);
       const weights: Weights = stored ? { kind: 'stored', triangle: stored } : { kind: 'computed', kernel, bandwidth };
       const input = { x, alpha, weights, starts };
       const cancellation = await agopCancellation(gpu, input);
@@ -150,10 +156,13 @@ export async function agopOf(
       const path = agop === 'auto' ? cheapest : agop;
       if (path === 'gram') {
         stored ??= await weightsOf(gpu, system);
-        await agopGram(gpu, { x, alpha, triangle: stored }, out, low);
-        return { path, cancellation, samples: n, samplingError: 0 };
+        await agopGram(gpu, { x, alpha, triangle: stored }, m, low);
+        return { m, low, report: { path, cancellation, samples: n, samplingError: 0 } };
       }
-      return { path, cancellation, ...(await agopJacobian(gpu, input, out, low, samples)) };
+      return { m, low, report: { path, cancellation, ...(await agopJacobian(gpu, input, m, low, samples)) } };
+    } catch (error) {
+      release(gpu, m, low);
+      throw error;
     } finally {
       stored?.release();
     }

@@ -34,8 +34,9 @@ describe('bench', () => {
       expect(gflops, what).toBeGreaterThan(0);
       expect(ceilingShare, what).toBeGreaterThan(0);
       if (ceilingShare! < 1 / 3) expect(reason, what).toMatch(/\w/);
-      // These are checked by peers alone.
-      if (!['layer', 'deep-rfm', 'resnet18-step'].includes(op)) {
+      if (op === 'layer') expect(Object.keys(result.phases ?? {}), what).toContain('agop');
+      // These two are checked by peers alone.
+      else if (op !== 'deep-rfm' && op !== 'resnet18-step') {
         // 0 would say that nothing was compared.
         expect(error, what).toBeGreaterThan(0);
         expect(error, what).toBeLessThan(1e-5);
@@ -48,6 +49,8 @@ describe('bench', () => {
     for (const { op, shape } of first.results) expect(markdown).toContain(`| ${op} | ${shape} |`);
     expect(readFileSync(join(cwd, 'all', 'bench.svg'), 'utf8')).toContain('gemm 64x64x64 NT');
     expect(existsSync(join(cwd, 'all', 'bench.png'))).toBe(true);
+    expect(readFileSync(join(cwd, 'all', 'scaling.svg'), 'utf8')).toMatch(/agop, n\^/);
+    expect(markdown).toMatch(/\| phase \| n = 40 \| n = 80 \| n = 160 \| grows as \|/);
     if (first.adapter.type === 'software') expect(markdown).toContain(', software');
   });
 

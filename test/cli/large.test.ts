@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { buildProgram, deepRfm, workFolder } from './program.js';
+import { buildProgram, clusters, deepRfm, workFolder, writeArrays } from './program.js';
 
 const cwd = workFolder();
 const base = 'run --n 100 --test-n 51 --depth 3 --width 62 --gram-layers 1'.split(' ');
@@ -64,11 +64,18 @@ describe('run within bounds', () => {
   }, 60_000);
 
   it('--memory-limit is kept, and what does not fit is refused before it begins', async () => {
-    const { memory } = read('whole');
-    const limit = Math.ceil(0.9 * memory.peakBytes);
-    const less = await run('less', ['--memory-limit', String(limit)]);
-    expect(less.code).toBe(0);
+    const { x, labels } = clusters(1200, 12, 3);
+    writeArrays(cwd, { X: [[1200, 12], x], labels: [[1200], labels] });
+    const args = 'run --dataset npy --x X.npy --y labels.npy --depth 2 --width 12 --quiet --out'.split(' ');
+    const plain = await deepRfm([...args, 'plain'], { cwd });
+    const { memory } = read('plain');
+    const limit = Math.ceil(memory.peakBytes / 3);
+    const less = await deepRfm([...args, 'less', '--memory-limit', String(limit)], { cwd });
+    expect([plain.code, less.code]).toEqual([0, 0]);
     expect(read('less').memory.peakBytes).toBeLessThanOrEqual(limit);
+    for (const [l, { nc1 }] of read('less').layers.entries()) {
+      expect(nc1.features / read('plain').layers[l].nc1.features).toBeCloseTo(1, 4);
+    }
     const none = await run('none', ['--memory-limit', '1MiB', '--quiet']);
     expect(none).toMatchObject({ code: 4, stdout: '' });
     expect(none.stderr).toHaveLength(1);

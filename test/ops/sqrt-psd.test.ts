@@ -3,6 +3,7 @@ import { EigenvalueDecomposition, Matrix as HostMatrix, QrDecomposition } from '
 import { describe, expect, it } from 'vitest';
 import { RfmError } from '../../src/errors.js';
 import { diagonalMaximum, pivotedCholesky, sqrtPsd } from '../../src/ops/sqrt-psd.js';
+import type { Gpu } from '../../src/runtime/gpu.js';
 import { download, release } from '../../src/runtime/matrix.js';
 import {
   compute,
@@ -15,6 +16,7 @@ import {
   read,
   reportErrors,
   useGpu,
+  VARIANTS,
 } from '../support/gpu.js';
 import {
   at,
@@ -62,12 +64,12 @@ function integersOfRank(d: number, r: number, seed: number): Dense {
   return productNT(a, a);
 }
 
-async function factored(m: Dense, tolerance: number) {
-  const matrix = put(gpu(), m);
-  const { l, rank, smallestPivot } = await pivotedCholesky(gpu(), matrix, tolerance);
+async function factored(opened: Gpu, m: Dense, tolerance: number) {
+  const matrix = put(opened, m);
+  const { l, rank, smallestPivot } = await pivotedCholesky(opened, matrix, tolerance);
   const { rows, cols } = l;
-  const data = Float64Array.from(await download(gpu(), l));
-  release(gpu(), matrix, l);
+  const data = Float64Array.from(await download(opened, l));
+  release(opened, matrix, l);
   return { l: { rows, cols, data } as Dense, rank, smallestPivot };
 }
 
@@ -94,12 +96,14 @@ describe('diagonalMaximum', () => {
     ));
 });
 
-describe('pivotedCholesky', () => {
+describe.each(VARIANTS)('pivotedCholesky, %s', (_, variant) => {
+  const opened = () => variant(gpu());
+
   it('finds the rank of matrices of known rank, and L Lᵀ is the matrix', () =>
     fc.assert(
       fc.asyncProperty(fc.constantFrom(1, 2, 5, 31, 64, 130), fc.nat(), seed, async (d, r, s) => {
         const m = integersOfRank(d, 1 + (r % d), s);
-        const { l, rank, smallestPivot } = await factored(m, 1e-6);
+        const { l, rank, smallestPivot } = await factored(opened(), m, 1e-6);
         expect(rank).toBe(1 + (r % d));
         expect([l.rows, l.cols]).toEqual([d, Math.min(d, 4 * Math.ceil(rank / 4))]);
         expect(l.data.every((v, e) => e % l.cols < rank || v === 0)).toBe(true);
@@ -113,7 +117,7 @@ describe('pivotedCholesky', () => {
 
   it('stops at the tolerance', async () => {
     const m = rounded(dense(10, 10, (i, j) => (i === j ? 10 ** -((7 * i) % 10) : 0)));
-    const { l, rank, smallestPivot } = await factored(m, 3e-6);
+    const { l, rank, smallestPivot } = await factored(opened(), m, 3e-6);
     expect(rank).toBe(6);
     expect(smallestPivot).toBeCloseTo(1e-5, 9);
     const kept = dense(10, 10, (i, j) => (at(m, i, j) > 3e-6 ? at(m, i, j) : 0));
@@ -122,18 +126,29 @@ describe('pivotedCholesky', () => {
 
   it('counts the rank of a zero matrix as 0', async () => {
     const zero = dense(5, 5, () => 0);
-    const { l, rank } = await factored(zero, 1e-8);
+    const { l, rank } = await factored(opened(), zero, 1e-8);
     expect(rank).toBe(0);
     expect(l.data.every((v) => v === 0)).toBe(true);
   });
 
   it('takes the digits that float32 lacks from `low`', async () => {
     // The second pivot is 1e-9: all of it in the low part.
-    const [high, low] = [dense(2, 2, () => 1), dense(2, 2, (i, j) => (i * j ? 1e-9 : 0))].map((a) => put(gpu(), a));
-    const { l, rank, smallestPivot } = await pivotedCholesky(gpu(), high, 1e-10, low);
-    release(gpu(), high, low, l);
+    const [high, low] = [dense(2, 2, () => 1), dense(2, 2, (i, j) => (i * j ? 1e-9 : 0))].map((a) => put(opened(), a));
+    const { l, rank, smallestPivot } = await pivotedCholesky(opened(), high, 1e-10, low);
+    release(opened(), high, low, l);
     expect(rank).toBe(2);
     expectBelow('pivotedCholesky, pivot from low', Math.abs(smallestPivot / 1e-9 - 1), 1e-6);
+  });
+
+  it('leaves near-duplicates of a pivot for later', async () => {
+    // The largest entries belong to copies of one row: all but one of them have next to nothing left after it.
+    const d = 45;
+    const a = dense(d, d, (i, j) => (i === j ? (i < 20 ? 2 ** -8 : 0.5) : j === d - 1 && i < 20 ? 2 : 0));
+    const m = rounded(productNT(a, a));
+    const { l, rank, smallestPivot } = await factored(opened(), m, 1e-9);
+    expect(rank).toBe(d);
+    expectClose('pivotedCholesky, near-duplicates', productNT(l, l), m, 2e-7);
+    expect(smallestPivot).toBeLessThan(1e-5);
   });
 });
 

@@ -39,8 +39,12 @@ async function withTiles<T>(bytes: number, work: () => Promise<T>): Promise<T> {
 
 const ARRAYS = ['kernelMatrix', 'alpha', 'agop', 'agopSqrt', 'agopFeatures', 'features'] as const;
 
-function compare(found: LayerResult, whole: LayerResult, bound: number): void {
-  for (const name of ARRAYS) {
+/** The Gram form has an error of its own, and what comes after it: about its cancellation times float32's rounding, and more in the root. */
+function compare(found: LayerResult, whole: LayerResult): void {
+  const { path, cancellation } = whole.metrics.agop;
+  const gram = path === 'gram' ? 3e-6 * cancellation : 0;
+  for (const [i, name] of ARRAYS.entries()) {
+    const bound = Math.max(1e-6, i < ARRAYS.indexOf('agop') ? 0 : gram);
     expect(error(found[name] ?? [], whole[name] ?? []), name).toBeLessThanOrEqual(bound);
   }
   expect(found.metrics.trainAccuracy).toBe(whole.metrics.trainAccuracy);
@@ -73,9 +77,7 @@ describe.each(['laplace-relu', 'laplace-cos', 'one-output', 'gaussian-relu'])('a
       const { input, options } = read();
       const layer = () => rfmLayer(gpu, input, { ...options, agop }, { kernelMatrix: true });
       const whole = await layer();
-      // α carries the condition number of the Gaussian kernel matrix, 1e5, and the AGOP after it.
-      const bound = options.kernel === 'gaussian' ? 3e-6 : 1e-6;
-      for (const bytes of [2 ** 16, 2 ** 20]) compare(await withTiles(bytes, layer), whole, bound);
+      for (const bytes of [2 ** 16, 2 ** 20]) compare(await withTiles(bytes, layer), whole);
     },
   );
 });
@@ -112,7 +114,7 @@ describe('any shape in tiles', () => {
           const options: LayerOptions = { kernel: 'laplace', bandwidth: 2, ridge: 1e-3, activation: 'relu', agop };
           const layer = () => rfmLayer(gpu, input, options, { kernelMatrix: true });
           const whole = await layer();
-          compare(await withTiles(bytes, layer), whole, 3e-6);
+          compare(await withTiles(bytes, layer), whole);
         },
       ),
       { ...RUNS, numRuns: 10 },
@@ -124,7 +126,7 @@ describe('a run in tiles, by every solver', () => {
     dataset: 'mnist-sample',
     n: 300,
     testN: 100,
-    depth: 3,
+    depth: 2,
     kernel: 'laplace',
     bandwidth: 2,
     ridge: 1e-3,
@@ -147,7 +149,7 @@ describe('a run in tiles, by every solver', () => {
       { method: 'conjugate-gradients', landmarks: 100 },
     ];
     for (const [i, solve] of solvers.entries()) {
-      const plan = withTilesPlan(2 ** 16, { solve, keepDistances: false, parkRows: i > 0 });
+      const plan = withTilesPlan(2 ** 18, { solve, keepDistances: false, parkRows: i > 0 });
       const found = await deepRfm(gpu, data(), config, { plan });
       for (const [l, layer] of found.layers.entries()) {
         const expected = whole.layers[l];

@@ -46,6 +46,30 @@ it('hands a released buffer out again, and counts bytes in use, waiting and at m
   pool.give(fresh);
 });
 
+it('destroys what waits before it grows beyond the soft limit, and refuses to grow beyond the hard one', () => {
+  const { pool } = gpu();
+  pool.trim();
+  const start = pool.bytes.live;
+  const unit = pooledSize(2 ** 20);
+  pool.limit({ soft: start + 3 * unit, hard: start + 4 * unit });
+  try {
+    const [a, b] = [pool.take(unit), pool.take(unit)];
+    pool.give(b);
+    // Twice as large: the one that waits does not serve, and would make it too much.
+    const c = pool.take(2 * unit);
+    expect(pool.bytes).toMatchObject({ live: start + 3 * unit, pooled: 0 });
+    const d = pool.take(unit);
+    expect(() => pool.take(unit)).toThrow(
+      /bytes of device memory are in use and 1048576 more are needed, the limit is/,
+    );
+    expect(pool.bytes.live).toBe(start + 4 * unit);
+    for (const buffer of [a, c, d]) pool.give(buffer);
+  } finally {
+    pool.limit({ soft: Number.POSITIVE_INFINITY, hard: Number.POSITIVE_INFINITY });
+    pool.trim();
+  }
+});
+
 it('refuses what the adapter cannot bind', () => {
   const { pool, limits } = gpu();
   const limit = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
