@@ -13,26 +13,36 @@ struct Params {
 }
 var<immediate> p: Params;
 
-// Steps (four numbers along k) an invocation copies.
+// Steps (four numbers along k) that a workgroup copies.
 const STEPS = 16u;
+// Four columns are a quad: an invocation loads four vec4 of it, one below the other, and turns them into four texels.
+const QUADS = LANES / 4u;
 
-@group(0) @binding(0) var<storage, read> matrix: array<f32>;
+@group(0) @binding(0) var<storage, read> matrix: array<vec4f>;
 // The texels row by row, segment · LANES of them a row; they are copied into a texture afterwards. A textureStore
 // would do without the copy, but takes lavapipe half as long again, and of 16 lanes it carries out eight (Mesa 25.0).
 @group(0) @binding(1) var<storage, read_write> packed: array<vec4f>;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  // Columns beyond the matrix repeat its last one: what comes of them is never stored.
-  let column = p.offset + min(group.y * LANES + lane, p.rows - 1u);
+  let quad = lane % QUADS;
+  // Columns beyond the matrix repeat its last quad: what comes of them is never stored.
+  let column = (p.offset + min(group.y * LANES + 4u * quad, p.rows - 1u)) / 4u;
+  let width = p.stride / 4u;
   let first = group.x * STEPS;
-  let count = min(STEPS, (p.k + 3u) / 4u - first);
+  let steps = (p.k + 3u) / 4u;
   let fold = first / p.segment;
-  let at = ((group.y * p.folds + fold) * p.segment + first - fold * p.segment) * LANES + lane;
-  for (var step = 0u; step < count; step++) {
-    let k = 4u * (first + step) + vec4u(0u, 1u, 2u, 3u);
-    let source = column + min(k, vec4u(p.k - 1u)) * p.stride;
-    let texel = vec4f(matrix[source.x], matrix[source.y], matrix[source.z], matrix[source.w]);
-    packed[at + step * LANES] = select(vec4f(), texel, k < vec4u(p.k));
+  let at = ((group.y * p.folds + fold) * p.segment + first - fold * p.segment) * LANES + 4u * quad;
+  for (var step = lane / QUADS; step < STEPS && first + step < steps; step += LANES / QUADS) {
+    let k = 4u * (first + step);
+    let last = p.k - 1u;
+    let a = matrix[column + k * width];
+    let b = select(vec4f(), matrix[column + min(k + 1u, last) * width], k + 1u <= last);
+    let c = select(vec4f(), matrix[column + min(k + 2u, last) * width], k + 2u <= last);
+    let d = select(vec4f(), matrix[column + min(k + 3u, last) * width], k + 3u <= last);
+    packed[at + step * LANES] = vec4f(a.x, b.x, c.x, d.x);
+    packed[at + step * LANES + 1u] = vec4f(a.y, b.y, c.y, d.y);
+    packed[at + step * LANES + 2u] = vec4f(a.z, b.z, c.z, d.z);
+    packed[at + step * LANES + 3u] = vec4f(a.w, b.w, c.w, d.w);
   }
 }

@@ -4,7 +4,7 @@ import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { scoped } from '../runtime/timing.js';
 import { syrk, syrkTN } from './gemm.js';
-import { type AgopInput, gradients, shiftedTranspose, weightRows, weightSums } from './gradients.js';
+import { type AgopInput, gradients, shiftedTiles, weightRows, weightSums } from './gradients.js';
 import { meanOfRows } from './row-statistics.js';
 import { rowLengths } from './statistics.js';
 import { tileSize } from './tiles.js';
@@ -62,15 +62,15 @@ async function sumJacobians(
         const some = ids.slice(from, from + most);
         const batch = createBatch(gpu);
         if (from === 0) meanOfRows(batch, x, starts[g], starts[g + 1], mean);
-        // Transposed anew for every batch of rows: a few hundredths of the products that need it, and no second X.
-        const zT = (j: number): Matrix => shiftedTranspose(batch, x.tiles[j], mean);
+        // Shifted anew for every batch of rows: a few hundredths of the products that need it, and no second X.
+        const z = shiftedTiles(batch, x, mean);
         const w = weightRows(batch, input, some);
         const sums = batch.temporary(outputs, some.length);
         weightSums(batch, input, w, sums);
-        const jacobians = batch.temporary(d, some.length * outputs);
-        gradients(batch, input, some, w, sums, zT, jacobians);
+        const jacobians = batch.temporary(some.length * outputs, d);
+        gradients(batch, input, some, w, sums, z, jacobians);
         const addend = done > 0 ? { addend: out } : {};
-        syrk(batch, { a: jacobians, b: jacobians, out, scale: 1 / count, ...addend, ...(low && { low }) });
+        syrkTN(batch, { a: jacobians, out, scale: 1 / count, ...addend, ...(low && { low }) });
         const squaresOf = samples && recordSquares(batch, jacobians, outputs);
         await batch.submit();
         if (squaresOf) squares.push(...(await readAndRelease(gpu, squaresOf)));
@@ -88,9 +88,9 @@ const range = (first: number, end: number): number[] => Array.from({ length: end
 
 /** (1 × rows) = ‖J_iᵀ J_i‖² = ‖J_i J_iᵀ‖² of the rows whose gradients these are. Release it. */
 function recordSquares(batch: Batch, jacobians: Matrix, outputs: number): Matrix {
-  const rows = jacobians.cols / outputs;
-  const gram = batch.temporary(jacobians.cols, jacobians.cols);
-  syrkTN(batch, { a: jacobians, out: gram });
+  const rows = jacobians.rows / outputs;
+  const gram = batch.temporary(jacobians.rows, jacobians.rows);
+  syrk(batch, { a: jacobians, b: jacobians, out: gram });
   const squares = allocate(batch.gpu, 1, rows);
   batch.dispatch(
     { name: 'block_squares', source: blockSquaresSource, constants: { SIZE: outputs } },

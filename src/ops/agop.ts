@@ -4,7 +4,7 @@ import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, release } from '../runtime/matrix.js';
 import { scoped } from '../runtime/timing.js';
 import { subtractRow } from './elementwise.js';
-import { type AgopInput, gradients, shiftedTranspose, weightRows, weightSums } from './gradients.js';
+import { type AgopInput, gradients, shiftedTiles, weightRows, weightSums } from './gradients.js';
 import { meanOfRows } from './row-statistics.js';
 import { rowLengths } from './statistics.js';
 import { downloadColumns, gatherRows } from './tiles.js';
@@ -30,11 +30,13 @@ async function estimateCancellation(gpu: Gpu, input: AgopInput): Promise<number>
   const { n } = x.grid;
   const d = x.tiles[0].cols;
   const outputs = alpha.tiles[0].rows;
-  const samples = Math.min(SAMPLES, n);
+  // The lengths of their gradients are computed one workgroup each.
+  const most = Math.floor(gpu.limits.maxComputeWorkgroupsPerDimension / outputs);
+  const samples = Math.max(1, Math.min(SAMPLES, n, most));
   const ids = Array.from({ length: samples }, (_, i) => i * Math.floor(n / samples));
   const weightLengths = x.tiles.map(() => allocate(gpu, 1, samples));
   const zLengths = allocate(gpu, 1, samples);
-  const gradientLengths = allocate(gpu, 1, d);
+  const gradientLengths = allocate(gpu, 1, samples * outputs);
   const sums = allocate(gpu, outputs, samples);
   try {
     const batch = createBatch(gpu);
@@ -49,8 +51,8 @@ async function estimateCancellation(gpu: Gpu, input: AgopInput): Promise<number>
     gatherRows(batch, x, ids, rows);
     subtractRow(batch, rows, mean, z);
     rowLengths(batch, z, zLengths);
-    const g = batch.temporary(d, samples * outputs);
-    gradients(batch, input, ids, w, sums, (j) => shiftedTranspose(batch, x.tiles[j], mean), g);
+    const g = batch.temporary(samples * outputs, d);
+    gradients(batch, input, ids, w, sums, shiftedTiles(batch, x, mean), g);
     rowLengths(batch, g, gradientLengths);
     await batch.submit();
     const [a, s, z2, g2, ...w2] = await Promise.all([

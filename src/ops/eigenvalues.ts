@@ -1,5 +1,5 @@
 import { EigenvalueDecomposition, Matrix as HostMatrix } from 'ml-matrix';
-import { runBatch } from '../runtime/batch.js';
+import { type Batch, runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release, upload } from '../runtime/matrix.js';
 import { philoxFill } from './features.js';
@@ -21,14 +21,15 @@ export async function topEigenvalues(gpu: Gpu, root: Matrix, count: number): Pro
   const gram = allocate(gpu, size, size);
   let values: number[] = [];
   try {
-    await runBatch(gpu, (batch) =>
-      philoxFill(batch, basis, { seed: 0, layer: 0, stream: 2 }, { signed: true, scale: 1 }),
-    );
+    const multiply = (batch: Batch): void => {
+      gemm(batch, { a: basis, b: root, out: image });
+      syrk(batch, { a: image, b: image, out: gram });
+    };
+    await runBatch(gpu, (batch) => {
+      philoxFill(batch, basis, { seed: 0, layer: 0, stream: 2 }, { signed: true, scale: 1 });
+      multiply(batch);
+    });
     for (let i = 0; i <= ITERATIONS; i++) {
-      await runBatch(gpu, (batch) => {
-        gemm(batch, { a: basis, b: root, out: image });
-        syrk(batch, { a: image, b: image, out: gram });
-      });
       const small = HostMatrix.from1DArray(size, size, Array.from(await download(gpu, gram)));
       const evd = new EigenvalueDecomposition(small, { assumeSymmetric: true });
       values = [...evd.realEigenvalues].reverse();
@@ -42,7 +43,10 @@ export async function topEigenvalues(gpu: Gpu, root: Matrix, count: number): Pro
         for (let c = 0; c < size; c++) whiten[r * size + c] = scale * evd.eigenvectorMatrix.get(c, size - 1 - r);
       }
       const w = upload(gpu, size, size, whiten);
-      await runBatch(gpu, (batch) => gemmNN(batch, { a: w, b: image, out: basis }));
+      await runBatch(gpu, (batch) => {
+        gemmNN(batch, { a: w, b: image, out: basis });
+        multiply(batch);
+      });
       release(gpu, w);
     }
     return values.slice(0, Math.min(count, size)).map((v) => Math.max(v, 0));

@@ -104,14 +104,33 @@ export const copiesFactors = (gpu: Gpu): boolean => variantOf(gpu, GEMM) === pac
 /** Bits of the shaders' `flags`. */
 const FLAG = { lower: 1, mirror: 2, accumulate: 4, add: 8, low: 16 } as const;
 
+const unusedMatrices = new WeakMap<GPUDevice, [Matrix, Matrix]>();
+
+/** What stands in for an addend and for a low part that a product does not have: nobody reads or writes them. */
+function unusedOf({ device }: Gpu): [Matrix, Matrix] {
+  const known = unusedMatrices.get(device);
+  if (known) return known;
+  const unused = (): Matrix => ({
+    rows: 1,
+    cols: 1,
+    stride: 4,
+    offset: 0,
+    padding: 3,
+    buffer: device.createBuffer({ size: 16, usage: GPUBufferUsage.STORAGE }),
+  });
+  const made: [Matrix, Matrix] = [unused(), unused()];
+  unusedMatrices.set(device, made);
+  return made;
+}
+
 /** What all kernels are told of the result. */
 function resultOf(batch: Batch, { out, scale = 1, addend, bias = 1, low, half }: Product) {
   const accumulate = addend !== undefined && addend.buffer === out.buffer;
-  const unused = batch.temporary(1, 1);
+  const [unused, unusedLow] = unusedOf(batch.gpu);
   return {
     // An unused or accumulating addend is not read through its own binding; any other buffer serves.
     separate: addend && !accumulate ? addend : unused,
-    lowOut: low ?? batch.temporary(1, 1),
+    lowOut: low ?? unusedLow,
     scaleBits: f32bits(scale),
     // The low part of the scale, or the bias.
     biasBits: f32bits(low ? scale - Math.fround(scale) : bias),

@@ -3,8 +3,8 @@ import { RfmError } from '../errors.js';
 import type { KernelName } from '../rfm/types.js';
 import { type Batch, ceilDiv } from '../runtime/batch.js';
 import { block, type Matrix } from '../runtime/matrix.js';
-import { subtractColumn } from './elementwise.js';
-import { gemm, squaredDistances } from './gemm.js';
+import { subtractColumn, subtractRow } from './elementwise.js';
+import { gemm, gemmNN, squaredDistances } from './gemm.js';
 import { weightsFromDistances } from './kernel-matrix.js';
 import { startsBuffer } from './statistics.js';
 import { type Columns, gatherRows, type Rows, type Triangle, tileCount } from './tiles.js';
@@ -37,6 +37,15 @@ export function shiftedTranspose(batch: Batch, tile: Matrix, mean: Matrix): Matr
   const out = batch.scratch(tile.cols, tile.rows, 'shifted');
   subtractColumn(batch, plain, mean, out);
   return out;
+}
+
+/** The tiles of x relative to `mean`; each overwrites the one before. */
+export function shiftedTiles(batch: Batch, x: Rows, mean: Matrix): (j: number) => Matrix {
+  return (j) => {
+    const out = batch.scratch(x.tiles[j].rows, x.tiles[j].cols, 'shifted rows');
+    subtractRow(batch, x.tiles[j], mean, out);
+    return out;
+  };
 }
 
 /** Whether the numbers are consecutive and of rows of one tile: its number, or −1. */
@@ -82,11 +91,11 @@ export function weightSums(batch: Batch, { alpha }: AgopInput, w: readonly Matri
 }
 
 /**
- * Gradients of all outputs at the rows `ids`, transposed: out is d × (ids.length · outputs).
+ * Gradients of all outputs at the rows `ids`: out is (ids.length · outputs) × d.
  * G_ic = Σ_j W_ij α_jc z_j − (Wα)_ic z_i is one matrix product, for any origin of z. Between
  * near-duplicates W is huge and x_j − x_i tiny: with the mean of their class as origin the terms are
  * as small as their differences, and no more is lost than in summing differences.
- * w: `weightRows`; sums: `weightSums`; zT(j): tile j of the rows relative to the origin, transposed (d × rows).
+ * w: `weightRows`; sums: `weightSums`; z(j): tile j of the rows relative to the origin.
  */
 export function gradients(
   batch: Batch,
@@ -94,7 +103,7 @@ export function gradients(
   ids: readonly number[],
   w: readonly Matrix[],
   sums: Matrix,
-  zT: (j: number) => Matrix,
+  z: (j: number) => Matrix,
   out: Matrix,
 ): void {
   const { starts } = alpha.grid;
@@ -117,6 +126,6 @@ export function gradients(
       ],
       [ceilDiv(coefficients.stride / 4, 64), ids.length],
     );
-    gemm(batch, { a: zT(j), b: coefficients, out, ...(j > 0 && { addend: out }) });
+    gemmNN(batch, { a: coefficients, b: z(j), out, ...(j > 0 && { addend: out }) });
   });
 }

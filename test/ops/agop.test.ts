@@ -5,7 +5,6 @@ import type { GramInput } from '../../src/ops/agop-gram.js';
 import { gradientRows } from '../../src/ops/agop-jacobian.js';
 import { type AgopInput, gradients, type Weights, weightRows, weightSums } from '../../src/ops/gradients.js';
 import { releasePanels } from '../../src/ops/tiles.js';
-import { transpose } from '../../src/ops/transpose.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { release } from '../../src/runtime/matrix.js';
@@ -143,35 +142,30 @@ describe.each(VARIANTS)('%s', (variant, of) => {
           const count = 1 + (wanted % (Math.floor((n - 1 - first) / step) + 1));
           const ids = Array.from({ length: count }, (_, r) => first + r * step);
           const jacobians = ids.map((id) => jacobianAt(all.x, all.alpha, all.weights, id));
-          const expected = dense(d, count * c, (t, col) => at(jacobians[Math.floor(col / c)], t, col % c));
+          const expected = dense(count * c, d, (row, t) => at(jacobians[Math.floor(row / c)], t, row % c));
           const found = await onDevice(gpu, all, most, async (input) => {
-            const out = poisoned(gpu, d, count * c);
+            const out = poisoned(gpu, count * c, d);
             await runBatch(gpu, (batch) => {
               const w = weightRows(batch, input, ids);
               const sums = batch.temporary(c, count);
               weightSums(batch, input, w, sums);
-              const zT = (j: number) => {
-                const tile = batch.temporary(d, input.x.tiles[j].rows);
-                transpose(batch, input.x.tiles[j], tile);
-                return tile;
-              };
-              gradients(batch, input, ids, w, sums, zT, out);
+              gradients(batch, input, ids, w, sums, (j) => input.x.tiles[j], out);
             });
             const values = await read(gpu, out);
             release(gpu, out);
             return values;
           });
           // With origin 0 the terms of one gradient may cancel; the error is that of its terms.
-          const terms = dense(d, count * c, (t, col) => {
-            const i = ids[Math.floor(col / c)];
+          const terms = dense(count * c, d, (row, t) => {
+            const i = ids[Math.floor(row / c)];
             let sum = 0;
             for (let j = 0; j < n; j++) {
-              const weight = Math.abs(at(all.weights, i, j) * at(all.alpha, col % c, j));
+              const weight = Math.abs(at(all.weights, i, j) * at(all.alpha, row % c, j));
               sum += weight * (Math.abs(at(all.x, j, t)) + Math.abs(at(all.x, i, t)));
             }
             return sum;
           });
-          const difference = dense(d, count * c, (t, col) => at(found, t, col) - at(expected, t, col));
+          const difference = dense(count * c, d, (row, t) => at(found, row, t) - at(expected, row, t));
           const length = (m: Dense) => Math.hypot(...m.data);
           expectBelow(named('gradients, relative to their terms'), length(difference) / length(terms), 3e-7);
         },
