@@ -33,6 +33,7 @@ struct Params {
   scale: f32,
   bias: f32,
   zero: u32,
+  // From bit 8 on: the first row of tiles of this dispatch.
   flags: u32,
 }
 var<immediate> p: Params;
@@ -116,7 +117,7 @@ fn main(
   @builtin(local_invocation_id) id: vec3u,
   @builtin(local_invocation_index) index: u32,
 ) {
-  let row0 = tile.y * ROWS;
+  let row0 = ((p.flags >> 8u) + tile.y) * ROWS;
   let col0 = tile.x * COLS;
   // The padding of a row belongs to the first tile of that row.
   if (tile.x == 0u && index < ROWS && row0 + index < p.m) {

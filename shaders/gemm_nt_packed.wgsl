@@ -35,6 +35,7 @@ struct Params {
   scale: f32,
   bias: f32,
   zero: u32,
+  // From bit 8 on: the first row of tiles of this dispatch.
   flags: u32,
   // Steps (vec4 along k) in a row of the textures, and rows of texels that a block of LANES matrix rows takes.
   segment: u32,
@@ -146,7 +147,7 @@ fn main(
   @builtin(num_workgroups) tiles: vec3u,
   @builtin(subgroup_invocation_id) lane: u32,
 ) {
-  let row0 = select(tile.y, folded(tile.y, tiles.y), has(LOWER)) * ROWS;
+  let row0 = ((p.flags >> 8u) + select(tile.y, folded(tile.y, tiles.y), has(LOWER))) * ROWS;
   let col0 = tile.x * 4u * LANES;
   // The padding of a row belongs to the first tile of that row.
   if (tile.x == 0u) {

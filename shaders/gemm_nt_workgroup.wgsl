@@ -32,6 +32,7 @@ struct Params {
   scale: f32,
   bias: f32,
   zero: u32,
+  // From bit 8 on: the first row of tiles of this dispatch.
   flags: u32,
 }
 var<immediate> p: Params;
@@ -112,7 +113,7 @@ fn main(
   @builtin(local_invocation_id) id: vec3u,
   @builtin(local_invocation_index) index: u32,
 ) {
-  let row0 = tile.y * TILE;
+  let row0 = ((p.flags >> 8u) + tile.y) * TILE;
   let col0 = tile.x * TILE;
   // The padding of a row belongs to the first tile of that row.
   if (tile.x == 0u && index < TILE && row0 + index < p.m) {

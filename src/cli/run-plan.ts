@@ -104,21 +104,12 @@ async function show(
   device: string,
   terminal: Terminal,
 ): Promise<void> {
-  const { operationsOf, PLAN_PHASES, planRun, secondsOf, sizeOf, totalOperations } = await import('./method.js');
+  const { estimateLayers, PLAN_PHASES, planRun, sizeOf, totalSeconds } = await import('./method.js');
   const { config, d, classes } = request;
   const size = sizeOf(config, d, classes);
   const plan = planRun(size, limits);
-  const layers = [d, ...(config.depth > 1 ? [config.width || d] : [])].map((features) => {
-    const operations = operationsOf(size, features, plan);
-    const seconds = secondsOf(operations, rates);
-    return {
-      features,
-      operations: totalOperations(operations),
-      seconds,
-      total: Object.values(seconds).reduce((sum, value) => sum + value, 0),
-    };
-  });
-  const seconds = layers[0].total + (config.depth - 1) * (layers[1]?.total ?? 0);
+  const layers = estimateLayers(size, config.depth, plan, rates);
+  const seconds = totalSeconds(layers, config.depth);
   const memory = limits.memoryBytes === null ? 'unknown, not bounded' : formatBytes(limits.memoryBytes);
   terminal.print(`device    ${device}`);
   terminal.print(

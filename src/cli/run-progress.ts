@@ -27,6 +27,8 @@ export function layerLine(metrics: LayerMetrics, depth: number, left: number): s
   if (metrics.testAccuracy !== null) parts.push(`test ${formatPercent(metrics.testAccuracy)}`);
   parts.push(`residual ${solve.relativeResidual.toExponential(0)}`);
   if (solve.jitter > 0) parts.push(`jitter ${solve.jitter.toExponential(0)}`);
+  const { samples, samplingError } = metrics.agop;
+  if (samplingError > 0) parts.push(`AGOP of ${samples} rows ± ${formatPercent(samplingError)}`);
   parts.push(formatSeconds(metrics.seconds.total));
   if (layer < depth) parts.push(`about ${formatSeconds(Math.max(1, Math.round(left)))} left`);
   return parts.join('  ');

@@ -250,7 +250,11 @@ async function onDevice(
   return withGpu({ ...flags, note: terminal.note }, signal, async (gpu: Gpu) => {
     if (flags.tile !== undefined) gpu.tileBytes = flags.tile;
     const plan = planOf(gpu, data, config, memoryLimit);
-    if (lost.here === 0) for (const line of heading(request, describeAdapter(gpu.adapter), plan)) terminal.note(line);
+    if (lost.here === 0) {
+      for (const line of heading(request, describeAdapter(gpu.adapter), plan)) terminal.note(line);
+      const seconds = await estimate(gpu, request, plan);
+      if (seconds !== null) terminal.note(`time     about ${formatSeconds(seconds)} (estimated)`);
+    }
     const before = resume?.state.layers ?? [];
     if (resume) {
       adoptDevice(resume, gpu, out, describeAdapter);
@@ -313,6 +317,18 @@ function loseDeviceWhereAsked(gpu: Gpu, layer: number, phase: string, losses: nu
   const [atLayer, atPhase, often] = process.env.DEEP_RFM_LOSE_DEVICE?.split(':') ?? [];
   const due = losses === 0 || often === 'always';
   if (due && atLayer === String(layer) && atPhase === phase) gpu.device.destroy();
+}
+
+/** Below this many operations in a run, measuring how fast the adapter is would take longer than it is worth. */
+const WORTH_ESTIMATING = 2e11;
+
+/** Seconds that the run is expected to take; null for a short one. */
+async function estimate(gpu: Gpu, { config, d, dataset }: RunRequest, plan: RunPlan): Promise<number | null> {
+  const { estimateLayers, measureRates, sizeOf, totalSeconds } = await import('./method.js');
+  const size = sizeOf(config, d, dataset.classes);
+  const one = { product: 1, distance: 1, cholesky: 1 };
+  if (totalSeconds(estimateLayers(size, config.depth, plan, one), config.depth) < WORTH_ESTIMATING) return null;
+  return totalSeconds(estimateLayers(size, config.depth, plan, await measureRates(gpu)), config.depth);
 }
 
 /** What is about to be computed, and on what. */

@@ -52,12 +52,7 @@ async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Matrix, low: Matr
       recordVectors(batch, input, i, vectors[i]);
       await pause();
     }
-    const shifted = (j: number): Matrix => {
-      const size = x.tiles[j].rows;
-      const zT = batch.temporary(d, size);
-      shiftedTranspose(batch, x.tiles[j], mean, batch.temporary(d, size), zT);
-      return zT;
-    };
+    const shifted = (j: number): Matrix => shiftedTranspose(batch, x.tiles[j], mean);
     for (let i = 0; i < count; i++) {
       const size = x.tiles[i].rows;
       // Zᵀ times the tiles of row i of Q: left of the diagonal, and on it.

@@ -30,7 +30,9 @@ async function estimateCancellation(gpu: Gpu, input: AgopInput): Promise<number>
   const { n } = x.grid;
   const d = x.tiles[0].cols;
   const outputs = alpha.tiles[0].rows;
-  const samples = Math.min(SAMPLES, n);
+  // The lengths of their gradients are computed one workgroup each.
+  const most = Math.floor(gpu.limits.maxComputeWorkgroupsPerDimension / outputs);
+  const samples = Math.max(1, Math.min(SAMPLES, n, most));
   const ids = Array.from({ length: samples }, (_, i) => i * Math.floor(n / samples));
   const weightLengths = x.tiles.map(() => allocate(gpu, 1, samples));
   const zLengths = allocate(gpu, 1, samples);

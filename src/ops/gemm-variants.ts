@@ -4,8 +4,8 @@ import gemmNtSubgroup from '../../shaders/gemm_nt_subgroup.wgsl';
 import gemmNtWorkgroup from '../../shaders/gemm_nt_workgroup.wgsl';
 import packColumns from '../../shaders/pack_columns.wgsl';
 import packRows from '../../shaders/pack_rows.wgsl';
-import { type Batch, ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
-import type { Gpu } from '../runtime/gpu.js';
+import { type Batch, type Binding, ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
+import { DISPATCH_SECONDS, type Gpu } from '../runtime/gpu.js';
 import type { Matrix } from '../runtime/matrix.js';
 import { type Operation, type Variant, variantOf } from '../runtime/variants.js';
 import { copyScaled } from './elementwise.js';
@@ -143,14 +143,14 @@ function resultOf(batch: Batch, { out, scale = 1, addend, bias = 1, low, half }:
 }
 
 /** rows × k; copied first where it is stored the other way, or in the buffer that the kernel writes to. */
-function asRows(batch: Batch, { matrix, transposed }: Factor, out: Matrix): Matrix {
+function asRows(batch: Batch, { matrix, transposed }: Factor, out: Matrix, role: 'a' | 'b'): Matrix {
   if (!transposed) {
     if (matrix.buffer !== out.buffer) return matrix;
-    const copy = batch.temporary(matrix.rows, matrix.cols);
+    const copy = batch.scratch(matrix.rows, matrix.cols, `factor ${role}`);
     copyScaled(batch, matrix, copy);
     return copy;
   }
-  const rows = batch.temporary(matrix.cols, matrix.rows);
+  const rows = batch.scratch(matrix.cols, matrix.rows, `factor ${role}`);
   transpose(batch, matrix, rows);
   return rows;
 }
@@ -158,11 +158,13 @@ function asRows(batch: Batch, { matrix, transposed }: Factor, out: Matrix): Matr
 /** The kernels that read both matrices as they are: one workgroup a tile. */
 function recordTiles(batch: Batch, product: Product, kernel: Kernel, [tileRows, tileCols]: [number, number]): void {
   const { out, k } = product;
-  const a = asRows(batch, product.a, out);
+  const a = asRows(batch, product.a, out, 'a');
   const same = product.b.matrix === product.a.matrix && product.b.transposed === product.a.transposed;
-  const b = same ? a : asRows(batch, product.b, out);
+  const b = same ? a : asRows(batch, product.b, out, 'b');
   const { separate, lowOut, scaleBits, biasBits, flags } = resultOf(batch, product);
-  batch.dispatch(
+  dispatchTiles(
+    batch,
+    product,
     kernel,
     [a, b, separate, out, lowOut],
     [
@@ -181,10 +183,37 @@ function recordTiles(batch: Batch, product: Product, kernel: Kernel, [tileRows, 
       scaleBits,
       biasBits,
       0,
-      flags,
     ],
+    flags,
+    [],
     [ceilDiv(out.cols, tileCols), ceilDiv(out.rows, tileRows)],
   );
+}
+
+/**
+ * Dispatches a grid of tiles, row of tiles by row where all at once would run for too long: a desktop system takes a
+ * device away whose dispatch does not end within seconds. Results do not depend on the division. `flags` stand
+ * between `before` and `after` among the parameters.
+ */
+function dispatchTiles(
+  batch: Batch,
+  { out, k, difference, half }: Product,
+  kernel: Kernel,
+  bindings: readonly Binding[],
+  before: readonly number[],
+  flags: number,
+  after: readonly number[],
+  [x, y]: [number, number],
+): void {
+  const flops = ((difference ? 3 : 2) * out.rows * out.cols * k) / (half === 'full' ? 1 : 2);
+  const most = Math.max(1, Math.floor((y * batch.gpu.rate.flops * DISPATCH_SECONDS) / flops));
+  const parts = ceilDiv(y, most);
+  const rows = ceilDiv(y, parts);
+  for (let first = 0; first < y; first += rows) {
+    const count = Math.min(rows, y - first);
+    const params = [...before, flags | (first << 8), ...after];
+    batch.dispatch(kernel, bindings, params, [x, count], (flops * count) / y);
+  }
 }
 
 /** Rows of a tile of gemm_nt_packed.wgsl, which has four subgroups' columns. */
@@ -249,7 +278,9 @@ function recordPacked(batch: Batch, product: Product): void {
   const a = pack(batch, product.a, k, blocks || PACKED_ROWS / lanes);
   const b = same ? a : pack(batch, product.b, k, 4);
   const { separate, lowOut, scaleBits, biasBits, flags } = resultOf(batch, product);
-  batch.dispatch(
+  dispatchTiles(
+    batch,
+    product,
     { name: 'gemm_nt_packed', source: gemmNtPacked, constants: { LANES: lanes, DIFFERENCE: difference } },
     [a, b, separate, out, lowOut],
     [
@@ -264,10 +295,9 @@ function recordPacked(batch: Batch, product: Product): void {
       scaleBits,
       biasBits,
       0,
-      flags,
-      segment,
-      folds,
     ],
+    flags,
+    [segment, folds],
     [ceilDiv(out.cols, 4 * lanes), ceilDiv(out.rows, PACKED_ROWS)],
   );
   batch.reuse(a);

@@ -30,28 +30,19 @@ export interface AgopInput {
   starts: readonly number[];
 }
 
-/** Matrices of one batch that one dispatch after the other may overwrite, one of each shape. */
-export function scratchOf(batch: Batch): (rows: number, cols: number) => Matrix {
-  const made = new Map<string, Matrix>();
-  return (rows, cols) => {
-    const key = `${rows} × ${cols}`;
-    const found = made.get(key) ?? batch.temporary(rows, cols);
-    made.set(key, found);
-    return found;
-  };
+/** (tile − mean)ᵀ, d × rows; the next call in the batch may overwrite it. */
+export function shiftedTranspose(batch: Batch, tile: Matrix, mean: Matrix): Matrix {
+  const plain = batch.scratch(tile.cols, tile.rows, 'transposed');
+  transpose(batch, tile, plain);
+  const out = batch.scratch(tile.cols, tile.rows, 'shifted');
+  subtractColumn(batch, plain, mean, out);
+  return out;
 }
 
-/** out (d × rows) = (tile − mean)ᵀ. */
-export function shiftedTranspose(batch: Batch, tile: Matrix, mean: Matrix, scratch: Matrix, out: Matrix): void {
-  transpose(batch, tile, scratch);
-  subtractColumn(batch, scratch, mean, out);
-}
-
-/** The tiles of x relative to `mean`, one at a time in a matrix of the batch. */
+/** The tiles of x relative to `mean`; each overwrites the one before. */
 export function shiftedTiles(batch: Batch, x: Rows, mean: Matrix): (j: number) => Matrix {
-  const scratch = scratchOf(batch);
   return (j) => {
-    const out = scratch(x.tiles[j].rows, x.tiles[j].cols);
+    const out = batch.scratch(x.tiles[j].rows, x.tiles[j].cols, 'shifted rows');
     subtractRow(batch, x.tiles[j], mean, out);
     return out;
   };
@@ -83,9 +74,8 @@ export function weightRows(batch: Batch, { x, weights }: AgopInput, ids: readonl
   }
   const { kernel, bandwidth } = weights;
   const own = rowsBy(batch, x, ids);
-  const scratch = scratchOf(batch);
   return x.tiles.map((tile) => {
-    const squared = scratch(ids.length, tile.rows);
+    const squared = batch.scratch(ids.length, tile.rows, 'squared');
     squaredDistances(batch, own, tile, squared);
     const w = batch.temporary(ids.length, tile.rows);
     weightsFromDistances(batch, squared, w, kernel, bandwidth);
@@ -119,9 +109,8 @@ export function gradients(
   const { starts } = alpha.grid;
   const outputs = alpha.tiles[0].rows;
   const numbers = startsBuffer(batch, ids);
-  const scratch = scratchOf(batch);
   w.forEach((tile, j) => {
-    const coefficients = scratch(ids.length * outputs, tile.cols);
+    const coefficients = batch.scratch(ids.length * outputs, tile.cols, 'coefficients');
     batch.dispatch(
       { name: 'gradient_coefficients', source: coefficientsSource },
       [tile, alpha.tiles[j], sums, numbers, coefficients],

@@ -94,16 +94,28 @@ function settingsTable(metrics: RunMetrics): string {
       `${KERNEL_NAMES[config.kernel]}, ${length}, L = ${formatNumber(config.bandwidth)}, ridge λ = ${formatNumber(config.ridge)}`,
     ],
     ['Random features', `${ACTIVATION_NAMES[config.activation]}, width ${width}${gamma}, seed ${config.seed}`],
-    ['AGOP', config.agop === 'auto' ? 'Gram space or Jacobians, chosen at each layer' : agopName(config.agop)],
+    ['AGOP', agopSetting(metrics)],
     ['Adapter', `${escapeHtml(adapterLabel(adapter))} <span class="tag">${kind}</span>`],
     ['Total time', formatSeconds(metrics.seconds)],
     ['Device memory', `${formatBytes(memory.peakBytes)} at most (predicted: ${formatBytes(memory.predictedBytes)})`],
     ['deep-rfm', escapeHtml(metrics.version)],
   ];
+  if (metrics.deviceLosses > 0) {
+    rows.push(['Devices lost', `${metrics.deviceLosses}; each time the layer was begun again on a new device`]);
+  }
   if (details !== '') rows.splice(8, 0, ['Adapter details', escapeHtml(details)]);
   return `<div class="scroll"><table class="settings"><caption>Settings and resources</caption><tbody>${rows
     .map(([name, value]) => `<tr><th scope="row">${name}</th><td>${value}</td></tr>`)
     .join('')}</tbody></table></div>`;
+}
+
+function agopSetting({ config, layers }: RunMetrics): string {
+  if (config.agopSamples > 0) {
+    const errors = layers.map(({ agop }) => agop.samplingError);
+    const range = `${formatPercent(Math.min(...errors))} to ${formatPercent(Math.max(...errors))}`;
+    return `Jacobians at ${config.agopSamples} rows; standard error of their mean ${range}`;
+  }
+  return config.agop === 'auto' ? 'Gram space or Jacobians, chosen at each layer' : agopName(config.agop);
 }
 
 const agopName = (path: string): string => (path === 'gram' ? 'Gram space' : 'Jacobians');

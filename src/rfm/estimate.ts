@@ -84,6 +84,28 @@ export function secondsOf(operations: Operations, rates: Rates): Record<keyof Ph
   ) as Record<keyof Phases, number>;
 }
 
+export interface LayerEstimate {
+  features: number;
+  operations: number;
+  seconds: Record<keyof Phases, number>;
+  /** Sum of the seconds. */
+  total: number;
+}
+
+/** The first layer, and where there are more, what each of them takes. */
+export function estimateLayers(size: ProblemSize, depth: number, plan: RunPlan, rates: Rates): LayerEstimate[] {
+  return [size.d, ...(depth > 1 ? [size.width || size.d] : [])].map((features) => {
+    const operations = operationsOf(size, features, plan);
+    const seconds = secondsOf(operations, rates);
+    const total = Object.values(seconds).reduce((sum, value) => sum + value, 0);
+    return { features, operations: totalOperations(operations), seconds, total };
+  });
+}
+
+/** Of a run of `depth` layers. */
+export const totalSeconds = ([first, other]: readonly LayerEstimate[], depth: number): number =>
+  first.total + (depth - 1) * (other?.total ?? 0);
+
 /** Rows of the matrices that rates are measured on: large enough for full tiles, a fraction of a second on a CPU. */
 const PROBE = 1024;
 const REPEATS = 3;
@@ -118,5 +140,6 @@ export async function measureRates(gpu: Gpu): Promise<Rates> {
   } finally {
     releaseFactor(gpu, factor);
     release(gpu, a, out, factored);
+    gpu.pool.trim();
   }
 }

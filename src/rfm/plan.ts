@@ -171,6 +171,8 @@ function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): 
     add('their low parts', triangle, 'solve');
   }
   const product = copies(texels, tile, tile, d);
+  // Kernels that read factors as they are need them row by row: one whose columns are summed over is copied first.
+  const transposed = texels === null ? 1 : 0;
   if (plan.solve.method === 'conjugate-gradients') {
     const rank = plan.solve.landmarks;
     add('preconditioner', rowBytes(grid, rank) + bytes(rank, rank) + 2 * bytes(rank, 32), 'solve');
@@ -212,12 +214,14 @@ function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): 
     (plan.keepDistances && tileCount(grid) === 1 ? square : bytes(perBatch, tile) + bytes(perBatch, d)) +
     (plan.keepDistances && tileCount(grid) === 1 ? 0 : copies(texels, perBatch, tile, d)) +
     copies(texels, d, columns, tile) +
-    texelBytes(texels, d, columns).texture;
-  const gram = triangle + 4 * square + 10 * panel + copies(texels, Math.max(tile, d), Math.max(tile, d), tile);
+    texelBytes(texels, d, columns).texture +
+    transposed * (panel + bytes(d, columns));
+  const gram =
+    triangle + (4 + 2 * transposed) * square + 10 * panel + copies(texels, Math.max(tile, d), Math.max(tile, d), tile);
   const path = plan.gram && size.agop !== 'jacobian' && size.agopSamples === null;
   add(path ? 'weights and tiles of Q, or gradients' : 'gradients', path ? Math.max(gram, jacobian) : jacobian, 'agop');
   // M, its low part and its factor; then the factor, two iterates, the identity, its distance and the correction.
-  add('factor of the AGOP and polar iterates', 6 * metric + copies(texels, d, d, d), 'sqrt');
+  add('factor of the AGOP and polar iterates', (6 + transposed) * metric + copies(texels, d, d, d), 'sqrt');
   add('square root, weights of the features', 2 * metric, 'features');
   add('rows after the square root, features', x + rowBytes(grid, wide) + test, 'features');
   add('tiles at work', bytes(tile, wide) + copies(texels, tile, d, d), 'features');

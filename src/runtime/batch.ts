@@ -19,9 +19,10 @@ export interface Batch {
   readonly gpu: Gpu;
   /**
    * Records one dispatch. `bindings` become @group(0) @binding(0…): storage buffers, or textures where the shader
-   * declares one; `params` the words of the shader's `var<immediate>` (u32, or f32 through `f32bits`).
+   * declares one; `params` the words of the shader's `var<immediate>` (u32, or f32 through `f32bits`). `flops`: its
+   * floating-point operations, where the device's rate is to be measured by it.
    */
-  dispatch(kernel: Kernel, bindings: readonly Binding[], params: readonly number[], grid: Grid): void;
+  dispatch(kernel: Kernel, bindings: readonly Binding[], params: readonly number[], grid: Grid, flops?: number): void;
   /**
    * Names what `record` dispatches, for profiles: the operation, and what it counts. Scopes nest; the outermost
    * one groups, those inside it give detail.
@@ -29,6 +30,11 @@ export interface Batch {
   scope(work: Work, record: () => void): void;
   /** A matrix that lives until this batch has been submitted. */
   temporary(rows: number, cols: number): Matrix;
+  /**
+   * The same, but one matrix for all calls with this shape and role: for what is read by the next dispatch alone, since
+   * dispatches run in the order they were recorded in.
+   */
+  scratch(rows: number, cols: number, role: string): Matrix;
   /**
    * A texture of at least width × height texels of four float32. Dispatches run in the order they were recorded
    * in, so `reuse` may pass it on as soon as the last one that needs its content is recorded.
@@ -68,6 +74,7 @@ interface Dispatch {
   bindings: readonly (GPUBuffer | GPUTexture)[];
   params: Uint32Array<ArrayBuffer>;
   grid: Grid;
+  flops: number;
   /** What is copied before it. */
   copies: readonly Copy[];
   /** Set while a profile is attached. */
@@ -95,10 +102,11 @@ export function createBatch(gpu: Gpu): Batch {
   const textures: GPUTexture[] = [];
   const idle: GPUTexture[] = [];
   const stages: GPUBuffer[] = [];
+  const scratch = new Map<string, Matrix>();
   let copies: Copy[] = [];
   return {
     gpu,
-    dispatch(kernel, bindings, params, grid) {
+    dispatch(kernel, bindings, params, grid, flops = 0) {
       const [x, y = 1, z = 1] = grid;
       if (x === 0 || y === 0 || z === 0) return;
       const limit = gpu.limits.maxComputeWorkgroupsPerDimension;
@@ -115,6 +123,7 @@ export function createBatch(gpu: Gpu): Batch {
         bindings: bindings.map(resourceOf),
         params: words,
         grid,
+        flops,
         copies,
         ...(gpu.profile && { label: labelOf(gpu.profile, kernel, bindings) }),
       });
@@ -124,6 +133,12 @@ export function createBatch(gpu: Gpu): Batch {
     temporary(rows, cols) {
       const matrix = allocate(gpu, rows, cols);
       temporaries.push(matrix);
+      return matrix;
+    },
+    scratch(rows, cols, role) {
+      const key = `${rows} × ${cols} ${role}`;
+      const matrix = scratch.get(key) ?? this.temporary(rows, cols);
+      scratch.set(key, matrix);
       return matrix;
     },
     texture(width, height) {
@@ -153,6 +168,7 @@ export function createBatch(gpu: Gpu): Batch {
         release(gpu, ...temporaries);
         for (const texture of textures) gpu.pool.giveTexture(texture);
         for (const stage of stages) gpu.pool.give(stage);
+        scratch.clear();
         for (const list of [recorded, temporaries, textures, idle, stages, copies]) list.length = 0;
       }
     },
@@ -238,9 +254,20 @@ async function run(gpu: Gpu, recorded: readonly Dispatch[]): Promise<number> {
     const encoder = gpu.device.createCommandEncoder();
     encode(encoder, 0, all);
     gpu.device.queue.submit([encoder.finish()]);
+    const submitted = performance.now();
     await gpu.device.queue.onSubmittedWorkDone();
+    updateRate(gpu, recorded, (performance.now() - submitted) / 1000);
   }
   return (performance.now() - started) / 1000;
+}
+
+/** Batches of fewer operations say more about the time between host and device. */
+const TELLING_FLOPS = 1e9;
+
+/** The rate follows what batches reached, other work in them included: rather too low than too high. */
+function updateRate(gpu: Gpu, recorded: readonly Dispatch[], seconds: number): void {
+  const flops = recorded.reduce((sum, dispatch) => sum + dispatch.flops, 0);
+  if (flops >= TELLING_FLOPS) gpu.rate.flops = (gpu.rate.flops + flops / seconds) / 2;
 }
 
 /** Newer than @webgpu/types: https://gpuweb.github.io/gpuweb/ "setImmediates". */

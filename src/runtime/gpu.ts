@@ -25,6 +25,8 @@ export interface Gpu {
   readonly choices: Map<string, string>;
   /** Bytes of the largest piece that rows and square matrices are cut into; see `gridOf`. */
   tileBytes: number;
+  /** Floating-point operations a second of products, measured as they run; what one dispatch may do depends on it. */
+  readonly rate: { flops: number };
   /** Collects the times of dispatches while it is set. */
   profile: Profile | null;
   /** Runs GPU calls and rejects with the first error they caused: out of memory, validation, device lost. */
@@ -35,6 +37,11 @@ export interface Gpu {
 
 /** 4096 × 4096 numbers: products of such tiles reach full speed, and half of the smallest binding limit is left. */
 export const DEFAULT_TILE_BYTES = 64 * 2 ** 20;
+
+/** What a dispatch may take: the watchdogs of desktop systems wait for two seconds, and the display for its turn. */
+export const DISPATCH_SECONDS = 0.25;
+/** Before anything was measured: that of a slow integrated GPU. */
+const FIRST_RATE = 5e10;
 
 /** Numbers are uploaded to shaders through immediates: this many bytes are available on every backend. */
 export const IMMEDIATE_BYTES = 64;
@@ -198,6 +205,7 @@ export async function openDevice(instance: GPU, adapter: GPUAdapter): Promise<Gp
     pipelines: new Map(),
     choices: new Map(),
     tileBytes: DEFAULT_TILE_BYTES,
+    rate: { flops: FIRST_RATE },
     profile: null,
     guard,
     async close() {

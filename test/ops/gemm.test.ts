@@ -271,6 +271,23 @@ forEachVariant(
         RUNS,
       ));
 
+    it('gives the same bits where a dispatch may do one row of tiles at most', async () => {
+      const [a, b] = [randomMatrix(301, 70, 3), randomMatrix(130, 70, 4)];
+      const slow: Gpu = { ...gpu, rate: { flops: 1 } };
+      const shapes = [
+        [301, 130],
+        [301, 301],
+        [301, 301],
+        [301, 301],
+      ] as const;
+      const record = (batch: Batch, [x, y]: Matrix[], [full, mirrored, squared, low]: Matrix[]) => {
+        gemm(batch, { a: x, b: y, out: full });
+        syrk(batch, { a: x, b: x, out: mirrored });
+        squaredDistances(batch, x, x, squared, low);
+      };
+      expect(await compute(slow, [a, b], shapes, record)).toEqual(await compute(gpu, [a, b], shapes, record));
+    });
+
     it('keeps its accuracy at k = 10,007', async () => {
       const [a, b] = [randomMatrix(5, 10_007, 1), randomMatrix(7, 10_007, 2)];
       // Sums without compensation are off by 2e-7 and more here.
