@@ -48,9 +48,9 @@ export function gramPicture(batch: Batch, x: Rows, ids: readonly number[], out: 
   const { cols } = x.tiles[0];
   const mean = batch.temporary(1, cols);
   meanOfRows(batch, x, 0, x.grid.n, mean);
-  const [chosen, centered, unit] = [0, 1, 2].map(() => batch.temporary(ids.length, cols));
-  gatherRows(batch, x, ids, chosen);
-  subtractRow(batch, chosen, mean, centered);
-  normalizeRows(batch, centered, unit, batch.temporary(1, ids.length));
-  syrk(batch, { a: unit, b: unit, out });
+  const [rows, centered] = [batch.temporary(ids.length, cols), batch.temporary(ids.length, cols)];
+  gatherRows(batch, x, ids, rows);
+  subtractRow(batch, rows, mean, centered);
+  normalizeRows(batch, centered, rows, batch.temporary(1, ids.length));
+  syrk(batch, { a: rows, b: rows, out });
 }

@@ -11,7 +11,7 @@ import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
 import { normalizeOrRefuse } from './layer.js';
-import { adopt, limitsOf, type ProblemSize, planRun, type RunPlan } from './plan.js';
+import { adopt, limitsOf, PICTURE_ROWS, type ProblemSize, planRun, type RunPlan } from './plan.js';
 import { classOrder, permuteRows } from './rows.js';
 import {
   type Agop,
@@ -310,9 +310,6 @@ async function normalizeTest(gpu: Gpu, raw: Rows, unit: Rows): Promise<void> {
     raw.tiles.forEach((tile, i) => void normalizeRows(batch, tile, unit.tiles[i], batch.temporary(1, tile.rows))),
   );
 }
-
-/** Rows of a Gram picture at most: it is drawn at a few hundred pixels, and its matrix is one tile. */
-const PICTURE_ROWS = 4096;
 
 /** The Gram picture of rows, of evenly spaced ones where there are many. */
 async function pictureOf(gpu: Gpu, layer: number, mx: Rows, starts: readonly number[]): Promise<GramPicture> {

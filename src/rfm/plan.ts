@@ -104,6 +104,9 @@ export interface RunPlan extends LayerPlan {
 
 export const PLAN_PHASES: readonly PlanPhase[] = ['rows', 'solve', 'agop', 'sqrt', 'features'];
 
+/** Rows of a Gram picture at most: it is drawn at a few hundred pixels, and its matrix is one tile. */
+export const PICTURE_ROWS = 2048;
+
 /** Landmarks of the preconditioner, best first. */
 const LANDMARKS = [2048, 1024, 512, 256];
 
@@ -224,7 +227,10 @@ function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): 
   add('factor of the AGOP and polar iterates', (6 + transposed) * metric + copies(texels, d, d, d), 'sqrt');
   add('square root, weights of the features', 2 * metric, 'features');
   add('rows after the square root, features', x + rowBytes(grid, wide) + test, 'features');
-  add('tiles at work', bytes(tile, wide) + copies(texels, tile, d, d), 'features');
+  const pictured = Math.min(n, PICTURE_ROWS);
+  const shown = texelBytes(texels, pictured, d);
+  const picture = 2 * bytes(pictured, d) + bytes(pictured, pictured) + shown.texture + shown.staging;
+  add('tiles at work, Gram picture', Math.max(bytes(tile, wide) + copies(texels, tile, d, d), picture), 'features');
   return items;
 }
 
