@@ -45,8 +45,8 @@ export const REASONS: Readonly<Record<OpName, Why>> = {
   },
   'sqrt-psd': {
     software:
-      'the pivoted factorisation before the products goes column by column, each needing the last, and is not credited',
-    hardware: 'the pivoted factorisation goes column by column, each a small dispatch that needs the last',
+      'the pivoted factorisation before the products goes four columns at a time, each four needing the last, and is not credited',
+    hardware: 'the pivoted factorisation goes four columns at a time, in small dispatches that each need the last',
   },
   features: {
     software: 'loads decide, as in gemm, and the activation is a pass of its own over the result',

@@ -64,9 +64,9 @@ describe('run within bounds', () => {
   }, 60_000);
 
   it('--memory-limit is kept, and what does not fit is refused before it begins', async () => {
-    const { x, labels } = clusters(1200, 12, 3);
-    writeArrays(cwd, { X: [[1200, 12], x], labels: [[1200], labels] });
-    const args = 'run --dataset npy --x X.npy --y labels.npy --depth 2 --width 12 --quiet --out'.split(' ');
+    const { x, labels } = clusters(2000, 12, 3);
+    writeArrays(cwd, { X: [[2000, 12], x], labels: [[2000], labels] });
+    const args = 'run --dataset npy --x X.npy --y labels.npy --depth 1 --width 12 --quiet --out'.split(' ');
     const plain = await deepRfm([...args, 'plain'], { cwd });
     const { memory } = read('plain');
     const limit = Math.ceil(memory.peakBytes / 3);

@@ -40,11 +40,11 @@ async function withTiles<T>(bytes: number, work: () => Promise<T>): Promise<T> {
 const ARRAYS = ['kernelMatrix', 'alpha', 'agop', 'agopSqrt', 'agopFeatures', 'features'] as const;
 
 /** The Gram form has an error of its own, and what comes after it: about its cancellation times float32's rounding, and more in the root. */
-function compare(found: LayerResult, whole: LayerResult): void {
+function compare(found: LayerResult, whole: LayerResult, root = 1e-6): void {
   const { path, cancellation } = whole.metrics.agop;
   const gram = path === 'gram' ? 3e-6 * cancellation : 0;
   for (const [i, name] of ARRAYS.entries()) {
-    const bound = Math.max(1e-6, i < ARRAYS.indexOf('agop') ? 0 : gram);
+    const bound = Math.max(i < ARRAYS.indexOf('agopSqrt') ? 1e-6 : root, i < ARRAYS.indexOf('agop') ? 0 : gram);
     expect(error(found[name] ?? [], whole[name] ?? []), name).toBeLessThanOrEqual(bound);
   }
   expect(found.metrics.trainAccuracy).toBe(whole.metrics.trainAccuracy);
@@ -114,7 +114,8 @@ describe('any shape in tiles', () => {
           const options: LayerOptions = { kernel: 'laplace', bandwidth: 2, ridge: 1e-3, activation: 'relu', agop };
           const layer = () => rfmLayer(gpu, input, options, { kernelMatrix: true });
           const whole = await layer();
-          compare(await withTiles(bytes, layer), whole);
+          // A direction that rounding moves across the rank tolerance of M, 1e-8, is 1e-4 of the root, and a few may.
+          compare(await withTiles(bytes, layer), whole, 3e-4);
         },
       ),
       { ...RUNS, numRuns: 10 },
