@@ -1,7 +1,7 @@
 /** The method as the commands see it. They import this module only when a computation starts: it loads the GPU. */
 
 export { type DeepRfmData, type DeepRfmProgress, deepRfm, planOf, sizeOf } from '../rfm/deep-rfm.js';
-export { estimateLayers, measureRates, totalOperations, totalSeconds } from '../rfm/estimate.js';
+export { estimateLayers, measureRates, totalOf } from '../rfm/estimate.js';
 export { rfmLayer } from '../rfm/layer.js';
 export { type DeviceLimits, limitsOf, PLAN_PHASES, planRun, type RunPlan } from '../rfm/plan.js';
 export { rfm } from '../rfm/rfm.js';

@@ -104,12 +104,12 @@ async function show(
   device: string,
   terminal: Terminal,
 ): Promise<void> {
-  const { estimateLayers, PLAN_PHASES, planRun, sizeOf, totalSeconds } = await import('./method.js');
+  const { estimateLayers, PLAN_PHASES, planRun, sizeOf, totalOf } = await import('./method.js');
   const { config, d, classes } = request;
   const size = sizeOf(config, d, classes);
   const plan = planRun(size, limits);
   const layers = estimateLayers(size, config.depth, plan, rates);
-  const seconds = totalSeconds(layers, config.depth);
+  const seconds = totalOf(layers, config.depth).total;
   const memory = limits.memoryBytes === null ? 'unknown, not bounded' : formatBytes(limits.memoryBytes);
   terminal.print(`device    ${device}`);
   terminal.print(

@@ -324,11 +324,11 @@ const WORTH_ESTIMATING = 2e11;
 
 /** Seconds that the run is expected to take; null for a short one. */
 async function estimate(gpu: Gpu, { config, d, dataset }: RunRequest, plan: RunPlan): Promise<number | null> {
-  const { estimateLayers, measureRates, sizeOf, totalSeconds } = await import('./method.js');
-  const size = sizeOf(config, d, dataset.classes);
-  const one = { product: 1, distance: 1, cholesky: 1 };
-  if (totalSeconds(estimateLayers(size, config.depth, plan, one), config.depth) < WORTH_ESTIMATING) return null;
-  return totalSeconds(estimateLayers(size, config.depth, plan, await measureRates(gpu)), config.depth);
+  const { estimateLayers, measureRates, sizeOf, totalOf } = await import('./method.js');
+  const estimated = (rates: Parameters<typeof estimateLayers>[3]) =>
+    totalOf(estimateLayers(sizeOf(config, d, dataset.classes), config.depth, plan, rates), config.depth);
+  const { operations } = estimated({ product: 1, distance: 1, cholesky: 1 });
+  return operations < WORTH_ESTIMATING ? null : estimated(await measureRates(gpu)).total;
 }
 
 /** What is about to be computed, and on what. */

@@ -56,15 +56,15 @@ async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Matrix, low: Matr
     for (let i = 0; i < count; i++) {
       const size = x.tiles[i].rows;
       // Zᵀ times the tiles of row i of Q: left of the diagonal, and on it.
-      const beside: Product = { high: hold(d, size), low: hold(d, size) };
+      const beside: Product | null = i > 0 ? { high: hold(d, size), low: hold(d, size) } : null;
       const on: Product = { high: hold(d, size), low: hold(d, size) };
       for (let j = 0; j <= i; j++) {
         const q = { high: allocate(gpu, size, x.tiles[j].rows), low: allocate(gpu, size, x.tiles[j].rows) };
         held.push(q.high, q.low);
         await recordWeights(batch, input, vectors, i, j, q, pause);
         const zT = shifted(j);
-        if (i === j) timesSymmetric(batch, zT, q, on);
-        else timesTile(batch, zT, q, beside, j > 0);
+        if (beside && j < i) timesTile(batch, zT, q, beside, j > 0);
+        else timesSymmetric(batch, zT, q, on);
         await pause();
         if (count > 1) release(gpu, ...held.splice(-2));
       }
@@ -74,17 +74,11 @@ async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Matrix, low: Matr
       syrk(batch, { a: zT, b: on.low, out: rest, scale, ...(i > 0 && { addend: rest }) });
       if (i === 0) copyScaled(batch, rest, out, 0);
       syrk(batch, { a: zT, b: on.high, out, low: rest, scale, addend: out });
-      if (i > 0) {
-        for (const [a, b, bLow] of [
-          [zT, beside.high, beside.low],
-          [beside.high, zT, null],
-        ] as const) {
-          if (bLow) {
-            gemm(batch, { a: zT, b: bLow, out: rest, scale, addend: rest });
-            gemm(batch, { a: bLow, b: zT, out: rest, scale, addend: rest });
-          }
-          gemm(batch, { a, b, out, low: rest, scale, addend: out });
-        }
+      if (beside) {
+        gemm(batch, { a: zT, b: beside.low, out: rest, scale, addend: rest });
+        gemm(batch, { a: beside.low, b: zT, out: rest, scale, addend: rest });
+        gemm(batch, { a: zT, b: beside.high, out, low: rest, scale, addend: out });
+        gemm(batch, { a: beside.high, b: zT, out, low: rest, scale, addend: out });
       }
       await pause();
       if (count > 1) release(gpu, ...held.splice(0));

@@ -69,7 +69,7 @@ export async function solveRidge(
     const normY = norm(await downloadColumns(gpu, y));
     // Y = 0 has the solution 0.
     const relative = async (residuals: Columns) => norm(await downloadColumns(gpu, residuals)) / (normY || 1);
-    await copyColumns(gpu, y, scratch);
+    await copyColumns(gpu, [y, scratch]);
     await solver.apply(scratch, alpha);
     await runBatch(gpu, (batch) => alpha.tiles.forEach((tile, i) => void copyScaled(batch, tile, low.tiles[i], 0)));
     await residual(gpu, system, { high: alpha, low }, y, r, ridge);
@@ -77,7 +77,7 @@ export async function solveRidge(
     let refinements = 0;
     // At least one step, even where the goal is met: it is cheap and takes α to what float32 can hold.
     while (refinements < MAX_REFINEMENTS && (refinements === 0 || relativeResidual > RESIDUAL_GOAL)) {
-      await copyColumns(gpu, r, scratch);
+      await copyColumns(gpu, [r, scratch]);
       await solver.apply(scratch, correction);
       await runBatch(gpu, (batch) =>
         alpha.tiles.forEach((tile, i) => {
@@ -87,9 +87,7 @@ export async function solveRidge(
       await residual(gpu, system, { high: nextHigh, low: nextLow }, y, scratch, ridge);
       const next = await relative(scratch);
       if (!(next < relativeResidual)) break;
-      await copyColumns(gpu, nextHigh, alpha);
-      await copyColumns(gpu, nextLow, low);
-      await copyColumns(gpu, scratch, r);
+      await copyColumns(gpu, [nextHigh, alpha], [nextLow, low], [scratch, r]);
       relativeResidual = next;
       refinements++;
     }
@@ -108,8 +106,10 @@ export async function solveRidge(
   }
 }
 
-const copyColumns = (gpu: Gpu, from: Columns, to: Columns): Promise<number> =>
-  runBatch(gpu, (batch) => from.tiles.forEach((tile, i) => void copyScaled(batch, tile, to.tiles[i])));
+const copyColumns = (gpu: Gpu, ...pairs: [from: Columns, to: Columns][]): Promise<number> =>
+  runBatch(gpu, (batch) => {
+    for (const [from, to] of pairs) from.tiles.forEach((tile, i) => void copyScaled(batch, tile, to.tiles[i]));
+  });
 
 /** outHigh + outLow = high + low + x, all of one shape. */
 function addToPair(batch: Batch, high: Matrix, low: Matrix, x: Matrix, outHigh: Matrix, outLow: Matrix): void {

@@ -24,7 +24,7 @@ export interface Rates {
 
 type Phases = Omit<LayerMetrics['seconds'], 'total' | 'metrics'>;
 /** Operations of each phase by the rate they run at. */
-export type Operations = Record<keyof Phases, Partial<Record<keyof Rates, number>>>;
+type Operations = Record<keyof Phases, Partial<Record<keyof Rates, number>>>;
 
 /** Products with the kernel matrix that a solve by conjugate gradients is taken to need. */
 const USUAL_ITERATIONS = 40;
@@ -36,7 +36,7 @@ const USUAL_GRAM_ROWS = 2000;
 const USUAL_STEPS = 17;
 
 /** Floating-point operations of a layer with d features; the AGOP is taken to have full rank. */
-export function operationsOf(
+function operationsOf(
   { n, testN, outputs, width, agopSamples, agop }: ProblemSize,
   d: number,
   plan: RunPlan,
@@ -71,11 +71,11 @@ export function operationsOf(
 const total = (parts: Partial<Record<keyof Rates, number>>): number =>
   Object.values(parts).reduce((sum, value) => sum + value, 0);
 
-export const totalOperations = (operations: Operations): number =>
+const sumOf = (operations: Operations): number =>
   Object.values(operations).reduce((sum, parts) => sum + total(parts), 0);
 
 /** Seconds of each phase. */
-export function secondsOf(operations: Operations, rates: Rates): Record<keyof Phases, number> {
+function secondsOf(operations: Operations, rates: Rates): Record<keyof Phases, number> {
   return Object.fromEntries(
     Object.entries(operations).map(([phase, parts]) => [
       phase,
@@ -98,13 +98,18 @@ export function estimateLayers(size: ProblemSize, depth: number, plan: RunPlan, 
     const operations = operationsOf(size, features, plan);
     const seconds = secondsOf(operations, rates);
     const total = Object.values(seconds).reduce((sum, value) => sum + value, 0);
-    return { features, operations: totalOperations(operations), seconds, total };
+    return { features, operations: sumOf(operations), seconds, total };
   });
 }
 
-/** Of a run of `depth` layers. */
-export const totalSeconds = ([first, other]: readonly LayerEstimate[], depth: number): number =>
-  first.total + (depth - 1) * (other?.total ?? 0);
+/** Of a run of `depth` layers, from `estimateLayers`. */
+export const totalOf = (
+  [first, other]: readonly LayerEstimate[],
+  depth: number,
+): Pick<LayerEstimate, 'operations' | 'total'> => ({
+  operations: first.operations + (depth - 1) * (other?.operations ?? 0),
+  total: first.total + (depth - 1) * (other?.total ?? 0),
+});
 
 /** Rows of the matrices that rates are measured on: large enough for full tiles, a fraction of a second on a CPU. */
 const PROBE = 1024;

@@ -176,6 +176,8 @@ function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): 
   const product = copies(texels, tile, tile, d);
   // Kernels that read factors as they are need them row by row: one whose columns are summed over is copied first.
   const transposed = texels === null ? 1 : 0;
+  // Then the weights of all pairs are stored for either form of the AGOP.
+  const stored = plan.keepDistances && tileCount(grid) === 1;
   if (plan.solve.method === 'conjugate-gradients') {
     const rank = plan.solve.landmarks;
     add('preconditioner', rowBytes(grid, rank) + bytes(rank, rank) + 2 * bytes(rank, 32), 'solve');
@@ -214,8 +216,7 @@ function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): 
     tileCount(grid) * bytes(perBatch, tile) +
     2 * panel +
     (size.agopSamples === null ? 0 : 2 * bytes(columns, columns)) +
-    (plan.keepDistances && tileCount(grid) === 1 ? square : bytes(perBatch, tile) + bytes(perBatch, d)) +
-    (plan.keepDistances && tileCount(grid) === 1 ? 0 : copies(texels, perBatch, tile, d)) +
+    (stored ? square : bytes(perBatch, tile) + bytes(perBatch, d) + copies(texels, perBatch, tile, d)) +
     copies(texels, d, columns, tile) +
     texelBytes(texels, d, columns).texture +
     transposed * (panel + bytes(d, columns));
@@ -234,7 +235,8 @@ function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): 
   return items;
 }
 
-function measured(items: PlanItem[]): Pick<RunPlan, 'items' | 'phases' | 'peakBytes'> {
+/** Sums of the items. */
+function summed(items: PlanItem[]): Pick<RunPlan, 'items' | 'phases' | 'peakBytes'> {
   const phases = Object.fromEntries(
     PLAN_PHASES.map((phase) => [
       phase,
@@ -260,8 +262,8 @@ function* ways(size: ProblemSize, device: DeviceLimits): Generator<LayerPlan> {
     })),
   ];
   const chosen = solvers.filter(({ solve }) => size.solver === 'auto' || solve.method === size.solver);
-  const forms =
-    wantsGram && (cheaper || size.agop === 'gram') ? (size.agop === 'gram' ? [true] : [true, false]) : [false];
+  const automatic = wantsGram && cheaper ? [true, false] : [false];
+  const forms = size.agop === 'gram' ? [true] : automatic;
   for (const solver of chosen) {
     // Small tiles cost more than what else there is to save.
     for (const share of [1, 1 / 4, 1 / 16]) {
@@ -285,7 +287,7 @@ export function planRun(size: ProblemSize, device: DeviceLimits): RunPlan {
   let least: RunPlan | null = null;
   refuseMetric(size, device);
   for (const way of ways(size, device)) {
-    const plan = { ...way, ...measured(itemsOf(size, device, way)) };
+    const plan = { ...way, ...summed(itemsOf(size, device, way)) };
     if (device.memoryBytes === null || plan.peakBytes <= device.memoryBytes) return plan;
     if (least === null || plan.peakBytes < least.peakBytes) least = plan;
   }
@@ -315,7 +317,7 @@ function whatFits(size: ProblemSize, device: DeviceLimits): string {
   const fits = (n: number): boolean => {
     const smaller = { ...size, n, testN: Math.min(size.testN, n) };
     for (const way of ways(smaller, device)) {
-      if (measured(itemsOf(smaller, device, way)).peakBytes <= (device.memoryBytes ?? 0)) return true;
+      if (summed(itemsOf(smaller, device, way)).peakBytes <= (device.memoryBytes ?? 0)) return true;
     }
     return false;
   };
