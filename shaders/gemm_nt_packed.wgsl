@@ -4,24 +4,29 @@
 // One subgroup computes a tile of ROWS rows and 4·LANES columns. Made for lavapipe, which compiles a shader
 // for the CPU: sums live in vector registers, a lane each, and what decides is how data get there.
 // - A load from a buffer whose address differs between lanes becomes, lane by lane, a test of the execution mask,
-//   a test of the bounds, a load and an insertion: 8 instructions a number. A texel of four numbers takes about
-//   3.6 a number, since the driver gathers 16 texels at once and transposes them in registers.
+//   a test of the bounds, a load and an insertion: 8 instructions a number. Of a storage texture the driver gathers 16
+//   texels at once and transposes them in registers: 1.5 instructions a number. (Of a sampled texture 3.6: it looks up the
+//   mip level of every lane, though the level is a constant.)
 // - Rows of A are loaded by lanes as well, and reach the others by subgroupBroadcast from a constant lane: a
 //   shuffle each, used for four columns.
 // - Texels of a tile lie side by side in the texture, in the order of their use: with rows as they are in the
 //   matrix (4 KiB apart at k = 1024) half of the time went into cache misses.
-// - The results are stored from arrays in a loop: with the 192 stores written out, the driver compiled for 4 s, not 0.3.
-// Measured at n = 1024 on two cores (lavapipe, 16 lanes; GFLOPS), without compensation and packing: tiles of 32 × 32
-// from buffers 34, from textures 39; 32 × 64: 77; 48 × 64: 90. With both it is 60 to 66; registers alone reach 220.
+// - The results are stored from arrays in a loop: with the stores written out, the driver compiled for 4 s, not 0.3.
+// Measured at n = 1024 on two cores (lavapipe, 16 lanes): 48 rows from sampled textures with totals every 64 terms took
+// 33 ms; with storage textures 32, with 64 rows besides 28, with totals every 128 terms 25, every 256 terms 23. 80 rows
+// are slower again, and so are two steps at a time: the loop outgrows the instruction cache.
 enable subgroups;
 requires immediate_address_space;
+requires readonly_and_readwrite_storage_textures;
 
 // Header: LANES: u32, DIFFERENCE: bool.
 
-const ROWS = 48u;
-const CHUNK = 64u;
+const ROWS = 64u;
+// Terms of a sum before it is added to its compensated total; at random numbers, k = 1024, 64 terms give a relative error
+// of 9.7e-8, 256 terms 1.6e-7.
+const CHUNK = 256u;
 // Where the low part is wanted: it is to be better than float32's own rounding of the result.
-const SHORT_CHUNK = 8u;
+const SHORT_CHUNK = 16u;
 
 struct Params {
   m: u32,
@@ -52,8 +57,8 @@ const LOW = 16u; // `low` receives what float32 cannot hold
 
 fn has(flag: u32) -> bool { return (p.flags & flag) != 0u; }
 
-@group(0) @binding(0) var a: texture_2d<f32>;
-@group(0) @binding(1) var b: texture_2d<f32>;
+@group(0) @binding(0) var a: texture_storage_2d<rgba32float, read>;
+@group(0) @binding(1) var b: texture_storage_2d<rgba32float, read>;
 @group(0) @binding(2) var<storage, read> addend: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(0) @binding(4) var<storage, read_write> low: array<f32>;
@@ -74,41 +79,40 @@ fn storePadding(row: u32) {
 // The first 12 significant bits; the product of two such numbers is exact in float32.
 fn head(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u); }
 
-// value − lost is the sum; padding of `low` is written with that of `out`.
+// value − lost is the sum; padding of `low` is written with that of `out`. lavapipe goes through the lanes at every
+// access to a buffer, taken or not, so there are as few of them as can be.
 fn store(row: u32, col: u32, value: f32, lost: f32) {
   if (row < p.m && col < p.n && !(has(LOWER) && col > row)) {
     let at = p.offsetOut + row * p.strideOut + col;
-    let mirrored = p.offsetOut + col * p.strideOut + row;
-    let mirror = has(MIRROR) && col < row;
+    var before = 0.0;
+    var beforeLow = 0.0;
+    if (has(ACCUMULATE)) {
+      before = out[at];
+      if (has(LOW)) { beforeLow = low[at]; }
+    }
+    if (has(ADD)) { before = addend[p.offsetAddend + row * p.strideAddend + col]; }
+    var high = p.scale * value + p.bias * before;
+    var rest = 0.0;
     if (has(LOW)) {
       // (value − lost)(scale + bias): the product of the high parts exactly, from 12-bit halves.
-      var sum = opaque(value * p.scale);
+      let added = opaque(value * p.scale);
       let x = head(value);
       let y = head(p.scale);
-      var rest = ((x * y - sum) + x * (p.scale - y) + (value - x) * y) + (value - x) * (p.scale - y);
+      rest = ((x * y - added) + x * (p.scale - y) + (value - x) * y) + (value - x) * (p.scale - y);
       rest += value * p.bias - lost * p.scale;
-      if (has(ACCUMULATE)) {
-        // Knuth's two-sum: exact, whichever is the larger.
-        let before = out[at];
-        let added = sum;
-        sum = opaque(before + added);
-        let part = opaque(sum - before);
-        rest += low[at] + ((before - opaque(sum - part)) + (added - part));
-      }
-      let high = opaque(sum + rest);
+      // Knuth's two-sum: exact, whichever is the larger.
+      let sum = opaque(before + added);
+      let part = opaque(sum - before);
+      rest += beforeLow + ((before - opaque(sum - part)) + (added - part));
+      high = opaque(sum + rest);
       rest -= opaque(high - sum);
-      out[at] = high;
-      low[at] = rest;
-      if (mirror) {
-        out[mirrored] = high;
-        low[mirrored] = rest;
-      }
-    } else {
-      var result = p.scale * value;
-      if (has(ACCUMULATE)) { result += p.bias * out[at]; }
-      if (has(ADD)) { result += p.bias * addend[p.offsetAddend + row * p.strideAddend + col]; }
-      out[at] = result;
-      if (mirror) { out[mirrored] = result; }
+    }
+    out[at] = high;
+    if (has(LOW)) { low[at] = rest; }
+    if (has(MIRROR) && col < row) {
+      let mirrored = p.offsetOut + col * p.strideOut + row;
+      out[mirrored] = high;
+      if (has(LOW)) { low[mirrored] = rest; }
     }
   }
 }
@@ -167,11 +171,11 @@ fn main(
     let end = x0 + min(chunk, steps - start) * LANES;
     for (var x = x0; x < end; x += LANES) {
       var rows: array<vec4f, ROWS / LANES>;
-      for (var q = 0u; q < ROWS / LANES; q++) { rows[q] = textureLoad(a, vec2u(x + lane, blockA + q * p.folds + fold), 0); }
-      let y0 = textureLoad(b, vec2u(x + lane, blockB + 0u * p.folds + fold), 0);
-      let y1 = textureLoad(b, vec2u(x + lane, blockB + 1u * p.folds + fold), 0);
-      let y2 = textureLoad(b, vec2u(x + lane, blockB + 2u * p.folds + fold), 0);
-      let y3 = textureLoad(b, vec2u(x + lane, blockB + 3u * p.folds + fold), 0);
+      for (var q = 0u; q < ROWS / LANES; q++) { rows[q] = textureLoad(a, vec2u(x + lane, blockA + q * p.folds + fold)); }
+      let y0 = textureLoad(b, vec2u(x + lane, blockB + 0u * p.folds + fold));
+      let y1 = textureLoad(b, vec2u(x + lane, blockB + 1u * p.folds + fold));
+      let y2 = textureLoad(b, vec2u(x + lane, blockB + 2u * p.folds + fold));
+      let y3 = textureLoad(b, vec2u(x + lane, blockB + 3u * p.folds + fold));
       sum[0] += products(subgroupBroadcast(rows[0u / LANES], 0u % LANES), y0, y1, y2, y3);
       sum[1] += products(subgroupBroadcast(rows[1u / LANES], 1u % LANES), y0, y1, y2, y3);
       sum[2] += products(subgroupBroadcast(rows[2u / LANES], 2u % LANES), y0, y1, y2, y3);
@@ -220,6 +224,22 @@ fn main(
       sum[45] += products(subgroupBroadcast(rows[45u / LANES], 45u % LANES), y0, y1, y2, y3);
       sum[46] += products(subgroupBroadcast(rows[46u / LANES], 46u % LANES), y0, y1, y2, y3);
       sum[47] += products(subgroupBroadcast(rows[47u / LANES], 47u % LANES), y0, y1, y2, y3);
+      sum[48] += products(subgroupBroadcast(rows[48u / LANES], 48u % LANES), y0, y1, y2, y3);
+      sum[49] += products(subgroupBroadcast(rows[49u / LANES], 49u % LANES), y0, y1, y2, y3);
+      sum[50] += products(subgroupBroadcast(rows[50u / LANES], 50u % LANES), y0, y1, y2, y3);
+      sum[51] += products(subgroupBroadcast(rows[51u / LANES], 51u % LANES), y0, y1, y2, y3);
+      sum[52] += products(subgroupBroadcast(rows[52u / LANES], 52u % LANES), y0, y1, y2, y3);
+      sum[53] += products(subgroupBroadcast(rows[53u / LANES], 53u % LANES), y0, y1, y2, y3);
+      sum[54] += products(subgroupBroadcast(rows[54u / LANES], 54u % LANES), y0, y1, y2, y3);
+      sum[55] += products(subgroupBroadcast(rows[55u / LANES], 55u % LANES), y0, y1, y2, y3);
+      sum[56] += products(subgroupBroadcast(rows[56u / LANES], 56u % LANES), y0, y1, y2, y3);
+      sum[57] += products(subgroupBroadcast(rows[57u / LANES], 57u % LANES), y0, y1, y2, y3);
+      sum[58] += products(subgroupBroadcast(rows[58u / LANES], 58u % LANES), y0, y1, y2, y3);
+      sum[59] += products(subgroupBroadcast(rows[59u / LANES], 59u % LANES), y0, y1, y2, y3);
+      sum[60] += products(subgroupBroadcast(rows[60u / LANES], 60u % LANES), y0, y1, y2, y3);
+      sum[61] += products(subgroupBroadcast(rows[61u / LANES], 61u % LANES), y0, y1, y2, y3);
+      sum[62] += products(subgroupBroadcast(rows[62u / LANES], 62u % LANES), y0, y1, y2, y3);
+      sum[63] += products(subgroupBroadcast(rows[63u / LANES], 63u % LANES), y0, y1, y2, y3);
     }
     total[0] = plus(total[0], sum[0]);
     total[1] = plus(total[1], sum[1]);
@@ -269,6 +289,22 @@ fn main(
     total[45] = plus(total[45], sum[45]);
     total[46] = plus(total[46], sum[46]);
     total[47] = plus(total[47], sum[47]);
+    total[48] = plus(total[48], sum[48]);
+    total[49] = plus(total[49], sum[49]);
+    total[50] = plus(total[50], sum[50]);
+    total[51] = plus(total[51], sum[51]);
+    total[52] = plus(total[52], sum[52]);
+    total[53] = plus(total[53], sum[53]);
+    total[54] = plus(total[54], sum[54]);
+    total[55] = plus(total[55], sum[55]);
+    total[56] = plus(total[56], sum[56]);
+    total[57] = plus(total[57], sum[57]);
+    total[58] = plus(total[58], sum[58]);
+    total[59] = plus(total[59], sum[59]);
+    total[60] = plus(total[60], sum[60]);
+    total[61] = plus(total[61], sum[61]);
+    total[62] = plus(total[62], sum[62]);
+    total[63] = plus(total[63], sum[63]);
   }
   // lavapipe mixes up the components of vectors in an array with a variable index: one array a component.
   var sum0: array<f32, ROWS>;
@@ -327,6 +363,22 @@ fn main(
   sum0[45] = total[45].sum.x; sum1[45] = total[45].sum.y; sum2[45] = total[45].sum.z; sum3[45] = total[45].sum.w;
   sum0[46] = total[46].sum.x; sum1[46] = total[46].sum.y; sum2[46] = total[46].sum.z; sum3[46] = total[46].sum.w;
   sum0[47] = total[47].sum.x; sum1[47] = total[47].sum.y; sum2[47] = total[47].sum.z; sum3[47] = total[47].sum.w;
+  sum0[48] = total[48].sum.x; sum1[48] = total[48].sum.y; sum2[48] = total[48].sum.z; sum3[48] = total[48].sum.w;
+  sum0[49] = total[49].sum.x; sum1[49] = total[49].sum.y; sum2[49] = total[49].sum.z; sum3[49] = total[49].sum.w;
+  sum0[50] = total[50].sum.x; sum1[50] = total[50].sum.y; sum2[50] = total[50].sum.z; sum3[50] = total[50].sum.w;
+  sum0[51] = total[51].sum.x; sum1[51] = total[51].sum.y; sum2[51] = total[51].sum.z; sum3[51] = total[51].sum.w;
+  sum0[52] = total[52].sum.x; sum1[52] = total[52].sum.y; sum2[52] = total[52].sum.z; sum3[52] = total[52].sum.w;
+  sum0[53] = total[53].sum.x; sum1[53] = total[53].sum.y; sum2[53] = total[53].sum.z; sum3[53] = total[53].sum.w;
+  sum0[54] = total[54].sum.x; sum1[54] = total[54].sum.y; sum2[54] = total[54].sum.z; sum3[54] = total[54].sum.w;
+  sum0[55] = total[55].sum.x; sum1[55] = total[55].sum.y; sum2[55] = total[55].sum.z; sum3[55] = total[55].sum.w;
+  sum0[56] = total[56].sum.x; sum1[56] = total[56].sum.y; sum2[56] = total[56].sum.z; sum3[56] = total[56].sum.w;
+  sum0[57] = total[57].sum.x; sum1[57] = total[57].sum.y; sum2[57] = total[57].sum.z; sum3[57] = total[57].sum.w;
+  sum0[58] = total[58].sum.x; sum1[58] = total[58].sum.y; sum2[58] = total[58].sum.z; sum3[58] = total[58].sum.w;
+  sum0[59] = total[59].sum.x; sum1[59] = total[59].sum.y; sum2[59] = total[59].sum.z; sum3[59] = total[59].sum.w;
+  sum0[60] = total[60].sum.x; sum1[60] = total[60].sum.y; sum2[60] = total[60].sum.z; sum3[60] = total[60].sum.w;
+  sum0[61] = total[61].sum.x; sum1[61] = total[61].sum.y; sum2[61] = total[61].sum.z; sum3[61] = total[61].sum.w;
+  sum0[62] = total[62].sum.x; sum1[62] = total[62].sum.y; sum2[62] = total[62].sum.z; sum3[62] = total[62].sum.w;
+  sum0[63] = total[63].sum.x; sum1[63] = total[63].sum.y; sum2[63] = total[63].sum.z; sum3[63] = total[63].sum.w;
   lost0[0] = total[0].lost.x; lost1[0] = total[0].lost.y; lost2[0] = total[0].lost.z; lost3[0] = total[0].lost.w;
   lost0[1] = total[1].lost.x; lost1[1] = total[1].lost.y; lost2[1] = total[1].lost.z; lost3[1] = total[1].lost.w;
   lost0[2] = total[2].lost.x; lost1[2] = total[2].lost.y; lost2[2] = total[2].lost.z; lost3[2] = total[2].lost.w;
@@ -375,6 +427,22 @@ fn main(
   lost0[45] = total[45].lost.x; lost1[45] = total[45].lost.y; lost2[45] = total[45].lost.z; lost3[45] = total[45].lost.w;
   lost0[46] = total[46].lost.x; lost1[46] = total[46].lost.y; lost2[46] = total[46].lost.z; lost3[46] = total[46].lost.w;
   lost0[47] = total[47].lost.x; lost1[47] = total[47].lost.y; lost2[47] = total[47].lost.z; lost3[47] = total[47].lost.w;
+  lost0[48] = total[48].lost.x; lost1[48] = total[48].lost.y; lost2[48] = total[48].lost.z; lost3[48] = total[48].lost.w;
+  lost0[49] = total[49].lost.x; lost1[49] = total[49].lost.y; lost2[49] = total[49].lost.z; lost3[49] = total[49].lost.w;
+  lost0[50] = total[50].lost.x; lost1[50] = total[50].lost.y; lost2[50] = total[50].lost.z; lost3[50] = total[50].lost.w;
+  lost0[51] = total[51].lost.x; lost1[51] = total[51].lost.y; lost2[51] = total[51].lost.z; lost3[51] = total[51].lost.w;
+  lost0[52] = total[52].lost.x; lost1[52] = total[52].lost.y; lost2[52] = total[52].lost.z; lost3[52] = total[52].lost.w;
+  lost0[53] = total[53].lost.x; lost1[53] = total[53].lost.y; lost2[53] = total[53].lost.z; lost3[53] = total[53].lost.w;
+  lost0[54] = total[54].lost.x; lost1[54] = total[54].lost.y; lost2[54] = total[54].lost.z; lost3[54] = total[54].lost.w;
+  lost0[55] = total[55].lost.x; lost1[55] = total[55].lost.y; lost2[55] = total[55].lost.z; lost3[55] = total[55].lost.w;
+  lost0[56] = total[56].lost.x; lost1[56] = total[56].lost.y; lost2[56] = total[56].lost.z; lost3[56] = total[56].lost.w;
+  lost0[57] = total[57].lost.x; lost1[57] = total[57].lost.y; lost2[57] = total[57].lost.z; lost3[57] = total[57].lost.w;
+  lost0[58] = total[58].lost.x; lost1[58] = total[58].lost.y; lost2[58] = total[58].lost.z; lost3[58] = total[58].lost.w;
+  lost0[59] = total[59].lost.x; lost1[59] = total[59].lost.y; lost2[59] = total[59].lost.z; lost3[59] = total[59].lost.w;
+  lost0[60] = total[60].lost.x; lost1[60] = total[60].lost.y; lost2[60] = total[60].lost.z; lost3[60] = total[60].lost.w;
+  lost0[61] = total[61].lost.x; lost1[61] = total[61].lost.y; lost2[61] = total[61].lost.z; lost3[61] = total[61].lost.w;
+  lost0[62] = total[62].lost.x; lost1[62] = total[62].lost.y; lost2[62] = total[62].lost.z; lost3[62] = total[62].lost.w;
+  lost0[63] = total[63].lost.x; lost1[63] = total[63].lost.y; lost2[63] = total[63].lost.z; lost3[63] = total[63].lost.w;
   // The loop has no constant end on purpose: unrolled, it would be most of the code.
   let rows = min(ROWS, p.m - row0);
   for (var i = 0u; i < rows; i++) {

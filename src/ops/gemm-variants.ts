@@ -217,7 +217,7 @@ function dispatchTiles(
 }
 
 /** Rows of a tile of gemm_nt_packed.wgsl, which has four subgroups' columns. */
-const PACKED_ROWS = 48;
+export const PACKED_ROWS = 64;
 /** Steps along k that one invocation of the packing kernels copies. */
 const PACK_STEPS = 16;
 

@@ -7,7 +7,7 @@ import { totalmem } from 'node:os';
 import { RfmError } from '../errors.js';
 import { gramIsCheaper } from '../ops/agop.js';
 import { gradientRows } from '../ops/agop-jacobian.js';
-import { copiesFactors, texelLayout } from '../ops/gemm-variants.js';
+import { copiesFactors, PACKED_ROWS, texelLayout } from '../ops/gemm-variants.js';
 import type { SolveMethod, SolvePlan } from '../ops/solve.js';
 import { cut, type Grid, tileCount, tileRows } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
@@ -118,8 +118,8 @@ function texelBytes(texels: DeviceLimits['texels'], rows: number, k: number): { 
   const { segment, folds } = texelLayout(texels.lanes, texels.side, k);
   const blocks = Math.ceil(rows / texels.lanes);
   const width = segment * texels.lanes;
-  // A tile of the product is up to 48 rows high: that many blocks are there.
-  const most = Math.ceil(48 / texels.lanes);
+  // The rows of a tile are there, at least.
+  const most = Math.ceil(PACKED_ROWS / texels.lanes);
   const texture = pooledTexture(width, Math.ceil(blocks / most) * most * folds, texels.side);
   return { texture: textureBytes(texture), staging: pooledSize(width * blocks * folds * 16) };
 }

@@ -322,7 +322,7 @@ export function pipelineOf(gpu: Gpu, kernel: Kernel): Promise<Pipeline> {
  */
 async function compile(device: GPUDevice, label: string, code: string): Promise<Pipeline> {
   const declarations = [
-    ...code.matchAll(/@binding\((\d+)\)\s*var(?:<storage,\s*(read_write|read)>|\s+\w+:\s*texture_2d)/g),
+    ...code.matchAll(/@binding\((\d+)\)\s*var(?:<storage,\s*(read_write|read)>|\s+\w+:\s*texture_storage_2d)/g),
   ];
   const bindings = device.createBindGroupLayout({
     label,
@@ -331,7 +331,7 @@ async function compile(device: GPUDevice, label: string, code: string): Promise<
       visibility: GPUShaderStage.COMPUTE,
       ...(access
         ? { buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' } }
-        : { texture: { sampleType: 'unfilterable-float' } }),
+        : { storageTexture: { access: 'read-only', format: 'rgba32float' } }),
     })),
   });
   // `immediateSize` is newer than @webgpu/types.

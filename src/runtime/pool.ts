@@ -31,7 +31,7 @@ export function pooledSize(bytes: number): number {
 }
 
 const TEXTURE_FORMAT: GPUTextureFormat = 'rgba32float';
-const TEXTURE_USAGE = 0x04 | 0x02; // TEXTURE_BINDING | COPY_DST
+const TEXTURE_USAGE = 0x08 | 0x02; // STORAGE_BINDING | COPY_DST
 
 export const textureBytes = (texture: { width: number; height: number }): number => texture.width * texture.height * 16;
 
