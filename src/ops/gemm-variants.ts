@@ -218,14 +218,16 @@ function dispatchTiles(
 
 /** Rows of a tile of gemm_nt_packed.wgsl, which has four subgroups' columns. */
 export const PACKED_ROWS = 64;
-/** Steps along k that one invocation of the packing kernels copies. */
+/** Steps along k (four terms each) that one invocation of the packing kernels copies. */
 const PACK_STEPS = 16;
+/** Steps between compensated totals in gemm_nt_packed.wgsl, a multiple of those. */
+const CHUNK_STEPS = 64;
 
 /** How the rows of a factor lie in a texture whose side is at most `side`; see pack_rows.wgsl. */
 export function texelLayout(lanes: number, side: number, k: number) {
   const steps = ceilDiv(k, 4);
-  // A chunk of the product stays in one row of texels: 16 steps.
-  const widest = Math.floor(side / lanes / PACK_STEPS) * PACK_STEPS;
+  // A chunk of the product stays in one row of texels.
+  const widest = Math.floor(side / lanes / CHUNK_STEPS) * CHUNK_STEPS;
   const segment = Math.min(widest, Math.ceil(steps / PACK_STEPS) * PACK_STEPS);
   return { steps, segment, folds: ceilDiv(steps, segment) };
 }
