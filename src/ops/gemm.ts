@@ -1,8 +1,9 @@
+import type { KernelName } from '../rfm/types.js';
 import type { Batch } from '../runtime/batch.js';
 import type { Matrix } from '../runtime/matrix.js';
 import type { Work } from '../runtime/timing.js';
 import { variantOf } from '../runtime/variants.js';
-import { GEMM, GEMM_SMALL, type Half } from './gemm-variants.js';
+import { GEMM, GEMM_SMALL, type GemmVariant, type Half } from './gemm-variants.js';
 
 export { GEMM, GEMM_SMALL };
 
@@ -64,6 +65,33 @@ export function syrkTN(batch: Batch, operands: Omit<Contraction, 'b'>): void {
  */
 export function squaredDistances(batch: Batch, a: Matrix, b: Matrix, out: Matrix, low?: Matrix): void {
   contract(batch, { a, b, out, ...(low && { low }) }, { difference: true, half: a === b ? 'mirrored' : 'full' });
+}
+
+/**
+ * out_ij = k(a_i, b_j) for the rows of A (m × k) and B (n × k): `squaredDistances` with kernel values in place of the
+ * distances where it stores them. `variant`: of the products, one that can do it.
+ */
+export function distanceKernel(
+  batch: Batch,
+  operands: Pick<Contraction, 'a' | 'b' | 'out'>,
+  kernel: KernelName,
+  bandwidth: number,
+  variant: GemmVariant,
+): void {
+  const { a, b } = operands;
+  const half = a === b ? 'mirrored' : 'full';
+  batch.scope(contractionWork('distances', operands, a.cols, true, half), () =>
+    variant.record(batch, {
+      ...operands,
+      a: { matrix: a, transposed: false },
+      b: { matrix: b, transposed: false },
+      k: a.cols,
+      difference: true,
+      half,
+      kernel,
+      bias: 1 / bandwidth,
+    }),
+  );
 }
 
 /** What a product counts: two operations a multiply-add (three with a difference before it), half of them where half is computed. */
