@@ -166,7 +166,7 @@ fn main(
       // `next` holds the slab before this one.
       workgroupBarrier();
       for (var i = 0u; i < 4u; i++) {
-        let column = Staged(next[0][i], next[1][i], next[2][i], next[3][i]);
+        let column = Staged(vec4f(next[0][i], next[1][i], next[2][i], next[3][i]));
         if (stagesA) { slabA[(4u * part + i) * (ROWS / 4u) + quad] = column; }
         if (stagesB) { slabB[(4u * part + i) * (COLS / 4u) + quad] = column; }
       }

@@ -124,7 +124,7 @@ export const GEMM: Operation<GemmVariant> = {
 /** The same for small or narrow results. */
 export const GEMM_SMALL: Operation<GemmVariant> = {
   op: 'gemm-small',
-  variants: [subgroup, workgroup, packed, blocked],
+  variants: [subgroup, workgroup, packed, blocked, blockedF16],
 };
 
 /** Whether products on this adapter read their factors from copies of them, which need device memory. */
