@@ -2,7 +2,7 @@ import type { KernelName } from '../rfm/types.js';
 import type { Batch } from '../runtime/batch.js';
 import type { Matrix } from '../runtime/matrix.js';
 import type { Work } from '../runtime/timing.js';
-import { variantOf } from '../runtime/variants.js';
+import { type Operation, variantOf } from '../runtime/variants.js';
 import { GEMM, GEMM_SMALL, type GemmVariant, type Half } from './gemm-variants.js';
 
 export { GEMM, GEMM_SMALL };
@@ -118,6 +118,10 @@ export function contractionWork(
  */
 const isSmall = (m: number, n: number, k: number): boolean => Math.min(m, n) < 24 || k < 64 || m * n * k < 2 ** 21;
 
+/** The operation whose variants compute a product with an m × n result and sums of k terms. */
+export const productOperation = (m: number, n: number, k: number): Operation<GemmVariant> =>
+  isSmall(m, n, k) ? GEMM_SMALL : GEMM;
+
 function contract(
   batch: Batch,
   operands: Contraction,
@@ -126,7 +130,7 @@ function contract(
   const { a, b, out } = operands;
   const { transposeA = false, transposeB = false, difference = false, half = 'full' } = form;
   const k = transposeA ? a.rows : a.cols;
-  const variant = variantOf(batch.gpu, isSmall(out.rows, out.cols, k) ? GEMM_SMALL : GEMM);
+  const variant = variantOf(batch.gpu, productOperation(out.rows, out.cols, k));
   const op = difference ? 'distances' : half === 'full' ? 'gemm' : 'syrk';
   batch.scope(contractionWork(op, operands, k, difference, half), () =>
     variant.record(batch, {
