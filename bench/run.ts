@@ -43,6 +43,8 @@ export interface BenchRequest extends CaseRequest {
   ops: readonly OpName[];
   /** Names, or 'all'; null: the variant in force. */
   variants: readonly string[] | 'all' | null;
+  /** Whether 'all' takes in variants of less than float32. */
+  mixedPrecision: boolean;
   repeats: number | null;
   peers: readonly PeerName[];
   peerOptions: PeerOptions;
@@ -149,7 +151,7 @@ function checkVariants(gpu: Gpu, variants: BenchRequest['variants']): void {
       );
       throw inputError(`--variants ${variant}: no operation has it; there are ${known.join('; ')}; or use all`);
     }
-    const usable = having.some(({ operation }) => usableVariants(gpu, operation).some(({ name }) => name === variant));
+    const usable = having.some(({ operation }) => operation.variants.some((v) => v.name === variant && v.usable(gpu)));
     if (!usable) throw inputError(`--variants ${variant}: this adapter cannot run it; use all for those it can`);
   }
 }
@@ -184,20 +186,32 @@ interface CaseContext {
   remark: (line: string) => void;
 }
 
-/** Choices of a variant that a case is to be run with, by the name shown for it. */
-function choicesFor(
-  gpu: Gpu,
-  { operations }: BenchCase,
-  variants: BenchRequest['variants'],
-): [string, Map<string, string>][] {
+/** A variant that a case is to be run with, what it computes with, and the choices that make it run. */
+interface Choice {
+  variant: string;
+  dtype: string;
+  choices: Map<string, string>;
+}
+
+const FLOAT32 = 'float32';
+
+function choicesFor(gpu: Gpu, { operations }: BenchCase, { variants, mixedPrecision }: BenchRequest): Choice[] {
   const [own] = operations;
-  if (variants === null) return [[own ? variantOf(gpu, own).name : 'default', gpu.choices]];
-  const chosen = operations.flatMap((operation) =>
-    usableVariants(gpu, operation)
+  if (variants === null) {
+    return [{ variant: own ? variantOf(gpu, own).name : 'default', dtype: FLOAT32, choices: gpu.choices }];
+  }
+  return operations.flatMap((operation) => {
+    const optedIn = operation.variants.filter(
+      ({ optIn, name, usable }) => optIn && usable(gpu) && (mixedPrecision || variants.includes(name)),
+    );
+    return [...usableVariants(gpu, operation), ...optedIn]
       .filter(({ name }) => (variants === 'all' ? operation === own : variants.includes(name)))
-      .map(({ name }): [string, Map<string, string>] => [name, new Map([...gpu.choices, [operation.op, name]])]),
-  );
-  return chosen;
+      .map(({ name, optIn }) => ({
+        variant: name,
+        dtype: optIn ?? FLOAT32,
+        choices: new Map([...gpu.choices, [operation.op, name]]),
+      }));
+  });
 }
 
 async function runCase(
@@ -207,7 +221,7 @@ async function runCase(
 ): Promise<{ results: BenchResult[]; peers: BenchPeer[] }> {
   const { request, progress, remark } = context;
   const { op, shape } = benchCase;
-  const choices = choicesFor(gpu, benchCase, request.variants);
+  const choices = choicesFor(gpu, benchCase, request);
   if (choices.length === 0) return { results: [], peers: [] };
   progress.note(`${op} ${shape}`);
   let prepared: Prepared;
@@ -221,13 +235,13 @@ async function runCase(
   try {
     const results: BenchResult[] = [];
     const values: (Float32Array[] | undefined)[] = [];
-    for (const [variant, forced] of choices) {
-      const chosen: Gpu = { ...gpu, choices: forced };
+    for (const choice of choices) {
+      const chosen: Gpu = { ...gpu, choices: choice.choices };
       const measurement = await measureCase(chosen, benchCase, prepared, {
         repeats: request.repeats,
         signal: progress.signal,
       });
-      const result = resultOf(gpu, benchCase, variant, measurement, await prepared.error(chosen), context.ceilings);
+      const result = resultOf(gpu, benchCase, choice, measurement, await prepared.error(chosen), context.ceilings);
       results.push({ ...result, ...(prepared.phases && { phases: prepared.phases() }) });
       values.push(await prepared.values?.());
     }
@@ -249,7 +263,7 @@ async function runCase(
 function resultOf(
   gpu: Gpu,
   { op, shape, flops, bytes, data }: BenchCase,
-  variant: string,
+  { variant, dtype }: Choice,
   measurement: Measurement,
   error: number | null,
   ceilings: Ceilings,
@@ -266,7 +280,7 @@ function resultOf(
     op,
     shape,
     variant,
-    dtype: 'float32',
+    dtype,
     clock,
     milliseconds,
     wallMilliseconds,

@@ -1,5 +1,5 @@
-// out = scale · A Bᵀ + bias · addend, or with DIFFERENCE the squared distances Σ_k (A_ik − B_jk)²; the same flags
-// as gemm_nt_subgroup.wgsl, which see. For GPUs: 16 × 16 invocations share a tile of 128 × 64.
+// out = scale · A Bᵀ + bias · addend, or with DIFFERENCE the squared distances Σ_k (A_ik − B_jk)² or their kernel values;
+// the same flags and KERNEL as gemm_nt_subgroup.wgsl, which see. For GPUs: 16 × 16 invocations share a tile of 128 × 64.
 //
 // - A slab of 16 numbers along k is staged in workgroup memory, transposed: an invocation loads four vec4 along k from
 //   four rows and stores four vec4 along the rows, so that a step of the product reads three vec4 for 32 multiply-adds.
@@ -7,9 +7,11 @@
 //   of each invocation to hide behind, and one slab of workgroup memory (12 KiB) is enough.
 // - 8 × 4 results an invocation, not 8 × 8: with total and compensation (Kahan) each takes three registers.
 // - Rows of a tile go to invocations in quads 64 apart, columns in quads: neighbours read neighbouring vec4.
+// - What is staged is of the type Staged: vec4f, or vec4h, which halves workgroup memory and its traffic at the price of
+//   factors rounded to 11 bits. Products and sums are float32 either way.
 requires immediate_address_space;
 
-// Header: DIFFERENCE: bool.
+// Before this text: kernel_value.wgsl, and alias Staged. Header: DIFFERENCE: bool, KERNEL: u32.
 
 const ROWS = 128u;
 const COLS = 64u;
@@ -31,7 +33,7 @@ struct Params {
   offsetAddend: u32,
   padding: u32,
   scale: f32,
-  bias: f32,
+  bias: f32, // with KERNEL one over the bandwidth
   zero: u32,
   // From bit 8 on: the first row of tiles of this dispatch.
   flags: u32,
@@ -54,8 +56,8 @@ fn has(flag: u32) -> bool { return (p.flags & flag) != 0u; }
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(0) @binding(4) var<storage, read_write> low: array<f32>;
 
-var<workgroup> slabA: array<vec4f, SLAB * ROWS / 4u>;
-var<workgroup> slabB: array<vec4f, SLAB * COLS / 4u>;
+var<workgroup> slabA: array<Staged, SLAB * ROWS / 4u>;
+var<workgroup> slabB: array<Staged, SLAB * COLS / 4u>;
 
 // Hides a value from algebraic simplification, which would remove the compensation: zero is 0.
 fn opaque(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ p.zero); }
@@ -164,7 +166,7 @@ fn main(
       // `next` holds the slab before this one.
       workgroupBarrier();
       for (var i = 0u; i < 4u; i++) {
-        let column = vec4f(next[0][i], next[1][i], next[2][i], next[3][i]);
+        let column = Staged(vec4f(next[0][i], next[1][i], next[2][i], next[3][i]));
         if (stagesA) { slabA[(4u * part + i) * (ROWS / 4u) + quad] = column; }
         if (stagesB) { slabB[(4u * part + i) * (COLS / 4u) + quad] = column; }
       }
@@ -172,9 +174,9 @@ fn main(
       for (var half = 0u; half < 2u; half++) {
         for (var i = 0u; i < SLAB / 2u; i++) {
           let k = half * (SLAB / 2u) + i;
-          let y = slabB[k * (COLS / 4u) + id.x];
-          let x0 = slabA[k * (ROWS / 4u) + id.y];
-          let x1 = slabA[k * (ROWS / 4u) + 16u + id.y];
+          let y = vec4f(slabB[k * (COLS / 4u) + id.x]);
+          let x0 = vec4f(slabA[k * (ROWS / 4u) + id.y]);
+          let x1 = vec4f(slabA[k * (ROWS / 4u) + 16u + id.y]);
           sum[0] = addProducts(sum[0], x0.x, y);
           sum[1] = addProducts(sum[1], x0.y, y);
           sum[2] = addProducts(sum[2], x0.z, y);
@@ -200,6 +202,7 @@ fn main(
   for (var r = 0u; r < 8u; r++) {
     let row = row0 + select(60u, 0u, r < 4u) + 4u * id.y + r;
     let col = col0 + 4u * id.x;
+    if (KERNEL != 0u) { total[r] = kernelValue(total[r], p.bias); }
     store(row, col, total[r].x, lost[r].x);
     store(row, col + 1u, total[r].y, lost[r].y);
     store(row, col + 2u, total[r].z, lost[r].z);

@@ -1,6 +1,7 @@
 // out = scale · A Bᵀ + bias · addend, or with DIFFERENCE the squared distances Σ_k (A_ik − B_jk)².
 // With the flag LOW the result is out + low, `low` being the part that float32 cannot hold; then the factor is
 // scale + bias, bias being the low part of scale, and an addend counts once.
+// With KERNEL (and DIFFERENCE) it is the kernel values of the distances.
 //
 // A: m × k, B: n × k, out and addend: m × n, row-major, strides multiples of 4, padding zero.
 // One subgroup computes a tile of ROWS rows and 2·LANES columns.
@@ -17,7 +18,7 @@
 enable subgroups;
 requires immediate_address_space;
 
-// Header: LANES: u32, DIFFERENCE: bool.
+// Before this text: kernel_value.wgsl. Header: LANES: u32, DIFFERENCE: bool, KERNEL: u32.
 
 const ROWS = 32u;
 const BLOCKS = max(1u, ROWS / LANES);
@@ -39,7 +40,7 @@ struct Params {
   offsetAddend: u32,
   padding: u32,
   scale: f32,
-  bias: f32,
+  bias: f32, // with KERNEL one over the bandwidth
   zero: u32,
   // From bit 8 on: the first row of tiles of this dispatch.
   flags: u32,
@@ -200,6 +201,13 @@ fn main(
       let t = opaque2(total[i] + y);
       lost[i] = opaque2(t - total[i]) - y;
       total[i] = t;
+    }
+  }
+  if (KERNEL != 0u) {
+    for (var i = 0u; i < ROWS; i += 2u) {
+      let value = kernelValue(vec4f(total[i], total[i + 1u]), p.bias);
+      total[i] = value.xy;
+      total[i + 1u] = value.zw;
     }
   }
   for (var i = 0u; i < ROWS; i++) {

@@ -1,7 +1,7 @@
 import { agopGram, agopJacobian } from '../../src/ops/agop.js';
 import { applyFeatures } from '../../src/ops/features.js';
 import { GEMM } from '../../src/ops/gemm.js';
-import { kernelMatrix } from '../../src/ops/kernel-matrix.js';
+import { KERNEL_MATRIX, kernelMatrix } from '../../src/ops/kernel-matrix.js';
 import { sqrtPsd } from '../../src/ops/sqrt-psd.js';
 import { agopGramWork, agopJacobianWork, featuresWork, kernelMatrixWork } from '../../src/ops/work.js';
 import { runBatch } from '../../src/runtime/batch.js';
@@ -33,7 +33,7 @@ export const kernelMatrixCases = (request: CaseRequest): BenchCase[] =>
       op: 'kernel-matrix',
       shape: `n=${n} d=${d}`,
       dimensions: { n, d, bandwidth: BANDWIDTH },
-      operations: [GEMM],
+      operations: [KERNEL_MATRIX],
       ...kernelMatrixWork(n, d),
       severalSubmits: false,
       repeats: REPEATS,

@@ -1,6 +1,6 @@
 import { allocateFactor, potrf, releaseFactor, trsm } from '../../src/ops/cholesky.js';
 import { copyScaled } from '../../src/ops/elementwise.js';
-import { GEMM, gemm, gemmNN, gemmTN, syrk } from '../../src/ops/gemm.js';
+import { GEMM, gemm, gemmNN, gemmTN, productOperation, syrk } from '../../src/ops/gemm.js';
 import { choleskyWork, gemmWork, syrkWork, trsmWork } from '../../src/ops/work.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
@@ -22,7 +22,7 @@ function gemmCase(form: Form, n: number): BenchCase {
     op: 'gemm',
     shape: `${n}x${n}x${n} ${form}`,
     dimensions: { form, m: n, n, k: n },
-    operations: [GEMM],
+    operations: [productOperation(n, n, n)],
     ...gemmWork(n, n, n),
     severalSubmits: false,
     repeats: REPEATS,
@@ -77,7 +77,7 @@ export const syrkCases = (request: CaseRequest): BenchCase[] =>
     op: 'syrk',
     shape: `${n}x${n}`,
     dimensions: { n, k: n },
-    operations: [GEMM],
+    operations: [productOperation(n, n, n)],
     ...syrkWork(n, n),
     severalSubmits: false,
     repeats: REPEATS,

@@ -7,6 +7,7 @@ import type { BenchDocument } from '../report/bench-document.js';
 import { tableText } from '../report/text-table.js';
 import type { AdapterChoice, Gpu } from '../runtime/gpu.js';
 import type { TuningOutcome } from '../runtime/tuning.js';
+import type { Variant } from '../runtime/variants.js';
 import { adapterOption, type CommonFlags, commonOptions, integer, oneOf, path, tuneOption, valued } from './flags.js';
 import { withGpu } from './gpu-session.js';
 import { withOutput } from './output.js';
@@ -37,6 +38,7 @@ grows as.`;
 interface BenchFlags extends CommonFlags {
   sizes?: number[];
   variants?: string[];
+  mixedPrecision?: boolean;
   repeats?: number;
   quick?: boolean;
   tune?: boolean;
@@ -90,6 +92,7 @@ export function addBench(program: Command, signal: AbortSignal): void {
         integer('--repeats', { min: 1, max: 1000, example: 7 }),
       ),
     )
+    .option('--mixed-precision', 'with --variants all: also variants that round factors to float16')
     .option('--quick', 'small sizes and few samples: does everything run?')
     .option('--tune', 'first measure the variants of each operation, and keep the fastest for all commands')
     .addOption(tuneOption())
@@ -152,6 +155,9 @@ async function readRequest(ops: readonly OpName[], flags: BenchFlags): Promise<B
   if (variants?.includes('all') && variants.length > 1) {
     throw inputError(`--variants ${variants.join(',')}: all stands alone; use --variants all, or names`);
   }
+  if (flags.mixedPrecision && !variants?.includes('all')) {
+    throw inputError('--mixed-precision: needs --variants all; add it, or name the variant itself');
+  }
   for (const [flag, value] of Object.entries({ '--python': flags.python, '--jax-js': flags.jaxJs })) {
     if (value !== undefined && !flags.peers)
       throw inputError(`${flag} ${value}: needs --peers; add it or drop ${flag}`);
@@ -164,6 +170,7 @@ async function readRequest(ops: readonly OpName[], flags: BenchFlags): Promise<B
     sizes: flags.sizes ?? null,
     quick: flags.quick ?? false,
     variants: variants?.includes('all') ? 'all' : (variants ?? null),
+    mixedPrecision: flags.mixedPrecision ?? false,
     repeats: flags.repeats ?? (flags.quick ? 3 : null),
     peers: flags.peers ?? [],
     peerOptions: { python: flags.python, jaxJs: flags.jaxJs },
@@ -180,9 +187,18 @@ async function bench(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<BenchDocument> {
-  const { runBench } = await import('../../bench/run.js');
-  // With --tune the cache is not read: it is about to be written.
-  const session = { ...flags, tune: flags.tune !== true && flags.tune !== false, note: terminal.note };
+  const [{ runBench }, { OPERATIONS }] = await Promise.all([
+    import('../../bench/run.js'),
+    import('../ops/operations.js'),
+  ]);
+  const named = ({ name, optIn }: Variant): boolean => optIn !== undefined && (flags.variants ?? []).includes(name);
+  const session = {
+    ...flags,
+    mixedPrecision: flags.mixedPrecision || OPERATIONS.some(({ operation }) => operation.variants.some(named)),
+    // With --tune the cache is not read: it is about to be written.
+    tune: flags.tune !== true && flags.tune !== false,
+    note: terminal.note,
+  };
   return withGpu(session, signal, async (gpu) => {
     const source =
       flags.tune === true ? await tune(gpu, terminal, signal) : gpu.choices.size > 0 ? 'cache' : 'defaults';

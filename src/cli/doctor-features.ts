@@ -3,10 +3,10 @@
  * They need switches of Dawn that an ordinary run leaves off, so they are looked for with an instance of their own.
  */
 
-import { createInstance, releaseInstance } from '../runtime/gpu.js';
+import { createInstance, F16_TOGGLE, releaseInstance } from '../runtime/gpu.js';
 
 /** With these shader-f16 shows on NVIDIA's driver, and the experimental features anywhere. */
-export const FEATURE_TOGGLES = ['vulkan_enable_f16_on_nvidia', 'allow_unsafe_apis'];
+export const FEATURE_TOGGLES = [F16_TOGGLE, 'allow_unsafe_apis'];
 
 /** A feature: whether the adapter offers it and whether a small kernel with it computed the right numbers. */
 export interface OptionalFeature {

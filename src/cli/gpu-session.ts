@@ -4,6 +4,8 @@ import { VERSION, webgpuVersion } from './version.js';
 
 export interface GpuFlags {
   adapter?: AdapterChoice;
+  /** Opens the device with float16, where the adapter has it. */
+  mixedPrecision?: boolean;
   /** false: --no-tune. */
   tune?: boolean;
   /** Receives remarks about the tuning. */
@@ -19,7 +21,10 @@ export interface GpuFlags {
 export async function withGpu<T>(flags: GpuFlags, signal: AbortSignal, work: (gpu: Gpu) => Promise<T>): Promise<T> {
   const { openGpu } = await import('../runtime/gpu.js');
   signal.throwIfAborted();
-  const gpu = await openGpu({ adapter: flags.adapter ?? 'auto' });
+  const gpu = await openGpu({
+    adapter: flags.adapter ?? 'auto',
+    mixedPrecision: flags.mixedPrecision ?? false,
+  });
   try {
     signal.throwIfAborted();
     if (flags.tune !== false) await tune(gpu, flags.note ?? (() => {}));

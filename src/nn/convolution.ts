@@ -36,7 +36,7 @@ export const tapColumns = (size: number, inputs: number): number => size * size 
  * multiple of four and the extra columns stay zero.
  *
  * Where subgroups have one known size, the forward pass is an implicit matrix product, the gradient by the input of a
- * convolution of stride 1 is one, too, and on software adapters so is that by the weights. Of ResNet-18's convolutions on
+ * convolution of stride 1 is one, too, and on lavapipe so is that by the weights. Of ResNet-18's convolutions on
  * 32 × 32 images, batches of 128, lavapipe on two cores, the 7 × 7 one took 44 ms forward where im2col and the general
  * product took 66 ms, the 3 × 3 ones 15, 17, 13 and 2.7 ms where those took 42, 31, 25 and 6.5 ms; a whole step became
  * shorter by 120 ms with the gradients by inputs and by 90 ms with those by weights. Elsewhere patches are laid out as a
@@ -225,10 +225,13 @@ function patchMatrixT(pass: Pass, x: Tensor, geometry: Geometry, chunk: Chunk): 
   return { ...out, cols: pixels, padding: stride - pixels };
 }
 
-/** The same without patches in memory. False where it does not apply: on a GPU it would have too few workgroups. */
+/**
+ * The same without patches in memory. False where it does not apply: on a GPU it would have too few workgroups, and
+ * SwiftShader, with its four lanes, was still compiling the written-out kernel after eight minutes.
+ */
 function implicitWeightGradient({ batch }: Pass, x: Tensor, dy: Tensor, geometry: Geometry, out: Matrix): boolean {
   const { gpu } = batch;
-  if (!hasImplicit(gpu) || gpu.adapter.type !== 'software') return false;
+  if (!hasImplicit(gpu) || gpu.lanes < 8 || gpu.adapter.type !== 'software') return false;
   const columns = patchLength(geometry) / 4;
   batch.scope(convolutionWork('convolution-weights', geometry, dy.matrix.rows, out.rows), () =>
     batch.dispatch(

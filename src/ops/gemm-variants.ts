@@ -2,8 +2,10 @@ import gemmNtBlocked from '../../shaders/gemm_nt_blocked.wgsl';
 import gemmNtPacked from '../../shaders/gemm_nt_packed.wgsl';
 import gemmNtSubgroup from '../../shaders/gemm_nt_subgroup.wgsl';
 import gemmNtWorkgroup from '../../shaders/gemm_nt_workgroup.wgsl';
+import kernelValue from '../../shaders/kernel_value.wgsl';
 import packColumns from '../../shaders/pack_columns.wgsl';
 import packRows from '../../shaders/pack_rows.wgsl';
+import type { KernelName } from '../rfm/types.js';
 import { type Batch, type Binding, ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
 import { DISPATCH_SECONDS, type Gpu } from '../runtime/gpu.js';
 import type { Matrix } from '../runtime/matrix.js';
@@ -32,6 +34,8 @@ export interface Product {
   low?: Matrix;
   difference: boolean;
   half: Half;
+  /** Kernel values of the distances, 1/bandwidth being `bias`: of `blocked` and `subgroup` alone. */
+  kernel?: KernelName;
 }
 
 export interface GemmVariant extends Variant {
@@ -39,15 +43,21 @@ export interface GemmVariant extends Variant {
 }
 
 /** Workgroup memory is only more memory where a CPU plays the GPU; on a GPU a lane's own rows are loads that do not coalesce. */
-const isHardware = (gpu: Gpu): boolean => gpu.adapter.type === 'hardware';
+export const isHardware = (gpu: Gpu): boolean => gpu.adapter.type === 'hardware';
 
-const packed: GemmVariant = {
+export const packed: GemmVariant = {
   name: 'packed',
   usable: (gpu) => gpu.adapter.type === 'software' && (gpu.lanes === 8 || gpu.lanes === 16),
   record: recordPacked,
 };
 
-const subgroup: GemmVariant = {
+/** KERNEL of kernel_value.wgsl. */
+export const kernelConstant = (kernel: KernelName | undefined): number =>
+  kernel === undefined ? 0 : { laplace: 1, gaussian: 2 }[kernel];
+
+const subgroupSource = `${kernelValue}\n${gemmNtSubgroup}`;
+
+export const subgroup: GemmVariant = {
   name: 'subgroup',
   usable: ({ lanes }) => lanes >= 4 && lanes <= 32,
   suits: (gpu) => !isHardware(gpu),
@@ -55,25 +65,41 @@ const subgroup: GemmVariant = {
     const { lanes } = batch.gpu;
     const kernel: Kernel = {
       name: 'gemm_nt_subgroup',
-      source: gemmNtSubgroup,
-      constants: { LANES: lanes, DIFFERENCE: product.difference },
+      source: subgroupSource,
+      constants: { LANES: lanes, DIFFERENCE: product.difference, KERNEL: kernelConstant(product.kernel) },
     };
     recordTiles(batch, product, kernel, [32, 2 * lanes]);
   },
 };
 
-const blocked: GemmVariant = {
+/** With float16 the factors are rounded on their way into workgroup memory; everything else stays float32. */
+const blockedSource = {
+  float32: `alias Staged = vec4f;\n${kernelValue}\n${gemmNtBlocked}`,
+  float16: `enable f16;\nalias Staged = vec4h;\n${kernelValue}\n${gemmNtBlocked}`,
+};
+
+function recordBlocked(batch: Batch, product: Product, staged: keyof typeof blockedSource): void {
+  const kernel: Kernel = {
+    name: staged === 'float16' ? 'gemm_nt_blocked_f16' : 'gemm_nt_blocked',
+    source: blockedSource[staged],
+    constants: { DIFFERENCE: product.difference, KERNEL: kernelConstant(product.kernel) },
+  };
+  recordTiles(batch, product, kernel, [128, 64]);
+}
+
+export const blocked: GemmVariant = {
   name: 'blocked',
   usable: ({ limits }) => limits.maxComputeInvocationsPerWorkgroup >= 256,
   suits: isHardware,
-  record(batch, product) {
-    const kernel: Kernel = {
-      name: 'gemm_nt_blocked',
-      source: gemmNtBlocked,
-      constants: { DIFFERENCE: product.difference },
-    };
-    recordTiles(batch, product, kernel, [128, 64]);
-  },
+  record: (batch, product) => recordBlocked(batch, product, 'float32'),
+};
+
+/** Mixed precision. Distances and low parts are there for digits that float16 does not have, and stay as they are. */
+const blockedF16: GemmVariant = {
+  name: 'blocked-f16',
+  optIn: 'factors in float16, sums in float32',
+  usable: (gpu) => gpu.features.has('shader-f16') && blocked.usable(gpu),
+  record: (batch, product) => recordBlocked(batch, product, product.difference || product.low ? 'float32' : 'float16'),
 };
 
 const workgroup: GemmVariant = {
@@ -90,12 +116,15 @@ const workgroup: GemmVariant = {
 };
 
 /** The matrix product, which all its forms, `syrk` and `squaredDistances` run on. */
-export const GEMM: Operation<GemmVariant> = { op: 'gemm', variants: [packed, blocked, subgroup, workgroup] };
+export const GEMM: Operation<GemmVariant> = {
+  op: 'gemm',
+  variants: [packed, blocked, subgroup, workgroup, blockedF16],
+};
 
 /** The same for small or narrow results. */
 export const GEMM_SMALL: Operation<GemmVariant> = {
   op: 'gemm-small',
-  variants: [subgroup, workgroup, packed, blocked],
+  variants: [subgroup, workgroup, packed, blocked, blockedF16],
 };
 
 /** Whether products on this adapter read their factors from copies of them, which need device memory. */

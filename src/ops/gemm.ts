@@ -1,8 +1,9 @@
+import type { KernelName } from '../rfm/types.js';
 import type { Batch } from '../runtime/batch.js';
 import type { Matrix } from '../runtime/matrix.js';
 import type { Work } from '../runtime/timing.js';
-import { variantOf } from '../runtime/variants.js';
-import { GEMM, GEMM_SMALL, type Half } from './gemm-variants.js';
+import { type Operation, variantOf } from '../runtime/variants.js';
+import { GEMM, GEMM_SMALL, type GemmVariant, type Half } from './gemm-variants.js';
 
 export { GEMM, GEMM_SMALL };
 
@@ -66,6 +67,33 @@ export function squaredDistances(batch: Batch, a: Matrix, b: Matrix, out: Matrix
   contract(batch, { a, b, out, ...(low && { low }) }, { difference: true, half: a === b ? 'mirrored' : 'full' });
 }
 
+/**
+ * out_ij = k(a_i, b_j) for the rows of A (m × k) and B (n × k): `squaredDistances` with kernel values in place of the
+ * distances where it stores them. `variant`: of the products, one that can do it.
+ */
+export function distanceKernel(
+  batch: Batch,
+  operands: Pick<Contraction, 'a' | 'b' | 'out'>,
+  kernel: KernelName,
+  bandwidth: number,
+  variant: GemmVariant,
+): void {
+  const { a, b } = operands;
+  const half = a === b ? 'mirrored' : 'full';
+  batch.scope(contractionWork('distances', operands, a.cols, true, half), () =>
+    variant.record(batch, {
+      ...operands,
+      a: { matrix: a, transposed: false },
+      b: { matrix: b, transposed: false },
+      k: a.cols,
+      difference: true,
+      half,
+      kernel,
+      bias: 1 / bandwidth,
+    }),
+  );
+}
+
 /** What a product counts: two operations a multiply-add (three with a difference before it), half of them where half is computed. */
 export function contractionWork(
   op: string,
@@ -90,6 +118,10 @@ export function contractionWork(
  */
 const isSmall = (m: number, n: number, k: number): boolean => Math.min(m, n) < 24 || k < 64 || m * n * k < 2 ** 21;
 
+/** The operation whose variants compute a product with an m × n result and sums of k terms. */
+export const productOperation = (m: number, n: number, k: number): Operation<GemmVariant> =>
+  isSmall(m, n, k) ? GEMM_SMALL : GEMM;
+
 function contract(
   batch: Batch,
   operands: Contraction,
@@ -98,7 +130,7 @@ function contract(
   const { a, b, out } = operands;
   const { transposeA = false, transposeB = false, difference = false, half = 'full' } = form;
   const k = transposeA ? a.rows : a.cols;
-  const variant = variantOf(batch.gpu, isSmall(out.rows, out.cols, k) ? GEMM_SMALL : GEMM);
+  const variant = variantOf(batch.gpu, productOperation(out.rows, out.cols, k));
   const op = difference ? 'distances' : half === 'full' ? 'gemm' : 'syrk';
   batch.scope(contractionWork(op, operands, k, difference, half), () =>
     variant.record(batch, {

@@ -1,8 +1,14 @@
+import kernelValueSource from '../../shaders/kernel_value.wgsl';
 import kernelValuesSource from '../../shaders/kernel_values.wgsl';
 import type { KernelName } from '../rfm/types.js';
 import { type Batch, ceilDiv, f32bits } from '../runtime/batch.js';
+import type { Gpu } from '../runtime/gpu.js';
 import type { Matrix } from '../runtime/matrix.js';
-import { squaredDistances } from './gemm.js';
+import { type Operation, type Variant, variantOf } from '../runtime/variants.js';
+import { distanceKernel, squaredDistances } from './gemm.js';
+import { blocked, type GemmVariant, isHardware, kernelConstant, packed, subgroup } from './gemm-variants.js';
+
+const kernelValuesText = `${kernelValueSource}\n${kernelValuesSource}`;
 
 function fromDistances(
   batch: Batch,
@@ -15,8 +21,8 @@ function fromDistances(
   batch.dispatch(
     {
       name: values.weights ? 'kernel_weights' : 'kernel_values',
-      source: kernelValuesSource,
-      constants: { GAUSSIAN: kernel === 'gaussian', WEIGHTS: values.weights },
+      source: kernelValuesText,
+      constants: { KERNEL: kernelConstant(kernel), WEIGHTS: values.weights },
     },
     [squared, out],
     [out.rows, out.cols, out.stride, f32bits(bandwidth), f32bits(values.diagonal)],
@@ -50,6 +56,34 @@ export function weightsFromDistances(
   fromDistances(batch, squared, out, kernel, bandwidth, { weights: true, diagonal: 0 });
 }
 
+export interface KernelMatrixVariant extends Variant {
+  record(batch: Batch, a: Matrix, b: Matrix, out: Matrix, kernel: KernelName, bandwidth: number): void;
+}
+
+/** In one pass, the product's store making the values: a matrix of distances less to write and read. */
+const fused = (variant: GemmVariant, suits: (gpu: Gpu) => boolean): KernelMatrixVariant => ({
+  name: `fused-${variant.name}`,
+  usable: variant.usable,
+  suits,
+  record: (batch, a, b, out, kernel, bandwidth) => distanceKernel(batch, { a, b, out }, kernel, bandwidth, variant),
+});
+
+/** Distances by the product in use, then values four at a time. */
+const separate: KernelMatrixVariant = {
+  name: 'separate',
+  usable: () => true,
+  record(batch, a, b, out, kernel, bandwidth) {
+    const squared = batch.temporary(out.rows, out.cols);
+    squaredDistances(batch, a, b, squared);
+    kernelFromDistances(batch, squared, out, kernel, bandwidth);
+  },
+};
+
+export const KERNEL_MATRIX: Operation<KernelMatrixVariant> = {
+  op: 'kernel-matrix',
+  variants: [fused(blocked, isHardware), fused(subgroup, (gpu) => !isHardware(gpu) && !packed.usable(gpu)), separate],
+};
+
 /** out_ij = k(a_i, b_j) for the rows of A (m × d) and B (n × d). Relative error about 1e-7 between near-duplicates, too. */
 export function kernelMatrix(
   batch: Batch,
@@ -59,9 +93,7 @@ export function kernelMatrix(
   kernel: KernelName,
   bandwidth: number,
 ): void {
-  batch.scope({ op: 'kernel-matrix' }, () => {
-    const squared = batch.temporary(out.rows, out.cols);
-    squaredDistances(batch, a, b, squared);
-    kernelFromDistances(batch, squared, out, kernel, bandwidth);
-  });
+  batch.scope({ op: 'kernel-matrix' }, () =>
+    variantOf(batch.gpu, KERNEL_MATRIX).record(batch, a, b, out, kernel, bandwidth),
+  );
 }

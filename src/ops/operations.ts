@@ -1,6 +1,7 @@
 import { allocate, release, upload } from '../runtime/matrix.js';
 import type { TunedOperation } from '../runtime/tuning.js';
 import { GEMM, gemm } from './gemm.js';
+import { KERNEL_MATRIX, kernelMatrix } from './kernel-matrix.js';
 
 /** Numbers in [−1, 1) that no symmetry of a kernel maps onto each other. */
 const numbers = (count: number, factor: number): Float32Array =>
@@ -19,6 +20,16 @@ export const OPERATIONS: readonly TunedOperation[] = [
       return {
         record: (batch) => gemm(batch, { a, b, out }),
         release: () => release(gpu, a, b, out),
+      };
+    },
+  },
+  {
+    operation: KERNEL_MATRIX,
+    prepare(gpu, n) {
+      const [x, out] = [upload(gpu, n, n, numbers(n * n, 37)), allocate(gpu, n, n)];
+      return {
+        record: (batch) => kernelMatrix(batch, x, x, out, 'laplace', 2),
+        release: () => release(gpu, x, out),
       };
     },
   },

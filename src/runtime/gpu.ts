@@ -43,6 +43,9 @@ export const DISPATCH_SECONDS = 0.25;
 /** Before anything was measured: that of a slow integrated GPU. */
 const FIRST_RATE = 5e10;
 
+/** Dawn's switch with which shader-f16 shows on NVIDIA's driver. */
+export const F16_TOGGLE = 'vulkan_enable_f16_on_nvidia';
+
 /** Numbers are uploaded to shaders through immediates: this many bytes are available on every backend. */
 export const IMMEDIATE_BYTES = 64;
 
@@ -100,14 +103,16 @@ const NO_ADAPTER_HELP = process.env.DEEP_RFM_BUNDLE
 
 /**
  * Opens the best adapter: hardware first, a software one if it is all there is.
- * Every limit the adapter offers is requested, and the features the kernels can use.
+ * Every limit the adapter offers is requested, and the features the kernels can use; with `mixedPrecision` float16, too,
+ * if the adapter has it.
  */
-export async function openGpu(options: { adapter?: AdapterChoice } = {}): Promise<Gpu> {
+export async function openGpu(options: { adapter?: AdapterChoice; mixedPrecision?: boolean } = {}): Promise<Gpu> {
   const choice = options.adapter ?? 'auto';
-  const instance = createInstance();
+  const mixed = options.mixedPrecision ?? false;
+  const instance = createInstance(mixed ? [F16_TOGGLE] : []);
   try {
     const adapter = await requestAdapter(instance, choice);
-    return await openDevice(instance, adapter);
+    return await openDevice(instance, adapter, mixed ? ['shader-f16'] : []);
   } catch (error) {
     releaseInstance(instance);
     throw error;
@@ -138,8 +143,12 @@ async function requestAdapter(instance: GPU, choice: AdapterChoice): Promise<GPU
  * Opens a device on an adapter with every limit it offers. The instance is released when the device
  * is closed; `openGpu` is the usual way here.
  */
-export async function openDevice(instance: GPU, adapter: GPUAdapter): Promise<Gpu> {
-  const wanted: GPUFeatureName[] = ['timestamp-query', 'subgroups', 'shader-f16'];
+export async function openDevice(
+  instance: GPU,
+  adapter: GPUAdapter,
+  optional: readonly GPUFeatureName[] = [],
+): Promise<Gpu> {
+  const wanted: GPUFeatureName[] = ['timestamp-query', 'subgroups', ...optional];
   const requiredLimits: Record<string, number> = {};
   for (const name in adapter.limits) {
     const value = (adapter.limits as unknown as Record<string, unknown>)[name];

@@ -8,6 +8,11 @@ export interface Variant {
   usable(gpu: Gpu): boolean;
   /** Whether it is made for this class of adapters, and so may be the built-in default there; left out, it is. */
   suits?(gpu: Gpu): boolean;
+  /**
+   * What it computes with, where that is less than float32: such a variant is never a default and never chosen by
+   * tuning, only by name.
+   */
+  readonly optIn?: string;
 }
 
 /**
@@ -20,9 +25,9 @@ export interface Operation<V extends Variant = Variant> {
   readonly variants: readonly V[];
 }
 
-/** The variants that this adapter can run; the first is the built-in default. */
+/** The variants that this adapter can run, but for those of less than float32; the first is the built-in default. */
 export function usableVariants<V extends Variant>(gpu: Gpu, operation: Operation<V>): V[] {
-  const usable = operation.variants.filter((variant) => variant.usable(gpu));
+  const usable = operation.variants.filter((variant) => !variant.optIn && variant.usable(gpu));
   const suited = (variant: V): boolean => variant.suits?.(gpu) ?? true;
   return [...usable.filter(suited), ...usable.filter((variant) => !suited(variant))];
 }

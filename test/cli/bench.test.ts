@@ -111,6 +111,7 @@ describe('what is wrong with the flags', () => {
     ['gemm --repeats 0', '--repeats 0', 'from 1'],
     ['gemm --peers numpy,matlab', '--peers matlab', 'numpy, torch or jax-js'],
     ['gemm --python python3', '--python python3', 'needs --peers'],
+    ['gemm --mixed-precision', '--mixed-precision', 'needs --variants all'],
     ['gemm --variants all,subgroup', '--variants all,subgroup', 'alone'],
     ['gemm --compare none.json', '--compare FOLDER/none.json', 'no such file'],
     ['gemm --compare broken.json', '--compare FOLDER/broken.json', 'not JSON'],

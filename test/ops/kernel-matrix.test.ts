@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { squaredDistances } from '../../src/ops/gemm.js';
-import { kernelFromDistances, kernelMatrix, weightsFromDistances } from '../../src/ops/kernel-matrix.js';
+import { KERNEL_MATRIX, kernelFromDistances, kernelMatrix, weightsFromDistances } from '../../src/ops/kernel-matrix.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
-import { compute, EDGE_SIZES, expectEach, RUNS, reportErrors, useGpu } from '../support/gpu.js';
+import { compute, EDGE_SIZES, expectEach, forEachVariant, RUNS, reportErrors, useGpu } from '../support/gpu.js';
 import {
   at,
   collapsedRows,
@@ -92,29 +92,6 @@ describe.each(kernels)('%s', (kernel) => {
     expect([...values.data.subarray(1), ...weights.data.subarray(1)]).toEqual(new Array(10).fill(0));
   });
 
-  it('the matrix of two sets of rows', () =>
-    fc.assert(
-      fc.asyncProperty(size, size, size, bandwidth, seed, async (m, n, d, width, s) => {
-        const [a, b] = [randomMatrix(m, d, s), randomMatrix(n, d, s + 1)];
-        const [k] = await compute(gpu, [a, b], [[m, n]], (batch, [x, z], [out]) =>
-          kernelMatrix(batch, x, z, out, kernel, width),
-        );
-        expectEach(`${kernel}, matrix`, k, kernelMatrixOf(a, b, kernel, width), 3e-7);
-      }),
-      RUNS,
-    ));
-
-  it.each([1e-3, 1e-4, 1e-5, 1e-6])('within 1e-6 everywhere on rows %s from their class mean', async (spread) => {
-    const x = collapsedRows(101, 61, 7, spread, 11);
-    for (const width of [0.05, 2, 50]) {
-      const [k] = await compute(gpu, [x], [[101, 101]], (batch, [rows], [out]) =>
-        kernelMatrix(batch, rows, rows, out, kernel, width),
-      );
-      expectEach(`${kernel}, collapsed`, k, kernelMatrixOf(x, x, kernel, width), 1e-6);
-      expect(k.data.every((v, e) => e % 102 !== 0 || v === 1)).toBe(true);
-    }
-  });
-
   it.each([1e-3, 1e-6])('weights of rows %s from their class mean', async (spread) => {
     const x = collapsedRows(53, 30, 3, spread, 12);
     const [w] = await compute(gpu, [x], [[53, 53]], (batch, [rows], [out]) => {
@@ -130,5 +107,32 @@ describe.each(kernels)('%s', (kernel) => {
     const expected = dense(53, 53, (i, j) => kernelWeight(kernel, squared(i, j), 2));
     expectEach(`${kernel}, collapsed weights`, w, expected, 1e-6, (i, j) => at(expected, i, j) + 1e-30);
     if (kernel === 'laplace') expect(w.data.every((v, e) => e % 54 !== 0 || v === 0)).toBe(true);
+  });
+});
+
+forEachVariant(KERNEL_MATRIX, opened, (variant, chosen) => {
+  describe.each(kernels)('%s', (kernel) => {
+    it('the matrix of two sets of rows', () =>
+      fc.assert(
+        fc.asyncProperty(size, size, size, bandwidth, seed, async (m, n, d, width, s) => {
+          const [a, b] = [randomMatrix(m, d, s), randomMatrix(n, d, s + 1)];
+          const [k] = await compute(chosen(), [a, b], [[m, n]], (batch, [x, z], [out]) =>
+            kernelMatrix(batch, x, z, out, kernel, width),
+          );
+          expectEach(`${kernel}, matrix, ${variant.name}`, k, kernelMatrixOf(a, b, kernel, width), 3e-7);
+        }),
+        RUNS,
+      ));
+
+    it.each([1e-3, 1e-4, 1e-5, 1e-6])('within 1e-6 everywhere on rows %s from their class mean', async (spread) => {
+      const x = collapsedRows(101, 61, 7, spread, 11);
+      for (const width of [0.05, 2, 50]) {
+        const [k] = await compute(chosen(), [x], [[101, 101]], (batch, [rows], [out]) =>
+          kernelMatrix(batch, rows, rows, out, kernel, width),
+        );
+        expectEach(`${kernel}, collapsed, ${variant.name}`, k, kernelMatrixOf(x, x, kernel, width), 1e-6);
+        expect(k.data.every((v, e) => e % 102 !== 0 || v === 1)).toBe(true);
+      }
+    });
   });
 });

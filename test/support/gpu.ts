@@ -65,6 +65,7 @@ export const VARIANTS: [name: string, of: (gpu: Gpu) => Gpu][] = [
 /**
  * Declares the same tests for each variant of an operation: `tests` gets the variant and the GPU with that variant
  * chosen, for the operations in `also`, too. Tests of a variant that the adapter cannot run are skipped and say so.
+ * Variants of less than float32 have tests of their own.
  */
 export function forEachVariant<V extends Variant>(
   operation: Operation<V>,
@@ -72,19 +73,20 @@ export function forEachVariant<V extends Variant>(
   tests: (variant: V, gpu: () => Gpu) => void,
   also: readonly Operation[] = [],
 ): void {
-  describe.each(operation.variants.map((variant) => [`${operation.op}: ${variant.name}`, variant] as const))(
-    '%s',
-    (_, variant) => {
-      let gpu: Gpu | undefined;
-      beforeAll(() => {
-        gpu = { ...opened(), choices: new Map([operation, ...also].map(({ op }) => [op, variant.name])) };
-      });
-      beforeEach((test) => {
-        if (!variant.usable(gpu!)) test.skip(`${gpu!.adapter.description} cannot run ${variant.name}`);
-      });
-      tests(variant, () => gpu!);
-    },
-  );
+  describe.each(
+    operation.variants
+      .filter(({ optIn }) => !optIn)
+      .map((variant) => [`${operation.op}: ${variant.name}`, variant] as const),
+  )('%s', (_, variant) => {
+    let gpu: Gpu | undefined;
+    beforeAll(() => {
+      gpu = { ...opened(), choices: new Map([operation, ...also].map(({ op }) => [op, variant.name])) };
+    });
+    beforeEach((test) => {
+      if (!variant.usable(gpu!)) test.skip(`${gpu!.adapter.description} cannot run ${variant.name}`);
+    });
+    tests(variant, () => gpu!);
+  });
 }
 
 /** A matrix whose whole buffer, padding included, is NaN. */

@@ -1,0 +1,76 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { GEMM, gemm, squaredDistances, syrk } from '../../src/ops/gemm.js';
+import { type Gpu, openGpu } from '../../src/runtime/gpu.js';
+import { usableVariants, variantOf } from '../../src/runtime/variants.js';
+import { compute, expectClose, expectEach, reportErrors } from '../support/gpu.js';
+import { at, type Dense, dense, norm, productNT, randomMatrix, squaredDistance } from '../support/reference.js';
+
+const NAME = 'blocked-f16';
+const variant = GEMM.variants.find(({ name }) => name === NAME)!;
+
+let gpu: Gpu;
+beforeAll(async () => {
+  const opened = await openGpu({ mixedPrecision: true });
+  gpu = { ...opened, choices: new Map([GEMM, { op: 'gemm-small' }].map(({ op }) => [op, NAME])) };
+});
+afterAll(() => gpu?.close());
+reportErrors();
+
+/** To 11 significant bits, half to even: float16 for numbers of ordinary size. */
+function halved(a: Dense): Dense {
+  return dense(a.rows, a.cols, (i, j) => {
+    const value = at(a, i, j);
+    if (value === 0) return 0;
+    const unit = 2 ** (Math.max(Math.floor(Math.log2(Math.abs(value))), -14) - 10);
+    const steps = value / unit;
+    const below = Math.floor(steps);
+    const up = steps - below > 0.5 || (steps - below === 0.5 && below % 2 !== 0);
+    return (below + (up ? 1 : 0)) * unit;
+  });
+}
+
+it('is there by name alone: neither a default nor measured, and without it a device has no float16', async () => {
+  expect(usableVariants(gpu, GEMM).map(({ name }) => name)).not.toContain(NAME);
+  expect(variantOf({ ...gpu, choices: new Map() }, GEMM).optIn).toBeUndefined();
+  const plain = await openGpu();
+  expect(plain.features.has('shader-f16')).toBe(false);
+  expect(() => variantOf({ ...plain, choices: gpu.choices }, GEMM)).toThrow(/cannot run the variant blocked-f16/);
+  await plain.close();
+});
+
+const sizes = [
+  [1, 1, 1],
+  [17, 65, 5],
+  [127, 63, 129],
+  [129, 130, 1000],
+] as const;
+
+it.each(sizes)('multiplies factors rounded to float16 exactly: %i × %i × %i', async (m, n, k) => {
+  if (!variant.usable(gpu)) return expect(gpu.features.has('shader-f16')).toBe(false);
+  const [a, b] = [randomMatrix(m, k, 1), randomMatrix(n, k, 2)];
+  const [found, own] = await compute(
+    gpu,
+    [a, b],
+    [
+      [m, n],
+      [m, m],
+    ],
+    (batch, [x, y], [out, symmetric]) => {
+      gemm(batch, { a: x, b: y, out });
+      syrk(batch, { a: x, b: x, out: symmetric });
+    },
+  );
+  const absolute = (x: Dense): Dense => ({ ...x, data: x.data.map(Math.abs) });
+  const terms = norm(productNT(absolute(a), absolute(b)));
+  expectClose('gemm against rounded factors', found, productNT(halved(a), halved(b)), 3e-7, terms);
+  expectClose('syrk against rounded factors', own, productNT(halved(a), halved(a)), 1e-5);
+  expectClose('gemm against the factors', found, productNT(a, b), 2 ** -10, terms);
+});
+
+it('leaves distances in float32', async () => {
+  if (!variant.usable(gpu)) return expect(gpu.features.has('shader-f16')).toBe(false);
+  const a = randomMatrix(33, 70, 3);
+  const [found] = await compute(gpu, [a], [[33, 33]], (batch, [x], [out]) => squaredDistances(batch, x, x, out));
+  const expected = dense(33, 33, (i, j) => squaredDistance(a, i, a, j));
+  expectEach('distances', found, expected, 1e-6, (i, j) => at(expected, i, j) || 1e-30);
+});
