@@ -14,7 +14,7 @@ import type { Gpu } from '../runtime/gpu.js';
 import type { RunFlags, RunRequest } from './run-request.js';
 import { VERSION, webgpuVersion } from './version.js';
 
-const FORMAT: CheckpointFormat = { command: 'run', layout: 2 };
+const FORMAT: CheckpointFormat = { command: 'run', layout: 3 };
 
 const folderOf = (out: string): string => join(out, 'checkpoint');
 export const checkpointPath = (out: string): string => join(folderOf(out), 'state.bin');
@@ -83,7 +83,7 @@ const fingerprintsOf = ({ dataset }: RunRequest): Record<string, string | null> 
   'test rows': fingerprint(dataset.test),
 });
 
-const bytesOf = ({ x }: FeatureRows): Uint8Array => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
+const bytesOf = (x: Float32Array): Uint8Array => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
 
 export const identityOf = (gpu: Gpu): DeviceIdentity => ({
   adapter: gpu.adapter,
@@ -126,7 +126,7 @@ export function checkpointWriter(
     ...identityOf(gpu),
   };
   const shape = ({ rows, cols }: FeatureRows): { rows: number; cols: number } => ({ rows, cols });
-  return ({ state: { layers, train, test }, pictures, seconds, peakBytes, deviceLosses }) => {
+  return ({ state: { layers, train, test, predictions }, pictures, seconds, peakBytes, deviceLosses }) => {
     const header: Header = {
       ...fixed,
       layers,
@@ -138,8 +138,9 @@ export function checkpointWriter(
       deviceLosses,
     };
     writeCheckpoint(checkpointPath(request.out), FORMAT, { ...header }, [
-      { name: 'train', data: bytesOf(train) },
-      ...(test ? [{ name: 'test', data: bytesOf(test) }] : []),
+      { name: 'train', data: bytesOf(train.x) },
+      ...(test ? [{ name: 'test', data: bytesOf(test.x) }] : []),
+      ...(predictions ? [{ name: 'predictions', data: bytesOf(predictions) }] : []),
       ...pictures.map(({ layer, png }) => ({ name: `gram-${layer}`, data: png })),
     ]);
   };
@@ -178,6 +179,7 @@ export function readRunCheckpoint(request: RunRequest, flags: RunFlags): RunChec
         'use the same files, or start again without --resume',
     );
   }
+  const predictions = arrays.get('predictions');
   const rowsOf = (name: string, { rows, cols }: { rows: number; cols: number }): FeatureRows => ({
     x: new Float32Array(arrays.get(name)!.buffer),
     rows,
@@ -189,6 +191,7 @@ export function readRunCheckpoint(request: RunRequest, flags: RunFlags): RunChec
       layers: header.layers,
       train: rowsOf('train', header.train),
       test: header.test && rowsOf('test', header.test),
+      predictions: predictions ? new Float32Array(predictions.buffer) : null,
     },
     pictures: header.pictures.map((layer) => ({ layer, png: Buffer.from(arrays.get(`gram-${layer}`)!.buffer) })),
     seconds: header.seconds,

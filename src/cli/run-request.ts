@@ -40,6 +40,7 @@ export interface RunFlags extends CommonFlags {
   adapter?: AdapterChoice;
   tune?: boolean;
   out?: string;
+  savePredictions?: boolean;
   resume?: boolean;
 }
 
@@ -98,6 +99,9 @@ export function readRunRequest(flags: RunFlags): RunRequest {
   const name = flags.dataset ?? 'mnist-sample';
   checkVaried(dataset.train, flags.x === undefined ? `--dataset ${name}` : `--x ${flags.x}`);
   const { config, remarks } = readConfig(flags, dataset.train.rows, dataset.test?.rows ?? 0);
+  if (flags.savePredictions && dataset.test === null) {
+    throw inputError('--save-predictions: there are no test rows to predict; give some with --test-n or --test-x');
+  }
   const out = flags.out ?? `results/${name}-n${config.n}-seed${config.seed}`;
   return { config, dataset, d: dataset.train.cols, out, remarks };
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { writeNpy } from '../data/npy.js';
 import { RfmError } from '../errors.js';
 import {
   ACTIVATION_NAMES,
@@ -48,6 +49,7 @@ import { VERSION } from './version.js';
 
 /** Files whose names are known before the run; Gram pictures come with the layers. */
 const FILES = ['metrics.json', 'metrics.csv', 'nc1.svg', 'nc1.png', 'nc2.svg', 'nc2.png', 'report.html'];
+const PREDICTIONS = 'predictions.npy';
 
 const EXAMPLES = `
 Examples:
@@ -142,6 +144,7 @@ export function addRun(program: Command, signal: AbortSignal): void {
     .addOption(adapterOption())
     .addOption(tuneOption())
     .addOption(valued('--out <folder>', 'where to write (default: results/<dataset>-n<N>-seed<S>)', path('--out')))
+    .option('--save-predictions', "write predictions.npy, too: the last layer's outputs for the test rows")
     .option('--resume', 'go on from the checkpoint that an interrupted run left in --out');
   for (const option of commonOptions()) command.addOption(option);
   command.addHelpText('after', EXAMPLES).action(async (flags: RunFlags) => {
@@ -158,7 +161,8 @@ export function addRun(program: Command, signal: AbortSignal): void {
       { flag: '--test-y', path: flags.testY },
     ];
     const resume = flags.resume ? readRunCheckpoint(request, flags) : null;
-    await withOutput(request.out, FILES, inputs, () => run(request, flags, resume, terminal, signal));
+    const names = flags.savePredictions ? [...FILES, PREDICTIONS] : FILES;
+    await withOutput(request.out, names, inputs, () => run(request, flags, resume, terminal, signal));
   });
 }
 
@@ -173,11 +177,15 @@ async function run(
   let kept = 0;
   try {
     await openCheckpoints(out);
-    const { metrics, pictures } = await compute(request, flags, resume, terminal, signal, (layer) => {
+    const { metrics, pictures, predictions } = await compute(request, flags, resume, terminal, signal, (layer) => {
       kept = layer;
     });
     const { writeRunReport } = await import('../report/run-report.js');
     const files = await writeRunReport(out, metrics, pictures);
+    if (flags.savePredictions && predictions) {
+      writeNpy(join(out, PREDICTIONS), [request.config.testN, request.dataset.classes], predictions);
+      files.push(PREDICTIONS);
+    }
     await removeCheckpoint(out);
     for (const line of summary(metrics)) terminal.print(line);
     terminal.print('');
@@ -197,6 +205,12 @@ async function run(
   }
 }
 
+interface Computed {
+  metrics: RunMetrics;
+  pictures: GramFile[];
+  predictions: Float32Array | null;
+}
+
 /** The layers, with a checkpoint after each; `onKept` hears of it. A device that is lost is opened again, once a layer. */
 async function compute(
   request: RunRequest,
@@ -205,7 +219,7 @@ async function compute(
   terminal: Terminal,
   signal: AbortSignal,
   onKept: (layer: number) => void,
-): Promise<{ metrics: RunMetrics; pictures: GramFile[] }> {
+): Promise<Computed> {
   for (const remark of request.remarks) terminal.note(`note: ${remark}`);
   let from = resume;
   let lostIn = -1;
@@ -238,7 +252,7 @@ async function onDevice(
   terminal: Terminal,
   signal: AbortSignal,
   onKept: (layer: number) => void,
-): Promise<{ metrics: RunMetrics; pictures: GramFile[] }> {
+): Promise<Computed> {
   const { dataset, config, out } = request;
   const { train, test, classes } = dataset;
   const [{ deepRfm, describeAdapter, planOf }, { gramPng }] = await Promise.all([
@@ -302,7 +316,7 @@ async function onDevice(
         deviceLosses,
         seconds: seconds(),
       };
-      return { metrics, pictures };
+      return { metrics, pictures, predictions: result.predictions };
     } finally {
       progress.stop();
     }

@@ -3,22 +3,29 @@ import { type Batch, ceilDiv, createBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, block, type Matrix, release } from '../runtime/matrix.js';
 import { scoped } from '../runtime/timing.js';
+import { type Multiply, multiplyAccurately, multiplyOnce } from './accurate-products.js';
 import { copyScaled } from './elementwise.js';
-import { gemm, gemmNN, gemmTN, syrk, syrkTN } from './gemm.js';
+import { gemm, syrk } from './gemm.js';
 import { type AgopInput, shiftedTranspose } from './gradients.js';
 import { meanOfRows } from './row-statistics.js';
 import { type Triangle, tileCount } from './tiles.js';
 import { agopGramWork } from './work.js';
 
 /** `AgopInput` with stored weights. */
-export type GramInput = Omit<AgopInput, 'weights' | 'starts'> & { triangle: Triangle };
+export type GramInput = Omit<AgopInput, 'weights' | 'starts'> & {
+  triangle: Triangle;
+  /** Takes products with more digits, for three times the work: for where much cancels. Default false. */
+  accurate?: boolean;
+};
 
 /**
  * The AGOP without Jacobians: n · AGOP = Zᵀ Q Z with Z = X − mean and
  * Q = (WᵀW) ∘ (ααᵀ) − T − Tᵀ + diag(rowsum(S ∘ S)), S = Wα, T = W ∘ (Sαᵀ).
  * About n³/2 + 2n² d + n d² multiply-adds. The rows of Q sum to zero, hence the free choice of origin; its
  * terms cancel (see `agopCancellation`), so S, WᵀW, Q and ZᵀQ keep what float32 cannot hold of them:
- * in float32 alone this form lost ten times more than the Jacobian even on spread-out data. out: d × d; with `low` the
+ * in float32 alone this form lost ten times more than the Jacobian even on spread-out data. What is left is the rounding
+ * inside the products: at a cancellation of 180 (Gaussian kernel, n = 130) 1.1e-5 of the AGOP, which `accurate` removes
+ * but for that of X − mean, as in the Jacobian. out: d × d; with `low` the
  * AGOP is out + low. Q is symmetric: its tiles below the diagonal count twice, and none is kept.
  */
 export async function agopGram(gpu: Gpu, input: GramInput, out: Matrix, low?: Matrix): Promise<void> {
@@ -28,7 +35,8 @@ export async function agopGram(gpu: Gpu, input: GramInput, out: Matrix, low?: Ma
 }
 
 async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Matrix, low: Matrix | undefined): Promise<void> {
-  const { x, alpha } = input;
+  const { x, alpha, accurate = false } = input;
+  const multiply = accurate ? multiplyAccurately : multiplyOnce;
   const { grid } = x;
   const count = tileCount(grid);
   const [d, outputs] = [x.tiles[0].cols, alpha.tiles[0].rows];
@@ -49,7 +57,7 @@ async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Matrix, low: Matr
   try {
     meanOfRows(batch, x, 0, grid.n, mean);
     for (let i = 0; i < count; i++) {
-      recordVectors(batch, input, i, vectors[i]);
+      recordVectors(batch, multiply, input, i, vectors[i]);
       await pause();
     }
     const shifted = (j: number): Matrix => shiftedTranspose(batch, x.tiles[j], mean);
@@ -61,10 +69,10 @@ async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Matrix, low: Matr
       for (let j = 0; j <= i; j++) {
         const q = { high: allocate(gpu, size, x.tiles[j].rows), low: allocate(gpu, size, x.tiles[j].rows) };
         held.push(q.high, q.low);
-        await recordWeights(batch, input, vectors, i, j, q, pause);
+        await recordWeights(batch, multiply, input, vectors, i, j, q, pause);
         const zT = shifted(j);
-        if (beside && j < i) timesTile(batch, zT, q, beside, j > 0);
-        else timesSymmetric(batch, zT, q, on);
+        if (beside && j < i) timesTile(batch, multiply, zT, q, beside, j > 0);
+        else timesSymmetric(batch, multiply, zT, q, on);
         await pause();
         if (count > 1) release(gpu, ...held.splice(-2));
       }
@@ -73,12 +81,12 @@ async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Matrix, low: Matr
       // What the low parts add is below float32's last digit of the result: plain products are enough for them.
       syrk(batch, { a: zT, b: on.low, out: rest, scale, ...(i > 0 && { addend: rest }) });
       if (i === 0) copyScaled(batch, rest, out, 0);
-      syrk(batch, { a: zT, b: on.high, out, low: rest, scale, addend: out });
+      multiply(batch, { a: zT, b: on.high, out, low: rest, scale, addend: out }, 'NT', true);
       if (beside) {
         gemm(batch, { a: zT, b: beside.low, out: rest, scale, addend: rest });
         gemm(batch, { a: beside.low, b: zT, out: rest, scale, addend: rest });
-        gemm(batch, { a: zT, b: beside.high, out, low: rest, scale, addend: out });
-        gemm(batch, { a: beside.high, b: zT, out, low: rest, scale, addend: out });
+        multiply(batch, { a: zT, b: beside.high, out, low: rest, scale, addend: out }, 'NT', false);
+        multiply(batch, { a: beside.high, b: zT, out, low: rest, scale, addend: out }, 'NT', false);
       }
       await pause();
       if (count > 1) release(gpu, ...held.splice(0));
@@ -97,13 +105,19 @@ interface Product {
 }
 
 /** vectors (3 · outputs × rows of tile i) = α, S = Wα, and what float32 lacks of S, transposed. */
-function recordVectors(batch: Batch, { alpha, triangle }: GramInput, i: number, vectors: Matrix): void {
+function recordVectors(
+  batch: Batch,
+  multiply: Multiply,
+  { alpha, triangle }: GramInput,
+  i: number,
+  vectors: Matrix,
+): void {
   const { rows: outputs, cols } = alpha.tiles[i];
   const [s, low] = [batch.temporary(outputs, cols), batch.temporary(outputs, cols)];
   alpha.tiles.forEach((a, k) => {
     const sum = { a, out: s, low, ...(k > 0 && { addend: s }) };
-    if (k <= i) gemm(batch, { ...sum, b: triangle.tile(i, k) });
-    else gemmNN(batch, { ...sum, b: triangle.tile(k, i) });
+    if (k <= i) multiply(batch, { ...sum, b: triangle.tile(i, k) }, 'NT', false);
+    else multiply(batch, { ...sum, b: triangle.tile(k, i) }, 'NN', false);
   });
   [alpha.tiles[i], s, low].forEach((part, r) => {
     copyScaled(batch, part, block(vectors, r * outputs, 0, outputs, cols));
@@ -113,6 +127,7 @@ function recordVectors(batch: Batch, { alpha, triangle }: GramInput, i: number, 
 /** q = tile (i, j) of Q, i ≥ j. Products with transposed tiles make copies of them: `pause` lets them go. */
 async function recordWeights(
   batch: Batch,
+  multiply: Multiply,
   { alpha, triangle }: GramInput,
   vectors: readonly Matrix[],
   i: number,
@@ -126,13 +141,10 @@ async function recordWeights(
     // (W W)_ij = Σ_k W_ik W_kj; of W the lower triangle is stored.
     const addend = k > 0 ? { addend: out } : {};
     const sum = { out, low, ...addend };
-    if (k <= j) {
-      const operands = { ...sum, a: triangle.tile(i, k), b: triangle.tile(j, k) };
-      if (i === j) syrk(batch, operands);
-      else gemm(batch, operands);
-    } else if (k <= i) gemmNN(batch, { ...sum, a: triangle.tile(i, k), b: triangle.tile(k, j) });
-    else if (i === j) syrkTN(batch, { ...sum, a: triangle.tile(k, i) });
-    else gemmTN(batch, { ...sum, a: triangle.tile(k, i), b: triangle.tile(k, j) });
+    const first = k <= i ? triangle.tile(i, k) : triangle.tile(k, i);
+    const second = k <= j ? triangle.tile(j, k) : triangle.tile(k, j);
+    const form = k <= j ? 'NT' : k <= i ? 'NN' : 'TN';
+    multiply(batch, { ...sum, a: first, b: second }, form, i === j);
     await pause();
   }
   const w = triangle.tile(i, j);
@@ -145,14 +157,14 @@ async function recordWeights(
 }
 
 /** out = zT Q for a tile on the diagonal. */
-function timesSymmetric(batch: Batch, zT: Matrix, q: Product, out: Product): void {
+function timesSymmetric(batch: Batch, multiply: Multiply, zT: Matrix, q: Product, out: Product): void {
   gemm(batch, { a: zT, b: q.low, out: out.low });
   copyScaled(batch, zT, out.high, 0);
-  gemm(batch, { a: zT, b: q.high, out: out.high, low: out.low, addend: out.high });
+  multiply(batch, { a: zT, b: q.high, out: out.high, low: out.low, addend: out.high }, 'NT', false);
 }
 
 /** out = zT Qᵀ for a tile left of the diagonal, or that added to it. */
-function timesTile(batch: Batch, zT: Matrix, q: Product, out: Product, add: boolean): void {
-  gemm(batch, { a: zT, b: q.high, out: out.high, low: out.low, ...(add && { addend: out.high }) });
+function timesTile(batch: Batch, multiply: Multiply, zT: Matrix, q: Product, out: Product, add: boolean): void {
+  multiply(batch, { a: zT, b: q.high, out: out.high, low: out.low, ...(add && { addend: out.high }) }, 'NT', false);
   gemm(batch, { a: zT, b: q.low, out: out.low, addend: out.low });
 }

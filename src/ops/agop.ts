@@ -84,7 +84,8 @@ export function chooseAgopPath(n: number, d: number, outputs: number, cancellati
   return gramIsCheaper(n, d, outputs) && cancellation < MAX_CANCELLATION ? 'gram' : 'jacobian';
 }
 
-const MAX_CANCELLATION = 5;
+/** From here on `auto` takes Jacobians, and the Gram form, where it is asked for, products with more digits. */
+export const MAX_CANCELLATION = 5;
 
 /** Whether the Gram form takes fewer operations than Jacobians at all n rows. */
 export function gramIsCheaper(n: number, d: number, outputs: number): boolean {

@@ -12,7 +12,7 @@ import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
 import { normalizeOrRefuse } from './layer.js';
 import { adopt, limitsOf, PICTURE_ROWS, type ProblemSize, planRun, type RunPlan } from './plan.js';
-import { classOrder, permuteRows } from './rows.js';
+import { classOrder, permuteRows, transposeHost } from './rows.js';
 import {
   type Agop,
   accuracy,
@@ -56,6 +56,8 @@ export interface DeepRfmState {
   /** Training rows in class order. */
   train: FeatureRows;
   test: FeatureRows | null;
+  /** The last layer's; see `DeepRfmResult`. */
+  predictions: Float32Array | null;
 }
 
 export interface DeepRfmProgress {
@@ -76,6 +78,8 @@ export interface DeepRfmResult {
   grams: GramPicture[];
   /** Training rows per class, in class order. */
   classCounts: number[];
+  /** f of the last layer at the test rows, test rows × classes; null without test rows. */
+  predictions: Float32Array | null;
 }
 
 /** What `deepRfm` may be told beside its data and configuration. */
@@ -177,6 +181,7 @@ async function runLayers(
 
     const layers: LayerMetrics[] = [...(resume?.layers ?? [])];
     const grams: GramPicture[] = [];
+    let predictions = resume?.predictions ?? null;
     for (let index = layers.length; index < config.depth; index++) {
       const layer = index + 1;
       const clock = createClock((phase) => {
@@ -203,6 +208,7 @@ async function runLayers(
           const at = unitT;
           const scores = await clock.phase('kernel', () => predict(gpu, at, unit, fitted.alpha, config));
           testAccuracy = accuracy(scores, test.labels);
+          predictions = transposeHost(scores, data.classes, at.grid.n);
         }
         agop = await agopOf(gpu, fitted, starts, { agop: config.agop, samples: sampled }, plan, clock);
       } finally {
@@ -263,12 +269,13 @@ async function runLayers(
       layers.push(metrics);
       if (progress.save) {
         enter(gpu, layer, null);
-        const state = { layers: [...layers], train: await rowsOf(gpu, x), test: t && (await rowsOf(gpu, t)) };
-        await progress.save(state, gram);
+        const [train, test] = [await rowsOf(gpu, x), t && (await rowsOf(gpu, t))];
+        await progress.save({ layers: [...layers], train, test, predictions }, gram);
       }
       progress.onLayer?.(metrics);
     }
-    return { layers, grams, classCounts: Array.from({ length: data.classes }, (_, c) => counts[c] ?? 0) };
+    const classCounts = Array.from({ length: data.classes }, (_, c) => counts[c] ?? 0);
+    return { layers, grams, classCounts, predictions };
   } finally {
     release(gpu, ...owned);
   }

@@ -220,8 +220,14 @@ function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): 
     copies(texels, d, columns, tile) +
     texelBytes(texels, d, columns).texture +
     transposed * (panel + bytes(d, columns));
+  // Where the Gram form is asked for, whatever cancels, it may need two parts of both factors of each product.
+  const parts = size.agop === 'gram' ? (tileCount(grid) > 1 ? 6 : 4) * square + 4 * panel : 0;
   const gram =
-    triangle + (4 + 2 * transposed) * square + 10 * panel + copies(texels, Math.max(tile, d), Math.max(tile, d), tile);
+    triangle +
+    (4 + 2 * transposed) * square +
+    10 * panel +
+    parts +
+    copies(texels, Math.max(tile, d), Math.max(tile, d), tile);
   const path = plan.gram && size.agop !== 'jacobian' && size.agopSamples === null;
   add(path ? 'weights and tiles of Q, or gradients' : 'gradients', path ? Math.max(gram, jacobian) : jacobian, 'agop');
   // M, its low part and its factor; then the factor, two iterates, the identity, its distance and the correction.

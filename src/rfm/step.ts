@@ -1,4 +1,4 @@
-import { agopCancellation, agopGram, agopJacobian, chooseAgopPath } from '../ops/agop.js';
+import { agopCancellation, agopGram, agopJacobian, chooseAgopPath, MAX_CANCELLATION } from '../ops/agop.js';
 import type { SampledAgop } from '../ops/agop-jacobian.js';
 import { collapseTraces } from '../ops/collapse.js';
 import { topEigenvalues } from '../ops/eigenvalues.js';
@@ -156,7 +156,8 @@ export async function agopOf(
       const path = agop === 'auto' ? cheapest : agop;
       if (path === 'gram') {
         stored ??= await weightsOf(gpu, system);
-        await agopGram(gpu, { x, alpha, triangle: stored }, m, low);
+        const accurate = cancellation >= MAX_CANCELLATION;
+        await agopGram(gpu, { x, alpha, triangle: stored, accurate }, m, low);
         return { m, low, report: { path, cancellation, samples: n, samplingError: 0 } };
       }
       return { m, low, report: { path, cancellation, ...(await agopJacobian(gpu, input, m, low, samples)) } };

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { loadDataset } from '../../src/data/dataset.js';
+import { readNpy } from '../../src/data/npy.js';
 import { buildProgram, clusters, deepRfm, workFolder, writeArrays } from './program.js';
 
 const cwd = workFolder();
@@ -10,6 +12,12 @@ const run = (out: string, more: string[] = [], env: NodeJS.ProcessEnv = {}) =>
 
 const read = (out: string) => JSON.parse(readFileSync(join(cwd, out, 'metrics.json'), 'utf8'));
 
+const predictionsOf = (out: string) => Array.from(readNpy(join(cwd, out, 'predictions.npy')).data as Float32Array);
+
+/** ‖found − expected‖ / ‖expected‖. */
+const distance = (found: number[], expected: number[]): number =>
+  Math.hypot(...found.map((value, e) => value - expected[e])) / Math.hypot(...expected);
+
 /** metrics.json without times, memory and losses, as text: equal text is equal bits. */
 function metricsOf(out: string): string {
   const { memory: _, deviceLosses: __, ...metrics } = read(out);
@@ -18,7 +26,7 @@ function metricsOf(out: string): string {
 
 beforeAll(async () => {
   await buildProgram();
-  expect((await run('whole')).code).toBe(0);
+  expect((await run('whole', ['--save-predictions'])).code).toBe(0);
 }, 60_000);
 
 describe('a device that is lost', () => {
@@ -42,15 +50,16 @@ describe('a device that is lost', () => {
     expect(code).toBe(5);
     expect(stderr.at(-1)).toMatch(/^deep-rfm: the GPU device was lost: /);
     expect(stderr.join('\n')).toMatch(/layer 1 is kept in .*: the same command with --resume goes on/);
-    expect((await run('twice', ['--resume'])).code).toBe(0);
+    expect((await run('twice', ['--resume', '--save-predictions'])).code).toBe(0);
     expect(metricsOf('twice')).toBe(metricsOf('whole'));
+    expect(predictionsOf('twice')).toEqual(predictionsOf('whole'));
   }, 60_000);
 });
 
 describe('run within bounds', () => {
-  it('--tile and --solver: the same metrics as far as rounding goes', async () => {
+  it('--tile and --solver: the same metrics and predictions as far as rounding goes', async () => {
     for (const solver of ['cholesky', 'cholesky-host', 'conjugate-gradients']) {
-      const { code } = await run(solver, ['--tile', '16KiB', '--solver', solver]);
+      const { code } = await run(solver, ['--tile', '16KiB', '--solver', solver, '--save-predictions']);
       expect(code).toBe(0);
       const [found, whole] = [read(solver), read('whole')];
       for (const [l, layer] of found.layers.entries()) {
@@ -60,7 +69,30 @@ describe('run within bounds', () => {
         expect(layer.testAccuracy).toBe(whole.layers[l].testAccuracy);
       }
       expect(found.memory.peakBytes).toBeLessThanOrEqual(1.1 * found.memory.predictedBytes);
+      expect(distance(predictionsOf(solver), predictionsOf('whole'))).toBeLessThan(1e-4);
     }
+  }, 60_000);
+
+  it('--save-predictions: one layer on digits, the same by every solver; what they say is the test accuracy', async () => {
+    const one = 'run --n 200 --test-n 60 --depth 1 --width 32 --gram-layers none --quiet --save-predictions'.split(' ');
+    for (const solver of ['cholesky', 'cholesky-host', 'conjugate-gradients']) {
+      const { code } = await deepRfm([...one, '--solver', solver, '--tile', '64KiB', '--out', `one-${solver}`], {
+        cwd,
+      });
+      expect(code).toBe(0);
+      expect(distance(predictionsOf(`one-${solver}`), predictionsOf('one-cholesky'))).toBeLessThan(1e-6);
+    }
+    const { test } = loadDataset({ name: 'mnist-sample', n: 200, testN: 60 });
+    const scores = predictionsOf('one-cholesky');
+    expect(scores).toHaveLength(60 * 10);
+    const right = Array.from(test?.labels ?? []).filter((label, i) => {
+      const row = scores.slice(10 * i, 10 * i + 10);
+      return row.indexOf(Math.max(...row)) === label;
+    });
+    expect(right.length / 60).toBe(read('one-cholesky').layers[0].testAccuracy);
+    const none = await deepRfm([...one, '--test-n', '0', '--out', 'one-none'], { cwd });
+    expect(none).toMatchObject({ code: 2, stdout: '' });
+    expect(none.stderr[0]).toMatch(/--save-predictions: there are no test rows to predict/);
   }, 60_000);
 
   it('--memory-limit is kept, and what does not fit is refused before it begins', async () => {

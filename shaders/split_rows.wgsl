@@ -1,0 +1,52 @@
+// x = head + rest, both exact: of each row, head is x rounded to a multiple of its largest entry's 2⁻¹⁰. Then the
+// products of two heads are multiples of one number, at most 2²⁰ of it, and float32 sums eight of them exactly: what
+// a product of matrices rounds is left to the rests, 2¹¹ times smaller. One workgroup a row.
+requires immediate_address_space;
+
+const SIZE = 64u;
+const BITS = 10u;
+
+struct Params {
+  k: u32,
+  strideX: u32,
+  offsetX: u32,
+  // Of head and rest.
+  stride: u32,
+}
+var<immediate> p: Params;
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;
+@group(0) @binding(1) var<storage, read_write> head: array<f32>;
+@group(0) @binding(2) var<storage, read_write> rest: array<f32>;
+
+var<workgroup> largest: array<f32, SIZE>;
+
+@compute @workgroup_size(SIZE)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
+  let row = p.offsetX + group.x * p.strideX;
+  var most = 0.0;
+  for (var i = index; i < p.k; i += SIZE) { most = max(most, abs(x[row + i])); }
+  largest[index] = most;
+  for (var half = SIZE / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (index < half) { largest[index] = max(largest[index], largest[index + half]); }
+  }
+  workgroupBarrier();
+  // The row's entries are below 2^(exponent − 126); step = 2^BITS less. Without room for it all is rest.
+  let exponent = bitcast<u32>(largest[0]) >> 23u;
+  let whole = exponent > BITS + 1u && exponent < 250u;
+  let step = select(0.0, bitcast<f32>((exponent + 1u - BITS) << 23u), whole);
+  let inverse = select(0.0, bitcast<f32>((253u + BITS - exponent) << 23u), whole);
+  for (var i = index; i < p.stride; i += SIZE) {
+    let at = group.x * p.stride + i;
+    if (i >= p.k) {
+      head[at] = 0.0;
+      rest[at] = 0.0;
+      continue;
+    }
+    let value = x[row + i];
+    let rounded = round(value * inverse) * step;
+    head[at] = rounded;
+    rest[at] = value - rounded;
+  }
+}
