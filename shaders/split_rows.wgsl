@@ -1,5 +1,5 @@
 // x = head + rest, both exact: of each row, head is x rounded to a multiple of its largest entry's 2⁻¹⁰. Then the
-// products of two heads are multiples of one number, at most 2²⁰ of it, and float32 sums eight of them exactly: what
+// products of two heads are multiples of one number, at most 2²⁰ of it, and float32 sums sixteen of them exactly: what
 // a product of matrices rounds is left to the rests, 2¹¹ times smaller. One workgroup a row.
 requires immediate_address_space;
 
