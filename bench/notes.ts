@@ -35,7 +35,7 @@ export const REASONS: Readonly<Record<OpName, Why>> = {
   },
   'agop-gram': {
     software:
-      'the products carry a second float, with sums of eight terms and exact products of halves, none of which is credited',
+      'the products carry a second float, with short sums and exact products of halves, none of which is credited',
     hardware: 'the products carry a second float, and that work is not credited',
   },
   'agop-jacobian': {
