@@ -275,7 +275,10 @@ export async function stageMetrics(
   });
 }
 
-/** Predictions Σ_j α_j k(t_i, x_j) at the rows of t, transposed: outputs × m from α (outputs × n). */
+/**
+ * Predictions Σ_j α_j k(t_i, x_j) at the rows of t, transposed: outputs × m from α (outputs × n). Terms are thousands of times
+ * larger than their sum where n is: summed with low parts, since in float32 alone the size of tiles shows from the fourth digit on.
+ */
 export async function predict(
   gpu: Gpu,
   t: Rows,
@@ -284,19 +287,22 @@ export async function predict(
   { kernel, bandwidth }: Pick<KernelOptions, 'kernel' | 'bandwidth'>,
 ): Promise<Float32Array> {
   const out = allocateColumns(gpu, t.grid, alpha.tiles[0].rows);
+  const lows = allocateColumns(gpu, t.grid, alpha.tiles[0].rows);
   try {
     for (const [i, rows] of t.tiles.entries()) {
+      const [sum, low] = [out.tiles[i], lows.tiles[i]];
       for (const [j, centers] of x.tiles.entries()) {
         await runBatch(gpu, (batch) => {
           const k = batch.temporary(rows.rows, centers.rows);
           kernelMatrix(batch, rows, centers, k, kernel, bandwidth);
-          gemm(batch, { a: alpha.tiles[j], b: k, out: out.tiles[i], ...(j > 0 && { addend: out.tiles[i] }) });
+          gemm(batch, { a: alpha.tiles[j], b: k, out: sum, low, ...(j > 0 && { addend: sum }) });
         });
       }
     }
     return await downloadColumns(gpu, out);
   } finally {
     releasePanels(gpu, out);
+    releasePanels(gpu, lows);
   }
 }
 
