@@ -81,7 +81,7 @@ fn head(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u); }
 
 // value − lost is the sum; padding of `low` is written with that of `out`. lavapipe goes through the lanes at every
 // access to a buffer, taken or not, so there are as few of them as can be.
-fn store(row: u32, col: u32, value: f32, lost: f32) {
+fn store(row: u32, col: u32, value: f32, lost: ptr<function, array<f32, ROWS>>, i: u32) {
   if (row < p.m && col < p.n && !(has(LOWER) && col > row)) {
     let at = p.offsetOut + row * p.strideOut + col;
     var before = 0.0;
@@ -99,7 +99,7 @@ fn store(row: u32, col: u32, value: f32, lost: f32) {
       let x = head(value);
       let y = head(p.scale);
       rest = ((x * y - added) + x * (p.scale - y) + (value - x) * y) + (value - x) * (p.scale - y);
-      rest += value * p.bias - lost * p.scale;
+      rest += value * p.bias - (*lost)[i] * p.scale;
       // Knuth's two-sum: exact, whichever is the larger.
       let sum = opaque(before + added);
       let part = opaque(sum - before);
@@ -446,9 +446,9 @@ fn main(
   // The loop has no constant end on purpose: unrolled, it would be most of the code.
   let rows = min(ROWS, p.m - row0);
   for (var i = 0u; i < rows; i++) {
-    store(row0 + i, col0 + lane, sum0[i], lost0[i]);
-    store(row0 + i, col0 + LANES + lane, sum1[i], lost1[i]);
-    store(row0 + i, col0 + 2u * LANES + lane, sum2[i], lost2[i]);
-    store(row0 + i, col0 + 3u * LANES + lane, sum3[i], lost3[i]);
+    store(row0 + i, col0 + lane, sum0[i], &lost0, i);
+    store(row0 + i, col0 + LANES + lane, sum1[i], &lost1, i);
+    store(row0 + i, col0 + 2u * LANES + lane, sum2[i], &lost2, i);
+    store(row0 + i, col0 + 3u * LANES + lane, sum3[i], &lost3, i);
   }
 }
