@@ -1,4 +1,5 @@
 // Columns of a matrix (k × rows) as the texture that pack_rows.wgsl makes of the rows of its transpose.
+enable subgroups;
 requires immediate_address_space;
 
 // Header: LANES: u32.
@@ -10,11 +11,11 @@ struct Params {
   offset: u32,
   segment: u32,
   folds: u32,
+  // Steps (four numbers along k) that a workgroup copies. No constant, as in pack_rows.wgsl.
+  group: u32,
 }
 var<immediate> p: Params;
 
-// Steps (four numbers along k) that a workgroup copies.
-const STEPS = 16u;
 // Four columns are a quad: an invocation loads four vec4 of it, one below the other, and turns them into four texels.
 const QUADS = LANES / 4u;
 
@@ -24,16 +25,16 @@ const QUADS = LANES / 4u;
 @group(0) @binding(1) var<storage, read_write> packed: array<vec4f>;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
   let quad = lane % QUADS;
   // Columns beyond the matrix repeat its last quad: what comes of them is never stored.
   let column = (p.offset + min(group.y * LANES + 4u * quad, p.rows - 1u)) / 4u;
   let width = p.stride / 4u;
-  let first = group.x * STEPS;
+  let first = group.x * p.group;
   let steps = (p.k + 3u) / 4u;
   let fold = first / p.segment;
   let at = ((group.y * p.folds + fold) * p.segment + first - fold * p.segment) * LANES + 4u * quad;
-  for (var step = lane / QUADS; step < STEPS && first + step < steps; step += LANES / QUADS) {
+  for (var step = lane / QUADS; step < p.group && first + step < steps; step += LANES / QUADS) {
     let k = 4u * (first + step);
     let last = p.k - 1u;
     let a = matrix[column + k * width];

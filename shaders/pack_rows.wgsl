@@ -1,6 +1,7 @@
 // Rows of a matrix (rows × k) as a texture for gemm_nt_packed.wgsl. Texel (x, y) holds four numbers along k of one
 // row: LANES rows side by side (x % LANES), then the next four numbers of all of them, `segment` times;
 // what does not fit into a texture's width goes on in the next of the `folds` rows of texels of the block.
+enable subgroups;
 requires immediate_address_space;
 
 // Header: LANES: u32.
@@ -12,11 +13,11 @@ struct Params {
   offset: u32,
   segment: u32,
   folds: u32,
+  // Steps that an invocation copies. No constant on purpose: the driver would unroll the loop, and then most of the time
+  // went into fetching its code (a quarter of it at n = 1024).
+  group: u32,
 }
 var<immediate> p: Params;
-
-// Steps (four numbers along k) an invocation copies: a cache line's.
-const STEPS = 16u;
 
 @group(0) @binding(0) var<storage, read> matrix: array<vec4f>;
 // The texels row by row, segment · LANES of them a row; they are copied into a texture afterwards. A textureStore
@@ -24,11 +25,11 @@ const STEPS = 16u;
 @group(0) @binding(1) var<storage, read_write> packed: array<vec4f>;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
   // Rows beyond the matrix repeat its last one: what comes of them is never stored.
   let row = (p.offset + min(group.y * LANES + lane, p.rows - 1u) * p.stride) / 4u;
-  let first = group.x * STEPS;
-  let count = min(STEPS, (p.k + 3u) / 4u - first);
+  let first = group.x * p.group;
+  let count = min(p.group, (p.k + 3u) / 4u - first);
   let fold = first / p.segment;
   let at = ((group.y * p.folds + fold) * p.segment + first - fold * p.segment) * LANES + lane;
   for (var step = 0u; step < count; step++) { packed[at + step * LANES] = matrix[row + first + step]; }

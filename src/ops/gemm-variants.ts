@@ -247,9 +247,7 @@ function dispatchTiles(
 
 /** Rows of a tile of gemm_nt_packed.wgsl, which has four subgroups' columns. */
 export const PACKED_ROWS = 64;
-/** Steps along k (four terms each) that one invocation of the packing kernels copies. */
-const PACK_STEPS = 16;
-/** Steps between compensated totals in gemm_nt_packed.wgsl, a multiple of those. */
+/** Steps along k (four terms each) between compensated totals in gemm_nt_packed.wgsl; the packing kernels copy as many at a time. */
 const CHUNK_STEPS = 64;
 
 /** How the rows of a factor lie in a texture whose side is at most `side`; see pack_rows.wgsl. */
@@ -257,7 +255,7 @@ export function texelLayout(lanes: number, side: number, k: number) {
   const steps = ceilDiv(k, 4);
   // A chunk of the product stays in one row of texels.
   const widest = Math.floor(side / lanes / CHUNK_STEPS) * CHUNK_STEPS;
-  const segment = Math.min(widest, Math.ceil(steps / PACK_STEPS) * PACK_STEPS);
+  const segment = Math.min(widest, steps);
   return { steps, segment, folds: ceilDiv(steps, segment) };
 }
 
@@ -285,8 +283,8 @@ function pack(batch: Batch, factor: Factor, k: number, tileBlocks: number): GPUT
       constants: { LANES: gpu.lanes },
     },
     [matrix, texels],
-    [rows, k, matrix.stride, matrix.offset, segment, folds],
-    [ceilDiv(steps, PACK_STEPS), blocks],
+    [rows, k, matrix.stride, matrix.offset, segment, folds, CHUNK_STEPS],
+    [ceilDiv(steps, CHUNK_STEPS), blocks],
   );
   batch.copyToTexture(texels, texture, width, blocks * folds);
   return texture;
