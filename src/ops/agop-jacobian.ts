@@ -3,6 +3,7 @@ import { type Batch, ceilDiv, createBatch, runBatch } from '../runtime/batch.js'
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { scoped } from '../runtime/timing.js';
+import { multiplyAccurately } from './accurate-products.js';
 import { syrk, syrkTN } from './gemm.js';
 import { type AgopInput, gradients, shiftedTiles, weightRows, weightSums } from './gradients.js';
 import { meanOfRows } from './row-statistics.js';
@@ -70,7 +71,9 @@ async function sumJacobians(
         const jacobians = batch.temporary(some.length * outputs, d);
         gradients(batch, input, some, w, sums, z, jacobians);
         const addend = done > 0 ? { addend: out } : {};
-        syrkTN(batch, { a: jacobians, out, scale: 1 / count, ...addend, ...(low && { low }) });
+        const sum = { a: jacobians, b: jacobians, out, scale: 1 / count, ...addend };
+        if (low && count * outputs <= 2 * d) multiplyAccurately(batch, { ...sum, low }, 'TN', true);
+        else syrkTN(batch, { ...sum, ...(low && { low }) });
         const squaresOf = samples && recordSquares(batch, jacobians, outputs);
         await batch.submit();
         if (squaresOf) squares.push(...(await readAndRelease(gpu, squaresOf)));

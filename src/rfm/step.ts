@@ -156,7 +156,7 @@ export async function agopOf(
       const path = agop === 'auto' ? cheapest : agop;
       if (path === 'gram') {
         stored ??= await weightsOf(gpu, system);
-        const accurate = cancellation >= MAX_CANCELLATION;
+        const accurate = cancellation >= MAX_CANCELLATION || x.grid.n <= x.tiles[0].cols;
         await agopGram(gpu, { x, alpha, triangle: stored, accurate }, m, low);
         return { m, low, report: { path, cancellation, samples: n, samplingError: 0 } };
       }
