@@ -1,4 +1,5 @@
 import { type Spread, spreadOf } from '../src/report/bench-document.js';
+import { finish } from '../src/runtime/batch.js';
 import type { Gpu } from '../src/runtime/gpu.js';
 import { countWork, createProfile } from '../src/runtime/timing.js';
 import type { BenchCase, Prepared } from './case.js';
@@ -37,6 +38,7 @@ export async function measureCase(
     await prepared.reset?.(gpu);
     const started = performance.now();
     await prepared.run(on);
+    await finish(on);
     return performance.now() - started;
   };
   if (prepared.warmUp) await prepared.warmUp(gpu);

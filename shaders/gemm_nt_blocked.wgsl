@@ -11,7 +11,7 @@
 //   factors rounded to 11 bits. Products and sums are float32 either way.
 requires immediate_address_space;
 
-// Before this text: kernel_value.wgsl, and alias Staged. Header: DIFFERENCE: bool, KERNEL: u32.
+// Before this text: kernel_value.wgsl, gemm_plain.wgsl or gemm_gram.wgsl, and alias Staged. Header: DIFFERENCE: bool, KERNEL: u32.
 
 const ROWS = 128u;
 const COLS = 64u;
@@ -202,6 +202,10 @@ fn main(
   for (var r = 0u; r < 8u; r++) {
     let row = row0 + select(60u, 0u, r < 4u) + 4u * id.y + r;
     let col = col0 + 4u * id.x;
+    if (GRAM) {
+      storeGram(row, col, false, total[r], lost[r]);
+      continue;
+    }
     if (KERNEL != 0u) { total[r] = kernelValue(total[r], p.bias); }
     store(row, col, total[r].x, lost[r].x);
     store(row, col + 1u, total[r].y, lost[r].y);

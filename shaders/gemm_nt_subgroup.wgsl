@@ -18,7 +18,7 @@
 enable subgroups;
 requires immediate_address_space;
 
-// Before this text: kernel_value.wgsl. Header: LANES: u32, DIFFERENCE: bool, KERNEL: u32.
+// Before this text: kernel_value.wgsl, gemm_plain.wgsl or gemm_gram.wgsl. Header: LANES: u32, DIFFERENCE: bool, KERNEL: u32.
 
 const ROWS = 32u;
 const BLOCKS = max(1u, ROWS / LANES);
@@ -209,6 +209,15 @@ fn main(
       total[i] = value.xy;
       total[i + 1u] = value.zw;
     }
+  }
+  if (GRAM) {
+    for (var i = 0u; i < ROWS; i += 4u) {
+      let value = transpose(mat4x2f(total[i], total[i + 1u], total[i + 2u], total[i + 3u]));
+      let rest = transpose(mat4x2f(lost[i], lost[i + 1u], lost[i + 2u], lost[i + 3u]));
+      storeGram(row0 + i, col0 + lane, true, value[0], rest[0]);
+      storeGram(row0 + i, col0 + LANES + lane, true, value[1], rest[1]);
+    }
+    return;
   }
   for (var i = 0u; i < ROWS; i++) {
     store(row0 + i, col0 + lane, total[i].x, lost[i].x);

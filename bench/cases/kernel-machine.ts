@@ -1,6 +1,7 @@
 import { agopGram, agopJacobian } from '../../src/ops/agop.js';
 import { applyFeatures } from '../../src/ops/features.js';
 import { GEMM } from '../../src/ops/gemm.js';
+import { AGOP_GRAM } from '../../src/ops/gram-weights.js';
 import { KERNEL_MATRIX, kernelMatrix } from '../../src/ops/kernel-matrix.js';
 import { sqrtPsd } from '../../src/ops/sqrt-psd.js';
 import { agopGramWork, agopJacobianWork, featuresWork, kernelMatrixWork } from '../../src/ops/work.js';
@@ -153,7 +154,7 @@ export const agopCases = (request: CaseRequest, form: 'gram' | 'jacobian'): Benc
       op: form === 'gram' ? 'agop-gram' : 'agop-jacobian',
       shape: `n=${n} d=${d} C=${OUTPUTS}`,
       dimensions: { n, d, outputs: OUTPUTS, bandwidth: BANDWIDTH },
-      operations: [GEMM],
+      operations: form === 'gram' ? [AGOP_GRAM, GEMM] : [GEMM],
       ...(form === 'gram' ? agopGramWork(n, d, OUTPUTS) : agopJacobianWork(n, d, OUTPUTS)),
       severalSubmits: form === 'jacobian',
       repeats: REPEATS,

@@ -1,7 +1,7 @@
 import { RfmError } from '../errors.js';
 import { symmetrize } from '../ops/elementwise.js';
 import { syrkTN } from '../ops/gemm.js';
-import { type Batch, runBatch } from '../runtime/batch.js';
+import { type Batch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, type Matrix, release, upload } from '../runtime/matrix.js';
 import { createPass, forwardAll, type Layer, type Step } from './layer.js';
@@ -44,7 +44,7 @@ export async function outputGradients(
     const chunk = allocate(gpu, count * pixels, x.matrix.cols);
     copyRows(gpu, x.matrix, first * pixels, chunk);
     try {
-      await runBatch(gpu, (batch) => {
+      await sendBatch(gpu, (batch) => {
         const steps = forwardAll(layers, createPass(batch, false), { matrix: chunk, count, shape: x.shape });
         let gradient: Tensor = { ...steps[steps.length - 1].y, matrix: seeds, count: count * outputs };
         for (let l = steps.length - 1; ; l--) {
@@ -109,7 +109,7 @@ export async function networkAgop(gpu: Gpu, layers: readonly Layer[], x: Tensor)
     await outputGradients(gpu, layers, x, [-1], (batch, _layer, rows, isFirst) =>
       addOuterProducts(batch, rows, x.count, sum, isFirst),
     );
-    await runBatch(gpu, (batch) => symmetrize(batch, sum.high, agop));
+    await sendBatch(gpu, (batch) => symmetrize(batch, sum.high, agop));
     return agop;
   } catch (error) {
     release(gpu, agop);

@@ -1,6 +1,6 @@
 import { inputError } from '../errors.js';
 import { copyScaled } from '../ops/elementwise.js';
-import { type Batch, runBatch } from '../runtime/batch.js';
+import { type Batch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, block, download, type Matrix, release } from '../runtime/matrix.js';
 import { backAll, createPass, forwardAll } from './layer.js';
@@ -70,7 +70,7 @@ export async function trainEpoch(
       const x = uploadSamples(gpu, samples, rows);
       const targets = uploadTargets(gpu, samples.labels, rows, model.outputs);
       try {
-        await runBatch(gpu, (batch) => trainingStep(batch, model, optimizer, loss, x, targets, results, 2 * step));
+        await sendBatch(gpu, (batch) => trainingStep(batch, model, optimizer, loss, x, targets, results, 2 * step));
       } finally {
         release(gpu, x.matrix, targets);
       }
@@ -120,7 +120,7 @@ export async function evaluate(
       const x = uploadSamples(gpu, samples, rows);
       const targets = uploadTargets(gpu, samples.labels, rows, model.outputs);
       try {
-        await runBatch(gpu, (batch) => {
+        await sendBatch(gpu, (batch) => {
           const steps = forwardAll(model.layers, createPass(batch, false), x);
           const { matrix } = steps[steps.length - 1].y;
           const gradient = batch.temporary(matrix.rows, matrix.cols);

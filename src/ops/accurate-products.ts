@@ -24,7 +24,7 @@ export const multiplyOnce: Multiply = (batch, operands, form, symmetric) => {
  * The same with about three digits more, for three times the work: of A = A₁ + A₂ and B = B₁ + B₂ (see split_rows.wgsl)
  * A₁B₁ᵀ is exact, and A₁B₂ᵀ + A₂Bᵀ is small, and so is its rounding.
  */
-export const multiplyAccurately: Multiply = (batch, { a, b, ...operands }, form, symmetric) => {
+export const multiplyAccurately: Multiply = (batch, { a, b, gram, ...operands }, form, symmetric) => {
   const rowsOf = (matrix: Matrix, transposed: boolean, role: string): Matrix => {
     if (!transposed) return matrix;
     const rows = batch.scratch(matrix.cols, matrix.rows, `accurate ${role}`);
@@ -39,7 +39,7 @@ export const multiplyAccurately: Multiply = (batch, { a, b, ...operands }, form,
   multiply(batch, { ...operands, a: headA, b: headB });
   const sum = { ...operands, addend: operands.out };
   multiply(batch, { ...sum, a: headA, b: restB });
-  multiply(batch, { ...sum, a: restA, b: right });
+  multiply(batch, { ...sum, a: restA, b: right, ...(gram && { gram }) });
 };
 
 function split(batch: Batch, matrix: Matrix, role: string): [head: Matrix, rest: Matrix] {

@@ -1,5 +1,4 @@
-import gramWeightsSource from '../../shaders/gram_weights.wgsl';
-import { type Batch, ceilDiv, createBatch } from '../runtime/batch.js';
+import { type Batch, createBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, block, type Matrix, release } from '../runtime/matrix.js';
 import { scoped } from '../runtime/timing.js';
@@ -7,6 +6,7 @@ import { type Multiply, multiplyAccurately, multiplyOnce } from './accurate-prod
 import { copyScaled } from './elementwise.js';
 import { gemm, syrk } from './gemm.js';
 import { type AgopInput, shiftedTranspose } from './gradients.js';
+import { gramWeights } from './gram-weights.js';
 import { meanOfRows } from './row-statistics.js';
 import { type Triangle, tileCount } from './tiles.js';
 import { agopGramWork } from './work.js';
@@ -46,7 +46,7 @@ async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Matrix, low: Matr
   const batch = createBatch(gpu);
   /** Work on tiles is bounded where there are several; one is done at once. */
   const pause = async (): Promise<void> => {
-    if (count > 1) await batch.submit();
+    if (count > 1) await batch.send();
   };
   const held: Matrix[] = [];
   const hold = (rows: number, cols: number): Matrix => {
@@ -91,7 +91,7 @@ async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Matrix, low: Matr
       await pause();
       if (count > 1) release(gpu, ...held.splice(0));
     }
-    await batch.submit();
+    await batch.send();
   } finally {
     release(gpu, ...vectors, mean, ...held);
     if (!low) release(gpu, rest);
@@ -137,23 +137,18 @@ async function recordWeights(
 ): Promise<void> {
   const outputs = alpha.tiles[0].rows;
   const { high: out, low } = q;
+  const terms = { w: triangle.tile(i, j), outputs, rows: vectors[i], cols: vectors[j] };
   for (let k = 0; k < alpha.tiles.length; k++) {
     // (W W)_ij = Σ_k W_ik W_kj; of W the lower triangle is stored.
     const addend = k > 0 ? { addend: out } : {};
-    const sum = { out, low, ...addend };
-    const first = k <= i ? triangle.tile(i, k) : triangle.tile(k, i);
-    const second = k <= j ? triangle.tile(j, k) : triangle.tile(k, j);
+    const a = k <= i ? triangle.tile(i, k) : triangle.tile(k, i);
+    const b = k <= j ? triangle.tile(j, k) : triangle.tile(k, j);
     const form = k <= j ? 'NT' : k <= i ? 'NN' : 'TN';
-    multiply(batch, { ...sum, a: first, b: second }, form, i === j);
+    const product = { a, b, out, low, ...addend };
+    if (k + 1 < alpha.tiles.length) multiply(batch, product, form, i === j);
+    else gramWeights(batch, multiply, product, form, i === j, terms);
     await pause();
   }
-  const w = triangle.tile(i, j);
-  batch.dispatch(
-    { name: 'gram_weights', source: gramWeightsSource, constants: { DIAGONAL: i === j } },
-    [w, vectors[i], vectors[j], out, low],
-    [w.rows, w.cols, outputs, w.stride, vectors[i].stride, vectors[j].stride, 0],
-    [ceilDiv(w.cols, 64), w.rows],
-  );
 }
 
 /** out = zT Q for a tile on the diagonal. */

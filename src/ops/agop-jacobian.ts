@@ -1,5 +1,5 @@
 import blockSquaresSource from '../../shaders/block_squares.wgsl';
-import { type Batch, ceilDiv, createBatch, runBatch } from '../runtime/batch.js';
+import { type Batch, ceilDiv, createBatch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { scoped } from '../runtime/timing.js';
@@ -75,7 +75,7 @@ async function sumJacobians(
         if (low && count * outputs <= 2 * d) multiplyAccurately(batch, { ...sum, low }, 'TN', true);
         else syrkTN(batch, { ...sum, ...(low && { low }) });
         const squaresOf = samples && recordSquares(batch, jacobians, outputs);
-        await batch.submit();
+        await batch.send();
         if (squaresOf) squares.push(...(await readAndRelease(gpu, squaresOf)));
         done += some.length;
       }
@@ -117,7 +117,7 @@ async function standardError(gpu: Gpu, mean: Matrix, squares: readonly number[],
   const m = squares.length;
   if (m === n) return 0;
   const lengths = allocate(gpu, 1, mean.rows);
-  await runBatch(gpu, (batch) => rowLengths(batch, mean, lengths));
+  await sendBatch(gpu, (batch) => rowLengths(batch, mean, lengths));
   const square = (await readAndRelease(gpu, lengths)).reduce((sum, length) => sum + length * length, 0);
   const variance = squares.reduce((sum, value) => sum + value, 0) / m - square;
   return Math.sqrt(((1 - m / n) * Math.max(0, variance)) / (Math.max(1, m - 1) * square));

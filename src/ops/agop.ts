@@ -54,7 +54,7 @@ async function estimateCancellation(gpu: Gpu, input: AgopInput): Promise<number>
     const g = batch.temporary(samples * outputs, d);
     gradients(batch, input, ids, w, sums, shiftedTiles(batch, x, mean), g);
     rowLengths(batch, g, gradientLengths);
-    await batch.submit();
+    await batch.send();
     const [a, s, z2, g2, ...w2] = await Promise.all([
       downloadColumns(gpu, alpha),
       ...[sums, zLengths, gradientLengths, ...weightLengths].map((matrix) => download(gpu, matrix)),

@@ -1,4 +1,4 @@
-import { runBatch } from '../runtime/batch.js';
+import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { release } from '../runtime/matrix.js';
 import { scoped } from '../runtime/timing.js';
@@ -99,7 +99,7 @@ export async function conjugateGradients(
       squares = dots(r, r);
     }
     const found = uploadColumns(gpu, grid, outputs, x);
-    await runBatch(gpu, (batch) => found.tiles.forEach((tile, i) => void copyScaled(batch, tile, out.tiles[i])));
+    await sendBatch(gpu, (batch) => found.tiles.forEach((tile, i) => void copyScaled(batch, tile, out.tiles[i])));
     release(gpu, ...found.tiles);
     return iterations;
   } finally {

@@ -1,5 +1,5 @@
 import { EigenvalueDecomposition, Matrix as HostMatrix } from 'ml-matrix';
-import { type Batch, runBatch } from '../runtime/batch.js';
+import { type Batch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release, upload } from '../runtime/matrix.js';
 import { philoxFill } from './features.js';
@@ -25,7 +25,7 @@ export async function topEigenvalues(gpu: Gpu, root: Matrix, count: number): Pro
       gemm(batch, { a: basis, b: root, out: image });
       syrk(batch, { a: image, b: image, out: gram });
     };
-    await runBatch(gpu, (batch) => {
+    await sendBatch(gpu, (batch) => {
       philoxFill(batch, basis, { seed: 0, layer: 0, stream: 2 }, { signed: true, scale: 1 });
       multiply(batch);
     });
@@ -43,7 +43,7 @@ export async function topEigenvalues(gpu: Gpu, root: Matrix, count: number): Pro
         for (let c = 0; c < size; c++) whiten[r * size + c] = scale * evd.eigenvectorMatrix.get(c, size - 1 - r);
       }
       const w = upload(gpu, size, size, whiten);
-      await runBatch(gpu, (batch) => {
+      await sendBatch(gpu, (batch) => {
         gemmNN(batch, { a: w, b: image, out: basis });
         multiply(batch);
       });

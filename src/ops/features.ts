@@ -1,6 +1,6 @@
 import philoxWeightsSource from '../../shaders/philox_weights.wgsl';
 import type { FeatureWeights } from '../rfm/types.js';
-import { type Batch, ceilDiv, f32bits, runBatch } from '../runtime/batch.js';
+import { type Batch, ceilDiv, f32bits, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, type Matrix, upload } from '../runtime/matrix.js';
 import { relu, scaledCos } from './elementwise.js';
@@ -48,7 +48,7 @@ export async function featureMap(gpu: Gpu, d: number, weights: FeatureWeights, c
     return { w: upload(gpu, width, d, cauchy), phase: upload(gpu, 1, width, phase) };
   }
   const w = allocate(gpu, width, d);
-  await runBatch(gpu, (batch) =>
+  await sendBatch(gpu, (batch) =>
     philoxFill(batch, w, { seed, layer: layerIndex, stream: 0 }, { signed: true, scale: 1 / Math.sqrt(d) }),
   );
   return { w, phase: null };

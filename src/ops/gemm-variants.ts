@@ -1,7 +1,10 @@
+import gemmGram from '../../shaders/gemm_gram.wgsl';
 import gemmNtBlocked from '../../shaders/gemm_nt_blocked.wgsl';
 import gemmNtPacked from '../../shaders/gemm_nt_packed.wgsl';
 import gemmNtSubgroup from '../../shaders/gemm_nt_subgroup.wgsl';
 import gemmNtWorkgroup from '../../shaders/gemm_nt_workgroup.wgsl';
+import gemmPlain from '../../shaders/gemm_plain.wgsl';
+import gramValue from '../../shaders/gram_value.wgsl';
 import kernelValue from '../../shaders/kernel_value.wgsl';
 import packColumns from '../../shaders/pack_columns.wgsl';
 import packRows from '../../shaders/pack_rows.wgsl';
@@ -36,6 +39,18 @@ export interface Product {
   half: Half;
   /** Kernel values of the distances, 1/bandwidth being `bias`: of `blocked` and `subgroup` alone. */
   kernel?: KernelName;
+  /** Q in place of P: of `blocked` and `subgroup` alone. */
+  gram?: GramTerms;
+}
+
+/** What makes a tile of Q of the product P = W W, see gram_value.wgsl. The tile's vectors are those of rows without offset. */
+export interface GramTerms {
+  /** m × n, the tile of W. */
+  w: Matrix;
+  outputs: number;
+  /** Of the tile's rows, 3 · outputs × m, and of its columns, 3 · outputs × n: α, S, and what float32 lacks of S. */
+  rows: Matrix;
+  cols: Matrix;
 }
 
 export interface GemmVariant extends Variant {
@@ -55,7 +70,9 @@ export const packed: GemmVariant = {
 export const kernelConstant = (kernel: KernelName | undefined): number =>
   kernel === undefined ? 0 : { laplace: 1, gaussian: 2 }[kernel];
 
-const subgroupSource = `${kernelValue}\n${gemmNtSubgroup}`;
+/** What comes before the text of `blocked` and `subgroup`: what they store. */
+const storing = { sums: `${kernelValue}\n${gemmPlain}`, gram: `${kernelValue}\n${gramValue}\n${gemmGram}` };
+const storedBy = ({ gram }: Product): string => (gram ? storing.gram : storing.sums);
 
 export const subgroup: GemmVariant = {
   name: 'subgroup',
@@ -65,7 +82,7 @@ export const subgroup: GemmVariant = {
     const { lanes } = batch.gpu;
     const kernel: Kernel = {
       name: 'gemm_nt_subgroup',
-      source: subgroupSource,
+      source: `${storedBy(product)}\n${gemmNtSubgroup}`,
       constants: { LANES: lanes, DIFFERENCE: product.difference, KERNEL: kernelConstant(product.kernel) },
     };
     recordTiles(batch, product, kernel, [32, 2 * lanes]);
@@ -73,15 +90,12 @@ export const subgroup: GemmVariant = {
 };
 
 /** With float16 the factors are rounded on their way into workgroup memory; everything else stays float32. */
-const blockedSource = {
-  float32: `alias Staged = vec4f;\n${kernelValue}\n${gemmNtBlocked}`,
-  float16: `enable f16;\nalias Staged = vec4h;\n${kernelValue}\n${gemmNtBlocked}`,
-};
+const stagedAs = { float32: 'alias Staged = vec4f;', float16: 'enable f16;\nalias Staged = vec4h;' };
 
-function recordBlocked(batch: Batch, product: Product, staged: keyof typeof blockedSource): void {
+function recordBlocked(batch: Batch, product: Product, staged: keyof typeof stagedAs): void {
   const kernel: Kernel = {
     name: staged === 'float16' ? 'gemm_nt_blocked_f16' : 'gemm_nt_blocked',
-    source: blockedSource[staged],
+    source: `${stagedAs[staged]}\n${storedBy(product)}\n${gemmNtBlocked}`,
     constants: { DIFFERENCE: product.difference, KERNEL: kernelConstant(product.kernel) },
   };
   recordTiles(batch, product, kernel, [128, 64]);
@@ -190,12 +204,17 @@ function recordTiles(batch: Batch, product: Product, kernel: Kernel, [tileRows, 
   const a = asRows(batch, product.a, out, 'a');
   const same = product.b.matrix === product.a.matrix && product.b.transposed === product.a.transposed;
   const b = same ? a : asRows(batch, product.b, out, 'b');
-  const { separate, lowOut, scaleBits, biasBits, flags } = resultOf(batch, product);
+  const { gram } = product;
+  const { lowOut, flags, ...result } = resultOf(batch, product);
+  const { separate, scaleBits, biasBits } = gram ? { separate: gram.w, scaleBits: gram.outputs, biasBits: 0 } : result;
+  // Of the two sides `subgroup` has four rows at a time, `blocked` four columns.
+  const sides = gram ? [gram.rows, gram.cols] : [];
+  if (kernel.name === 'gemm_nt_subgroup') sides.reverse();
   dispatchTiles(
     batch,
     product,
     kernel,
-    [a, b, separate, out, lowOut],
+    [a, b, separate, out, lowOut, ...sides],
     [
       out.rows,
       out.cols,

@@ -3,7 +3,7 @@ import type { Batch } from '../runtime/batch.js';
 import type { Matrix } from '../runtime/matrix.js';
 import type { Work } from '../runtime/timing.js';
 import { type Operation, variantOf } from '../runtime/variants.js';
-import { GEMM, GEMM_SMALL, type GemmVariant, type Half } from './gemm-variants.js';
+import { GEMM, GEMM_SMALL, type GemmVariant, type GramTerms, type Half } from './gemm-variants.js';
 
 export { GEMM, GEMM_SMALL };
 
@@ -25,6 +25,8 @@ export interface Contraction {
    * Then `bias` does not apply, and an addend is `out` (that is out + low) itself.
    */
   low?: Matrix;
+  /** With `low` and scale 1: entries of Q are stored in place of the product's, by this variant of it. */
+  gram?: GramTerms & { variant: GemmVariant };
 }
 
 /** out = scale · A Bᵀ + bias · addend, for A: m × k and B: n × k (the NT form, the fastest of the three). */
@@ -130,7 +132,7 @@ function contract(
   const { a, b, out } = operands;
   const { transposeA = false, transposeB = false, difference = false, half = 'full' } = form;
   const k = transposeA ? a.rows : a.cols;
-  const variant = variantOf(batch.gpu, productOperation(out.rows, out.cols, k));
+  const variant = operands.gram?.variant ?? variantOf(batch.gpu, productOperation(out.rows, out.cols, k));
   const op = difference ? 'distances' : half === 'full' ? 'gemm' : 'syrk';
   batch.scope(contractionWork(op, operands, k, difference, half), () =>
     variant.record(batch, {

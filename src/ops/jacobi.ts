@@ -1,7 +1,7 @@
 import jacobiRoundSource from '../../shaders/jacobi_round.wgsl';
 import jacobiRoundSubgroupSource from '../../shaders/jacobi_round_subgroup.wgsl';
 import { RfmError } from '../errors.js';
-import { createBatch, f32bits, type Kernel, runBatch } from '../runtime/batch.js';
+import { createBatch, f32bits, type Kernel, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { copyScaled } from './elementwise.js';
@@ -39,7 +39,7 @@ export async function orthogonalizeRows(gpu: Gpu, a: Matrix): Promise<number> {
   const lengths = allocate(gpu, 1, rows);
   const unit = allocate(gpu, rows, a.cols);
   try {
-    await runBatch(gpu, (batch) => normalizeRows(batch, a, unit, lengths));
+    await sendBatch(gpu, (batch) => normalizeRows(batch, a, unit, lengths));
     const longest = (await download(gpu, lengths)).reduce((max, v) => Math.max(max, v), 0);
     const kernel = kernelFor(gpu);
     const floor = (NEGLIGIBLE * longest) ** 2;
@@ -53,7 +53,7 @@ export async function orthogonalizeRows(gpu: Gpu, a: Matrix): Promise<number> {
           [count / 2],
         );
       }
-      await batch.submit();
+      await batch.send();
       const largest = (await download(gpu, worst)).reduce((max, v) => (v <= max ? max : v), 0);
       if (largest <= CONVERGED) return sweep;
     }
@@ -121,7 +121,7 @@ export async function svd(gpu: Gpu, a: Matrix): Promise<Svd | null> {
     return matrix;
   };
   try {
-    await runBatch(gpu, (batch) => {
+    await sendBatch(gpu, (batch) => {
       if (wide) syrk(batch, { a, b: a, out: gram, low });
       else syrkTN(batch, { a, out: gram, low });
     });
@@ -134,7 +134,7 @@ export async function svd(gpu: Gpu, a: Matrix): Promise<Svd | null> {
     const images = own(allocate(gpu, size, size));
     const lengths = own(allocate(gpu, 1, size));
     if (factor.rows === size) await orthogonalizeRows(gpu, factor);
-    await runBatch(gpu, (batch) => {
+    await sendBatch(gpu, (batch) => {
       if (factor.rows < size) {
         // Directions are missing, and with them parts of the small singular values: A has to be taken as it is.
         if (wide) copyScaled(batch, a, far);
@@ -146,7 +146,7 @@ export async function svd(gpu: Gpu, a: Matrix): Promise<Svd | null> {
       else gemm(batch, { a: near, b: a, out: far });
     });
     await orthogonalizeRows(gpu, far);
-    await runBatch(gpu, (batch) => {
+    await sendBatch(gpu, (batch) => {
       normalizeRows(batch, far, unit, lengths);
       if (wide) gemm(batch, { a: unit, b: a, out: images });
       else gemmNN(batch, { a: unit, b: a, out: images });
@@ -178,7 +178,7 @@ export async function factorRows(gpu: Gpu, m: Matrix, low: Matrix, tolerance: nu
     if (rank === 0) return null;
     const exact = { ...l, cols: rank };
     const rows = allocate(gpu, rank, m.rows);
-    await runBatch(gpu, (batch) => transpose(batch, exact, rows));
+    await sendBatch(gpu, (batch) => transpose(batch, exact, rows));
     return rows;
   } finally {
     release(gpu, l);

@@ -1,5 +1,5 @@
 import type { KernelName } from '../rfm/types.js';
-import { type Batch, runBatch } from '../runtime/batch.js';
+import { type Batch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, type Matrix, release } from '../runtime/matrix.js';
 import { squaredDistances } from './gemm.js';
@@ -40,7 +40,7 @@ export async function keepDistances(gpu: Gpu, system: Omit<KernelSystem, 'kept'>
         const [rows, cols] = [tileSize(x.grid, i), tileSize(x.grid, j)];
         const tile = { squared: allocate(gpu, rows, cols), low: allocate(gpu, rows, cols) };
         kept[i].push(tile);
-        await runBatch(gpu, (batch) => squaredDistances(batch, x.tiles[i], x.tiles[j], tile.squared, tile.low));
+        await sendBatch(gpu, (batch) => squaredDistances(batch, x.tiles[i], x.tiles[j], tile.squared, tile.low));
       }
     }
     return { ...system, kept };
@@ -73,7 +73,7 @@ export async function forEachDistanceTile(
 ): Promise<void> {
   for (let i = 0; i < tileCount(system.x.grid); i++) {
     for (let j = 0; j <= i; j++) {
-      await runBatch(gpu, (batch) => use(batch, i, j, distancesOf(batch, system, i, j, withLow)));
+      await sendBatch(gpu, (batch) => use(batch, i, j, distancesOf(batch, system, i, j, withLow)));
     }
   }
 }

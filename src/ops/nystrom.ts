@@ -1,5 +1,5 @@
 import { RfmError } from '../errors.js';
-import { runBatch } from '../runtime/batch.js';
+import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, release } from '../runtime/matrix.js';
 import { allocateFactor, type CholeskyFactor, failingPivot, potrf, potrs, releaseFactor, trsm } from './cholesky.js';
@@ -50,7 +50,7 @@ export async function nystromPreconditioner(
     await projectOnLandmarks(gpu, system, ids, f);
     const missing = Math.max(0, grid.n - (await squaredNorm(gpu, f)));
     const shift = Math.max(ridge + missing / grid.n, SHIFT_FLOOR * grid.n);
-    await runBatch(gpu, (batch) => {
+    await sendBatch(gpu, (batch) => {
       const gram = batch.temporary(rank, rank);
       f.tiles.forEach((tile, i) => {
         syrkTN(batch, { a: tile, out: gram, ...(i > 0 && { addend: gram }) });
@@ -74,7 +74,7 @@ async function applyInverse(
   r: Columns,
   out: Columns,
 ): Promise<void> {
-  await runBatch(gpu, (batch) => {
+  await sendBatch(gpu, (batch) => {
     const [outputs, rank] = [r.tiles[0].rows, factor.l.rows];
     const [u, v] = [batch.temporary(outputs, rank), batch.temporary(outputs, rank)];
     f.tiles.forEach((tile, i) => {
@@ -99,9 +99,9 @@ async function projectOnLandmarks(
   const corner = allocate(gpu, rank, rank);
   const factor = allocateFactor(gpu, corner);
   try {
-    await runBatch(gpu, (batch) => gatherRows(batch, x, ids, rows));
+    await sendBatch(gpu, (batch) => gatherRows(batch, x, ids, rows));
     for (let jitter = 1e-6; ; jitter *= 10) {
-      await runBatch(gpu, (batch) => {
+      await sendBatch(gpu, (batch) => {
         const squared = batch.temporary(rank, rank);
         squaredDistances(batch, rows, rows, squared);
         kernelFromDistances(batch, squared, corner, kernel, bandwidth, jitter);
@@ -111,7 +111,7 @@ async function projectOnLandmarks(
       if (jitter > 0.1) await refuseFailure(gpu, factor);
     }
     for (const [i, tile] of x.tiles.entries()) {
-      await runBatch(gpu, (batch) => {
+      await sendBatch(gpu, (batch) => {
         const k = batch.temporary(tile.rows, rank);
         kernelMatrix(batch, tile, rows, k, kernel, bandwidth);
         trsm(batch, factor, k, f.tiles[i], 'forward');
@@ -136,7 +136,7 @@ async function squaredNorm(gpu: Gpu, f: Rows): Promise<number> {
   for (const tile of f.tiles) {
     const lengths = allocate(gpu, 1, tile.rows);
     try {
-      await runBatch(gpu, (batch) => rowLengths(batch, tile, lengths));
+      await sendBatch(gpu, (batch) => rowLengths(batch, tile, lengths));
       for (const length of await download(gpu, lengths)) sum += length * length;
     } finally {
       release(gpu, lengths);

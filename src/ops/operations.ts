@@ -1,6 +1,8 @@
 import { allocate, release, upload } from '../runtime/matrix.js';
 import type { TunedOperation } from '../runtime/tuning.js';
+import { multiplyOnce } from './accurate-products.js';
 import { GEMM, gemm } from './gemm.js';
+import { AGOP_GRAM, gramWeights } from './gram-weights.js';
 import { KERNEL_MATRIX, kernelMatrix } from './kernel-matrix.js';
 
 /** Numbers in [−1, 1) that no symmetry of a kernel maps onto each other. */
@@ -30,6 +32,23 @@ export const OPERATIONS: readonly TunedOperation[] = [
       return {
         record: (batch) => kernelMatrix(batch, x, x, out, 'laplace', 2),
         release: () => release(gpu, x, out),
+      };
+    },
+  },
+  {
+    operation: AGOP_GRAM,
+    prepare(gpu, n) {
+      const outputs = 10;
+      // Nobody checks that the weights are symmetric, or S their product with α.
+      const [w, vectors] = [
+        upload(gpu, n, n, numbers(n * n, 37)),
+        upload(gpu, 3 * outputs, n, numbers(3 * outputs * n, 61)),
+      ];
+      const [out, low] = [allocate(gpu, n, n), allocate(gpu, n, n)];
+      const terms = { w, outputs, rows: vectors, cols: vectors };
+      return {
+        record: (batch) => gramWeights(batch, multiplyOnce, { a: w, b: w, out, low }, 'NT', true, terms),
+        release: () => release(gpu, w, vectors, out, low),
       };
     },
   },

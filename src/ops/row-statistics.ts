@@ -1,5 +1,5 @@
 import type { Batch } from '../runtime/batch.js';
-import { runBatch } from '../runtime/batch.js';
+import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release, upload } from '../runtime/matrix.js';
 import { addScaled, copyScaled } from './elementwise.js';
@@ -35,7 +35,7 @@ export async function rowStatistics(gpu: Gpu, x: Rows): Promise<Matrix> {
   const statistics = allocate(gpu, 2, cols);
   try {
     for (const [i, tile] of tiles.entries()) {
-      await runBatch(gpu, (batch) => columnStatistics(batch, tile, statistics));
+      await sendBatch(gpu, (batch) => columnStatistics(batch, tile, statistics));
       if (tiles.length === 1) return statistics;
       const found = await download(gpu, statistics);
       const size = tileSize(grid, i);

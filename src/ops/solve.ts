@@ -1,6 +1,6 @@
 import addToPairSource from '../../shaders/add_to_pair.wgsl';
 import { RfmError } from '../errors.js';
-import { type Batch, ceilDiv, runBatch } from '../runtime/batch.js';
+import { type Batch, ceilDiv, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import type { Matrix } from '../runtime/matrix.js';
 import { conjugateGradients } from './conjugate-gradients.js';
@@ -71,21 +71,25 @@ export async function solveRidge(
     const relative = async (residuals: Columns) => norm(await downloadColumns(gpu, residuals)) / (normY || 1);
     await copyColumns(gpu, [y, scratch]);
     await solver.apply(scratch, alpha);
-    await runBatch(gpu, (batch) => alpha.tiles.forEach((tile, i) => void copyScaled(batch, tile, low.tiles[i], 0)));
+    await sendBatch(gpu, (batch) => alpha.tiles.forEach((tile, i) => void copyScaled(batch, tile, low.tiles[i], 0)));
     await residual(gpu, system, { high: alpha, low }, y, r, ridge);
-    let relativeResidual = await relative(r);
+    // At least one step, even where the goal is met: it is cheap and takes α to what float32 can hold. So it is on its way
+    // while the host reads how large the residual was.
+    const first = relative(r);
+    first.catch(() => {});
+    let relativeResidual = Number.POSITIVE_INFINITY;
     let refinements = 0;
-    // At least one step, even where the goal is met: it is cheap and takes α to what float32 can hold.
     while (refinements < MAX_REFINEMENTS && (refinements === 0 || relativeResidual > RESIDUAL_GOAL)) {
       await copyColumns(gpu, [r, scratch]);
       await solver.apply(scratch, correction);
-      await runBatch(gpu, (batch) =>
+      await sendBatch(gpu, (batch) =>
         alpha.tiles.forEach((tile, i) => {
           addToPair(batch, tile, low.tiles[i], correction.tiles[i], nextHigh.tiles[i], nextLow.tiles[i]);
         }),
       );
       await residual(gpu, system, { high: nextHigh, low: nextLow }, y, scratch, ridge);
       const next = await relative(scratch);
+      if (refinements === 0) relativeResidual = await first;
       if (!(next < relativeResidual)) break;
       await copyColumns(gpu, [nextHigh, alpha], [nextLow, low], [scratch, r]);
       relativeResidual = next;
@@ -106,8 +110,8 @@ export async function solveRidge(
   }
 }
 
-const copyColumns = (gpu: Gpu, ...pairs: [from: Columns, to: Columns][]): Promise<number> =>
-  runBatch(gpu, (batch) => {
+const copyColumns = (gpu: Gpu, ...pairs: [from: Columns, to: Columns][]): Promise<void> =>
+  sendBatch(gpu, (batch) => {
     for (const [from, to] of pairs) from.tiles.forEach((tile, i) => void copyScaled(batch, tile, to.tiles[i]));
   });
 

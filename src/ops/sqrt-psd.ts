@@ -6,7 +6,7 @@ import pivotProductsSource from '../../shaders/pivot_products.wgsl';
 import pivotProductsSubgroupSource from '../../shaders/pivot_products_subgroup.wgsl';
 import pivotSelectSource from '../../shaders/pivot_select.wgsl';
 import { RfmError } from '../errors.js';
-import { type Batch, ceilDiv, createBatch, f32bits, type Kernel, runBatch } from '../runtime/batch.js';
+import { type Batch, ceilDiv, createBatch, f32bits, type Kernel, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, block, downloadBytes, type Matrix, release } from '../runtime/matrix.js';
 import { scoped } from '../runtime/timing.js';
@@ -25,8 +25,11 @@ export function diagonalMaximum(batch: Batch, a: Matrix, result: Matrix): void {
 
 /** Columns that one choice of pivots gives at most. */
 const PIVOTS = 4;
-/** Choices between looks at whether the factorisation is finished. */
-const CHOICES_PER_SUBMIT = 32;
+/**
+ * Choices between looks at whether the factorisation is finished: at each the device waits 2 ms for the host on lavapipe;
+ * a choice that comes too late costs 0.1 ms.
+ */
+const CHOICES_PER_SUBMIT = 64;
 
 export interface PivotedFactor {
   /** d × columns; columns beyond the rank are zero. Release it. */
@@ -90,7 +93,7 @@ async function factorWithPivots(gpu: Gpu, m: Matrix, tolerance: number, low?: Ma
           [ceilDiv(d, 32)],
         );
       }
-      await batch.submit();
+      await batch.send();
       const words = await downloadBytes(gpu, state.buffer, 0, 4 * STATE_WORDS);
       const integers = new Uint32Array(words);
       const numbers = new Float32Array(words);
@@ -135,7 +138,7 @@ export async function sqrtPsd(gpu: Gpu, m: Matrix, out: Matrix, low?: Matrix): P
   const factor = await pivotedCholesky(gpu, m, low ? RANK_TOLERANCE : RANK_TOLERANCE_FLOAT32, low);
   const root = await rootOfFactor(gpu, factor);
   try {
-    await runBatch(gpu, (batch) => copyScaled(batch, root, out));
+    await sendBatch(gpu, (batch) => copyScaled(batch, root, out));
     return { rank: factor.rank };
   } finally {
     release(gpu, root);
@@ -158,7 +161,7 @@ async function rootByPolarSteps(gpu: Gpu, { l, rank, smallestPivot }: PivotedFac
   let next = allocate(gpu, d, columns);
   const identity = allocate(gpu, columns, columns);
   try {
-    await runBatch(gpu, (batch) => {
+    await sendBatch(gpu, (batch) => {
       const gram = batch.temporary(columns, columns);
       syrkTN(batch, { a: l, out: gram });
       const bound = batch.temporary(1, 1);
@@ -169,7 +172,7 @@ async function rootByPolarSteps(gpu: Gpu, { l, rank, smallestPivot }: PivotedFac
       addDiagonal(batch, zero, identity, 1);
     });
     const steps = growthSteps(smallestPivot);
-    await runBatch(gpu, (batch) => {
+    await sendBatch(gpu, (batch) => {
       const e = batch.temporary(columns, columns);
       const correction = batch.temporary(columns, columns);
       for (let step = 0; step < steps + CLOSING_STEPS; step++) {
@@ -181,7 +184,7 @@ async function rootByPolarSteps(gpu: Gpu, { l, rank, smallestPivot }: PivotedFac
       }
     });
     const root = allocate(gpu, d, d);
-    await runBatch(gpu, (batch) => {
+    await sendBatch(gpu, (batch) => {
       const h = batch.temporary(d, d);
       gemm(batch, { a: l, b: x, out: h });
       symmetrize(batch, h, root);

@@ -117,7 +117,7 @@ async function factorColumns(
           if (i === j) syrk(batch, update, 'lower');
           else gemm(batch, update);
           // Tiles that come from the host would fill the device by and by.
-          if (store.place === 'host') await batch.submit();
+          if (store.place === 'host') await batch.send();
           store.done(left);
           if (i !== j) store.done(right);
         }
@@ -125,7 +125,7 @@ async function factorColumns(
           const factor = allocateFactor(gpu, a);
           diagonal.push(factor);
           potrf(batch, factor);
-          await batch.submit();
+          await batch.send();
           const pivot = await failingPivot(gpu, factor);
           if (pivot > 0) {
             release(gpu, a);
@@ -136,7 +136,7 @@ async function factorColumns(
           result = allocate(gpu, a.rows, a.cols);
           const l = store.use(j, j);
           trsm(batch, { ...diagonal[j], l }, a, result, 'forward');
-          await batch.submit();
+          await batch.send();
           store.done(l);
           release(gpu, a);
         }
@@ -171,17 +171,17 @@ export async function solveTiles(gpu: Gpu, factor: TiledFactor, b: Columns, out:
           if (direction === 'forward') gemm(batch, update);
           else gemmNN(batch, update);
           // Backward, each product makes a transposed copy of its tile; from the host, tiles would fill the device.
-          if (store.place === 'host' || direction === 'backward') await batch.submit();
+          if (store.place === 'host' || direction === 'backward') await batch.send();
           store.done(l);
         }
         const l = store.use(j, j);
         trsm(batch, { ...diagonal[j], l }, from.tiles[j], to.tiles[j], direction);
-        if (count > 1 || store.place === 'host') await batch.submit();
+        if (count > 1 || store.place === 'host') await batch.send();
         store.done(l);
       }
     }
     // The second substitution left X in b.
     b.tiles.forEach((tile, j) => void copyScaled(batch, tile, out.tiles[j]));
-    await batch.submit();
+    await batch.send();
   });
 }

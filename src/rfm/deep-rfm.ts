@@ -6,7 +6,7 @@ import { evenlySpaced } from '../ops/nystrom.js';
 import { rowStatistics } from '../ops/row-statistics.js';
 import { normalizeRows } from '../ops/statistics.js';
 import { allocateRows, cut, downloadRows, matricesOf, type Rows, uploadColumns, uploadRows } from '../ops/tiles.js';
-import { runBatch } from '../runtime/batch.js';
+import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
@@ -184,7 +184,7 @@ async function runLayers(
     let predictions = resume?.predictions ?? null;
     for (let index = layers.length; index < config.depth; index++) {
       const layer = index + 1;
-      const clock = createClock((phase) => {
+      const clock = createClock(gpu, (phase) => {
         progress.signal?.throwIfAborted();
         progress.onPhase?.(layer, phase);
         enter(gpu, layer, phase);
@@ -264,7 +264,7 @@ async function runLayers(
         testAccuracy,
         solve: fitted.solve,
         agop: { ...agop.report, rank, topEigenvalues },
-        seconds: clock.seconds,
+        seconds: await clock.times(),
       };
       layers.push(metrics);
       if (progress.save) {
@@ -288,7 +288,9 @@ async function rowsOf(gpu: Gpu, rows: Rows): Promise<FeatureRows> {
 /** Standardised rows, by the statistics of `rowStatistics`. */
 async function standardized(gpu: Gpu, x: Rows, statistics: Matrix): Promise<Rows> {
   const out = allocateRows(gpu, x.grid, x.tiles[0].cols);
-  await runBatch(gpu, (batch) => x.tiles.forEach((tile, i) => void standardize(batch, tile, statistics, out.tiles[i])));
+  await sendBatch(gpu, (batch) =>
+    x.tiles.forEach((tile, i) => void standardize(batch, tile, statistics, out.tiles[i])),
+  );
   return out;
 }
 
@@ -313,7 +315,7 @@ function targets(labels: Int32Array, classes: number): Float32Array {
 
 /** A test row may be zero (all ReLU features dead): it stays zero, and its prediction is whatever α gives there. */
 async function normalizeTest(gpu: Gpu, raw: Rows, unit: Rows): Promise<void> {
-  await runBatch(gpu, (batch) =>
+  await sendBatch(gpu, (batch) =>
     raw.tiles.forEach((tile, i) => void normalizeRows(batch, tile, unit.tiles[i], batch.temporary(1, tile.rows))),
   );
 }
@@ -323,7 +325,7 @@ async function pictureOf(gpu: Gpu, layer: number, mx: Rows, starts: readonly num
   const ids = evenlySpaced(mx.grid.n, PICTURE_ROWS);
   const out = allocate(gpu, ids.length, ids.length);
   try {
-    await runBatch(gpu, (batch) => gramPicture(batch, mx, ids, out));
+    await sendBatch(gpu, (batch) => gramPicture(batch, mx, ids, out));
     const classCounts = starts.slice(1).map((end, c) => ids.filter((id) => id >= starts[c] && id < end).length);
     return { layer, size: ids.length, classCounts, values: await download(gpu, out) };
   } finally {

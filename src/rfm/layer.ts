@@ -12,7 +12,7 @@ import {
   uploadColumns,
   uploadRows,
 } from '../ops/tiles.js';
-import { runBatch } from '../runtime/batch.js';
+import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
@@ -47,7 +47,7 @@ export async function rfmLayer(
     owned.push(...matricesOf(held));
     return held;
   };
-  const clock = createClock((phase) => {
+  const clock = createClock(gpu, (phase) => {
     want.signal?.throwIfAborted();
     enter(gpu, 1, phase);
   });
@@ -98,7 +98,7 @@ export async function rfmLayer(
         testAccuracy: null,
         solve: fitted.solve,
         agop: { ...agop.report, rank, topEigenvalues },
-        seconds: clock.seconds,
+        seconds: await clock.times(),
       },
     };
   } finally {
@@ -115,7 +115,7 @@ async function kernelValues(gpu: Gpu, x: Rows, { kernel, bandwidth }: LayerOptio
     for (const [j, b] of x.tiles.entries()) {
       const k = allocate(gpu, a.rows, b.rows);
       try {
-        await runBatch(gpu, (batch) => kernelMatrix(batch, a, b, k, kernel, bandwidth));
+        await sendBatch(gpu, (batch) => kernelMatrix(batch, a, b, k, kernel, bandwidth));
         const values = await download(gpu, k);
         for (let r = 0; r < a.rows; r++) {
           out.set(values.subarray(r * b.rows, (r + 1) * b.rows), (starts[i] + r) * n + starts[j]);
@@ -138,7 +138,7 @@ export async function normalizeOrRefuse(
   for (const [i, tile] of raw.tiles.entries()) {
     const lengths = allocate(gpu, 1, tile.rows);
     try {
-      await runBatch(gpu, (batch) => normalizeRows(batch, tile, x.tiles[i], lengths));
+      await sendBatch(gpu, (batch) => normalizeRows(batch, tile, x.tiles[i], lengths));
       const zero = (await download(gpu, lengths)).findIndex((length) => !(length > 0));
       if (zero >= 0) throw complain(raw.grid.starts[i] + zero);
     } finally {

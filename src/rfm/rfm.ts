@@ -12,7 +12,7 @@ import {
   uploadColumns,
   uploadRows,
 } from '../ops/tiles.js';
-import { type Batch, runBatch } from '../runtime/batch.js';
+import { type Batch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
@@ -51,7 +51,7 @@ export async function rfm(
 ): Promise<RfmResult> {
   const { n, d, outputs } = input;
   let iteration = 1;
-  const clock = createClock((phase) => enter(gpu, iteration, phase));
+  const clock = createClock(gpu, (phase) => enter(gpu, iteration, phase));
   const size = {
     n,
     testN: input.testRows,
@@ -101,7 +101,7 @@ export async function rfm(
         }
         const agop = await agopOf(gpu, fitted, [0, n], { agop: 'auto' }, plan, clock);
         try {
-          await runBatch(gpu, (batch) => updateMetric(batch, agop.m, t === 0 ? null : root, m));
+          await sendBatch(gpu, (batch) => updateMetric(batch, agop.m, t === 0 ? null : root, m));
         } finally {
           release(gpu, agop.m, agop.low);
         }
@@ -120,7 +120,7 @@ export async function rfm(
 
 /** out = X R. */
 async function timesMetricRoot(gpu: Gpu, x: Rows, root: Matrix, out: Rows): Promise<void> {
-  await runBatch(gpu, (batch) =>
+  await sendBatch(gpu, (batch) =>
     x.tiles.forEach((tile, i) => void gemm(batch, { a: tile, b: root, out: out.tiles[i] })),
   );
 }

@@ -26,7 +26,7 @@ import {
   type StoredTriangle,
   tileCount,
 } from '../ops/tiles.js';
-import { runBatch } from '../runtime/batch.js';
+import { finish, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import type { LayerPlan } from './plan.js';
@@ -37,21 +37,33 @@ export type Phase = keyof Omit<LayerMetrics['seconds'], 'total'>;
 /** Called as each phase begins; may throw to stop. */
 export type OnPhase = (phase: Phase) => void;
 
-/** Times phases of one layer. */
-export function createClock(onPhase: OnPhase = () => {}) {
+/**
+ * Times phases of one layer. A phase ends when the device has done what it was sent in it; the host goes on before that,
+ * and records the next phase meanwhile. `times` waits for the last one.
+ */
+export function createClock(gpu: Gpu, onPhase: OnPhase = () => {}) {
   const seconds = { kernel: 0, solve: 0, agop: 0, sqrt: 0, features: 0, metrics: 0, total: 0 };
+  let ended = Promise.resolve(0);
   return {
-    seconds,
     async phase<T>(name: Phase, work: () => Promise<T>): Promise<T> {
       onPhase(name);
       const started = performance.now();
-      try {
-        return await work();
-      } finally {
-        const elapsed = (performance.now() - started) / 1000;
+      const result = await work();
+      ended = Promise.all([ended, gpu.sent.last]).then(([before]) => {
+        const now = performance.now();
+        const elapsed = (now - Math.max(before, started)) / 1000;
         seconds[name] += elapsed;
         seconds.total += elapsed;
-      }
+        return now;
+      });
+      // A failure on the device is reported by whoever waits for it next.
+      ended.catch(() => {});
+      return result;
+    },
+    async times(): Promise<typeof seconds> {
+      await finish(gpu);
+      await ended;
+      return seconds;
     },
   };
 }
@@ -199,7 +211,7 @@ export async function agopRoot(
     const maximum = allocate(gpu, 1, 1);
     let factor: PivotedFactor;
     try {
-      await runBatch(gpu, (batch) => diagonalMaximum(batch, m, maximum));
+      await sendBatch(gpu, (batch) => diagonalMaximum(batch, m, maximum));
       factor = await pivotedCholesky(gpu, m, RANK_TOLERANCE, low);
     } catch (error) {
       release(gpu, maximum);
@@ -210,7 +222,7 @@ export async function agopRoot(
     try {
       const unscaled = await rootOfFactor(gpu, factor);
       const scaled = allocate(gpu, unscaled.rows, unscaled.cols);
-      await runBatch(gpu, (batch) => divideByRoot(batch, unscaled, maximum, scaled));
+      await sendBatch(gpu, (batch) => divideByRoot(batch, unscaled, maximum, scaled));
       release(gpu, unscaled);
       return { root: scaled, rank: factor.rank };
     } finally {
@@ -233,7 +245,7 @@ export async function projectRows(
 ): Promise<void> {
   await clock.phase('features', async () => {
     for (const [i, tile] of x.tiles.entries()) {
-      await runBatch(gpu, (batch) => {
+      await sendBatch(gpu, (batch) => {
         gemm(batch, { a: tile, b: root, out: mx.tiles[i] });
         applyFeatures(batch, mx.tiles[i], map, features.tiles[i]);
       });
@@ -249,7 +261,7 @@ export async function neuralCollapse(
 ): Promise<{ nc1: number; nc2: number }> {
   const results = allocate(gpu, 1, 4);
   try {
-    await runBatch(gpu, (batch) => collapseTraces(batch, x, starts, results));
+    await sendBatch(gpu, (batch) => collapseTraces(batch, x, starts, results));
     const [within, between, nc2] = await download(gpu, results);
     return { nc1: within / between, nc2 };
   } finally {
@@ -265,9 +277,10 @@ export async function stageMetrics(
   clock: Clock,
 ): Promise<Pick<LayerMetrics, 'nc1' | 'nc2'>> {
   return clock.phase('metrics', async () => {
-    const input = await neuralCollapse(gpu, stages.input, starts);
-    const agop = await neuralCollapse(gpu, stages.agop, starts);
-    const features = await neuralCollapse(gpu, stages.features, starts);
+    // All are sent before any is read back.
+    const [input, agop, features] = await Promise.all(
+      [stages.input, stages.agop, stages.features].map((rows) => neuralCollapse(gpu, rows, starts)),
+    );
     return {
       nc1: { input: input.nc1, agop: agop.nc1, features: features.nc1 },
       nc2: { input: input.nc2, agop: agop.nc2, features: features.nc2 },
@@ -292,7 +305,7 @@ export async function predict(
     for (const [i, rows] of t.tiles.entries()) {
       const [sum, low] = [out.tiles[i], lows.tiles[i]];
       for (const [j, centers] of x.tiles.entries()) {
-        await runBatch(gpu, (batch) => {
+        await sendBatch(gpu, (batch) => {
           const k = batch.temporary(rows.rows, centers.rows);
           kernelMatrix(batch, rows, centers, k, kernel, bandwidth);
           gemm(batch, { a: alpha.tiles[j], b: k, out: sum, low, ...(j > 0 && { addend: sum }) });

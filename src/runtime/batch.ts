@@ -47,6 +47,12 @@ export interface Batch {
   copyToTexture(source: GPUBuffer, texture: GPUTexture, width: number, height: number): void;
   /** Runs what was recorded and waits for it. Returns wall time in seconds; `gpu.profile` tells the GPU's own. */
   submit(): Promise<number>;
+  /**
+   * Hands over what was recorded and waits only for what was sent before it, so that the host records while the
+   * device works; reading a matrix waits for all of it. Temporaries are free at once: the device runs batches in order,
+   * and so nothing that a later batch writes into them comes early.
+   */
+  send(): Promise<void>;
 }
 
 export type Binding = Matrix | GPUBuffer | GPUTexture;
@@ -104,6 +110,17 @@ export function createBatch(gpu: Gpu): Batch {
   const stages: GPUBuffer[] = [];
   const scratch = new Map<string, Matrix>();
   let copies: Copy[] = [];
+  async function handOver<T>(start: () => Promise<T>): Promise<T> {
+    try {
+      return await gpu.guard('running on the GPU', start);
+    } finally {
+      release(gpu, ...temporaries);
+      for (const texture of textures) gpu.pool.giveTexture(texture);
+      for (const stage of stages) gpu.pool.give(stage);
+      scratch.clear();
+      for (const list of [recorded, temporaries, textures, idle, stages, copies]) list.length = 0;
+    }
+  }
   return {
     gpu,
     dispatch(kernel, bindings, params, grid, flops = 0) {
@@ -161,17 +178,20 @@ export function createBatch(gpu: Gpu): Batch {
     copyToTexture(source, texture, width, height) {
       copies.push({ source, texture, width, height });
     },
-    async submit() {
-      try {
-        return await gpu.guard('running on the GPU', () => run(gpu, recorded));
-      } finally {
-        release(gpu, ...temporaries);
-        for (const texture of textures) gpu.pool.giveTexture(texture);
-        for (const stage of stages) gpu.pool.give(stage);
-        scratch.clear();
-        for (const list of [recorded, temporaries, textures, idle, stages, copies]) list.length = 0;
-      }
-    },
+    submit: () =>
+      handOver(async () => {
+        const started = performance.now();
+        if (recorded.length === 0) return 0;
+        await start(gpu, recorded);
+        await gpu.sent.last;
+        return (performance.now() - started) / 1000;
+      }),
+    send: () =>
+      handOver(async () => {
+        const before = gpu.sent.last;
+        if (recorded.length > 0) await start(gpu, recorded);
+        await before;
+      }),
   };
 }
 
@@ -180,6 +200,18 @@ export async function runBatch(gpu: Gpu, record: (batch: Batch) => void): Promis
   const batch = createBatch(gpu);
   record(batch);
   return batch.submit();
+}
+
+/** The same without waiting for it: see `Batch.send`. */
+export async function sendBatch(gpu: Gpu, record: (batch: Batch) => void): Promise<void> {
+  const batch = createBatch(gpu);
+  record(batch);
+  await batch.send();
+}
+
+/** Waits for all that was sent. */
+export async function finish(gpu: Gpu): Promise<void> {
+  if (gpu.sent.last) await gpu.guard('running on the GPU', () => gpu.sent.last);
 }
 
 /** One bind group a dispatch; dispatches of a kernel that bind the same share one. */
@@ -209,9 +241,8 @@ function bindGroups(gpu: Gpu, recorded: readonly Dispatch[], pipelines: readonly
   });
 }
 
-async function run(gpu: Gpu, recorded: readonly Dispatch[]): Promise<number> {
-  if (recorded.length === 0) return 0;
-  const started = performance.now();
+/** Gives the device its work, and returns as soon as it has it; `gpu.sent.last` settles when it is done. */
+async function start(gpu: Gpu, recorded: readonly Dispatch[]): Promise<void> {
   const pipelines = await Promise.all(recorded.map((d) => pipelineOf(gpu, d.kernel)));
   const groups = bindGroups(gpu, recorded, pipelines);
   /** Dispatches from … to − 1 in one pass, or more where there is something to copy between them. */
@@ -243,30 +274,48 @@ async function run(gpu: Gpu, recorded: readonly Dispatch[]): Promise<number> {
   };
   const { profile } = gpu;
   const all = recorded.length;
-  if (profile?.detail === 'dispatch') {
-    const labels = recorded.map((d) => d.label ?? labelOf(profile, d.kernel, d.bindings));
-    await timePasses(gpu, profile, labels, (encoder, i, times) => encode(encoder, i, i + 1, times));
-  } else if (profile) {
+  if (profile) {
+    const single = profile.detail === 'dispatch';
     const bytes = recorded.reduce((sum, { label }) => sum + (label?.bytes ?? 0), 0);
-    const label = { kernel: `${all} dispatches`, scope: profile.current, bytes, ...profile.place };
-    await timePasses(gpu, profile, [label], (encoder, _, times) => encode(encoder, 0, all, times));
-  } else {
-    const encoder = gpu.device.createCommandEncoder();
-    encode(encoder, 0, all);
-    gpu.device.queue.submit([encoder.finish()]);
-    const submitted = performance.now();
-    await gpu.device.queue.onSubmittedWorkDone();
-    updateRate(gpu, recorded, (performance.now() - submitted) / 1000);
+    const labels = single
+      ? recorded.map((d) => d.label ?? labelOf(profile, d.kernel, d.bindings))
+      : [{ kernel: `${all} dispatches`, scope: profile.current, bytes, ...profile.place }];
+    const timed = timePasses(gpu, profile, labels, (encoder, i, times) =>
+      single ? encode(encoder, i, i + 1, times) : encode(encoder, 0, all, times),
+    );
+    follow(gpu, timed);
+    // Dispatches timed on the host are submitted one by one.
+    if (profile.clock === 'wall') await timed;
+    return;
   }
-  return (performance.now() - started) / 1000;
+  const encoder = gpu.device.createCommandEncoder();
+  encode(encoder, 0, all);
+  const flops = recorded.reduce((sum, dispatch) => sum + dispatch.flops, 0);
+  // How long one takes that waits for others first says nothing about the device's rate.
+  const alone = gpu.sent.last === null;
+  gpu.device.queue.submit([encoder.finish()]);
+  const submitted = performance.now();
+  const done = gpu.device.queue.onSubmittedWorkDone();
+  follow(gpu, alone ? done.then(() => updateRate(gpu, flops, (performance.now() - submitted) / 1000)) : done);
+}
+
+/** Lets `gpu.sent.last` settle after this, too. */
+function follow({ sent }: Gpu, done: Promise<unknown>): void {
+  const last: Promise<void> = Promise.all([sent.last, done])
+    .then(() => {})
+    .finally(() => {
+      if (sent.last === last) sent.last = null;
+    });
+  // A failure is reported by whoever waits.
+  last.catch(() => {});
+  sent.last = last;
 }
 
 /** Batches of fewer operations say more about the time between host and device. */
 const TELLING_FLOPS = 1e9;
 
 /** The rate follows what batches reached, other work in them included: rather too low than too high. */
-function updateRate(gpu: Gpu, recorded: readonly Dispatch[], seconds: number): void {
-  const flops = recorded.reduce((sum, dispatch) => sum + dispatch.flops, 0);
+function updateRate(gpu: Gpu, flops: number, seconds: number): void {
   if (flops >= TELLING_FLOPS) gpu.rate.flops = (gpu.rate.flops + flops / seconds) / 2;
 }
 

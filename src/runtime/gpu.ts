@@ -27,6 +27,8 @@ export interface Gpu {
   tileBytes: number;
   /** Floating-point operations a second of products, measured as they run; what one dispatch may do depends on it. */
   readonly rate: { flops: number };
+  /** Settles when the device has done what it was sent so far; null when it has. */
+  readonly sent: { last: Promise<void> | null };
   /** Collects the times of dispatches while it is set. */
   profile: Profile | null;
   /** Runs GPU calls and rejects with the first error they caused: out of memory, validation, device lost. */
@@ -215,6 +217,7 @@ export async function openDevice(
     choices: new Map(),
     tileBytes: DEFAULT_TILE_BYTES,
     rate: { flops: FIRST_RATE },
+    sent: { last: null },
     profile: null,
     guard,
     async close() {

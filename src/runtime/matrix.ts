@@ -87,6 +87,8 @@ export async function downloadBytes(gpu: Gpu, buffer: GPUBuffer, offset: number,
     const copy = staging.getMappedRange().slice(0);
     staging.unmap();
     staging.destroy();
+    // Done, too, since the copy came after it; its times may not have arrived.
+    await gpu.sent.last;
     return copy;
   });
 }

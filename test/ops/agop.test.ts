@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { multiplyAccurately, multiplyOnce } from '../../src/ops/accurate-products.js';
 import { agopCancellation, agopGram, agopJacobian, chooseAgopPath } from '../../src/ops/agop.js';
 import type { GramInput } from '../../src/ops/agop-gram.js';
 import { gradientRows } from '../../src/ops/agop-jacobian.js';
 import { type AgopInput, gradients, type Weights, weightRows, weightSums } from '../../src/ops/gradients.js';
+import { AGOP_GRAM, gramWeights } from '../../src/ops/gram-weights.js';
 import { releasePanels } from '../../src/ops/tiles.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
@@ -11,7 +13,9 @@ import { release } from '../../src/runtime/matrix.js';
 import {
   expectBelow,
   expectClose,
+  forEachVariant,
   poisoned,
+  put,
   putColumns,
   putRows,
   putTriangle,
@@ -30,6 +34,7 @@ import {
   dense,
   jacobianAt,
   kernelWeight,
+  norm,
   normalMatrix,
   productNT,
   relativeError,
@@ -237,6 +242,78 @@ describe.each(VARIANTS)('%s', (variant, of) => {
       expectClose(named(`agop, ${path} with low`), combined(1, high, 1, rest), expected, 3e-7);
       expect(rest.data.some((v) => v !== 0)).toBe(true);
       expect(rest.data.every((v, e) => Math.abs(v) <= 2 ** -24 * Math.abs(high.data[e]) * 1.0001)).toBe(true);
+    }
+  });
+});
+
+forEachVariant(AGOP_GRAM, opened, ({ name }, gpu) => {
+  const some = fc.constantFrom(1, 2, 3, 16, 31, 33, 64, 65, 129);
+  /** Symmetric numbers of both signs. */
+  const symmetric = (n: number, seed: number): Dense => {
+    const g = normalMatrix(n, n, seed);
+    return rounded(dense(n, n, (i, j) => at(g, Math.max(i, j), Math.min(i, j))));
+  };
+
+  it('makes tiles of Q, on the diagonal and beside it, of one product and of the last of several', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.record({ m: some, n: some, k: some, c: outputs, diagonal: fc.boolean(), accurate: fc.boolean(), s: seed }),
+        async ({ m, n: other, k, c, diagonal, accurate, s }) => {
+          const n = diagonal ? m : other;
+          const multiply = accurate ? multiplyAccurately : multiplyOnce;
+          // P = A Bᵀ + C Dᵀ, both parts symmetric on the diagonal; W, and vectors α, S and a low part, are of any kind.
+          const [a, c1] = [normalMatrix(m, k, s), normalMatrix(m, 5, s + 1)];
+          const [b, d1] = diagonal ? [a, c1] : [normalMatrix(n, k, s + 2), normalMatrix(n, 5, s + 3)];
+          const w = diagonal ? symmetric(m, s + 4) : normalMatrix(m, n, s + 4);
+          const scaled = (x: Dense): Dense =>
+            rounded(dense(3 * c, x.cols, (i, j) => at(x, i, j) * (i < 2 * c ? 1 : 1e-8)));
+          const rows = scaled(normalMatrix(3 * c, m, s + 5));
+          const cols = diagonal ? rows : scaled(normalMatrix(3 * c, n, s + 6));
+          const held = [a, b, c1, d1, w, rows, cols].map((x) => put(gpu(), x));
+          const [ga, gb, gc, gd, gw, gRows, gCols] = held;
+          const [out, low] = [poisoned(gpu(), m, n), poisoned(gpu(), m, n)];
+          await runBatch(gpu(), (batch) => {
+            const first = diagonal ? { a: gc, b: gc } : { a: gc, b: gd };
+            const last = diagonal ? { a: ga, b: ga } : { a: ga, b: gb };
+            multiply(batch, { ...first, out, low }, 'NT', diagonal);
+            const terms = { w: gw, outputs: c, rows: gRows, cols: gCols };
+            gramWeights(batch, multiply, { ...last, out, low, addend: out }, 'NT', diagonal, terms);
+          });
+          const [high, rest] = [await read(gpu(), out), await read(gpu(), low)];
+          release(gpu(), ...held, out, low);
+          const [p1, p2] = [productNT(a, b), productNT(c1, d1)];
+          const s_ = (x: Dense, i: number, e: number): number => at(x, c + e, i) + at(x, 2 * c + e, i);
+          const sizes = dense(m, n, () => 0);
+          const expected = dense(m, n, (i, j) => {
+            let [aa, sa, ss, size] = [0, 0, 0, 0];
+            for (let e = 0; e < c; e++) {
+              const [one, two] = [s_(rows, i, e) * at(cols, e, j), s_(cols, j, e) * at(rows, e, i)];
+              aa += at(rows, e, i) * at(cols, e, j);
+              sa += one + two;
+              if (diagonal && i === j) ss += s_(rows, i, e) ** 2;
+              size += Math.abs(at(w, i, j)) * (Math.abs(one) + Math.abs(two));
+            }
+            const p = at(p1, i, j) + at(p2, i, j);
+            sizes.data[i * n + j] = size + ss + Math.abs(p * aa);
+            return p * aa - at(w, i, j) * sa + ss;
+          });
+          const error = relativeError(combined(1, high, 1, rest), expected, norm(sizes));
+          expectBelow(`Q, ${name}${accurate ? ', accurate' : ''}`, error, accurate ? 1e-9 : 1e-7);
+          if (diagonal) expect(transposed(high)).toEqual(high);
+        },
+      ),
+      RUNS,
+    ));
+
+  it('leaves the AGOP as it is, in one tile and in several', async () => {
+    const all = problem(97, 33, 11, 1, 7);
+    const expected = agopOf(all.x, all.alpha, all.weights);
+    for (const most of [97, 32]) {
+      const [out, low] = [poisoned(gpu(), 33, 33), poisoned(gpu(), 33, 33)];
+      await onDevice(gpu(), all, most, (input) => agopGram(gpu(), input, out, low));
+      const found = combined(1, await read(gpu(), out), 1, await read(gpu(), low));
+      release(gpu(), out, low);
+      expectClose(`agopGram, ${name}`, found, expected, 3e-7);
     }
   });
 });

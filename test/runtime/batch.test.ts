@@ -6,12 +6,16 @@ import {
   ceilDiv,
   createBatch,
   f32bits,
+  finish,
   type Kernel,
   kernelCode,
   pipelineOf,
   runBatch,
+  sendBatch,
 } from '../../src/runtime/batch.js';
+import type { Gpu } from '../../src/runtime/gpu.js';
 import { download, release, upload } from '../../src/runtime/matrix.js';
+import { createProfile } from '../../src/runtime/timing.js';
 import { poisoned, put, read, useGpu } from '../support/gpu.js';
 import { randomMatrix, transposed } from '../support/reference.js';
 
@@ -172,6 +176,57 @@ describe('errors on the device', () => {
     batch.dispatch(broken, [], [], [1]);
     expect(gpu().pool.bytes.live).toBeGreaterThan(before);
     await failureOf(() => batch.submit());
+    expect(gpu().pool.bytes.live).toBe(before);
+  });
+});
+
+describe('send', () => {
+  it('runs batches in the order they were sent, which hand temporaries on', async () => {
+    const values = Array.from({ length: 20 }, (_, i) => i + 1);
+    const outs = values.map(() => poisoned(gpu(), 8, 8));
+    for (const [i, value] of values.entries()) {
+      await sendBatch(gpu(), (batch) => {
+        const between = batch.temporary(8, 8);
+        batch.dispatch(stepped(1), [between], [f32bits(value), 64], [64]);
+        transpose(batch, between, outs[i]);
+      });
+    }
+    for (const [i, value] of values.entries()) {
+      const { data } = await read(gpu(), outs[i]);
+      expect([...data]).toEqual(Array.from({ length: 64 }, (_, e) => value + 8 * (e % 8) + Math.floor(e / 8)));
+    }
+    release(gpu(), ...outs);
+  });
+
+  it('is waited for by a download, its times included, and by finish', async () => {
+    const out = poisoned(gpu(), 1, 8);
+    const profile = createProfile(gpu());
+    const timed: Gpu = { ...gpu(), profile };
+    for (let i = 0; i < 3; i++) {
+      await sendBatch(timed, (batch) => {
+        for (const value of [1, 2]) batch.dispatch(stepped(0), [out], [f32bits(value), 8], [8]);
+      });
+    }
+    expect([...(await download(timed, out))]).toEqual(new Array(8).fill(2));
+    expect(profile.passes).toHaveLength(6);
+    expect(gpu().sent.last).toBe(null);
+    await sendBatch(gpu(), (batch) => batch.dispatch(stepped(0), [out], [0, 8], [8]));
+    await finish(gpu());
+    expect(gpu().sent.last).toBe(null);
+    await sendBatch(gpu(), () => {});
+    expect(gpu().sent.last).toBe(null);
+    release(gpu(), out);
+  });
+
+  it('reports a failure and gives temporaries back', async () => {
+    const before = gpu().pool.bytes.live;
+    const broken: Kernel = { name: 'broken', source: '@compute @workgroup_size(1) fn main() { let x: u32 = 2.5; }' };
+    const act = () =>
+      sendBatch(gpu(), (batch) => {
+        batch.temporary(100, 100);
+        batch.dispatch(broken, [], [], [1]);
+      });
+    await expectRfmError(act, 'internal');
     expect(gpu().pool.bytes.live).toBe(before);
   });
 });
