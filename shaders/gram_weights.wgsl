@@ -17,6 +17,7 @@ struct Params {
   strideRows: u32,
   strideCols: u32,
   zero: u32,
+  firstRow: u32,
 }
 var<immediate> p: Params;
 
@@ -56,7 +57,7 @@ fn renormalize(t: vec2f) -> vec2f {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let row = id.y;
+  let row = p.firstRow + id.y;
   let col = id.x;
   if (row >= p.m || col >= p.n || (DIAGONAL && col > row)) { return; }
   let own = DIAGONAL && row == col;

@@ -11,6 +11,9 @@ import { meanOfRows } from './row-statistics.js';
 import { type Triangle, tileCount } from './tiles.js';
 import { agopGramWork } from './work.js';
 
+/** Operations of gram_weights.wgsl for an entry and an output: three products in double-float; see `RowWork`. */
+const WEIGHT = 200;
+
 /** `AgopInput` with stored weights. */
 export type GramInput = Omit<AgopInput, 'weights' | 'starts'> & {
   triangle: Triangle;
@@ -151,8 +154,9 @@ async function recordWeights(
   batch.dispatch(
     { name: 'gram_weights', source: gramWeightsSource, constants: { DIAGONAL: i === j } },
     [w, vectors[i], vectors[j], out, low],
-    [w.rows, w.cols, outputs, w.stride, vectors[i].stride, vectors[j].stride, 0],
+    [w.rows, w.cols, outputs, w.stride, vectors[i].stride, vectors[j].stride, 0, 0],
     [ceilDiv(w.cols, 64), w.rows],
+    { flops: 64 * ceilDiv(w.cols, 64) * WEIGHT * outputs, first: 7 },
   );
 }
 

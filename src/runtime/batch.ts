@@ -1,4 +1,5 @@
 import { RfmError } from '../errors.js';
+import { divide, type Part, type RowWork } from './division.js';
 import { type Gpu, IMMEDIATE_BYTES } from './gpu.js';
 import { allocate, type Matrix, release } from './matrix.js';
 import { textureBytes } from './pool.js';
@@ -19,10 +20,10 @@ export interface Batch {
   readonly gpu: Gpu;
   /**
    * Records one dispatch. `bindings` become @group(0) @binding(0…): storage buffers, or textures where the shader
-   * declares one; `params` the words of the shader's `var<immediate>` (u32, or f32 through `f32bits`). `flops`: its
-   * floating-point operations, where the device's rate is to be measured by it.
+   * declares one; `params` the words of the shader's `var<immediate>` (u32, or f32 through `f32bits`). `work`: what a
+   * row of workgroups takes; then it may run in several parts, so that none keeps the device for long (division.ts).
    */
-  dispatch(kernel: Kernel, bindings: readonly Binding[], params: readonly number[], grid: Grid, flops?: number): void;
+  dispatch(kernel: Kernel, bindings: readonly Binding[], params: readonly number[], grid: Grid, work?: RowWork): void;
   /**
    * Names what `record` dispatches, for profiles: the operation, and what it counts. Scopes nest; the outermost
    * one groups, those inside it give detail.
@@ -69,12 +70,9 @@ interface Copy {
   height: number;
 }
 
-interface Dispatch {
+interface Dispatch extends Part {
   kernel: Kernel;
   bindings: readonly (GPUBuffer | GPUTexture)[];
-  params: Uint32Array<ArrayBuffer>;
-  grid: Grid;
-  flops: number;
   /** What is copied before it. */
   copies: readonly Copy[];
   /** Set while a profile is attached. */
@@ -92,8 +90,8 @@ const bytesOf = (bindings: readonly Binding[]): number =>
     return sum + (isTexture(b) ? textureBytes(b) : b.size);
   }, 0);
 
-function labelOf(profile: Profile, kernel: Kernel, bindings: readonly Binding[]): PassLabel {
-  return { kernel: kernel.name, scope: profile.current, bytes: bytesOf(bindings), ...profile.place };
+function labelOf(profile: Profile, kernel: Kernel, bindings: readonly Binding[], share: Part['share']): PassLabel {
+  return { kernel: kernel.name, scope: profile.current, bytes: bytesOf(bindings), share, ...profile.place };
 }
 
 export function createBatch(gpu: Gpu): Batch {
@@ -106,7 +104,7 @@ export function createBatch(gpu: Gpu): Batch {
   let copies: Copy[] = [];
   return {
     gpu,
-    dispatch(kernel, bindings, params, grid, flops = 0) {
+    dispatch(kernel, bindings, params, grid, work) {
       const [x, y = 1, z = 1] = grid;
       if (x === 0 || y === 0 || z === 0) return;
       const limit = gpu.limits.maxComputeWorkgroupsPerDimension;
@@ -116,18 +114,12 @@ export function createBatch(gpu: Gpu): Batch {
           `${kernel.name}: ${x} × ${y} × ${z} workgroups, the adapter allows ${limit} a dimension`,
         );
       }
-      const words = new Uint32Array(IMMEDIATE_BYTES / 4);
-      words.set(params);
-      recorded.push({
-        kernel,
-        bindings: bindings.map(resourceOf),
-        params: words,
-        grid,
-        flops,
-        copies,
-        ...(gpu.profile && { label: labelOf(gpu.profile, kernel, bindings) }),
-      });
-      copies = [];
+      const resources = bindings.map(resourceOf);
+      for (const part of divide(gpu, params, grid, work)) {
+        const label = gpu.profile && { label: labelOf(gpu.profile, kernel, bindings, part.share) };
+        recorded.push({ ...part, kernel, bindings: resources, copies, ...label });
+        copies = [];
+      }
     },
     scope: (work, record) => scopedSync(gpu, work, record),
     temporary(rows, cols) {
@@ -244,7 +236,7 @@ async function run(gpu: Gpu, recorded: readonly Dispatch[]): Promise<number> {
   const { profile } = gpu;
   const all = recorded.length;
   if (profile?.detail === 'dispatch') {
-    const labels = recorded.map((d) => d.label ?? labelOf(profile, d.kernel, d.bindings));
+    const labels = recorded.map((d) => d.label ?? labelOf(profile, d.kernel, d.bindings, d.share));
     await timePasses(gpu, profile, labels, (encoder, i, times) => encode(encoder, i, i + 1, times));
   } else if (profile) {
     const bytes = recorded.reduce((sum, { label }) => sum + (label?.bytes ?? 0), 0);
@@ -266,7 +258,7 @@ const TELLING_FLOPS = 1e9;
 
 /** The rate follows what batches reached, other work in them included: rather too low than too high. */
 function updateRate(gpu: Gpu, recorded: readonly Dispatch[], seconds: number): void {
-  const flops = recorded.reduce((sum, dispatch) => sum + dispatch.flops, 0);
+  const flops = recorded.reduce((sum, dispatch) => sum + dispatch.measured, 0);
   if (flops >= TELLING_FLOPS) gpu.rate.flops = (gpu.rate.flops + flops / seconds) / 2;
 }
 

@@ -25,7 +25,7 @@ export interface Gpu {
   readonly choices: Map<string, string>;
   /** Bytes of the largest piece that rows and square matrices are cut into; see `gridOf`. */
   tileBytes: number;
-  /** Floating-point operations a second of products, measured as they run; what one dispatch may do depends on it. */
+  /** Floating-point operations a second of products, measured as they run; what one dispatch may do depends on it: see division.ts. */
   readonly rate: { flops: number };
   /** Collects the times of dispatches while it is set. */
   profile: Profile | null;
@@ -38,8 +38,6 @@ export interface Gpu {
 /** 4096 × 4096 numbers: products of such tiles reach full speed, and half of the smallest binding limit is left. */
 export const DEFAULT_TILE_BYTES = 64 * 2 ** 20;
 
-/** What a dispatch may take: the watchdogs of desktop systems wait for two seconds, and the display for its turn. */
-export const DISPATCH_SECONDS = 0.25;
 /** Before anything was measured: that of a slow integrated GPU. */
 const FIRST_RATE = 5e10;
 
