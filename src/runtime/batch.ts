@@ -243,14 +243,35 @@ async function run(gpu: Gpu, recorded: readonly Dispatch[]): Promise<number> {
     const label = { kernel: `${all} dispatches`, scope: profile.current, bytes, ...profile.place };
     await timePasses(gpu, profile, [label], (encoder, _, times) => encode(encoder, 0, all, times));
   } else {
-    const encoder = gpu.device.createCommandEncoder();
-    encode(encoder, 0, all);
-    gpu.device.queue.submit([encoder.finish()]);
-    const submitted = performance.now();
+    let submitted = 0;
+    for (const [from, to] of submissions(recorded)) {
+      const encoder = gpu.device.createCommandEncoder();
+      encode(encoder, from, to);
+      gpu.device.queue.submit([encoder.finish()]);
+      submitted ||= performance.now();
+    }
     await gpu.device.queue.onSubmittedWorkDone();
     updateRate(gpu, recorded, (performance.now() - submitted) / 1000);
   }
   return (performance.now() - started) / 1000;
+}
+
+/** Seconds of expected work that are submitted at once: some drivers watch over a submission as a whole. */
+const SUBMIT_SECONDS = 1;
+
+/** The dispatches from … to − 1 of each submission. */
+function submissions(recorded: readonly Dispatch[]): [from: number, to: number][] {
+  const found: [number, number][] = [];
+  let [from, seconds] = [0, 0];
+  recorded.forEach(({ share }, i) => {
+    const own = share?.seconds ?? 0;
+    if (i > from && seconds + own > SUBMIT_SECONDS) {
+      found.push([from, i]);
+      [from, seconds] = [i, 0];
+    }
+    seconds += own;
+  });
+  return [...found, [from, recorded.length]];
 }
 
 /** Batches of fewer operations say more about the time between host and device. */

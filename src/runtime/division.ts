@@ -4,11 +4,14 @@
  * takes, and is divided into several where all rows would take longer than a quarter of a second by the rate measured so
  * far. Results do not depend on the division: a kernel only learns where its rows begin.
  *
+ * What is submitted at once is bounded in the same way, to a second (`run` in batch.ts).
+ *
  * A dispatch that says nothing is never divided. Those are of two kinds:
  *  - passes over matrices, which touch each number a few times. A matrix is at most a tile (64 MiB, if `--tile` does not
- *    say otherwise) or d × d, and a binding at most 2 GiB: five bindings of 64 MiB take 17 ms at 20 GB/s, five of 2 GiB
- *    107 ms at the 100 GB/s of a laptop's GPU. Sums down the columns of a tile go through it with one invocation a column,
- *    twice; 4,096 rows (23,170 in 2 GiB), each a microsecond's wait at worst, are 8 ms (46 ms).
+ *    say otherwise), d × d, or what a batch of images is in a network, and a binding at most 2 GiB: five bindings of
+ *    64 MiB take 17 ms at 20 GB/s, five of 2 GiB 107 ms at the 100 GB/s of a laptop's GPU. Sums down the columns of a tile
+ *    go through it with one invocation a column, twice; 4,096 rows (23,170 in 2 GiB), each a microsecond's wait at worst,
+ *    are 8 ms (46 ms).
  *  - single workgroups whose work does not grow with the rows of data, but with blocks of 32 columns, with classes, or with
  *    one number a row.
  * A single row of workgroups cannot be divided either. The longest is one of 128 rows of a product: 4 · 10⁹ operations
