@@ -1,10 +1,12 @@
-// squares[r] = the sum of the squared entries of block r on the diagonal of A, blocks of SIZE × SIZE.
+// squares[r] = the sum of the squared entries of block r on the diagonal of A, blocks of SIZE × SIZE. One workgroup a
+// block.
 requires immediate_address_space;
 
 // Header: SIZE: u32.
 
+const INVOCATIONS = 32u;
+
 struct Params {
-  blocks: u32,
   stride: u32,
 }
 var<immediate> p: Params;
@@ -12,16 +14,20 @@ var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(1) var<storage, read_write> squares: array<f32>;
 
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x >= p.blocks) { return; }
-  let first = id.x * SIZE;
+var<workgroup> partial: array<f32, INVOCATIONS>;
+
+@compute @workgroup_size(INVOCATIONS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
+  let first = group.x * SIZE;
   var sum = 0.0;
-  for (var i = 0u; i < SIZE; i++) {
-    for (var j = 0u; j < SIZE; j++) {
-      let value = a[(first + i) * p.stride + first + j];
-      sum += value * value;
-    }
+  for (var entry = index; entry < SIZE * SIZE; entry += INVOCATIONS) {
+    let value = a[(first + entry / SIZE) * p.stride + first + entry % SIZE];
+    sum += value * value;
   }
-  squares[id.x] = sum;
+  partial[index] = sum;
+  for (var half = INVOCATIONS / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (index < half) { partial[index] += partial[index + half]; }
+  }
+  if (index == 0u) { squares[group.x] = partial[0]; }
 }

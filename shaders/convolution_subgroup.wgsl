@@ -26,6 +26,7 @@ struct Params {
   taps: u32,
   strideW: u32, // in vec4
   strideOut: u32,
+  firstRow: u32,
 }
 var<immediate> p: Params;
 
@@ -37,7 +38,7 @@ fn combine(x: vec4f, y0: vec4f, y1: vec4f) -> vec2f { return vec2f(dot(x, y0), d
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) tile: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-  let row0 = tile.y * ROWS;
+  let row0 = p.firstRow + tile.y * ROWS;
   let col0 = tile.x * 2u * LANES;
   // Corner of the patch of each row, below zero wrapped around.
   var top = array<u32, BLOCKS>();

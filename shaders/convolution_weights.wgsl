@@ -29,6 +29,7 @@ struct Params {
   strideY: u32, // this and what follows in vec4
   offsetOut: u32,
   strideOut: u32,
+  firstOutput: u32,
 }
 var<immediate> p: Params;
 
@@ -78,7 +79,7 @@ fn add(sum: ptr<function, array<vec4f, 32>>, first: u32, x: mat4x4f, d0: vec4f, 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) tile: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
   let column = tile.x * LANES + lane;
-  let output0 = tile.y * 32u;
+  let output0 = p.firstOutput + tile.y * 32u;
   let t = p.tapFirst + column / p.channels;
   let lane0 = Tap(t / p.kernelWidth - p.pad, t % p.kernelWidth - p.pad, column % p.channels);
   var at = Place(0u, 0u, 0u, 0u);

@@ -13,6 +13,7 @@ struct Params {
   strideRows: u32,
   strideCols: u32,
   zero: u32,
+  firstRow: u32,
 }
 var<immediate> p: Params;
 
@@ -25,7 +26,7 @@ var<immediate> p: Params;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let row = id.y;
+  let row = p.firstRow + id.y;
   let col = 4u * id.x;
   if (row >= p.m || col >= p.n || (DIAGONAL && col > row)) { return; }
   let at = row * p.strideW + col;

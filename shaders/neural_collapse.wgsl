@@ -1,7 +1,7 @@
-// NC1 and NC2 from the squared distances of rows to their class mean and the class means.
+// NC1 and NC2 from the squared distances of rows to their class mean and the products of the centred class means.
 //   trace of Σ_W = (1/n) Σ_i scatter_i,  trace of Σ_B = (1/C) Σ_c ‖μ_c − μ‖²,  μ the mean of the μ_c
 //   NC2 = (1/C²) Σ_{c,c'} (cos(μ_c − μ, μ_c' − μ) − E_cc')²,  E_cc = 1, E_cc' = −1/(C − 1)
-// results = (tr Σ_W, tr Σ_B, NC2). The means are centred in place. One workgroup.
+// results = (tr Σ_W, tr Σ_B, NC2). gram_cc' = (μ_c − μ) · (μ_c' − μ). One workgroup.
 requires immediate_address_space;
 
 const SIZE = 64u;
@@ -9,13 +9,12 @@ const SIZE = 64u;
 struct Params {
   rows: u32,
   groups: u32,
-  cols: u32,
   stride: u32,
 }
 var<immediate> p: Params;
 
 @group(0) @binding(0) var<storage, read> scatter: array<f32>;
-@group(0) @binding(1) var<storage, read_write> means: array<f32>;
+@group(0) @binding(1) var<storage, read> gram: array<f32>;
 @group(0) @binding(2) var<storage, read_write> results: array<f32>;
 
 var<workgroup> partial: array<f32, SIZE>;
@@ -31,33 +30,19 @@ fn total(index: u32, value: f32) -> f32 {
   return partial[0];
 }
 
-fn product(c: u32, e: u32) -> f32 {
-  var sum = 0.0;
-  for (var i = 0u; i < p.cols; i++) { sum += means[c * p.stride + i] * means[e * p.stride + i]; }
-  return sum;
-}
-
 @compute @workgroup_size(SIZE)
 fn main(@builtin(local_invocation_index) index: u32) {
   let classes = f32(p.groups);
-  for (var col = index; col < p.cols; col += SIZE) {
-    var sum = 0.0;
-    for (var c = 0u; c < p.groups; c++) { sum += means[c * p.stride + col]; }
-    let mean = sum / classes;
-    for (var c = 0u; c < p.groups; c++) { means[c * p.stride + col] -= mean; }
-  }
-  storageBarrier();
-
   var within = 0.0;
   for (var i = index; i < p.rows; i += SIZE) { within += scatter[i]; }
   var between = 0.0;
-  for (var c = index; c < p.groups; c += SIZE) { between += product(c, c); }
+  for (var c = index; c < p.groups; c += SIZE) { between += gram[c * p.stride + c]; }
   var deviation = 0.0;
   for (var pair = index; pair < p.groups * p.groups; pair += SIZE) {
     let c = pair / p.groups;
     let e = pair % p.groups;
     if (c == e) { continue; }
-    let cosine = product(c, e) / sqrt(product(c, c) * product(e, e));
+    let cosine = gram[c * p.stride + e] / sqrt(gram[c * p.stride + c] * gram[e * p.stride + e]);
     let d = cosine + 1.0 / (classes - 1.0);
     deviation += d * d;
   }

@@ -16,6 +16,7 @@ struct Params {
   seedLow: u32,
   seedHigh: u32,
   scale: f32,
+  firstRow: u32,
 }
 var<immediate> p: Params;
 
@@ -47,7 +48,7 @@ fn philox(block: u32) -> vec4u {
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let row = id.y;
+  let row = p.firstRow + id.y;
   let col = id.x;
   if (row >= p.rows || col >= p.stride) { return; }
   let at = row * p.stride + col;

@@ -12,6 +12,7 @@ struct Params {
   strideM: u32,
   stride: u32,
   zero: u32,
+  firstRow: u32,
 }
 var<immediate> p: Params;
 
@@ -65,7 +66,7 @@ fn rest(row: u32, column: u32, sum: Sum) -> vec2f {
 
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let row = id.x;
+  let row = p.firstRow + id.x;
   if (row >= p.rows || state[1] == 1u) { return; }
   let width = p.stride / 4u;
   let own = row * width;

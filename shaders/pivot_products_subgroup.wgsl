@@ -13,6 +13,7 @@ struct Params {
   strideM: u32,
   stride: u32,
   zero: u32,
+  firstRow: u32,
 }
 var<immediate> p: Params;
 
@@ -66,7 +67,8 @@ fn rest(row: u32, column: u32, sum: Sum) -> vec2f {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
   if (state[1] == 1u) { return; }
   // Lanes beyond the last row repeat it, and store nothing.
-  let row = min(group.x * LANES + lane, p.rows - 1u);
+  let place = p.firstRow + group.x * LANES + lane;
+  let row = min(place, p.rows - 1u);
   let width = p.stride / 4u;
   let own = row * width;
   var at: array<u32, LOADS>;
@@ -128,7 +130,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   let b = rest(row, state[5], sum1);
   let c = rest(row, state[6], sum2);
   let d = rest(row, state[7], sum3);
-  if (group.x * LANES + lane < p.rows) {
+  if (place < p.rows) {
     products[2u * row] = vec4f(a.x, b.x, c.x, d.x);
     products[2u * row + 1u] = vec4f(a.y, b.y, c.y, d.y);
   }

@@ -31,6 +31,7 @@ struct Params {
   ridgeLow: f32,
   flags: u32,
   zero: u32,
+  firstRow: u32,
 }
 var<immediate> p: Params;
 
@@ -117,7 +118,7 @@ fn kernelValue(square: f32, rest: f32) -> vec2f {
 
 @compute @workgroup_size(SIZE)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
-  let row = group.x;
+  let row = p.firstRow + group.x;
   var sums = array<vec2f, CLASSES>();
   for (var j = index; j < p.n; j += SIZE) {
     let k = kernelValue(squared[row * p.strideK + j], low[row * p.strideK + j]);

@@ -12,7 +12,7 @@ import {
 } from '../report/format.js';
 import type { GramFile } from '../report/page.js';
 import type { RunPlan } from '../rfm/plan.js';
-import { type LayerMetrics, type RunMetrics, SCHEMA } from '../rfm/types.js';
+import { type LayerMetrics, PREDICTIONS, type RunMetrics, SCHEMA } from '../rfm/types.js';
 import type { Gpu } from '../runtime/gpu.js';
 import {
   adapterOption,
@@ -49,7 +49,6 @@ import { VERSION } from './version.js';
 
 /** Files whose names are known before the run; Gram pictures come with the layers. */
 const FILES = ['metrics.json', 'metrics.csv', 'nc1.svg', 'nc1.png', 'nc2.svg', 'nc2.png', 'report.html'];
-const PREDICTIONS = 'predictions.npy';
 
 const EXAMPLES = `
 Examples:

@@ -202,8 +202,9 @@ function implicitProduct({ batch }: Pass, x: Tensor, y: Tensor, geometry: Geomet
     batch.dispatch(
       { name: 'convolution_subgroup', source: convolutionSource, constants: { LANES: lanes } },
       [x.matrix, weights, y.matrix],
-      [y.matrix.rows, y.matrix.cols, ...shapeWords(geometry), weights.stride / 4, y.matrix.stride],
+      [y.matrix.rows, y.matrix.cols, ...shapeWords(geometry), weights.stride / 4, y.matrix.stride, 0],
       [ceilDiv(y.matrix.stride, 2 * lanes), ceilDiv(y.matrix.rows, 32)],
+      { flops: 2 * 32 * 2 * lanes * ceilDiv(y.matrix.stride, 2 * lanes) * patchLength(geometry), first: 14, step: 32 },
     ),
   );
   return true;
@@ -237,8 +238,9 @@ function implicitWeightGradient({ batch }: Pass, x: Tensor, dy: Tensor, geometry
     batch.dispatch(
       { name: 'convolution_weights', source: weightsSource, constants: { LANES: gpu.lanes } },
       [x.matrix, dy.matrix, out],
-      [dy.matrix.rows, out.rows, ...shapeWords(geometry), dy.matrix.stride / 4, out.offset / 4, out.stride / 4],
+      [dy.matrix.rows, out.rows, ...shapeWords(geometry), dy.matrix.stride / 4, out.offset / 4, out.stride / 4, 0],
       [ceilDiv(columns, gpu.lanes), ceilDiv(out.rows, 32)],
+      { flops: 2 * dy.matrix.rows * 32 * 4 * gpu.lanes * ceilDiv(columns, gpu.lanes), first: 15, step: 32 },
     ),
   );
   return true;

@@ -32,7 +32,7 @@ export const multiplyAccurately: Multiply = (batch, { a, b, gram, ...operands },
     return rows;
   };
   const left = rowsOf(a, form === 'TN', 'a');
-  const right = a === b ? left : rowsOf(b, form !== 'NT', 'b');
+  const right = a === b && form !== 'NN' ? left : rowsOf(b, form !== 'NT', 'b');
   const [headA, restA] = split(batch, left, 'a');
   const [headB, restB] = left === right ? [headA, restA] : split(batch, right, 'b');
   const multiply = symmetric ? syrk : gemm;

@@ -1,5 +1,5 @@
 import blockSquaresSource from '../../shaders/block_squares.wgsl';
-import { type Batch, ceilDiv, createBatch, sendBatch } from '../runtime/batch.js';
+import { type Batch, createBatch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { scoped } from '../runtime/timing.js';
@@ -98,8 +98,8 @@ function recordSquares(batch: Batch, jacobians: Matrix, outputs: number): Matrix
   batch.dispatch(
     { name: 'block_squares', source: blockSquaresSource, constants: { SIZE: outputs } },
     [gram, squares],
-    [rows, gram.stride],
-    [ceilDiv(rows, 64)],
+    [gram.stride],
+    [rows],
   );
   return squares;
 }

@@ -29,7 +29,13 @@ export function collapseTraces(batch: Batch, x: Rows, starts: readonly number[],
     batch.dispatch(scatterKernel, [tile, startsBuffer(batch, local), means, part], [classes, tile.stride], [tile.rows]);
     copyScaled(batch, part, block(scatter, 0, first, 1, tile.rows));
   });
-  batch.dispatch(collapseKernel, [scatter, means, results], [grid.n, classes, means.cols, means.stride], [1]);
+  const mean = batch.temporary(1, means.cols);
+  groupMeans(batch, means, [0, classes], mean);
+  const centered = batch.temporary(classes, means.cols);
+  subtractRow(batch, means, mean, centered);
+  const gram = batch.temporary(classes, classes);
+  syrk(batch, { a: centered, b: centered, out: gram });
+  batch.dispatch(collapseKernel, [scatter, gram, results], [grid.n, classes, gram.stride], [1]);
 }
 
 /** means (classes × d): the mean of rows starts[c] … starts[c + 1] − 1. */

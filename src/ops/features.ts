@@ -7,6 +7,9 @@ import { relu, scaledCos } from './elementwise.js';
 import { gemm } from './gemm.js';
 import { philoxUniform, seedWords } from './philox.js';
 
+/** Operations of a Philox word, ten rounds; see `RowWork`. */
+const WORD = 600;
+
 /** Philox words (SIGNED false) or scale · (2u − 1) (true) for row-major element numbers of `out`. */
 export function philoxFill(
   batch: Batch,
@@ -18,8 +21,9 @@ export function philoxFill(
   batch.dispatch(
     { name: 'philox_weights', source: philoxWeightsSource, constants: { SIGNED: values.signed } },
     [out],
-    [out.rows, out.cols, out.stride, source.layer, source.stream, low, high, f32bits(values.scale)],
+    [out.rows, out.cols, out.stride, source.layer, source.stream, low, high, f32bits(values.scale), 0],
     [ceilDiv(out.stride, 64), out.rows],
+    { flops: WORD * out.stride, first: 8 },
   );
 }
 

@@ -9,8 +9,9 @@ import kernelValue from '../../shaders/kernel_value.wgsl';
 import packColumns from '../../shaders/pack_columns.wgsl';
 import packRows from '../../shaders/pack_rows.wgsl';
 import type { KernelName } from '../rfm/types.js';
-import { type Batch, type Binding, ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
-import { DISPATCH_SECONDS, type Gpu } from '../runtime/gpu.js';
+import { type Batch, ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
+import type { RowWork } from '../runtime/division.js';
+import type { Gpu } from '../runtime/gpu.js';
 import type { Matrix } from '../runtime/matrix.js';
 import { type Operation, type Variant, variantOf } from '../runtime/variants.js';
 import { copyScaled } from './elementwise.js';
@@ -199,7 +200,7 @@ function asRows(batch: Batch, { matrix, transposed }: Factor, out: Matrix, role:
 }
 
 /** The kernels that read both matrices as they are: one workgroup a tile. */
-function recordTiles(batch: Batch, product: Product, kernel: Kernel, [tileRows, tileCols]: [number, number]): void {
+function recordTiles(batch: Batch, product: Product, kernel: Kernel, tile: Tile): void {
   const { out, k } = product;
   const a = asRows(batch, product.a, out, 'a');
   const same = product.b.matrix === product.a.matrix && product.b.transposed === product.a.transposed;
@@ -210,9 +211,7 @@ function recordTiles(batch: Batch, product: Product, kernel: Kernel, [tileRows, 
   // Of the two sides `subgroup` has four rows at a time, `blocked` four columns.
   const sides = gram ? [gram.rows, gram.cols] : [];
   if (kernel.name === 'gemm_nt_subgroup') sides.reverse();
-  dispatchTiles(
-    batch,
-    product,
+  batch.dispatch(
     kernel,
     [a, b, separate, out, lowOut, ...sides],
     [
@@ -231,38 +230,37 @@ function recordTiles(batch: Batch, product: Product, kernel: Kernel, [tileRows, 
       scaleBits,
       biasBits,
       0,
+      flags,
     ],
-    flags,
-    [],
-    [ceilDiv(out.cols, tileCols), ceilDiv(out.rows, tileRows)],
+    [ceilDiv(out.cols, tile[1]), ceilDiv(out.rows, tile[0])],
+    tileWork(product, tile, 15),
   );
 }
 
+/** Operations of gram_value.wgsl for an entry and an output: three products in double-float; see `RowWork`. */
+export const GRAM_VALUE = 200;
+
+/** What the shaders count in `flags` from bit 8 on: rows of tiles before the first of a dispatch. */
+const FIRST_ROW = 1 << 8;
+
 /**
- * Dispatches a grid of tiles, row of tiles by row where all at once would run for too long: a desktop system takes a
- * device away whose dispatch does not end within seconds. Results do not depend on the division. `flags` stand
- * between `before` and `after` among the parameters.
+ * What a row of tiles takes, with the entries that tiles have beyond the result. Of a symmetric result the last row is
+ * the longest, and twice the mean; low parts nearly double the work (sums of sixteen terms). `flags`: their place among
+ * the parameters.
  */
-function dispatchTiles(
-  batch: Batch,
-  { out, k, difference, half }: Product,
-  kernel: Kernel,
-  bindings: readonly Binding[],
-  before: readonly number[],
-  flags: number,
-  after: readonly number[],
-  [x, y]: [number, number],
-): void {
-  const flops = ((difference ? 3 : 2) * out.rows * out.cols * k) / (half === 'full' ? 1 : 2);
-  const most = Math.max(1, Math.floor((y * batch.gpu.rate.flops * DISPATCH_SECONDS) / flops));
-  const parts = ceilDiv(y, most);
-  const rows = ceilDiv(y, parts);
-  for (let first = 0; first < y; first += rows) {
-    const count = Math.min(rows, y - first);
-    const params = [...before, flags | (first << 8), ...after];
-    batch.dispatch(kernel, bindings, params, [x, count], (flops * count) / y);
-  }
+function tileWork(product: Product, [tileRows, tileCols]: Tile, flags: number): RowWork {
+  const { out, k, difference, half, low, gram } = product;
+  const perTerm = difference ? 3 : 2;
+  const row = tileRows * tileCols * ceilDiv(out.cols, tileCols);
+  return {
+    flops: row * (perTerm * (low ? 2 : 1) * k + (gram ? GRAM_VALUE * gram.outputs : 0)),
+    first: flags,
+    step: FIRST_ROW,
+    measured: (perTerm * out.rows * out.cols * k) / (half === 'full' ? 1 : 2),
+  };
 }
+
+type Tile = readonly [rows: number, cols: number];
 
 /** Rows of a tile of gemm_nt_packed.wgsl, which has four subgroups' columns. */
 export const PACKED_ROWS = 64;
@@ -326,9 +324,8 @@ function recordPacked(batch: Batch, product: Product): void {
   const a = pack(batch, product.a, k, blocks || PACKED_ROWS / lanes);
   const b = same ? a : pack(batch, product.b, k, 4);
   const { separate, lowOut, scaleBits, biasBits, flags } = resultOf(batch, product);
-  dispatchTiles(
-    batch,
-    product,
+  const tile = [PACKED_ROWS, 4 * lanes] as const;
+  batch.dispatch(
     { name: 'gemm_nt_packed', source: gemmNtPacked, constants: { LANES: lanes, DIFFERENCE: difference } },
     [a, b, separate, out, lowOut],
     [
@@ -343,10 +340,12 @@ function recordPacked(batch: Batch, product: Product): void {
       scaleBits,
       biasBits,
       0,
+      flags,
+      segment,
+      folds,
     ],
-    flags,
-    [segment, folds],
-    [ceilDiv(out.cols, 4 * lanes), ceilDiv(out.rows, PACKED_ROWS)],
+    [ceilDiv(out.cols, tile[1]), ceilDiv(out.rows, tile[0])],
+    tileWork(product, tile, 11),
   );
   batch.reuse(a);
   if (!same) batch.reuse(b);

@@ -4,7 +4,15 @@ import { type Batch, ceilDiv } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { type Operation, type Variant, variantOf } from '../runtime/variants.js';
 import type { LongContraction, Multiply, ProductForm } from './accurate-products.js';
-import { blocked, type GemmVariant, type GramTerms, isHardware, packed, subgroup } from './gemm-variants.js';
+import {
+  blocked,
+  type GemmVariant,
+  GRAM_VALUE,
+  type GramTerms,
+  isHardware,
+  packed,
+  subgroup,
+} from './gemm-variants.js';
 
 const source = `${gramValueSource}\n${gramWeightsSource}`;
 
@@ -40,8 +48,9 @@ const separate: GramWeightsVariant = {
     batch.dispatch(
       { name: 'gram_weights', source, constants: { DIAGONAL: symmetric } },
       [w, rows, cols, product.out, product.low],
-      [w.rows, w.cols, outputs, w.stride, rows.stride, cols.stride, 0],
+      [w.rows, w.cols, outputs, w.stride, rows.stride, cols.stride, 0, 0],
       [ceilDiv(w.cols, 4 * 64), w.rows],
+      { flops: 4 * 64 * ceilDiv(w.cols, 4 * 64) * GRAM_VALUE * outputs, first: 7 },
     );
   },
 };

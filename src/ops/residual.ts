@@ -9,6 +9,10 @@ import { transpose } from './transpose.js';
 /** Outputs a kernel sums at once; more would not fit into registers. */
 const MAX_CLASSES = 10;
 
+/** Operations of a kernel value in double-float, and of adding its product with a coefficient; see `RowWork`. */
+const VALUE = 400;
+const SUM = 50;
+
 /** A double as the bits of two float32 whose sum it is. */
 function split(value: number): [high: number, low: number] {
   const high = Math.fround(value);
@@ -93,8 +97,10 @@ function takeOff(
           ...split(ridge ?? 0),
           flags,
           0,
+          0,
         ],
         [squared.rows],
+        { flops: squared.cols * (VALUE + SUM * classes), first: 12 },
       ),
     );
   }

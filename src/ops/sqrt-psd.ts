@@ -25,6 +25,9 @@ export function diagonalMaximum(batch: Batch, a: Matrix, result: Matrix): void {
 
 /** Columns that one choice of pivots gives at most. */
 const PIVOTS = 4;
+/** Operations of a term of pivot_products.wgsl, and of what follows the sums, for each pivot; see `RowWork`. */
+const TERM = 50;
+const ENTRY = 200;
 /**
  * Choices between looks at whether the factorisation is finished: at each the device waits 2 ms for the host on lavapipe;
  * a choice that comes too late costs 0.1 ms.
@@ -85,7 +88,13 @@ async function factorWithPivots(gpu: Gpu, m: Matrix, tolerance: number, low?: Ma
       }
       for (let choice = 0; choice < Math.min(CHOICES_PER_SUBMIT, ceilDiv(d - rank, PIVOTS)); choice++) {
         batch.dispatch(select, [remaining, state], [d, f32bits(tolerance)], [1]);
-        batch.dispatch(multiply, [m, rest, state, l, products], [d, m.stride, l.stride, 0], [ceilDiv(d, group)]);
+        // At most this many columns are there by now.
+        const known = Math.min(d, rank + PIVOTS * choice);
+        batch.dispatch(multiply, [m, rest, state, l, products], [d, m.stride, l.stride, 0, 0], [ceilDiv(d, group)], {
+          flops: group * PIVOTS * (TERM * known + ENTRY),
+          first: 4,
+          step: group,
+        });
         batch.dispatch(
           columnsKernel,
           [products, state, l, remaining],
@@ -165,7 +174,8 @@ async function rootByPolarSteps(gpu: Gpu, { l, rank, smallestPivot }: PivotedFac
       const gram = batch.temporary(columns, columns);
       syrkTN(batch, { a: l, out: gram });
       const bound = batch.temporary(1, 1);
-      batch.dispatch(rowSumKernel, [gram, bound], [columns, gram.stride], [1]);
+      gpu.device.queue.writeBuffer(bound.buffer, 0, new Uint32Array(4));
+      batch.dispatch(rowSumKernel, [gram, bound], [columns, gram.stride], [ceilDiv(columns, 64)]);
       divideByRoot(batch, l, bound, x);
       const zero = batch.temporary(columns, columns);
       copyScaled(batch, gram, zero, 0);

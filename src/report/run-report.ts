@@ -1,7 +1,7 @@
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inputError } from '../errors.js';
-import type { GramPicture, RunMetrics } from '../rfm/types.js';
+import { type GramPicture, PREDICTIONS, type RunMetrics } from '../rfm/types.js';
 import { ensureOutputDirectory, writeFileAtomic } from './atomic.js';
 import { type ChartName, chartSpec, chartSvg, INLINE, PAPER } from './charts.js';
 import { formatNumber, formatPercent } from './format.js';
@@ -59,9 +59,9 @@ async function writeFigures(dir: string, metrics: RunMetrics, grams: readonly Gr
 
 /**
  * Writes the report of a run into a folder, which is made if needed: `metrics.json`, `metrics.csv`, `nc1` and `nc2` as
- * SVG and PNG, `gram-layer-NN.png`, `report.html`. Gram pictures of an earlier run in the folder are removed, since
- * nothing would tell them from this one's: `grams` has to hold every picture, after a resume, too; those that are drawn
- * already are taken as they are.
+ * SVG and PNG, `gram-layer-NN.png`, `report.html`. Gram pictures and predictions of an earlier run in the folder are
+ * removed, since nothing would tell them from this one's: predictions are written after it, and `grams` has to hold
+ * every picture, after a resume, too; those that are drawn already are taken as they are.
  * @returns Names of the files, in the order in which they were written.
  */
 export async function writeRunReport(
@@ -71,6 +71,7 @@ export async function writeRunReport(
 ): Promise<string[]> {
   if (metrics.layers.length === 0) throw new Error('a report needs at least one layer');
   await ensureOutputDirectory(dir);
+  await rm(join(dir, PREDICTIONS), { force: true });
   // First, so that the numbers are safe whatever becomes of the drawing.
   await writeFileAtomic(join(dir, 'metrics.json'), metricsJson(metrics));
   const { gramFileName, gramPng } = await import('./gram.js');

@@ -1,6 +1,8 @@
 /** Plain data that the method produces and that reports, files and tests consume. */
 
 export const SCHEMA = 'deep-rfm/metrics/1';
+/** The file for a run's outputs at its test rows. */
+export const PREDICTIONS = 'predictions.npy';
 
 export type KernelName = 'laplace' | 'gaussian';
 export type Activation = 'relu' | 'cos';

@@ -1,28 +1,22 @@
 import { RfmError } from '../errors.js';
-import { type Gpu, IMMEDIATE_BYTES } from './gpu.js';
+import { divide, type Part, type RowWork } from './division.js';
+import type { Gpu } from './gpu.js';
 import { allocate, type Matrix, release } from './matrix.js';
+import { type Kernel, type Pipeline, pipelineOf } from './pipeline.js';
 import { textureBytes } from './pool.js';
 import { type PassLabel, type PassTimes, type Profile, scopedSync, timePasses, type Work } from './timing.js';
 
-/**
- * A compute shader and how to specialise it. `source` is WGSL that becomes complete once the
- * constants are put before it as `const NAME: type = value;` lines.
- */
-export interface Kernel {
-  readonly name: string;
-  readonly source: string;
-  readonly constants?: Readonly<Record<string, number | boolean>>;
-}
+export type { Kernel } from './pipeline.js';
 
 /** Work recorded on the host; nothing runs before `submit`. */
 export interface Batch {
   readonly gpu: Gpu;
   /**
    * Records one dispatch. `bindings` become @group(0) @binding(0…): storage buffers, or textures where the shader
-   * declares one; `params` the words of the shader's `var<immediate>` (u32, or f32 through `f32bits`). `flops`: its
-   * floating-point operations, where the device's rate is to be measured by it.
+   * declares one; `params` the words of the shader's `var<immediate>` (u32, or f32 through `f32bits`). `work`: what a
+   * row of workgroups takes; then it may run in several parts, so that none keeps the device for long (division.ts).
    */
-  dispatch(kernel: Kernel, bindings: readonly Binding[], params: readonly number[], grid: Grid, flops?: number): void;
+  dispatch(kernel: Kernel, bindings: readonly Binding[], params: readonly number[], grid: Grid, work?: RowWork): void;
   /**
    * Names what `record` dispatches, for profiles: the operation, and what it counts. Scopes nest; the outermost
    * one groups, those inside it give detail.
@@ -75,12 +69,9 @@ interface Copy {
   height: number;
 }
 
-interface Dispatch {
+interface Dispatch extends Part {
   kernel: Kernel;
   bindings: readonly (GPUBuffer | GPUTexture)[];
-  params: Uint32Array<ArrayBuffer>;
-  grid: Grid;
-  flops: number;
   /** What is copied before it. */
   copies: readonly Copy[];
   /** Set while a profile is attached. */
@@ -98,8 +89,8 @@ const bytesOf = (bindings: readonly Binding[]): number =>
     return sum + (isTexture(b) ? textureBytes(b) : b.size);
   }, 0);
 
-function labelOf(profile: Profile, kernel: Kernel, bindings: readonly Binding[]): PassLabel {
-  return { kernel: kernel.name, scope: profile.current, bytes: bytesOf(bindings), ...profile.place };
+function labelOf(profile: Profile, kernel: Kernel, bindings: readonly Binding[], share: Part['share']): PassLabel {
+  return { kernel: kernel.name, scope: profile.current, bytes: bytesOf(bindings), share, ...profile.place };
 }
 
 export function createBatch(gpu: Gpu): Batch {
@@ -123,7 +114,7 @@ export function createBatch(gpu: Gpu): Batch {
   }
   return {
     gpu,
-    dispatch(kernel, bindings, params, grid, flops = 0) {
+    dispatch(kernel, bindings, params, grid, work) {
       const [x, y = 1, z = 1] = grid;
       if (x === 0 || y === 0 || z === 0) return;
       const limit = gpu.limits.maxComputeWorkgroupsPerDimension;
@@ -133,18 +124,12 @@ export function createBatch(gpu: Gpu): Batch {
           `${kernel.name}: ${x} × ${y} × ${z} workgroups, the adapter allows ${limit} a dimension`,
         );
       }
-      const words = new Uint32Array(IMMEDIATE_BYTES / 4);
-      words.set(params);
-      recorded.push({
-        kernel,
-        bindings: bindings.map(resourceOf),
-        params: words,
-        grid,
-        flops,
-        copies,
-        ...(gpu.profile && { label: labelOf(gpu.profile, kernel, bindings) }),
-      });
-      copies = [];
+      const resources = bindings.map(resourceOf);
+      for (const part of divide(gpu, params, grid, work)) {
+        const label = gpu.profile && { label: labelOf(gpu.profile, kernel, bindings, part.share) };
+        recorded.push({ ...part, kernel, bindings: resources, copies, ...label });
+        copies = [];
+      }
     },
     scope: (work, record) => scopedSync(gpu, work, record),
     temporary(rows, cols) {
@@ -278,7 +263,7 @@ async function start(gpu: Gpu, recorded: readonly Dispatch[]): Promise<void> {
     const single = profile.detail === 'dispatch';
     const bytes = recorded.reduce((sum, { label }) => sum + (label?.bytes ?? 0), 0);
     const labels = single
-      ? recorded.map((d) => d.label ?? labelOf(profile, d.kernel, d.bindings))
+      ? recorded.map((d) => d.label ?? labelOf(profile, d.kernel, d.bindings, d.share))
       : [{ kernel: `${all} dispatches`, scope: profile.current, bytes, ...profile.place }];
     const timed = timePasses(gpu, profile, labels, (encoder, i, times) =>
       single ? encode(encoder, i, i + 1, times) : encode(encoder, 0, all, times),
@@ -288,15 +273,18 @@ async function start(gpu: Gpu, recorded: readonly Dispatch[]): Promise<void> {
     if (profile.clock === 'wall') await timed;
     return;
   }
-  const encoder = gpu.device.createCommandEncoder();
-  encode(encoder, 0, all);
-  const flops = recorded.reduce((sum, dispatch) => sum + dispatch.flops, 0);
+  const measured = recorded.reduce((sum, dispatch) => sum + dispatch.measured, 0);
   // How long one takes that waits for others first says nothing about the device's rate.
   const alone = gpu.sent.last === null;
-  gpu.device.queue.submit([encoder.finish()]);
-  const submitted = performance.now();
+  let submitted = 0;
+  for (const [from, to] of submissions(recorded)) {
+    const encoder = gpu.device.createCommandEncoder();
+    encode(encoder, from, to);
+    gpu.device.queue.submit([encoder.finish()]);
+    submitted ||= performance.now();
+  }
   const done = gpu.device.queue.onSubmittedWorkDone();
-  follow(gpu, alone ? done.then(() => updateRate(gpu, flops, (performance.now() - submitted) / 1000)) : done);
+  follow(gpu, alone ? done.then(() => updateRate(gpu, measured, (performance.now() - submitted) / 1000)) : done);
 }
 
 /** Lets `gpu.sent.last` settle after this, too. */
@@ -311,6 +299,24 @@ function follow({ sent }: Gpu, done: Promise<unknown>): void {
   sent.last = last;
 }
 
+/** Seconds of expected work that are submitted at once: some drivers watch over a submission as a whole. */
+const SUBMIT_SECONDS = 1;
+
+/** The dispatches from … to − 1 of each submission. */
+function submissions(recorded: readonly Dispatch[]): [from: number, to: number][] {
+  const found: [number, number][] = [];
+  let [from, seconds] = [0, 0];
+  recorded.forEach(({ share }, i) => {
+    const own = share?.seconds ?? 0;
+    if (i > from && seconds + own > SUBMIT_SECONDS) {
+      found.push([from, i]);
+      [from, seconds] = [i, 0];
+    }
+    seconds += own;
+  });
+  return [...found, [from, recorded.length]];
+}
+
 /** Batches of fewer operations say more about the time between host and device. */
 const TELLING_FLOPS = 1e9;
 
@@ -322,77 +328,4 @@ function updateRate(gpu: Gpu, flops: number, seconds: number): void {
 /** Newer than @webgpu/types: https://gpuweb.github.io/gpuweb/ "setImmediates". */
 function setImmediates(pass: GPUComputePassEncoder, words: Uint32Array<ArrayBuffer>): void {
   (pass as unknown as { setImmediates(offset: number, data: Uint32Array): void }).setImmediates(0, words);
-}
-
-/** Texts by source and constants: putting one together takes longer than recording a dispatch, and hashing it as well. */
-const codes = new Map<string, Map<string, string>>();
-
-export function kernelCode({ source, constants = {} }: Kernel): string {
-  const ofSource = codes.get(source) ?? new Map<string, string>();
-  codes.set(source, ofSource);
-  const entries = Object.entries(constants);
-  const key = entries.join(' ');
-  const found = ofSource.get(key);
-  if (found !== undefined) return found;
-  const header = entries.map(([name, value]) =>
-    typeof value === 'boolean' ? `const ${name}: bool = ${value};` : `const ${name}: u32 = ${value}u;`,
-  );
-  const lines = [...header, source];
-  // Directives must come first in WGSL, so the ones of the kernel move before the constants.
-  const directive = /^\s*(enable|requires)\s[^;]*;\s*$/gm;
-  const directives = source.match(directive) ?? [];
-  const code = [...directives.map((d) => d.trim()), lines.join('\n').replace(directive, '')].join('\n');
-  ofSource.set(key, code);
-  return code;
-}
-
-/** A compiled kernel and the layout of its bindings. */
-export interface Pipeline {
-  readonly compute: GPUComputePipeline;
-  readonly bindings: GPUBindGroupLayout;
-}
-
-/** Compiled once per text; kernels that ask at the same time share one compilation. */
-export function pipelineOf(gpu: Gpu, kernel: Kernel): Promise<Pipeline> {
-  const code = kernelCode(kernel);
-  let pipeline = gpu.pipelines.get(code);
-  if (!pipeline) {
-    pipeline = compile(gpu.device, kernel.name, code);
-    gpu.pipelines.set(code, pipeline);
-    // A failure is reported by whoever asked; the next to ask tries again.
-    pipeline.catch(() => gpu.pipelines.delete(code));
-  }
-  return pipeline;
-}
-
-/**
- * The layout comes from the declarations in the text, not from Dawn's 'auto': that leaves out
- * bindings which a specialisation does not use, and callers would have to know which.
- */
-async function compile(device: GPUDevice, label: string, code: string): Promise<Pipeline> {
-  const declarations = [
-    ...code.matchAll(/@binding\((\d+)\)\s*var(?:<storage,\s*(read_write|read)>|\s+\w+:\s*texture_storage_2d)/g),
-  ];
-  const bindings = device.createBindGroupLayout({
-    label,
-    entries: declarations.map(([, binding, access]) => ({
-      binding: Number(binding),
-      visibility: GPUShaderStage.COMPUTE,
-      ...(access
-        ? { buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' } }
-        : { storageTexture: { access: 'read-only', format: 'rgba32float' } }),
-    })),
-  });
-  // `immediateSize` is newer than @webgpu/types.
-  const layout = device.createPipelineLayout({
-    label,
-    bindGroupLayouts: [bindings],
-    immediateSize: IMMEDIATE_BYTES,
-  } as GPUPipelineLayoutDescriptor);
-  const compute = await device.createComputePipelineAsync({
-    label,
-    layout,
-    compute: { module: device.createShaderModule({ label, code }) },
-  });
-  return { compute, bindings };
 }

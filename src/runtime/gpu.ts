@@ -2,8 +2,8 @@ import { mkdirSync } from 'node:fs';
 import { create, globals } from 'webgpu';
 import { RfmError } from '../errors.js';
 import type { AdapterSummary } from '../rfm/types.js';
-import type { Pipeline } from './batch.js';
 import { hurry, waitIdly } from './idle.js';
+import type { Pipeline } from './pipeline.js';
 import { createPool, type Pool } from './pool.js';
 import type { Profile } from './timing.js';
 
@@ -25,7 +25,7 @@ export interface Gpu {
   readonly choices: Map<string, string>;
   /** Bytes of the largest piece that rows and square matrices are cut into; see `gridOf`. */
   tileBytes: number;
-  /** Floating-point operations a second of products, measured as they run; what one dispatch may do depends on it. */
+  /** Floating-point operations a second of products, measured as they run; what one dispatch may do depends on it: see division.ts. */
   readonly rate: { flops: number };
   /** Settles when the device has done what it was sent so far; null when it has. */
   readonly sent: { last: Promise<void> | null };
@@ -40,8 +40,6 @@ export interface Gpu {
 /** 4096 × 4096 numbers: products of such tiles reach full speed, and half of the smallest binding limit is left. */
 export const DEFAULT_TILE_BYTES = 64 * 2 ** 20;
 
-/** What a dispatch may take: the watchdogs of desktop systems wait for two seconds, and the display for its turn. */
-export const DISPATCH_SECONDS = 0.25;
 /** Before anything was measured: that of a slow integrated GPU. */
 const FIRST_RATE = 5e10;
 

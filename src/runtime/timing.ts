@@ -1,3 +1,4 @@
+import type { Share } from './division.js';
 import type { Gpu } from './gpu.js';
 
 /** A named piece of work with what it counts: what a scope is opened with. */
@@ -35,6 +36,8 @@ export interface Pass extends Place {
   readonly end: number;
   /** Bytes of the matrices bound to it. */
   readonly bytes: number;
+  /** Of a dispatch that states its work: what was expected of it. */
+  readonly share?: Share | null;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadDataset } from '../../src/data/dataset.js';
@@ -90,6 +90,10 @@ describe('run within bounds', () => {
       return row.indexOf(Math.max(...row)) === label;
     });
     expect(right.length / 60).toBe(read('one-cholesky').layers[0].testAccuracy);
+    // Those of an earlier run do not stay beside the metrics of one that writes none.
+    const without = one.filter((word) => word !== '--save-predictions');
+    expect((await deepRfm([...without, '--seed', '1', '--out', 'one-cholesky'], { cwd })).code).toBe(0);
+    expect(existsSync(join(cwd, 'one-cholesky', 'predictions.npy'))).toBe(false);
     const none = await deepRfm([...one, '--test-n', '0', '--out', 'one-none'], { cwd });
     expect(none).toMatchObject({ code: 2, stdout: '' });
     expect(none.stderr[0]).toMatch(/--save-predictions: there are no test rows to predict/);

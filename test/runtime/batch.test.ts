@@ -2,19 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { RfmError } from '../../src/errors.js';
 import { syrk } from '../../src/ops/gemm.js';
 import { transpose } from '../../src/ops/transpose.js';
-import {
-  ceilDiv,
-  createBatch,
-  f32bits,
-  finish,
-  type Kernel,
-  kernelCode,
-  pipelineOf,
-  runBatch,
-  sendBatch,
-} from '../../src/runtime/batch.js';
+import { ceilDiv, createBatch, f32bits, finish, type Kernel, runBatch, sendBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { download, release, upload } from '../../src/runtime/matrix.js';
+import { kernelCode, pipelineOf } from '../../src/runtime/pipeline.js';
 import { createProfile } from '../../src/runtime/timing.js';
 import { poisoned, put, read, useGpu } from '../support/gpu.js';
 import { randomMatrix, transposed } from '../support/reference.js';

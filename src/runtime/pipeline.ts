@@ -1,0 +1,84 @@
+import { type Gpu, IMMEDIATE_BYTES } from './gpu.js';
+
+/**
+ * A compute shader and how to specialise it. `source` is WGSL that becomes complete once the
+ * constants are put before it as `const NAME: type = value;` lines.
+ */
+export interface Kernel {
+  readonly name: string;
+  readonly source: string;
+  readonly constants?: Readonly<Record<string, number | boolean>>;
+}
+
+/** Texts by source and constants: putting one together takes longer than recording a dispatch, and hashing it as well. */
+const codes = new Map<string, Map<string, string>>();
+
+export function kernelCode({ source, constants = {} }: Kernel): string {
+  const ofSource = codes.get(source) ?? new Map<string, string>();
+  codes.set(source, ofSource);
+  const entries = Object.entries(constants);
+  const key = entries.join(' ');
+  const found = ofSource.get(key);
+  if (found !== undefined) return found;
+  const header = entries.map(([name, value]) =>
+    typeof value === 'boolean' ? `const ${name}: bool = ${value};` : `const ${name}: u32 = ${value}u;`,
+  );
+  const lines = [...header, source];
+  // Directives must come first in WGSL, so the ones of the kernel move before the constants.
+  const directive = /^\s*(enable|requires)\s[^;]*;\s*$/gm;
+  const directives = source.match(directive) ?? [];
+  const code = [...directives.map((d) => d.trim()), lines.join('\n').replace(directive, '')].join('\n');
+  ofSource.set(key, code);
+  return code;
+}
+
+/** A compiled kernel and the layout of its bindings. */
+export interface Pipeline {
+  readonly compute: GPUComputePipeline;
+  readonly bindings: GPUBindGroupLayout;
+}
+
+/** Compiled once per text; kernels that ask at the same time share one compilation. */
+export function pipelineOf(gpu: Gpu, kernel: Kernel): Promise<Pipeline> {
+  const code = kernelCode(kernel);
+  let pipeline = gpu.pipelines.get(code);
+  if (!pipeline) {
+    pipeline = compile(gpu.device, kernel.name, code);
+    gpu.pipelines.set(code, pipeline);
+    // A failure is reported by whoever asked; the next to ask tries again.
+    pipeline.catch(() => gpu.pipelines.delete(code));
+  }
+  return pipeline;
+}
+
+/**
+ * The layout comes from the declarations in the text, not from Dawn's 'auto': that leaves out
+ * bindings which a specialisation does not use, and callers would have to know which.
+ */
+async function compile(device: GPUDevice, label: string, code: string): Promise<Pipeline> {
+  const declarations = [
+    ...code.matchAll(/@binding\((\d+)\)\s*var(?:<storage,\s*(read_write|read)>|\s+\w+:\s*texture_storage_2d)/g),
+  ];
+  const bindings = device.createBindGroupLayout({
+    label,
+    entries: declarations.map(([, binding, access]) => ({
+      binding: Number(binding),
+      visibility: GPUShaderStage.COMPUTE,
+      ...(access
+        ? { buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' } }
+        : { storageTexture: { access: 'read-only', format: 'rgba32float' } }),
+    })),
+  });
+  // `immediateSize` is newer than @webgpu/types.
+  const layout = device.createPipelineLayout({
+    label,
+    bindGroupLayouts: [bindings],
+    immediateSize: IMMEDIATE_BYTES,
+  } as GPUPipelineLayoutDescriptor);
+  const compute = await device.createComputePipelineAsync({
+    label,
+    layout,
+    compute: { module: device.createShaderModule({ label, code }) },
+  });
+  return { compute, bindings };
+}
