@@ -12,7 +12,7 @@ import { type Triangle, tileCount } from './tiles.js';
 import { agopGramWork } from './work.js';
 
 /** Operations of gram_weights.wgsl for an entry and an output: three products in double-float; see `RowWork`. */
-const WEIGHT = 200;
+const WEIGHT = 300;
 
 /** `AgopInput` with stored weights. */
 export type GramInput = Omit<AgopInput, 'weights' | 'starts'> & {
