@@ -3,7 +3,6 @@ import { type Batch, createBatch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { scoped } from '../runtime/timing.js';
-import { multiplyAccurately } from './accurate-products.js';
 import { syrk, syrkTN } from './gemm.js';
 import { type AgopInput, gradients, shiftedTiles, weightRows, weightSums } from './gradients.js';
 import { meanOfRows } from './row-statistics.js';
@@ -71,9 +70,7 @@ async function sumJacobians(
         const jacobians = batch.temporary(some.length * outputs, d);
         gradients(batch, input, some, w, sums, z, jacobians);
         const addend = done > 0 ? { addend: out } : {};
-        const sum = { a: jacobians, b: jacobians, out, scale: 1 / count, ...addend };
-        if (low && count * outputs <= 2 * d) multiplyAccurately(batch, { ...sum, low }, 'TN', true);
-        else syrkTN(batch, { ...sum, ...(low && { low }) });
+        syrkTN(batch, { a: jacobians, out, scale: 1 / count, ...addend, ...(low && { low }) });
         const squaresOf = samples && recordSquares(batch, jacobians, outputs);
         await batch.send();
         if (squaresOf) squares.push(...(await readAndRelease(gpu, squaresOf)));

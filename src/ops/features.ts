@@ -8,7 +8,7 @@ import { gemm } from './gemm.js';
 import { philoxUniform, seedWords } from './philox.js';
 
 /** Operations of a Philox word, ten rounds; see `RowWork`. */
-const WORD = 600;
+const WORD = 800;
 
 /** Philox words (SIGNED false) or scale · (2u − 1) (true) for row-major element numbers of `out`. */
 export function philoxFill(

@@ -238,7 +238,7 @@ function recordTiles(batch: Batch, product: Product, kernel: Kernel, tile: Tile)
 }
 
 /** Operations of gram_value.wgsl for an entry and an output: three products in double-float; see `RowWork`. */
-export const GRAM_VALUE = 200;
+export const GRAM_VALUE = 300;
 
 /** What the shaders count in `flags` from bit 8 on: rows of tiles before the first of a dispatch. */
 const FIRST_ROW = 1 << 8;

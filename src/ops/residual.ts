@@ -10,8 +10,8 @@ import { transpose } from './transpose.js';
 const MAX_CLASSES = 10;
 
 /** Operations of a kernel value in double-float, and of adding its product with a coefficient; see `RowWork`. */
-const VALUE = 400;
-const SUM = 50;
+const VALUE = 600;
+const SUM = 75;
 
 /** A double as the bits of two float32 whose sum it is. */
 function split(value: number): [high: number, low: number] {
