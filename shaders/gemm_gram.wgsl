@@ -7,23 +7,23 @@ const GRAM = true;
 @group(0) @binding(5) var<storage, read> ones: array<f32>;
 @group(0) @binding(6) var<storage, read> fours: array<vec4f>;
 
-// Stores Q at four places, below each other where `down`, else side by side, from (row, col) on; value − lost is what the
+// Stores Q at four places, below each other where `down`, else side by side, from (row, col) on; value + left is what the
 // product sums there. `ones` is of the columns where `down`, else of the rows.
-fn storeGram(row: u32, col: u32, down: bool, value: vec4f, lost: vec4f) {
+fn storeGram(row: u32, col: u32, down: bool, value: vec4f, left: vec4f) {
   if (row >= p.m || col >= p.n || (has(LOWER) && col > row + select(0u, 3u, down))) { return; }
   let steps = vec4u(0u, 1u, 2u, 3u);
   let rows = row + select(vec4u(), steps, down);
   let cols = col + select(steps, vec4u(), down);
   let inside = (rows < vec4u(p.m)) & (cols < vec4u(p.n)) & !((cols > rows) & vec4<bool>(has(LOWER)));
   let at = p.offsetOut + rows * p.strideOut + cols;
-  var product = Pair(value, -lost);
+  var product = Pair(value, left);
   if (has(ACCUMULATE)) {
     let before = Pair(
       vec4f(out[at.x], out[at.y], out[at.z], out[at.w]),
       vec4f(low[at.x], low[at.y], low[at.z], low[at.w]),
     );
     let sum = addExactly(before, value);
-    product = Pair(sum.high, sum.low - lost);
+    product = Pair(sum.high, sum.low + left);
   }
   let atW = p.offsetAddend + rows * p.strideAddend + cols;
   let w = vec4f(addend[atW.x], addend[atW.y], addend[atW.z], addend[atW.w]);

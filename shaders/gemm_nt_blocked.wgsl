@@ -5,7 +5,8 @@
 //   four rows and stores four vec4 along the rows, so that a step of the product reads three vec4 for 32 multiply-adds.
 // - The next slab is on its way in registers while this one is multiplied, so a load's latency has 512 multiply-adds
 //   of each invocation to hide behind, and one slab of workgroup memory (12 KiB) is enough.
-// - 8 × 4 results an invocation, not 8 × 8: with total and compensation (Kahan) each takes three registers.
+// - 8 × 4 results an invocation, not 8 × 8: each takes two registers, a sum and its compensated total (Kahan; what the
+//   total cannot hold is where the next sum begins).
 // - Rows of a tile go to invocations in quads 64 apart, columns in quads: neighbours read neighbouring vec4.
 // - What is staged is of the type Staged: vec4f, or vec4h, which halves workgroup memory and its traffic at the price of
 //   factors rounded to 11 bits. Products and sums are float32 either way.
@@ -66,19 +67,19 @@ fn opaque4(x: vec4f) -> vec4f { return bitcast<vec4f>(bitcast<vec4u>(x) ^ vec4u(
 // The first 12 significant bits; the product of two such numbers is exact in float32.
 fn head(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u); }
 
-// value − lost is the sum; padding of `low` is written with that of `out`.
-fn store(row: u32, col: u32, value: f32, lost: f32) {
+// value + left is the sum; padding of `low` is written with that of `out`.
+fn store(row: u32, col: u32, value: f32, left: f32) {
   if (row < p.m && col < p.n && !(has(LOWER) && col > row)) {
     let at = p.offsetOut + row * p.strideOut + col;
     let mirrored = p.offsetOut + col * p.strideOut + row;
     let mirror = has(MIRROR) && col < row;
     if (has(LOW)) {
-      // (value − lost)(scale + bias): the product of the high parts exactly, from 12-bit halves.
+      // (value + left)(scale + bias): the product of the high parts exactly, from 12-bit halves.
       var sum = opaque(value * p.scale);
       let x = head(value);
       let y = head(p.scale);
       var rest = ((x * y - sum) + x * (p.scale - y) + (value - x) * y) + (value - x) * (p.scale - y);
-      rest += value * p.bias - lost * p.scale;
+      rest += value * p.bias + left * p.scale;
       if (has(ACCUMULATE)) {
         // Knuth's two-sum: exact, whichever is the larger.
         let before = out[at];
@@ -149,7 +150,6 @@ fn main(
 
   var sum = array<vec4f, 8>();
   var total = array<vec4f, 8>();
-  var lost = array<vec4f, 8>();
   let steps = (p.k + 3u) / 4u;
   let slabs = (steps + SLAB / 4u - 1u) / (SLAB / 4u);
   var next = array<vec4f, 4>();
@@ -188,11 +188,9 @@ fn main(
         }
         if (has(LOW) || (half == 1u && (slab % CHUNK == 0u || slab == slabs))) {
           for (var r = 0u; r < 8u; r++) {
-            let y = sum[r] - lost[r];
-            let t = opaque4(total[r] + y);
-            lost[r] = opaque4(t - total[r]) - y;
+            let t = opaque4(total[r] + sum[r]);
+            sum[r] -= opaque4(t - total[r]);
             total[r] = t;
-            sum[r] = vec4f();
           }
         }
       }
@@ -203,13 +201,13 @@ fn main(
     let row = row0 + select(60u, 0u, r < 4u) + 4u * id.y + r;
     let col = col0 + 4u * id.x;
     if (GRAM) {
-      storeGram(row, col, false, total[r], lost[r]);
+      storeGram(row, col, false, total[r], sum[r]);
       continue;
     }
     if (KERNEL != 0u) { total[r] = kernelValue(total[r], p.bias); }
-    store(row, col, total[r].x, lost[r].x);
-    store(row, col + 1u, total[r].y, lost[r].y);
-    store(row, col + 2u, total[r].z, lost[r].z);
-    store(row, col + 3u, total[r].w, lost[r].w);
+    store(row, col, total[r].x, sum[r].x);
+    store(row, col + 1u, total[r].y, sum[r].y);
+    store(row, col + 2u, total[r].z, sum[r].z);
+    store(row, col + 3u, total[r].w, sum[r].w);
   }
 }

@@ -88,18 +88,18 @@ fn combine(x: vec4f, y0: vec4f, y1: vec4f) -> vec2f {
 // The first 12 significant bits; the product of two such numbers is exact in float32.
 fn head(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u); }
 
-// value − lost is the sum; padding of `low` is written with that of `out`.
-fn store(row: u32, col: u32, value: f32, lost: f32) {
+// value + left is the sum; padding of `low` is written with that of `out`.
+fn store(row: u32, col: u32, value: f32, left: f32) {
   if (row >= p.m || col >= p.n || (has(LOWER) && col > row)) { return; }
   let at = p.offsetOut + row * p.strideOut + col;
   let mirrored = p.offsetOut + col * p.strideOut + row;
   if (has(LOW)) {
-    // (value − lost)(scale + bias): the product of the high parts exactly, from 12-bit halves.
+    // (value + left)(scale + bias): the product of the high parts exactly, from 12-bit halves.
     var sum = opaque(value * p.scale);
     let x = head(value);
     let y = head(p.scale);
     var rest = ((x * y - sum) + x * (p.scale - y) + (value - x) * y) + (value - x) * (p.scale - y);
-    rest += value * p.bias - lost * p.scale;
+    rest += value * p.bias + left * p.scale;
     if (has(ACCUMULATE)) {
       // Knuth's two-sum: exact, whichever is the larger.
       let before = out[at];
@@ -152,11 +152,10 @@ fn main(
   let atB1 = (p.offsetB + min(col0 + LANES + lane, p.n - 1u) * p.strideB) / 4u;
 
   var total = array<vec2f, ROWS>();
-  var lost = array<vec2f, ROWS>();
+  var sum = array<vec2f, ROWS>();
   let steps = (p.k + 3u) / 4u;
   let chunk = select(CHUNK, SHORT_CHUNK, has(LOW)) / 4u;
   for (var start = 0u; start < steps; start += chunk) {
-    var sum = array<vec2f, ROWS>();
     let end = min(steps, start + chunk);
     for (var step = start; step < end; step++) {
       let y0 = b[atB0 + step];
@@ -197,9 +196,8 @@ fn main(
       sum[31] += combine(subgroupBroadcast(x[31u / LANES], 31u % LANES), y0, y1);
     }
     for (var i = 0u; i < ROWS; i++) {
-      let y = sum[i] - lost[i];
-      let t = opaque2(total[i] + y);
-      lost[i] = opaque2(t - total[i]) - y;
+      let t = opaque2(total[i] + sum[i]);
+      sum[i] -= opaque2(t - total[i]);
       total[i] = t;
     }
   }
@@ -213,14 +211,14 @@ fn main(
   if (GRAM) {
     for (var i = 0u; i < ROWS; i += 4u) {
       let value = transpose(mat4x2f(total[i], total[i + 1u], total[i + 2u], total[i + 3u]));
-      let rest = transpose(mat4x2f(lost[i], lost[i + 1u], lost[i + 2u], lost[i + 3u]));
+      let rest = transpose(mat4x2f(sum[i], sum[i + 1u], sum[i + 2u], sum[i + 3u]));
       storeGram(row0 + i, col0 + lane, true, value[0], rest[0]);
       storeGram(row0 + i, col0 + LANES + lane, true, value[1], rest[1]);
     }
     return;
   }
   for (var i = 0u; i < ROWS; i++) {
-    store(row0 + i, col0 + lane, total[i].x, lost[i].x);
-    store(row0 + i, col0 + LANES + lane, total[i].y, lost[i].y);
+    store(row0 + i, col0 + lane, total[i].x, sum[i].x);
+    store(row0 + i, col0 + LANES + lane, total[i].y, sum[i].y);
   }
 }

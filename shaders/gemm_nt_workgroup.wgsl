@@ -70,18 +70,18 @@ fn combine(x: vec4f, y: vec4f) -> f32 {
 // The first 12 significant bits; the product of two such numbers is exact in float32.
 fn head(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u); }
 
-// value − lost is the sum; padding of `low` is written with that of `out`.
-fn store(row: u32, col: u32, value: f32, lost: f32) {
+// value + left is the sum; padding of `low` is written with that of `out`.
+fn store(row: u32, col: u32, value: f32, left: f32) {
   if (row >= p.m || col >= p.n || (has(LOWER) && col > row)) { return; }
   let at = p.offsetOut + row * p.strideOut + col;
   let mirrored = p.offsetOut + col * p.strideOut + row;
   if (has(LOW)) {
-    // (value − lost)(scale + bias): the product of the high parts exactly, from 12-bit halves.
+    // (value + left)(scale + bias): the product of the high parts exactly, from 12-bit halves.
     var sum = opaque(value * p.scale);
     let x = head(value);
     let y = head(p.scale);
     var rest = ((x * y - sum) + x * (p.scale - y) + (value - x) * y) + (value - x) * (p.scale - y);
-    rest += value * p.bias - lost * p.scale;
+    rest += value * p.bias + left * p.scale;
     if (has(ACCUMULATE)) {
       // Knuth's two-sum: exact, whichever is the larger.
       let before = out[at];
@@ -125,7 +125,7 @@ fn main(
   if (has(LOWER) && col0 > row0 + TILE - 1u) { return; }
 
   var total = array<array<f32, 4>, 4>();
-  var lost = array<array<f32, 4>, 4>();
+  var sum = array<array<f32, 4>, 4>();
   let steps = (p.k + 3u) / 4u;
   for (var start = 0u; start < steps; start += SLAB / 4u) {
     workgroupBarrier();
@@ -140,8 +140,6 @@ fn main(
       slabB[row * PITCH + step] = select(vec4f(), b[atB], inside);
     }
     workgroupBarrier();
-    // Explicit: without a value, an array in a loop kept its last content on lavapipe.
-    var sum = array<array<f32, 4>, 4>();
     for (var step = 0u; step < SLAB / 4u; step++) {
       var x: array<vec4f, 4>;
       var y: array<vec4f, 4>;
@@ -155,14 +153,13 @@ fn main(
     }
     for (var i = 0u; i < 4u; i++) {
       for (var j = 0u; j < 4u; j++) {
-        let y = sum[i][j] - lost[i][j];
-        let t = opaque(total[i][j] + y);
-        lost[i][j] = opaque(t - total[i][j]) - y;
+        let t = opaque(total[i][j] + sum[i][j]);
+        sum[i][j] -= opaque(t - total[i][j]);
         total[i][j] = t;
       }
     }
   }
   for (var i = 0u; i < 4u; i++) {
-    for (var j = 0u; j < 4u; j++) { store(row0 + id.y + i * SIDE, col0 + id.x + j * SIDE, total[i][j], lost[i][j]); }
+    for (var j = 0u; j < 4u; j++) { store(row0 + id.y + i * SIDE, col0 + id.x + j * SIDE, total[i][j], sum[i][j]); }
   }
 }
