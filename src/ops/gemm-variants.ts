@@ -272,7 +272,9 @@ export function texelLayout(lanes: number, side: number, k: number) {
   const steps = ceilDiv(k, 4);
   // A chunk of the product stays in one row of texels.
   const widest = Math.floor(side / lanes / CHUNK_STEPS) * CHUNK_STEPS;
-  const segment = Math.min(widest, steps);
+  // Copies into textures take rows of whole 256 bytes: sixteen texels.
+  const whole = Math.max(1, 16 / lanes);
+  const segment = Math.min(widest, Math.ceil(steps / whole) * whole);
   return { steps, segment, folds: ceilDiv(steps, segment) };
 }
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
-import { beforeAll, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { GEMM, GEMM_SMALL, gemm, gemmNN, gemmTN, squaredDistances, syrk, syrkTN } from '../../src/ops/gemm.js';
+import { texelLayout } from '../../src/ops/gemm-variants.js';
 import { type Batch, runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { block, type Matrix, release } from '../../src/runtime/matrix.js';
@@ -328,3 +329,23 @@ forEachVariant(
   },
   [GEMM_SMALL],
 );
+
+describe('texelLayout', () => {
+  it('gives rows of whole 256 bytes, in which a chunk of 64 steps stays together, for any k', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(8, 16),
+        fc.constantFrom(4096, 8192, 16384),
+        fc.integer({ min: 1, max: 300_000 }),
+        (lanes, side, k) => {
+          const { steps, segment, folds } = texelLayout(lanes, side, k);
+          expect(steps).toBe(Math.ceil(k / 4));
+          expect((segment * lanes * 16) % 256).toBe(0);
+          expect(segment * lanes).toBeLessThanOrEqual(side);
+          expect(segment * folds).toBeGreaterThanOrEqual(steps);
+          if (folds > 1) expect(segment % 64).toBe(0);
+        },
+      ),
+    );
+  });
+});

@@ -66,10 +66,14 @@ describe('Deep RFM on 300 real digits against float64', () => {
     expect(gpu.pool.bytes.peak).toBeLessThan(1.1 * planOf(gpu, sample(), configOf(curve)).peakBytes);
   }, 300_000);
 
-  it('Gaussian, ReLU: NC1 within 1e-3 over 6 layers', async () => {
+  // What rounding does to layer 6 depends on the order of sums: 7e-5 to 1.2e-3 in four versions of the product, where six
+  // seeds on 300 other digits gave 2e-5 to 3e-4.
+  it('Gaussian, ReLU: NC1 within 1e-3 over 5 layers, 5e-3 at layer 6', async () => {
     const curve = fixture('gaussian-relu');
     const { layers } = await deepRfm(gpu, sample(), configOf(curve));
-    for (const layer of layers) expect(nc1Error(layer, curve), `layer ${layer.layer}`).toBeLessThan(1e-3);
+    for (const layer of layers) {
+      expect(nc1Error(layer, curve), `layer ${layer.layer}`).toBeLessThan(layer.layer <= 5 ? 1e-3 : 5e-3);
+    }
   }, 300_000);
 
   // Cosine features of Cauchy weights amplify a rounding error about tenfold a layer: float64 itself, begun
