@@ -1,4 +1,4 @@
-import { allocateFactor, potrf, releaseFactor, trsm } from '../../src/ops/cholesky.js';
+import { allocateFactor, CHOLESKY, potrf, releaseFactor, TRSM, trsm } from '../../src/ops/cholesky.js';
 import { copyScaled } from '../../src/ops/elementwise.js';
 import { GEMM, gemm, gemmNN, gemmTN, productOperation, syrk } from '../../src/ops/gemm.js';
 import { choleskyWork, gemmWork, syrkWork, trsmWork } from '../../src/ops/work.js';
@@ -139,7 +139,7 @@ export const choleskyCases = (request: CaseRequest): BenchCase[] =>
     op: 'cholesky',
     shape: `${n}x${n}`,
     dimensions: { n },
-    operations: [GEMM],
+    operations: [CHOLESKY, GEMM],
     ...choleskyWork(n),
     severalSubmits: false,
     repeats: REPEATS,
@@ -170,7 +170,7 @@ export const trsmCases = (request: CaseRequest): BenchCase[] =>
       op: 'trsm',
       shape: `${n}x${m}`,
       dimensions: { n, m },
-      operations: [GEMM],
+      operations: [TRSM, GEMM],
       ...trsmWork(n, m),
       severalSubmits: false,
       repeats: REPEATS,

@@ -1,6 +1,8 @@
 import { allocate, release, upload } from '../runtime/matrix.js';
 import type { TunedOperation } from '../runtime/tuning.js';
 import { multiplyOnce } from './accurate-products.js';
+import { allocateFactor, CHOLESKY, potrf, releaseFactor, TRSM, trsm } from './cholesky.js';
+import { copyScaled } from './elementwise.js';
 import { GEMM, gemm } from './gemm.js';
 import { AGOP_GRAM, gramWeights } from './gram-weights.js';
 import { KERNEL_MATRIX, kernelMatrix } from './kernel-matrix.js';
@@ -8,6 +10,13 @@ import { KERNEL_MATRIX, kernelMatrix } from './kernel-matrix.js';
 /** Numbers in [−1, 1) that no symmetry of a kernel maps onto each other. */
 const numbers = (count: number, factor: number): Float32Array =>
   Float32Array.from({ length: count }, (_, i) => ((i * factor) % 1009) / 504.5 - 1);
+
+/** A positive definite matrix: near the identity. */
+const definite = (n: number): Float32Array => {
+  const values = numbers(n * n, 37).map((value) => value / (2 * n));
+  for (let i = 0; i < n; i++) values[i * n + i] += 1;
+  return values;
+};
 
 /** Every operation that has variants: what `deep-rfm bench` and the tuner go through. */
 export const OPERATIONS: readonly TunedOperation[] = [
@@ -49,6 +58,47 @@ export const OPERATIONS: readonly TunedOperation[] = [
       return {
         record: (batch) => gramWeights(batch, multiplyOnce, { a: w, b: w, out, low }, 'NT', true, terms),
         release: () => release(gpu, w, vectors, out, low),
+      };
+    },
+  },
+  {
+    operation: CHOLESKY,
+    prepare(gpu, n) {
+      const [a, l] = [upload(gpu, n, n, definite(n)), allocate(gpu, n, n)];
+      const factor = allocateFactor(gpu, l);
+      return {
+        record(batch) {
+          copyScaled(batch, a, l);
+          potrf(batch, factor);
+        },
+        release() {
+          releaseFactor(gpu, factor);
+          release(gpu, a, l);
+        },
+      };
+    },
+  },
+  {
+    operation: TRSM,
+    prepare(gpu, n) {
+      // As many right-hand sides as a solve with ten outputs has.
+      const [l, b, out] = [
+        upload(gpu, n, n, definite(n)),
+        upload(gpu, 10, n, numbers(10 * n, 61)),
+        allocate(gpu, 10, n),
+      ];
+      const factor = allocateFactor(gpu, l);
+      let factored = false;
+      return {
+        record(batch) {
+          if (!factored) potrf(batch, factor);
+          factored = true;
+          trsm(batch, factor, b, out, 'forward');
+        },
+        release() {
+          releaseFactor(gpu, factor);
+          release(gpu, l, b, out);
+        },
       };
     },
   },
