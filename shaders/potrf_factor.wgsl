@@ -3,7 +3,7 @@
 //
 // The block at (start, start) of A, size × size with size ≤ BLOCK, becomes L (its upper part Lᵀ);
 // rows start … of `inverses` become L⁻¹, rows start … of `inversesT` its transpose. With the
-// inverses, the panel below and the triangular solves are plain matrix products.
+// inverses, the panel below and the triangular solves are matrix products.
 //
 // Loops end at p.size and not at BLOCK: drivers unroll loops of constant length, and these three nested
 // ones then took 20 s to compile on lavapipe.
