@@ -29,6 +29,7 @@ struct Params {
   strideL: u32,
   offsetL: u32,
   strideInverse: u32,
+  firstGroup: u32,
 }
 var<immediate> p: Params;
 
@@ -87,7 +88,7 @@ fn addProducts(sum: ptr<function, array<vec2f, BLOCK>>, w: array<vec4f, PARTS>, 
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-  let row0 = group.x * 2u * LANES + lane;
+  let row0 = (p.firstGroup + group.x) * 2u * LANES + lane;
   let row1 = row0 + LANES;
   // Rows beyond the last repeat it, and are not stored.
   let from0 = min(row0, p.m - 1u);

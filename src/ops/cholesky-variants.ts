@@ -148,8 +148,10 @@ function solveBlock(
       l.stride,
       l.offset,
       inverses.stride,
+      0,
     ],
     [ceilDiv(x.rows, 2 * lanes)],
+    { flops: 2 * lanes * 2 * size * (count + size), first: 13 },
   );
 }
 
