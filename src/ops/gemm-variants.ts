@@ -245,7 +245,7 @@ const FIRST_ROW = 1 << 8;
 
 /**
  * What a row of tiles takes, with the entries that tiles have beyond the result. Of a symmetric result the last row is
- * the longest, and twice the mean; low parts nearly double the work (sums of sixteen terms). `flags`: their place among
+ * the longest, and twice the mean; low parts take up to twice as long (sums of sixteen terms). `flags`: their place among
  * the parameters.
  */
 function tileWork(product: Product, [tileRows, tileCols]: Tile, flags: number): RowWork {
