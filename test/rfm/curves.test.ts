@@ -45,14 +45,14 @@ afterAll(() => gpu.close());
 describe('Deep RFM on 300 real digits against float64', () => {
   const sample = (): DeepRfmData => loadDataset({ name: 'mnist-sample', n: 300, testN: 200 });
 
-  it('Laplace, ReLU: NC1 within 1e-3 over 10 layers, 5e-3 at 12, NC2 and accuracies, residuals, no jitter, memory as predicted', async () => {
+  it('Laplace, ReLU: NC1 within 1e-3 over 10 layers, 2e-3 at 12, NC2 and accuracies, residuals, no jitter, memory as predicted', async () => {
     const curve = fixture('laplace-relu');
     const { layers, classCounts } = await deepRfm(gpu, sample(), configOf(curve));
     expect(layers).toHaveLength(12);
     for (const layer of layers) {
       const expected = curve.layers[layer.layer - 1];
-      // The last layers amplify the rounding of the first: in other orders of sums layers 11 and 12 were off by up to 1.4e-3.
-      const bound = layer.layer <= 6 ? 1e-4 : layer.layer <= 10 ? 1e-3 : 5e-3;
+      // The last layers amplify the rounding of the first: layer 12 is off by 2.9e-4 on lavapipe, by 1.1e-3 on SwiftShader.
+      const bound = layer.layer <= 6 ? 1e-4 : layer.layer <= 10 ? 1e-3 : 2e-3;
       expect(nc1Error(layer, curve), `NC1 of layer ${layer.layer}`).toBeLessThan(bound);
       expect(nc2Error(layer, curve), `NC2 of layer ${layer.layer}`).toBeLessThan(1e-4);
       expect(layer.trainAccuracy).toBe(expected.trainAccuracy);
@@ -68,14 +68,10 @@ describe('Deep RFM on 300 real digits against float64', () => {
     expect(gpu.pool.bytes.peak).toBeLessThan(1.1 * planOf(gpu, sample(), configOf(curve)).peakBytes);
   }, 300_000);
 
-  // What rounding does to layer 6 depends on the order of sums: 7e-5 to 1.2e-3 in four versions of the product, where six
-  // seeds on 300 other digits gave 2e-5 to 3e-4.
-  it('Gaussian, ReLU: NC1 within 1e-3 over 5 layers, 5e-3 at layer 6', async () => {
+  it('Gaussian, ReLU: NC1 within 1e-3 over 6 layers', async () => {
     const curve = fixture('gaussian-relu');
     const { layers } = await deepRfm(gpu, sample(), configOf(curve));
-    for (const layer of layers) {
-      expect(nc1Error(layer, curve), `layer ${layer.layer}`).toBeLessThan(layer.layer <= 5 ? 1e-3 : 5e-3);
-    }
+    for (const layer of layers) expect(nc1Error(layer, curve), `layer ${layer.layer}`).toBeLessThan(1e-3);
   }, 300_000);
 
   // Cosine features of Cauchy weights amplify a rounding error about tenfold a layer: float64 itself, begun
