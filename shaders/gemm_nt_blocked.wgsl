@@ -1,23 +1,29 @@
 // out = scale · A Bᵀ + bias · addend, or with DIFFERENCE the squared distances Σ_k (A_ik − B_jk)² or their kernel values;
-// the same flags and KERNEL as gemm_nt_subgroup.wgsl, which see. For GPUs: 16 × 16 invocations share a tile of 128 × 64.
+// the same flags and KERNEL as gemm_nt_subgroup.wgsl, which see. For GPUs: SIDE × SIDE invocations share a tile of 8 SIDE
+// rows and columns, 128 or 64.
 //
 // - A slab of 16 numbers along k is staged in workgroup memory, transposed: an invocation loads four vec4 along k from
-//   four rows and stores four vec4 along the rows, so that a step of the product reads three vec4 for 32 multiply-adds.
-// - The next slab is on its way in registers while this one is multiplied, so a load's latency has 512 multiply-adds
-//   of each invocation to hide behind, and one slab of workgroup memory (12 KiB) is enough.
-// - 8 × 4 results an invocation, not 8 × 8: each takes two registers, a sum and its compensated total (Kahan; what the
-//   total cannot hold is where the next sum begins).
-// - Rows of a tile go to invocations in quads 64 apart, columns in quads: neighbours read neighbouring vec4.
+//   four rows and stores four vec4 along the rows, so that a step of the product reads four vec4 for 64 multiply-adds.
+// - The next slab is on its way in registers while this one is multiplied.
+// - The 16 steps stand one by one in the text, not in a loop: on an H100 35 TFLOP/s against 31 (n = 4096).
+// - Nothing that is indexed is kept in registers: results are matrices whose columns are named. An array with a variable
+//   index, if only in the last loop over the results, lies in memory all the time; the product then reached 2 TFLOP/s.
+// - Sums are added up in totals every 64 terms, so that the error of a long sum is that of short ones; with LOW every eight.
+//   With COMPENSATED what a total cannot hold is where the next sum begins (Kahan): for long sums, since it takes a tenth
+//   of the speed (29 TFLOP/s, not 32).
+// - Rows of a tile go to invocations in quads 4 SIDE apart, and so do columns: neighbours read neighbouring vec4.
 // - What is staged is of the type Staged: vec4f, or vec4h, which halves workgroup memory and its traffic at the price of
 //   factors rounded to 11 bits. Products and sums are float32 either way.
 requires immediate_address_space;
 
-// Before this text: kernel_value.wgsl, gemm_plain.wgsl or gemm_gram.wgsl, and alias Staged. Header: DIFFERENCE: bool, KERNEL: u32.
+// Before this text: kernel_value.wgsl, gemm_plain.wgsl or gemm_gram.wgsl, and alias Staged.
+// Header: SIDE: u32 (16 or 8), DIFFERENCE: bool, KERNEL: u32, LOW: bool (`low` receives what float32 cannot hold),
+// COMPENSATED: bool, which it is with LOW.
 
-const ROWS = 128u;
-const COLS = 64u;
+const QUADS = 2u * SIDE;
+const TILE = 4u * QUADS;
 const SLAB = 16u;
-// Slabs, or with LOW half slabs, between foldings into the total.
+// Slabs between additions to the totals.
 const CHUNK = 4u;
 
 struct Params {
@@ -47,7 +53,6 @@ const LOWER = 1u; // only entries on or below the diagonal
 const MIRROR = 2u; // copied to the other side of it
 const ACCUMULATE = 4u; // the addend is `out`
 const ADD = 8u; // the addend is `addend`
-const LOW = 16u; // `low` receives what float32 cannot hold
 
 fn has(flag: u32) -> bool { return (p.flags & flag) != 0u; }
 
@@ -57,8 +62,12 @@ fn has(flag: u32) -> bool { return (p.flags & flag) != 0u; }
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(0) @binding(4) var<storage, read_write> low: array<f32>;
 
-var<workgroup> slabA: array<Staged, SLAB * ROWS / 4u>;
-var<workgroup> slabB: array<Staged, SLAB * COLS / 4u>;
+// A dimension each for k, a constant once the loop is unrolled, and for the quad, which stays the same in all steps: Dawn
+// keeps every index within its dimension, and so no step has to.
+// A dimension each for k, a constant, and for the quad, which stays the same in all steps: Dawn keeps every index within its
+// dimension, and so no step has to.
+var<workgroup> slabA: array<array<Staged, QUADS>, SLAB>;
+var<workgroup> slabB: array<array<Staged, QUADS>, SLAB>;
 
 // Hides a value from algebraic simplification, which would remove the compensation: zero is 0.
 fn opaque(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ p.zero); }
@@ -73,7 +82,7 @@ fn store(row: u32, col: u32, value: f32, left: f32) {
     let at = p.offsetOut + row * p.strideOut + col;
     let mirrored = p.offsetOut + col * p.strideOut + row;
     let mirror = has(MIRROR) && col < row;
-    if (has(LOW)) {
+    if (LOW) {
       // (value + left)(scale + bias): the product of the high parts exactly, from 12-bit halves.
       var sum = opaque(value * p.scale);
       let x = head(value);
@@ -114,100 +123,171 @@ fn addProducts(sum: vec4f, x: f32, y: vec4f) -> vec4f {
   return fma(vec4f(x), y, sum);
 }
 
-@compute @workgroup_size(16, 16)
-fn main(
-  @builtin(workgroup_id) tile: vec3u,
-  @builtin(local_invocation_id) id: vec3u,
-  @builtin(local_invocation_index) index: u32,
-) {
-  let row0 = ((p.flags >> 8u) + tile.y) * ROWS;
-  let col0 = tile.x * COLS;
+// Four rows of four columns; a column of the matrix is a row of the result.
+fn addOuter(sum: mat4x4f, x: vec4f, y: vec4f) -> mat4x4f {
+  return mat4x4f(
+    addProducts(sum[0], x.x, y),
+    addProducts(sum[1], x.y, y),
+    addProducts(sum[2], x.z, y),
+    addProducts(sum[3], x.w, y),
+  );
+}
+
+// What an invocation sums: quads of rows y and SIDE + y, quads of columns x and SIDE + x.
+struct Results {
+  upperLeft: mat4x4f,
+  lowerLeft: mat4x4f,
+  upperRight: mat4x4f,
+  lowerRight: mat4x4f,
+}
+
+fn step(sum: ptr<function, Results>, y: u32, x: u32, k: u32) {
+  let a0 = vec4f(slabA[k][y]);
+  let a1 = vec4f(slabA[k][SIDE + y]);
+  let b0 = vec4f(slabB[k][x]);
+  let b1 = vec4f(slabB[k][SIDE + x]);
+  (*sum).upperLeft = addOuter((*sum).upperLeft, a0, b0);
+  (*sum).lowerLeft = addOuter((*sum).lowerLeft, a1, b0);
+  (*sum).upperRight = addOuter((*sum).upperRight, a0, b1);
+  (*sum).lowerRight = addOuter((*sum).lowerRight, a1, b1);
+}
+
+fn eightSteps(sum: ptr<function, Results>, y: u32, x: u32, k: u32) {
+  step(sum, y, x, k);
+  step(sum, y, x, k + 1u);
+  step(sum, y, x, k + 2u);
+  step(sum, y, x, k + 3u);
+  step(sum, y, x, k + 4u);
+  step(sum, y, x, k + 5u);
+  step(sum, y, x, k + 6u);
+  step(sum, y, x, k + 7u);
+}
+
+fn opaque4x4(x: mat4x4f) -> mat4x4f { return mat4x4f(opaque4(x[0]), opaque4(x[1]), opaque4(x[2]), opaque4(x[3])); }
+
+fn foldBlock(total: ptr<function, mat4x4f>, sum: ptr<function, mat4x4f>) {
+  if (!COMPENSATED) {
+    *total += *sum;
+    *sum = mat4x4f();
+    return;
+  }
+  let t = opaque4x4(*total + *sum);
+  *sum -= opaque4x4(t - *total);
+  *total = t;
+}
+
+fn fold(total: ptr<function, Results>, sum: ptr<function, Results>) {
+  foldBlock(&(*total).upperLeft, &(*sum).upperLeft);
+  foldBlock(&(*total).lowerLeft, &(*sum).lowerLeft);
+  foldBlock(&(*total).upperRight, &(*sum).upperRight);
+  foldBlock(&(*total).lowerRight, &(*sum).lowerRight);
+}
+
+// Row r (of sixteen, those of a block side by side). A variable index would move the results from registers to memory.
+fn rowOf(results: Results, r: u32) -> vec4f {
+  var block = results.upperLeft;
+  if (r / 4u == 1u) { block = results.lowerLeft; }
+  if (r / 4u == 2u) { block = results.upperRight; }
+  if (r / 4u == 3u) { block = results.lowerRight; }
+  let e = vec4u(r % 4u);
+  return select(
+    select(block[0], block[1], e == vec4u(1u)),
+    select(block[2], block[3], e == vec4u(3u)),
+    e >= vec4u(2u),
+  );
+}
+
+fn columnsOf(matrix: ptr<storage, array<vec4f>, read>, at: vec4u) -> mat4x4f {
+  return transpose(mat4x4f((*matrix)[at.x], (*matrix)[at.y], (*matrix)[at.z], (*matrix)[at.w]));
+}
+
+@compute @workgroup_size(SIDE, SIDE)
+fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) index: u32) {
+  let row0 = ((p.flags >> 8u) + tile.y) * TILE;
+  let col0 = tile.x * TILE;
   // The padding of a row belongs to the first tile of that row.
-  if (tile.x == 0u && index < ROWS && row0 + index < p.m) {
-    for (var i = 0u; i < p.padding; i++) {
-      out[p.offsetOut + (row0 + index) * p.strideOut + p.n + i] = 0.0;
-      if (has(LOW)) { low[p.offsetOut + (row0 + index) * p.strideOut + p.n + i] = 0.0; }
+  if (tile.x == 0u) {
+    for (var row = row0 + index; row < min(row0 + TILE, p.m); row += SIDE * SIDE) {
+      for (var i = 0u; i < p.padding; i++) {
+        out[p.offsetOut + row * p.strideOut + p.n + i] = 0.0;
+        if (LOW) { low[p.offsetOut + row * p.strideOut + p.n + i] = 0.0; }
+      }
     }
   }
-  if (has(LOWER) && col0 > row0 + ROWS - 1u) { return; }
+  if (has(LOWER) && col0 > row0 + TILE - 1u) { return; }
 
-  // Invocations 0 … 127 stage A and 128 … 191 stage B: four rows (quad) and four numbers along k (part) each.
-  let stagesA = index < ROWS;
-  let stagesB = !stagesA && index < ROWS + COLS;
-  let item = select(index - ROWS, index, stagesA);
-  let part = item % 4u;
-  let quad = item / 4u;
+  // An invocation stages four rows (quad) and four numbers along k (part) of A and as many of B; in the large tile the first
+  // half of the invocations does the one and the second half the other. Eight neighbours have the same part, so that what
+  // they write lies side by side; the next eight have the next part of the same rows.
+  let both = SIDE < 16u;
+  let stagesA = both || index < SIDE * SIDE / 2u;
+  let stagesB = both || !stagesA;
+  let item = index % (QUADS * SLAB / 4u);
+  let part = (item / 8u) % 4u;
+  let quad = 8u * (item / 32u) + item % 8u;
+  let rows = 4u * quad + vec4u(0u, 1u, 2u, 3u);
   // Rows beyond the matrix repeat its last one: their results are never stored.
-  var at: vec4u;
-  for (var i = 0u; i < 4u; i++) {
-    let row = 4u * quad + i;
-    at[i] = select(
-      (p.offsetB + min(col0 + row, p.n - 1u) * p.strideB) / 4u,
-      (p.offsetA + min(row0 + row, p.m - 1u) * p.strideA) / 4u,
-      stagesA,
-    );
-  }
+  let atA = (p.offsetA + min(row0 + rows, vec4u(p.m - 1u)) * p.strideA) / 4u;
+  let atB = (p.offsetB + min(col0 + rows, vec4u(p.n - 1u)) * p.strideB) / 4u;
+  // 32 neighbours (a subgroup, on most GPUs) multiply four quads of rows with eight quads of columns.
+  let y = 4u * (index / (4u * SIDE)) + (index / 8u) % 4u;
+  let x = 8u * ((index / 32u) % (SIDE / 8u)) + index % 8u;
 
-  var sum = array<vec4f, 8>();
-  var total = array<vec4f, 8>();
+  var sum: Results;
+  var total: Results;
   let steps = (p.k + 3u) / 4u;
   let slabs = (steps + SLAB / 4u - 1u) / (SLAB / 4u);
-  var next = array<vec4f, 4>();
+  var nextA: mat4x4f;
+  var nextB: mat4x4f;
   for (var slab = 0u; slab <= slabs; slab++) {
+    if (slab > 0u) {
+      // What was loaded is the slab before this one.
+      workgroupBarrier();
+      if (stagesA) {
+        slabA[4u * part][quad] = Staged(nextA[0]);
+        slabA[4u * part + 1u][quad] = Staged(nextA[1]);
+        slabA[4u * part + 2u][quad] = Staged(nextA[2]);
+        slabA[4u * part + 3u][quad] = Staged(nextA[3]);
+      }
+      if (stagesB) {
+        slabB[4u * part][quad] = Staged(nextB[0]);
+        slabB[4u * part + 1u][quad] = Staged(nextB[1]);
+        slabB[4u * part + 2u][quad] = Staged(nextB[2]);
+        slabB[4u * part + 3u][quad] = Staged(nextB[3]);
+      }
+      workgroupBarrier();
+    }
     let step = slab * (SLAB / 4u) + part;
-    var loaded = array<vec4f, 4>();
-    if (slab < slabs && step < steps) {
-      for (var i = 0u; i < 4u; i++) {
-        if (stagesA) { loaded[i] = a[at[i] + step]; }
-        if (stagesB) { loaded[i] = b[at[i] + step]; }
+    if (slab < slabs) {
+      if (stagesA) { nextA = columnsOf(&a, atA + min(step, steps - 1u)); }
+      if (stagesB) { nextB = columnsOf(&b, atB + min(step, steps - 1u)); }
+      // In the last slab of all.
+      if (step >= steps) {
+        nextA = mat4x4f();
+        nextB = mat4x4f();
       }
     }
     if (slab > 0u) {
-      // `next` holds the slab before this one.
-      workgroupBarrier();
-      for (var i = 0u; i < 4u; i++) {
-        let column = Staged(vec4f(next[0][i], next[1][i], next[2][i], next[3][i]));
-        if (stagesA) { slabA[(4u * part + i) * (ROWS / 4u) + quad] = column; }
-        if (stagesB) { slabB[(4u * part + i) * (COLS / 4u) + quad] = column; }
-      }
-      workgroupBarrier();
-      for (var half = 0u; half < 2u; half++) {
-        for (var i = 0u; i < SLAB / 2u; i++) {
-          let k = half * (SLAB / 2u) + i;
-          let y = vec4f(slabB[k * (COLS / 4u) + id.x]);
-          let x0 = vec4f(slabA[k * (ROWS / 4u) + id.y]);
-          let x1 = vec4f(slabA[k * (ROWS / 4u) + 16u + id.y]);
-          sum[0] = addProducts(sum[0], x0.x, y);
-          sum[1] = addProducts(sum[1], x0.y, y);
-          sum[2] = addProducts(sum[2], x0.z, y);
-          sum[3] = addProducts(sum[3], x0.w, y);
-          sum[4] = addProducts(sum[4], x1.x, y);
-          sum[5] = addProducts(sum[5], x1.y, y);
-          sum[6] = addProducts(sum[6], x1.z, y);
-          sum[7] = addProducts(sum[7], x1.w, y);
-        }
-        if (has(LOW) || (half == 1u && (slab % CHUNK == 0u || slab == slabs))) {
-          for (var r = 0u; r < 8u; r++) {
-            let t = opaque4(total[r] + sum[r]);
-            sum[r] -= opaque4(t - total[r]);
-            total[r] = t;
-          }
-        }
-      }
+      eightSteps(&sum, y, x, 0u);
+      if (LOW) { fold(&total, &sum); }
+      eightSteps(&sum, y, x, 8u);
+      if (LOW || slab % CHUNK == 0u) { fold(&total, &sum); }
     }
-    next = loaded;
   }
-  for (var r = 0u; r < 8u; r++) {
-    let row = row0 + select(60u, 0u, r < 4u) + 4u * id.y + r;
-    let col = col0 + 4u * id.x;
+  fold(&total, &sum);
+  for (var r = 0u; r < 16u; r++) {
+    var value = rowOf(total, r);
+    let left = rowOf(sum, r);
+    let row = row0 + 4u * (SIDE * ((r / 4u) % 2u) + y) + r % 4u;
+    let col = col0 + 4u * (SIDE * (r / 8u) + x);
     if (GRAM) {
-      storeGram(row, col, false, total[r], sum[r]);
+      storeGram(row, col, false, value, left);
       continue;
     }
-    if (KERNEL != 0u) { total[r] = kernelValue(total[r], p.bias); }
-    store(row, col, total[r].x, sum[r].x);
-    store(row, col + 1u, total[r].y, sum[r].y);
-    store(row, col + 2u, total[r].z, sum[r].z);
-    store(row, col + 3u, total[r].w, sum[r].w);
+    if (KERNEL != 0u) { value = kernelValue(value, p.bias); }
+    store(row, col, value.x, left.x);
+    store(row, col + 1u, value.y, left.y);
+    store(row, col + 2u, value.z, left.z);
+    store(row, col + 3u, value.w, left.w);
   }
 }

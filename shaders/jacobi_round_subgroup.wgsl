@@ -66,10 +66,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) in
   let t = select(-1.0, 1.0, zeta >= 0.0) / (abs(zeta) + sqrt(1.0 + zeta * zeta));
   let c = 1.0 / sqrt(1.0 + t * t);
   let s = c * t;
+  // Written as corrections (Rutishauser 1966), a small rotation keeps lengths whatever its cosine is rounded to: with c x − s y
+  // the rounding of c, 1e-7 on a GPU, adds up over hundreds of rotations.
+  let tau = s / (1.0 + c);
   for (var k = index; k < p.width; k += LANES) {
     let x = a[atLow + k];
     let y = a[atHigh + k];
-    a[atLow + k] = c * x - s * y;
-    a[atHigh + k] = s * x + c * y;
+    a[atLow + k] = x - s * (y + tau * x);
+    a[atHigh + k] = y + s * (x - tau * y);
   }
 }

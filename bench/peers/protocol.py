@@ -76,9 +76,12 @@ def say(document):
     sys.stdout.flush()
 
 
-def sample(job, run):
-    """Milliseconds of each run on the wall, after one that warms up."""
+def sample(job, run, warm=0):
+    """Milliseconds of each run on the wall, after at least one and `warm` seconds that warm up."""
+    began = time.perf_counter()
     run()
+    while time.perf_counter() - began < warm:
+        run()
     samples = []
     began = time.perf_counter()
     while len(samples) < job["repeats"]:

@@ -1,14 +1,17 @@
 import mirrorLowerSource from '../../shaders/mirror_lower.wgsl';
 import potrfBlockSource from '../../shaders/potrf_block.wgsl';
 import potrfBlockSubgroupSource from '../../shaders/potrf_block_subgroup.wgsl';
+import potrfBlockWorkgroupSource from '../../shaders/potrf_block_workgroup.wgsl';
 import potrfFactorSource from '../../shaders/potrf_factor.wgsl';
 import trsmPanelSource from '../../shaders/trsm_panel_subgroup.wgsl';
+import trsmPanelWorkgroupSource from '../../shaders/trsm_panel_workgroup.wgsl';
 import { type Batch, ceilDiv, type Kernel } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { block, type Matrix } from '../runtime/matrix.js';
 import type { Operation, Variant } from '../runtime/variants.js';
 import { copyScaled } from './elementwise.js';
 import { gemm, syrk } from './gemm.js';
+import { isHardware } from './gemm-variants.js';
 import { transpose } from './transpose.js';
 
 /** Columns factored at a time. */
@@ -53,16 +56,30 @@ const leading = (strip: Matrix, start: number, size: number): Matrix => ({
 
 const potrfBlock: Kernel = { name: 'potrf_block', source: `${potrfFactorSource}\n${potrfBlockSource}` };
 const potrfBlockSubgroup: Kernel = { name: 'potrf_block', source: `${potrfFactorSource}\n${potrfBlockSubgroupSource}` };
+const potrfBlockWorkgroup: Kernel = { name: 'potrf_block', source: potrfBlockWorkgroupSource };
 
-/** Factors a diagonal block; with `known` after what columns known … start − 1 take off it was taken off it. */
-function factorDiagonal(batch: Batch, factor: CholeskyFactor, start: number, size: number, known?: number): void {
+/** Who works on a block of a panel: subgroups, which pass rows on between their lanes, or workgroups, through their memory. */
+type Sharing = 'subgroups' | 'workgroups';
+
+/** Factors a diagonal block; with `sharing` after what columns known … start − 1 take off it was taken off it. */
+function factorDiagonal(
+  batch: Batch,
+  factor: CholeskyFactor,
+  start: number,
+  size: number,
+  known = start,
+  sharing?: Sharing,
+): void {
   const { l, inverses, inversesT, info } = factor;
-  const kernel: Kernel =
-    known === undefined ? potrfBlock : { ...potrfBlockSubgroup, constants: { LANES: batch.gpu.lanes } };
+  const kernels = {
+    subgroups: { ...potrfBlockSubgroup, constants: { LANES: batch.gpu.lanes } },
+    workgroups: potrfBlockWorkgroup,
+  };
+  const kernel = sharing ? kernels[sharing] : potrfBlock;
   batch.dispatch(
     kernel,
     [l, inverses, inversesT, info],
-    [start, size, l.stride, l.offset, inverses.stride, known ?? start],
+    [start, size, l.stride, l.offset, inverses.stride, known],
     [1],
   );
 }
@@ -155,35 +172,90 @@ function solveBlock(
   );
 }
 
+/** Invocations of trsm_panel_workgroup.wgsl share so many right-hand sides. */
+const SIDES = 32;
+/** Blocks from the bottom up. */
+const UPWARDS = 0x10000;
+
+/**
+ * The same for `blocks` blocks one after the other, from `start` on down or up: known are the panel's unknowns from
+ * `known` on, `count` of them where it goes up; see trsm_panel_workgroup.wgsl.
+ */
+function solveBlocks(
+  batch: Batch,
+  operands: { x: Matrix; b: Matrix; l: Matrix; inverses: Matrix; inPlace: boolean },
+  { start, end, known, count }: { start: number; end: number; known: number; count: number },
+  blocks: number,
+  direction: Direction,
+): void {
+  const { x, b, l, inverses, inPlace } = operands;
+  batch.dispatch(
+    { name: 'trsm_panel', source: trsmPanelWorkgroupSource, constants: { IN_PLACE: inPlace } },
+    [x, inverses, ...(inPlace ? [inverses, inverses] : [b, l])],
+    [
+      x.rows,
+      l.rows,
+      start,
+      end,
+      known,
+      count,
+      x.stride,
+      x.offset,
+      b.stride,
+      b.offset,
+      l.stride,
+      l.offset,
+      inverses.stride,
+      0,
+      blocks + (direction === 'backward' ? UPWARDS : 0),
+    ],
+    [ceilDiv(x.rows, SIDES)],
+    { flops: SIDES * 2 * BLOCK * (count + BLOCK) * blocks, first: 13 },
+  );
+}
+
 /**
  * By halves down to panels of 256 columns, in which two kernels go from block to block: one takes off a diagonal block
  * what the panel's earlier columns take off it, and factors it; the other does the same to the rows below and multiplies
  * them with the inverse, in place. The upper half is filled at the end.
  */
+function factorByPanels(batch: Batch, factor: CholeskyFactor, sharing: Sharing): void {
+  const { l, inverses } = factor;
+  const columns = (first: number, count: number): void => {
+    for (const start of blocksOf(first, count)) {
+      const size = Math.min(BLOCK, first + count - start);
+      factorDiagonal(batch, factor, start, size, first, sharing);
+      const below = l.rows - start - size;
+      if (below === 0) continue;
+      const x = { ...l, rows: below, offset: l.offset + (start + size) * l.stride };
+      const operands = { x, b: x, l, inverses, inPlace: true };
+      const known = start - first;
+      if (sharing === 'subgroups') solveBlock(batch, operands, start, first, known);
+      else solveBlocks(batch, operands, { start, end: start + size, known: first, count: known }, 1, 'forward');
+    }
+  };
+  byHalves(batch, factor, PANEL, columns, 0, l.rows);
+  const side = ceilDiv(ceilDiv(l.rows, 4), 8);
+  batch.dispatch(
+    { name: 'mirror_lower', source: mirrorLowerSource },
+    [l],
+    [l.rows, l.stride / 4, l.offset / 4],
+    [side, side],
+  );
+}
+
 const panels: CholeskyVariant = {
   name: 'panels',
   usable: hasLanes,
-  record(batch, factor) {
-    const { l, inverses } = factor;
-    const columns = (first: number, count: number): void => {
-      for (const start of blocksOf(first, count)) {
-        const size = Math.min(BLOCK, first + count - start);
-        factorDiagonal(batch, factor, start, size, first);
-        const below = l.rows - start - size;
-        if (below === 0) continue;
-        const x = { ...l, rows: below, offset: l.offset + (start + size) * l.stride };
-        solveBlock(batch, { x, b: x, l, inverses, inPlace: true }, start, first, start - first);
-      }
-    };
-    byHalves(batch, factor, PANEL, columns, 0, l.rows);
-    const side = ceilDiv(ceilDiv(l.rows, 4), 8);
-    batch.dispatch(
-      { name: 'mirror_lower', source: mirrorLowerSource },
-      [l],
-      [l.rows, l.stride / 4, l.offset / 4],
-      [side, side],
-    );
-  },
+  suits: (gpu) => !isHardware(gpu),
+  record: (batch, factor) => factorByPanels(batch, factor, 'subgroups'),
+};
+
+const panelsWorkgroup: CholeskyVariant = {
+  name: 'panels-workgroup',
+  usable: () => true,
+  suits: isHardware,
+  record: (batch, factor) => factorByPanels(batch, factor, 'workgroups'),
 };
 
 /** By halves down to blocks of 32 columns. */
@@ -212,7 +284,7 @@ const rightLooking: CholeskyVariant = {
 /** A = L Lᵀ. */
 export const CHOLESKY: Operation<CholeskyVariant> = {
   op: 'cholesky',
-  variants: [panels, recursive, rightLooking],
+  variants: [panels, panelsWorkgroup, recursive, rightLooking],
 };
 
 /** Unknowns by halves: those of the half that comes first, what they take off the other, the other. */
@@ -269,26 +341,48 @@ const recursiveTrsm: TrsmVariant = {
 };
 
 /** By halves down to panels of 256 unknowns, in which one kernel goes from block to block. */
+function solveByPanels(
+  batch: Batch,
+  factor: CholeskyFactor,
+  b: Matrix,
+  out: Matrix,
+  direction: Direction,
+  sharing: Sharing,
+): void {
+  const { l } = factor;
+  const forward = direction === 'forward';
+  const operands = { x: out, b, l, inverses: forward ? factor.inverses : factor.inversesT, inPlace: false };
+  const unknowns = (first: number, count: number): void => {
+    const starts = blocksOf(first, count);
+    if (!forward) starts.reverse();
+    const end = first + count;
+    if (sharing === 'workgroups') {
+      const range = { start: starts[0], end, known: first, count };
+      solveBlocks(batch, operands, range, starts.length, direction);
+      return;
+    }
+    for (const start of starts) {
+      const after = Math.min(start + BLOCK, end);
+      if (forward) solveBlock(batch, operands, start, first, start - first);
+      else solveBlock(batch, operands, start, after, end - after);
+    }
+  };
+  substitute(batch, factor, b, out, direction, PANEL, unknowns, 0, l.rows);
+}
+
 const panelsTrsm: TrsmVariant = {
   name: 'panels',
   usable: hasLanes,
-  record(batch, factor, b, out, direction) {
-    const { l } = factor;
-    const forward = direction === 'forward';
-    const operands = { x: out, b, l, inverses: forward ? factor.inverses : factor.inversesT, inPlace: false };
-    const unknowns = (first: number, count: number): void => {
-      const starts = blocksOf(first, count);
-      if (forward) for (const start of starts) solveBlock(batch, operands, start, first, start - first);
-      else {
-        for (const start of starts.reverse()) {
-          const end = Math.min(start + BLOCK, first + count);
-          solveBlock(batch, operands, start, end, first + count - end);
-        }
-      }
-    };
-    substitute(batch, factor, b, out, direction, PANEL, unknowns, 0, l.rows);
-  },
+  suits: (gpu) => !isHardware(gpu),
+  record: (batch, factor, b, out, direction) => solveByPanels(batch, factor, b, out, direction, 'subgroups'),
+};
+
+const panelsWorkgroupTrsm: TrsmVariant = {
+  name: 'panels-workgroup',
+  usable: () => true,
+  suits: isHardware,
+  record: (batch, factor, b, out, direction) => solveByPanels(batch, factor, b, out, direction, 'workgroups'),
 };
 
 /** L Y = B or Lᵀ Y = B. */
-export const TRSM: Operation<TrsmVariant> = { op: 'trsm', variants: [panelsTrsm, recursiveTrsm] };
+export const TRSM: Operation<TrsmVariant> = { op: 'trsm', variants: [panelsTrsm, panelsWorkgroupTrsm, recursiveTrsm] };

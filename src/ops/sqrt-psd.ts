@@ -4,6 +4,7 @@ import maxRowSumSource from '../../shaders/max_row_sum.wgsl';
 import pivotColumnsSource from '../../shaders/pivot_columns.wgsl';
 import pivotProductsSource from '../../shaders/pivot_products.wgsl';
 import pivotProductsSubgroupSource from '../../shaders/pivot_products_subgroup.wgsl';
+import pivotProductsWorkgroupSource from '../../shaders/pivot_products_workgroup.wgsl';
 import pivotSelectSource from '../../shaders/pivot_select.wgsl';
 import { RfmError } from '../errors.js';
 import { type Batch, ceilDiv, createBatch, f32bits, type Kernel, sendBatch } from '../runtime/batch.js';
@@ -61,10 +62,12 @@ const selectKernel = ({ adapter, lanes }: Gpu): Kernel => ({
 });
 
 /** Rows a workgroup of the kernel that multiplies, and the kernel. */
-const productsKernel = ({ lanes }: Gpu): [number, Kernel] =>
-  lanes >= 4 && lanes <= 64
+function productsKernel({ adapter, lanes }: Gpu): [number, Kernel] {
+  if (adapter.type === 'hardware') return [4, { name: 'pivot_products', source: pivotProductsWorkgroupSource }];
+  return lanes >= 4 && lanes <= 64
     ? [lanes, { name: 'pivot_products', source: pivotProductsSubgroupSource, constants: { LANES: lanes } }]
     : [32, { name: 'pivot_products', source: pivotProductsSource }];
+}
 
 async function factorWithPivots(gpu: Gpu, m: Matrix, tolerance: number, low?: Matrix): Promise<PivotedFactor> {
   const d = m.rows;

@@ -172,8 +172,11 @@ export async function openDevice(
     firstError ??= gpuError('an unguarded call', event.error);
   });
 
+  const summary = summarizeAdapter(adapter.info);
+
   function guard<T>(what: string, calls: () => T | Promise<T>): Promise<T> {
-    return waitIdly(() => checked(what, calls));
+    // A GPU computes without the core that the event loop keeps busy, and a nap would only be noticed late.
+    return summary.type === 'software' ? waitIdly(() => checked(what, calls)) : checked(what, calls);
   }
 
   async function checked<T>(what: string, calls: () => T | Promise<T>): Promise<T> {
@@ -206,7 +209,7 @@ export async function openDevice(
     device.features.has('subgroups') && info.subgroupMinSize === info.subgroupMaxSize ? (info.subgroupMinSize ?? 0) : 0;
   return {
     device,
-    adapter: summarizeAdapter(info),
+    adapter: summary,
     limits: device.limits,
     features: device.features as ReadonlySet<string>,
     lanes,

@@ -56,10 +56,11 @@ function withPoison(gpu: Gpu): Gpu {
   return { ...gpu, pool };
 }
 
-/** The kernels for subgroups (where the adapter has them) and those for the rest. */
+/** The kernels for subgroups (where the adapter has them), those for the rest, and those that only GPUs get by themselves. */
 export const VARIANTS: [name: string, of: (gpu: Gpu) => Gpu][] = [
   ['the adapter’s kernels', (gpu) => gpu],
   ['the kernels without subgroups', (gpu) => ({ ...gpu, lanes: 0 })],
+  ['the kernels for GPUs', (gpu) => ({ ...gpu, adapter: { ...gpu.adapter, type: 'hardware' } })],
 ];
 
 /**
