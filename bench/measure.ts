@@ -2,6 +2,7 @@ import { type Spread, spreadOf } from '../src/report/bench-document.js';
 import { finish } from '../src/runtime/batch.js';
 import type { Gpu } from '../src/runtime/gpu.js';
 import { countWork, createProfile } from '../src/runtime/timing.js';
+import { CLOCK_RISES } from '../src/runtime/tuning.js';
 import type { BenchCase, Prepared } from './case.js';
 
 export interface Measurement {
@@ -26,12 +27,6 @@ const FEWEST = 3;
 /** A run shorter than this is repeated once more before it is timed. */
 const SHORT = 50;
 
-/**
- * A GPU is kept busy this long before the first sample, in milliseconds: an idle H100 computes at a sixth of its clock, and
- * a product of 0.7 ms took 3.6 ms where only two came before it.
- */
-const CLOCK_RISES = 300;
-
 /** Times a prepared case on a Gpu whose variant is chosen. */
 export async function measureCase(
   gpu: Gpu,
@@ -49,26 +44,32 @@ export async function measureCase(
   };
   if (prepared.warmUp) await prepared.warmUp(gpu);
   else if ((await once(gpu)) < SHORT) await once(gpu);
-  if (gpu.adapter.type === 'hardware') {
+  let counted: Measurement['counted'] | null = null;
+  // An idle H100 computes at a sixth of its clock: a product of 0.7 ms took 3.6 ms where only two came before it.
+  const hardware = gpu.adapter.type === 'hardware';
+  if (hardware) {
     const started = performance.now();
-    while (performance.now() - started < CLOCK_RISES) await once(gpu);
+    while (performance.now() - started < CLOCK_RISES) {
+      const profile = createProfile(gpu, 'submit');
+      await once({ ...gpu, profile });
+      counted ??= countWork(profile.scopes);
+    }
   }
 
   const [device, wall]: [number[], number[]] = [[], []];
-  let counted: Measurement['counted'] = { flops: null, bytes: null };
   let clock: Measurement['clock'] = 'wall';
   let total = 0;
   for (let i = 0; i < (how.repeats ?? repeats); i++) {
     const profile = createProfile(gpu, 'submit');
-    wall.push(await once({ ...gpu, profile }));
+    // Timestamps cost more than what they time where many small batches run on a GPU, and are not used there.
+    wall.push(await once({ ...gpu, profile: hardware && severalSubmits ? null : profile }));
     device.push(profile.passes.reduce((sum, { start, end }) => sum + (end - start) / 1e6, 0));
-    if (i === 0) {
-      counted = countWork(profile.scopes);
-      clock = severalSubmits || profile.clock === 'wall' ? 'wall' : 'gpu';
-    }
+    counted ??= countWork(profile.scopes);
+    clock = severalSubmits || profile.clock === 'wall' ? 'wall' : 'gpu';
     total += wall[i];
     if (how.repeats === null && ((total > LONG && wall.length >= FEWEST) || total > TOO_LONG)) break;
   }
+  counted ??= { flops: null, bytes: null };
   const wallMilliseconds = spreadOf(wall);
   return { clock, milliseconds: clock === 'gpu' ? spreadOf(device) : wallMilliseconds, wallMilliseconds, counted };
 }

@@ -8,7 +8,7 @@
 // - The 16 steps stand one by one in the text, not in a loop: on an H100 35 TFLOP/s against 31 (n = 4096).
 // - Nothing that is indexed is kept in registers: results are matrices whose columns are named. An array with a variable
 //   index, if only in the last loop over the results, lies in memory all the time; the product then reached 2 TFLOP/s.
-// - Sums are added up in totals every 64 terms, so that the error of a long sum is that of short ones; with LOW every eight.
+// - Sums are added up in totals every 64 terms, so that the error of a long sum is that of short ones; with LOW every 16.
 //   With COMPENSATED what a total cannot hold is where the next sum begins (Kahan): for long sums, since it takes a tenth
 //   of the speed (29 TFLOP/s, not 32).
 // - Rows of a tile go to invocations in quads 4 SIDE apart, and so do columns: neighbours read neighbouring vec4.
@@ -269,7 +269,6 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) ind
     }
     if (slab > 0u) {
       eightSteps(&sum, y, x, 0u);
-      if (LOW) { fold(&total, &sum); }
       eightSteps(&sum, y, x, 8u);
       if (LOW || slab % CHUNK == 0u) { fold(&total, &sum); }
     }

@@ -3,10 +3,8 @@
  * They need switches of Dawn that an ordinary run leaves off, so they are looked for with an instance of their own.
  */
 
-import { createInstance, F16_TOGGLE, releaseInstance } from '../runtime/gpu.js';
-
-/** With these shader-f16 shows on NVIDIA's driver, and the experimental features anywhere. */
-export const FEATURE_TOGGLES = [F16_TOGGLE, 'allow_unsafe_apis'];
+import { createInstance, MIXED_TOGGLES, releaseInstance } from '../runtime/gpu.js';
+import { MATRIX_FEATURE, type MatrixShape, shapesOf } from '../runtime/subgroup-matrix.js';
 
 /** A feature: whether the adapter offers it and whether a small kernel with it computed the right numbers. */
 export interface OptionalFeature {
@@ -17,22 +15,12 @@ export interface OptionalFeature {
   problem: string | null;
 }
 
-/** Sizes and types of a product that the adapter's matrix units do: M × K times K × N. */
-export interface MatrixShape {
-  component: string;
-  result: string;
-  m: number;
-  n: number;
-  k: number;
-}
-
 export interface OptionalFeatures {
   shaderF16: OptionalFeature;
   subgroupMatrix: OptionalFeature & { shapes: MatrixShape[] };
 }
 
 const F16 = 'shader-f16';
-const MATRIX = 'chromium-experimental-subgroup-matrix' as GPUFeatureName;
 
 const absent = (): OptionalFeature => ({ offered: false, works: null, problem: null });
 const oneLine = (error: unknown): string =>
@@ -169,28 +157,6 @@ async function checkF16(device: GPUDevice): Promise<string | null> {
   return differs(decode(output, 64, 'f16'), expected) ? 'wrong result of a float16 kernel' : null;
 }
 
-/** The adapter's floating-point shapes; the types of whole numbers are of no use here. */
-function shapesOf(adapter: GPUAdapter): MatrixShape[] {
-  const info = adapter.info as GPUAdapterInfo & {
-    subgroupMatrixConfigs?: Iterable<{
-      componentType: string;
-      resultComponentType: string;
-      M: number;
-      N: number;
-      K: number;
-    }>;
-  };
-  return [...(info.subgroupMatrixConfigs ?? [])]
-    .map(({ componentType, resultComponentType, M, N, K }) => ({
-      component: componentType,
-      result: resultComponentType,
-      m: M,
-      n: N,
-      k: K,
-    }))
-    .filter(({ component, result }) => /^f(16|32)$/.test(component) && /^f(16|32)$/.test(result));
-}
-
 async function checkMatrix(device: GPUDevice, shape: MatrixShape, lanes: number): Promise<string | null> {
   const { m, n, k } = shape;
   const left = Array.from({ length: m * k }, (_, i) => small(i, 5));
@@ -240,14 +206,14 @@ export async function optionalFeatures(request: GPURequestAdapterOptions): Promi
   const found: OptionalFeatures = { shaderF16: absent(), subgroupMatrix: { ...absent(), shapes: [] } };
   let instance: GPU | null = null;
   try {
-    instance = createInstance(FEATURE_TOGGLES);
+    instance = createInstance(MIXED_TOGGLES);
     const first = await instance.requestAdapter(request);
     if (first?.features.has(F16)) found.shaderF16 = await examine(first, [F16], checkF16);
     const second = await instance.requestAdapter(request);
-    if (second?.features.has(MATRIX)) {
+    if (second?.features.has(MATRIX_FEATURE)) {
       const shapes = shapesOf(second);
       const lanes = second.info.subgroupMaxSize ?? 32;
-      const features: GPUFeatureName[] = [MATRIX, 'subgroups', F16];
+      const features: GPUFeatureName[] = [MATRIX_FEATURE, 'subgroups', F16];
       const offered = features.filter((name) => second.features.has(name));
       const result = await examine(second, offered, async (device) => {
         if (shapes.length === 0) return 'no floating-point shape is offered';

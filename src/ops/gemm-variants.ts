@@ -2,6 +2,7 @@ import gemmGram from '../../shaders/gemm_gram.wgsl';
 import gemmNtBlocked from '../../shaders/gemm_nt_blocked.wgsl';
 import gemmNtPacked from '../../shaders/gemm_nt_packed.wgsl';
 import gemmNtSubgroup from '../../shaders/gemm_nt_subgroup.wgsl';
+import gemmNtSubgroupMatrix from '../../shaders/gemm_nt_subgroup_matrix.wgsl';
 import gemmNtWorkgroup from '../../shaders/gemm_nt_workgroup.wgsl';
 import gemmPlain from '../../shaders/gemm_plain.wgsl';
 import gramValue from '../../shaders/gram_value.wgsl';
@@ -13,6 +14,7 @@ import { type Batch, ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
 import type { RowWork } from '../runtime/division.js';
 import type { Gpu } from '../runtime/gpu.js';
 import type { Matrix } from '../runtime/matrix.js';
+import { MATRIX_FEATURE } from '../runtime/subgroup-matrix.js';
 import { type Operation, type Variant, variantOf } from '../runtime/variants.js';
 import { copyScaled } from './elementwise.js';
 import { transpose } from './transpose.js';
@@ -148,6 +150,20 @@ const blockedF16: GemmVariant = {
   record: (batch, product) => recordBlocked(batch, product, product.difference || product.low ? 'float32' : 'float16'),
 };
 
+/** The same on matrix units. */
+const subgroupMatrix: GemmVariant = {
+  name: 'subgroup-matrix-f16',
+  optIn: 'factors in float16, sums in float32',
+  usable: ({ features, lanes }) => features.has('shader-f16') && features.has(MATRIX_FEATURE) && lanes === 32,
+  record(batch, product) {
+    const { difference, low } = product;
+    if (difference || low) blocked.record(batch, product);
+    else {
+      recordTiles(batch, product, { name: 'gemm_nt_subgroup_matrix', source: gemmNtSubgroupMatrix }, [128, 128]);
+    }
+  },
+};
+
 const workgroup: GemmVariant = {
   name: 'workgroup',
   usable: () => true,
@@ -164,13 +180,13 @@ const workgroup: GemmVariant = {
 /** The matrix product, which all its forms, `syrk` and `squaredDistances` run on. */
 export const GEMM: Operation<GemmVariant> = {
   op: 'gemm',
-  variants: [packed, blocked, blockedLarge, subgroup, workgroup, blockedF16],
+  variants: [packed, blocked, blockedLarge, subgroup, workgroup, blockedF16, subgroupMatrix],
 };
 
 /** The same for small or narrow results. */
 export const GEMM_SMALL: Operation<GemmVariant> = {
   op: 'gemm-small',
-  variants: [subgroup, workgroup, packed, blocked, blockedLarge, blockedF16],
+  variants: [subgroup, workgroup, packed, blocked, blockedLarge, blockedF16, subgroupMatrix],
 };
 
 /** Whether products on this adapter read their factors from copies of them, which need device memory. */

@@ -248,8 +248,8 @@ async function start(gpu: Gpu, recorded: readonly Dispatch[]): Promise<void> {
       const timed = segment === 0 || end === to;
       const pass = encoder.beginComputePass(timestampWrites && timed ? { timestampWrites } : {});
       for (let i = start; i < end; i++) {
-        pass.setPipeline(pipelines[i].compute);
-        pass.setBindGroup(0, groups[i]);
+        if (i === start || pipelines[i] !== pipelines[i - 1]) pass.setPipeline(pipelines[i].compute);
+        if (i === start || groups[i] !== groups[i - 1]) pass.setBindGroup(0, groups[i]);
         setImmediates(pass, recorded[i].params);
         const [x, y, z] = recorded[i].grid;
         pass.dispatchWorkgroups(x, y, z);

@@ -5,6 +5,7 @@ import type { AdapterSummary } from '../rfm/types.js';
 import { hurry, waitIdly } from './idle.js';
 import type { Pipeline } from './pipeline.js';
 import { createPool, type Pool } from './pool.js';
+import { MATRIX_FEATURE, shapesOf } from './subgroup-matrix.js';
 import type { Profile } from './timing.js';
 
 Object.assign(globalThis, globals);
@@ -43,8 +44,8 @@ export const DEFAULT_TILE_BYTES = 64 * 2 ** 20;
 /** Before anything was measured: that of a slow integrated GPU. */
 const FIRST_RATE = 5e10;
 
-/** Dawn's switch with which shader-f16 shows on NVIDIA's driver. */
-export const F16_TOGGLE = 'vulkan_enable_f16_on_nvidia';
+/** Dawn's switches with which shader-f16 shows on NVIDIA's driver, and subgroup matrices anywhere. */
+export const MIXED_TOGGLES = ['vulkan_enable_f16_on_nvidia', 'allow_unsafe_apis'];
 
 /** Numbers are uploaded to shaders through immediates: this many bytes are available on every backend. */
 export const IMMEDIATE_BYTES = 64;
@@ -103,20 +104,28 @@ const NO_ADAPTER_HELP = process.env.DEEP_RFM_BUNDLE
 
 /**
  * Opens the best adapter: hardware first, a software one if it is all there is.
- * Every limit the adapter offers is requested, and the features the kernels can use; with `mixedPrecision` float16, too,
- * if the adapter has it.
+ * Every limit the adapter offers is requested, and the features the kernels can use; with `mixedPrecision` float16 and
+ * subgroup matrices, too, if the adapter has them.
  */
 export async function openGpu(options: { adapter?: AdapterChoice; mixedPrecision?: boolean } = {}): Promise<Gpu> {
   const choice = options.adapter ?? 'auto';
   const mixed = options.mixedPrecision ?? false;
-  const instance = createInstance(mixed ? [F16_TOGGLE] : []);
+  const instance = createInstance(mixed ? MIXED_TOGGLES : []);
   try {
     const adapter = await requestAdapter(instance, choice);
-    return await openDevice(instance, adapter, mixed ? ['shader-f16'] : []);
+    return await openDevice(instance, adapter, mixed ? mixedFeatures(adapter) : []);
   } catch (error) {
     releaseInstance(instance);
     throw error;
   }
+}
+
+/** What kernels of mixed precision use. Subgroup matrices where they come as the one shape that has a kernel. */
+function mixedFeatures(adapter: GPUAdapter): GPUFeatureName[] {
+  const fits = shapesOf(adapter).some(
+    ({ component, result, m, n, k }) => component === 'f16' && result === 'f32' && m === 16 && n === 16 && k === 16,
+  );
+  return fits ? ['shader-f16', MATRIX_FEATURE] : ['shader-f16'];
 }
 
 async function requestAdapter(instance: GPU, choice: AdapterChoice): Promise<GPUAdapter> {

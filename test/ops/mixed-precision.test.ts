@@ -1,20 +1,10 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { GEMM, gemm, squaredDistances, syrk } from '../../src/ops/gemm.js';
 import { type Gpu, openGpu } from '../../src/runtime/gpu.js';
+import { MATRIX_FEATURE } from '../../src/runtime/subgroup-matrix.js';
 import { usableVariants, variantOf } from '../../src/runtime/variants.js';
 import { compute, expectClose, expectEach, reportErrors } from '../support/gpu.js';
 import { at, type Dense, dense, norm, productNT, randomMatrix, squaredDistance } from '../support/reference.js';
-
-const NAME = 'blocked-f16';
-const variant = GEMM.variants.find(({ name }) => name === NAME)!;
-
-let gpu: Gpu;
-beforeAll(async () => {
-  const opened = await openGpu({ mixedPrecision: true });
-  gpu = { ...opened, choices: new Map([GEMM, { op: 'gemm-small' }].map(({ op }) => [op, NAME])) };
-});
-afterAll(() => gpu?.close());
-reportErrors();
 
 /** To 11 significant bits, half to even: float16 for numbers of ordinary size. */
 function halved(a: Dense): Dense {
@@ -29,14 +19,12 @@ function halved(a: Dense): Dense {
   });
 }
 
-it('is there by name alone: neither a default nor measured, and without it a device has no float16', async () => {
-  expect(usableVariants(gpu, GEMM).map(({ name }) => name)).not.toContain(NAME);
-  expect(variantOf({ ...gpu, choices: new Map() }, GEMM).optIn).toBeUndefined();
-  const plain = await openGpu();
-  expect(plain.features.has('shader-f16')).toBe(false);
-  expect(() => variantOf({ ...plain, choices: gpu.choices }, GEMM)).toThrow(/cannot run the variant blocked-f16/);
-  await plain.close();
+let opened: Gpu;
+beforeAll(async () => {
+  opened = await openGpu({ mixedPrecision: true });
 });
+afterAll(() => opened?.close());
+reportErrors();
 
 const sizes = [
   [1, 1, 1],
@@ -45,32 +33,54 @@ const sizes = [
   [129, 130, 1000],
 ] as const;
 
-it.each(sizes)('multiplies factors rounded to float16 exactly: %i × %i × %i', async (m, n, k) => {
-  if (!variant.usable(gpu)) return expect(gpu.features.has('shader-f16')).toBe(false);
-  const [a, b] = [randomMatrix(m, k, 1), randomMatrix(n, k, 2)];
-  const [found, own] = await compute(
-    gpu,
-    [a, b],
-    [
-      [m, n],
-      [m, m],
-    ],
-    (batch, [x, y], [out, symmetric]) => {
-      gemm(batch, { a: x, b: y, out });
-      syrk(batch, { a: x, b: x, out: symmetric });
-    },
-  );
-  const absolute = (x: Dense): Dense => ({ ...x, data: x.data.map(Math.abs) });
-  const terms = norm(productNT(absolute(a), absolute(b)));
-  expectClose('gemm against rounded factors', found, productNT(halved(a), halved(b)), 3e-7, terms);
-  expectClose('syrk against rounded factors', own, productNT(halved(a), halved(a)), 1e-5);
-  expectClose('gemm against the factors', found, productNT(a, b), 2 ** -10, terms);
-});
+describe.each(['blocked-f16', 'subgroup-matrix-f16'])('%s', (name) => {
+  const variant = GEMM.variants.find((one) => one.name === name)!;
+  let gpu: Gpu;
+  beforeAll(() => {
+    gpu = { ...opened, choices: new Map([GEMM, { op: 'gemm-small' }].map(({ op }) => [op, name])) };
+  });
 
-it('leaves distances in float32', async () => {
-  if (!variant.usable(gpu)) return expect(gpu.features.has('shader-f16')).toBe(false);
-  const a = randomMatrix(33, 70, 3);
-  const [found] = await compute(gpu, [a], [[33, 33]], (batch, [x], [out]) => squaredDistances(batch, x, x, out));
-  const expected = dense(33, 33, (i, j) => squaredDistance(a, i, a, j));
-  expectEach('distances', found, expected, 1e-6, (i, j) => at(expected, i, j) || 1e-30);
+  it('is there by name alone: neither a default nor measured, and without it a device has no float16', async () => {
+    expect(usableVariants(gpu, GEMM).map((one) => one.name)).not.toContain(name);
+    expect(variantOf({ ...gpu, choices: new Map() }, GEMM).optIn).toBeUndefined();
+    const plain = await openGpu();
+    expect(plain.features.has('shader-f16')).toBe(false);
+    expect(plain.features.has(MATRIX_FEATURE)).toBe(false);
+    expect(() => variantOf({ ...plain, choices: gpu.choices }, GEMM)).toThrow(`cannot run the variant ${name}`);
+    await plain.close();
+  });
+
+  describe('where the adapter has it', () => {
+    beforeEach((test) => {
+      if (!variant.usable(gpu)) test.skip(`${gpu.adapter.description} cannot run ${name}`);
+    });
+
+    it.each(sizes)('multiplies factors rounded to float16 exactly: %i × %i × %i', async (m, n, k) => {
+      const [a, b] = [randomMatrix(m, k, 1), randomMatrix(n, k, 2)];
+      const [found, own] = await compute(
+        gpu,
+        [a, b],
+        [
+          [m, n],
+          [m, m],
+        ],
+        (batch, [x, y], [out, symmetric]) => {
+          gemm(batch, { a: x, b: y, out });
+          syrk(batch, { a: x, b: x, out: symmetric });
+        },
+      );
+      const absolute = (x: Dense): Dense => ({ ...x, data: x.data.map(Math.abs) });
+      const terms = norm(productNT(absolute(a), absolute(b)));
+      expectClose('gemm against rounded factors', found, productNT(halved(a), halved(b)), 3e-7, terms);
+      expectClose('syrk against rounded factors', own, productNT(halved(a), halved(a)), 1e-5);
+      expectClose('gemm against the factors', found, productNT(a, b), 2 ** -10, terms);
+    });
+
+    it('leaves distances in float32', async () => {
+      const a = randomMatrix(33, 70, 3);
+      const [found] = await compute(gpu, [a], [[33, 33]], (batch, [x], [out]) => squaredDistances(batch, x, x, out));
+      const expected = dense(33, 33, (i, j) => squaredDistance(a, i, a, j));
+      expectEach('distances', found, expected, 1e-6, (i, j) => at(expected, i, j) || 1e-30);
+    });
+  });
 });
