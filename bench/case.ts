@@ -44,6 +44,8 @@ export interface Prepared {
   phases?(): Record<string, number>;
   /** Arrays that peers need, by name; without it they make random ones of the same kind. */
   arrays?(): Promise<Record<string, PeerArray>>;
+  /** What the numbers are made from, where that is known only now. */
+  readonly data?: string;
   release(): void;
 }
 

@@ -242,7 +242,11 @@ async function runCase(
         signal: progress.signal,
       });
       const result = resultOf(gpu, benchCase, choice, measurement, await prepared.error(chosen), context.ceilings);
-      results.push({ ...result, ...(prepared.phases && { phases: prepared.phases() }) });
+      results.push({
+        ...result,
+        ...(prepared.data !== undefined && { data: prepared.data }),
+        ...(prepared.phases && { phases: prepared.phases() }),
+      });
       values.push(await prepared.values?.());
     }
     const peers: BenchPeer[] = [];

@@ -167,6 +167,7 @@ export const agopCases = (request: CaseRequest, form: 'gram' | 'jacobian'): Benc
             if (form === 'gram') await agopGram(g, input.gram, out, low);
             else await agopJacobian(g, input.jacobian, out, low);
           },
+          data: layer.data,
           error: async () => agopError(layer, await download(gpu, out)),
           arrays: async () => ({
             x: { shape: [n, d], data: layer.x },
@@ -200,6 +201,7 @@ export const sqrtCases = (request: CaseRequest): BenchCase[] =>
         const values = await agopOfLayer(gpu, layer);
         const [m, out] = [upload(gpu, d, d, values), allocate(gpu, d, d)];
         return {
+          data: layer.data,
           run: async (g) => void (await sqrtPsd(g, m, out)),
           async error() {
             const root = await download(gpu, out);
