@@ -1,8 +1,9 @@
+import { OPERATIONS } from '../src/ops/operations.js';
 import { type Spread, spreadOf } from '../src/report/bench-document.js';
 import { finish } from '../src/runtime/batch.js';
+import { raiseClock } from '../src/runtime/clock.js';
 import type { Gpu } from '../src/runtime/gpu.js';
 import { countWork, createProfile } from '../src/runtime/timing.js';
-import { CLOCK_RISES } from '../src/runtime/tuning.js';
 import type { BenchCase, Prepared } from './case.js';
 
 export interface Measurement {
@@ -44,16 +45,15 @@ export async function measureCase(
   };
   if (prepared.warmUp) await prepared.warmUp(gpu);
   else if ((await once(gpu)) < SHORT) await once(gpu);
-  let counted: Measurement['counted'] | null = null;
-  // An idle H100 computes at a sixth of its clock: a product of 0.7 ms took 3.6 ms where only two came before it.
   const hardware = gpu.adapter.type === 'hardware';
+  let counted: Measurement['counted'] | null = null;
   if (hardware) {
-    const started = performance.now();
-    while (performance.now() - started < CLOCK_RISES) {
-      const profile = createProfile(gpu, 'submit');
-      await once({ ...gpu, profile });
-      counted ??= countWork(profile.scopes);
-    }
+    const profile = createProfile(gpu, 'submit');
+    await once({ ...gpu, profile });
+    counted = countWork(profile.scopes);
+    const busy = OPERATIONS[0].prepare(gpu, 1024);
+    await raiseClock(gpu, busy.record);
+    busy.release();
   }
 
   const [device, wall]: [number[], number[]] = [[], []];

@@ -10,12 +10,14 @@ export const REASONS: Readonly<Record<OpName, Why>> = {
   gemm: {
     software:
       'a CPU driver loads storage lane by lane, so loads and not multiply-adds decide; the ceiling has no loads at all',
-    hardware: 'compensated sums keep small tiles, and a matrix this small does not fill the device',
+    hardware:
+      'a matrix this small does not fill the device; and totals take registers, so that no second workgroup computes while one waits for its loads',
   },
   syrk: {
     software:
       'loads decide, as in gemm; tiles on the diagonal compute both halves, and the mirrored half is written, too',
-    hardware: 'tiles on the diagonal compute both halves, and half as many tiles fill the device less well',
+    hardware:
+      'half as many tiles fill the device less well, those on the diagonal compute both halves, and the mirrored half is written number by number',
   },
   'kernel-matrix': {
     software:

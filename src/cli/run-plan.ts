@@ -92,7 +92,7 @@ export async function printPlan(
   const { describeAdapter, limitsOf, measureRates } = await import('./method.js');
   await withGpu({ ...flags, note: terminal.note }, signal, async (gpu: Gpu) => {
     if (flags.tile !== undefined) gpu.tileBytes = flags.tile;
-    const rates = await measureRates(gpu);
+    const rates = await measureRates(gpu, request.config.n);
     await show(request, limitsOf(gpu, flags.memoryLimit ?? null), rates, describeAdapter(gpu.adapter), terminal);
   });
 }

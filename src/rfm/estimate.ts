@@ -7,6 +7,7 @@ import { philoxFill } from '../ops/features.js';
 import { gemm, squaredDistances } from '../ops/gemm.js';
 import { agopGramWork, agopJacobianWork, choleskyWork, featuresWork, kernelMatrixWork, trsmWork } from '../ops/work.js';
 import { runBatch } from '../runtime/batch.js';
+import { raiseClock } from '../runtime/clock.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, release } from '../runtime/matrix.js';
 import type { ProblemSize, RunPlan } from './plan.js';
@@ -111,13 +112,17 @@ export const totalOf = (
   total: first.total + (depth - 1) * (other?.total ?? 0),
 });
 
-/** Rows of the matrices that rates are measured on: large enough for full tiles, a fraction of a second on a CPU. */
-const PROBE = 1024;
+/** Rows of the matrices that rates are measured on: large enough for full tiles, a fraction of a second. */
+const PROBE = { software: 1024, hardware: 2048 } as const;
 const REPEATS = 3;
 
-/** Measures the rates on an idle adapter: the fastest of three runs each, after one that compiles. */
-export async function measureRates(gpu: Gpu): Promise<Rates> {
-  const [a, out, factored] = [1, 2, 3].map(() => allocate(gpu, PROBE, PROBE));
+/**
+ * Measures the rates on an idle adapter, for a layer of n rows: the fastest of three runs each, after one that compiles.
+ * What a factorisation takes beyond its products, block after block, grows with n and not with its operations.
+ */
+export async function measureRates(gpu: Gpu, n: number): Promise<Rates> {
+  const rows = PROBE[gpu.adapter.type];
+  const [a, out, factored] = [1, 2, 3].map(() => allocate(gpu, rows, rows));
   const factor = allocateFactor(gpu, factored);
   const fastest = async (record: Parameters<typeof runBatch>[1]): Promise<number> => {
     let best = Number.POSITIVE_INFINITY;
@@ -128,19 +133,23 @@ export async function measureRates(gpu: Gpu): Promise<Rates> {
     return best;
   };
   try {
-    const values = { signed: true, scale: 1 / PROBE };
+    const values = { signed: true, scale: 1 / rows };
     await runBatch(gpu, (batch) => philoxFill(batch, a, { seed: 1, layer: 0, stream: 3 }, values));
-    const product = await fastest((batch) => gemm(batch, { a, b: a, out }));
+    await raiseClock(gpu, (batch) => gemm(batch, { a, b: a, out }));
+    const product = (2 * rows ** 3) / (await fastest((batch) => gemm(batch, { a, b: a, out })));
     const distance = await fastest((batch) => squaredDistances(batch, a, a, out));
     const copy = await fastest((batch) => addDiagonal(batch, out, factored, 1));
     const cholesky = await fastest((batch) => {
-      addDiagonal(batch, out, factored, PROBE);
+      addDiagonal(batch, out, factored, rows);
       potrf(batch, factor);
     });
+    const probed = choleskyWork(rows).flops / product;
+    const column = Math.max(cholesky - copy - probed, 0) / rows;
+    const { flops } = choleskyWork(n);
     return {
-      product: (2 * PROBE ** 3) / product,
-      distance: kernelMatrixWork(PROBE, PROBE).flops / distance,
-      cholesky: choleskyWork(PROBE).flops / Math.max(cholesky - copy, cholesky / 10),
+      product,
+      distance: kernelMatrixWork(rows, rows).flops / distance,
+      cholesky: flops / (flops / product + n * column),
     };
   } finally {
     releaseFactor(gpu, factor);

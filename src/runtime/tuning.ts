@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { cacheDirs, writableCacheDir } from '../../scripts/adapter-env.mjs';
 import type { AdapterSummary } from '../rfm/types.js';
 import { type Batch, runBatch } from './batch.js';
+import { raiseClock } from './clock.js';
 import type { Gpu } from './gpu.js';
 import { createProfile } from './timing.js';
 import { type Operation, usableVariants } from './variants.js';
@@ -153,12 +154,6 @@ export const FIRST_USE: TuningPlan = { n: 1024, samples: 3, budget: 1500 };
 /** `bench --tune`. */
 export const THOROUGH: TuningPlan = { n: 1024, samples: 5, budget: Number.POSITIVE_INFINITY };
 
-/**
- * A GPU is kept busy this long before the first sample, in milliseconds: until then its clock is that of an idle device, and
- * whatever is measured first looks slow.
- */
-export const CLOCK_RISES = 300;
-
 /** A variant whose first sample takes this many times longer than the best one is not measured again. */
 const HOPELESS = 2;
 
@@ -183,10 +178,7 @@ export async function measureVariants(
     let best = Number.POSITIVE_INFINITY;
     let fastest: string | null = null;
     try {
-      if (measured.length === 0 && gpu.adapter.type === 'hardware') {
-        const begun = performance.now();
-        while (performance.now() - begun < CLOCK_RISES) await runBatch(gpu, problem.record);
-      }
+      if (measured.length === 0) await raiseClock(gpu, problem.record);
       for (const { name } of variants) {
         if (performance.now() - started > plan.budget) {
           fastest = null;

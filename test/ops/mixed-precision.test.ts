@@ -33,7 +33,11 @@ const sizes = [
   [129, 130, 1000],
 ] as const;
 
-describe.each(['blocked-f16', 'subgroup-matrix-f16'])('%s', (name) => {
+// Matrix units do not round each sum to the nearest number: on an H100 sums of 1,000 terms were off by 1.1e-6 of them.
+describe.each([
+  ['blocked-f16', 1],
+  ['subgroup-matrix-f16', 10],
+])('%s', (name, slack) => {
   const variant = GEMM.variants.find((one) => one.name === name)!;
   let gpu: Gpu;
   beforeAll(() => {
@@ -71,8 +75,8 @@ describe.each(['blocked-f16', 'subgroup-matrix-f16'])('%s', (name) => {
       );
       const absolute = (x: Dense): Dense => ({ ...x, data: x.data.map(Math.abs) });
       const terms = norm(productNT(absolute(a), absolute(b)));
-      expectClose('gemm against rounded factors', found, productNT(halved(a), halved(b)), 3e-7, terms);
-      expectClose('syrk against rounded factors', own, productNT(halved(a), halved(a)), 1e-5);
+      expectClose('gemm against rounded factors', found, productNT(halved(a), halved(b)), slack * 3e-7, terms);
+      expectClose('syrk against rounded factors', own, productNT(halved(a), halved(a)), slack * 1e-5);
       expectClose('gemm against the factors', found, productNT(a, b), 2 ** -10, terms);
     });
 
