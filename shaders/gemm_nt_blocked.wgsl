@@ -18,7 +18,7 @@ requires immediate_address_space;
 
 // Before this text: kernel_value.wgsl, gemm_plain.wgsl or gemm_gram.wgsl, and alias Staged.
 // Header: SIDE: u32 (16 or 8), DIFFERENCE: bool, KERNEL: u32, LOW: bool (`low` receives what float32 cannot hold),
-// COMPENSATED: bool, which it is with LOW.
+// COMPENSATED: bool, which it is with LOW, UNROLLED: bool (lavapipe takes 25 s to compile the unrolled text).
 
 const QUADS = 2u * SIDE;
 const TILE = 4u * QUADS;
@@ -240,10 +240,10 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) ind
   var nextA: mat4x4f;
   var nextB: mat4x4f;
   for (var slab = 0u; slab <= slabs; slab++) {
-    let step = slab * (SLAB / 4u) + part;
+    let place = slab * (SLAB / 4u) + part;
     if (slab > 0u) {
       // What was loaded is the slab before this one; beyond the end of the sum it counts as zero.
-      if (step - SLAB / 4u >= steps) {
+      if (place - SLAB / 4u >= steps) {
         nextA = mat4x4f();
         nextB = mat4x4f();
       }
@@ -263,11 +263,15 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) ind
       workgroupBarrier();
     }
     // After the last slab once more its end, for nobody: a branch around the loads cost 3 %.
-    if (stagesA) { nextA = columnsOf(&a, atA + min(step, steps - 1u)); }
-    if (stagesB) { nextB = columnsOf(&b, atB + min(step, steps - 1u)); }
+    if (stagesA) { nextA = columnsOf(&a, atA + min(place, steps - 1u)); }
+    if (stagesB) { nextB = columnsOf(&b, atB + min(place, steps - 1u)); }
     if (slab > 0u) {
-      eightSteps(&sum, y, x, 0u);
-      eightSteps(&sum, y, x, 8u);
+      if (UNROLLED) {
+        eightSteps(&sum, y, x, 0u);
+        eightSteps(&sum, y, x, 8u);
+      } else {
+        for (var k = 0u; k < SLAB; k++) { step(&sum, y, x, k); }
+      }
       if (LOW || slab % CHUNK == 0u) { fold(&total, &sum); }
     }
   }

@@ -12,6 +12,8 @@
 // positive and finite, 0 if all were; such a pivot is replaced by 1, and the result is unusable.
 requires immediate_address_space;
 
+// Header: UNROLLED: bool.
+
 const BLOCK = 32u;
 const QUADS = BLOCK / 4u;
 // Of the rows in workgroup memory, so that eight of them lie in different banks.
@@ -26,6 +28,9 @@ struct Params {
   known: u32, // a multiple of BLOCK away from start
 }
 var<immediate> p: Params;
+
+// No constant on a software adapter: lavapipe would unroll loops over it, and take 13 s to compile them.
+fn quads() -> u32 { return select(min(QUADS, p.size + QUADS), QUADS, UNROLLED); }
 
 @group(0) @binding(0) var<storage, read_write> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> inverses: array<vec4f>;
@@ -57,7 +62,7 @@ fn main(@builtin(local_invocation_index) index: u32) {
   for (var slab = p.known; slab < p.start; slab += BLOCK) {
     rows[0][row * PITCH + q] = a[atRow + slab / 4u + q];
     workgroupBarrier();
-    for (var step = 0u; step < QUADS; step++) {
+    for (var step = 0u; step < quads(); step++) {
       let x = rows[0][row * PITCH + step];
       own -= vec4f(
         dot(x, rows[0][(4u * q) * PITCH + step]),

@@ -6,7 +6,7 @@
 // IN_PLACE: X, B and L are one buffer, `x`, and this is the panel below a diagonal block of a Cholesky factorisation.
 requires immediate_address_space;
 
-// Header: IN_PLACE: bool.
+// Header: IN_PLACE: bool, UNROLLED: bool.
 
 const BLOCK = 32u;
 const QUADS = BLOCK / 4u;
@@ -33,6 +33,9 @@ struct Params {
 }
 var<immediate> p: Params;
 
+// No constant on a software adapter: lavapipe would unroll loops over it, and take 13 s to compile them.
+fn quads() -> u32 { return select(min(QUADS, p.m + QUADS), QUADS, UNROLLED); }
+
 @group(0) @binding(0) var<storage, read_write> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> inverses: array<vec4f>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
@@ -44,7 +47,7 @@ var<workgroup> right: array<vec4f, BLOCK * PITCH>;
 // The products of row `row` of `left` with four rows of `right` from 4q on.
 fn products(row: u32, q: u32) -> vec4f {
   var sum = vec4f();
-  for (var step = 0u; step < QUADS; step++) {
+  for (var step = 0u; step < quads(); step++) {
     let y = left[row * PITCH + step];
     sum += vec4f(
       dot(y, right[(4u * q) * PITCH + step]),

@@ -73,7 +73,7 @@ function factorDiagonal(
   const { l, inverses, inversesT, info } = factor;
   const kernels = {
     subgroups: { ...potrfBlockSubgroup, constants: { LANES: batch.gpu.lanes } },
-    workgroups: potrfBlockWorkgroup,
+    workgroups: { ...potrfBlockWorkgroup, constants: { UNROLLED: isHardware(batch.gpu) } },
   };
   const kernel = sharing ? kernels[sharing] : potrfBlock;
   batch.dispatch(
@@ -190,7 +190,11 @@ function solveBlocks(
 ): void {
   const { x, b, l, inverses, inPlace } = operands;
   batch.dispatch(
-    { name: 'trsm_panel', source: trsmPanelWorkgroupSource, constants: { IN_PLACE: inPlace } },
+    {
+      name: 'trsm_panel',
+      source: trsmPanelWorkgroupSource,
+      constants: { IN_PLACE: inPlace, UNROLLED: isHardware(batch.gpu) },
+    },
     [x, inverses, ...(inPlace ? [inverses, inverses] : [b, l])],
     [
       x.rows,

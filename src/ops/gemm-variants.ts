@@ -119,6 +119,7 @@ function recordBlocked(batch: Batch, product: Product, staged: keyof typeof stag
       KERNEL: kernelConstant(value),
       LOW: low !== undefined,
       COMPENSATED: low !== undefined || k > LONG_SUM,
+      UNROLLED: isHardware(batch.gpu),
     },
   };
   recordTiles(batch, product, kernel, [8 * side, 8 * side]);

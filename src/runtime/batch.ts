@@ -2,7 +2,7 @@ import { RfmError } from '../errors.js';
 import { divide, type Part, type RowWork } from './division.js';
 import type { Gpu } from './gpu.js';
 import { allocate, type Matrix, release } from './matrix.js';
-import { type Kernel, type Pipeline, pipelineOf } from './pipeline.js';
+import { type Kernel, type Pipeline, pipelinesOf } from './pipeline.js';
 import { textureBytes } from './pool.js';
 import { type PassLabel, type PassTimes, type Profile, scopedSync, timePasses, type Work } from './timing.js';
 
@@ -228,7 +228,10 @@ function bindGroups(gpu: Gpu, recorded: readonly Dispatch[], pipelines: readonly
 
 /** Gives the device its work, and returns as soon as it has it; `gpu.sent.last` settles when it is done. */
 async function start(gpu: Gpu, recorded: readonly Dispatch[]): Promise<void> {
-  const pipelines = await Promise.all(recorded.map((d) => pipelineOf(gpu, d.kernel)));
+  const pipelines = await pipelinesOf(
+    gpu,
+    recorded.map(({ kernel }) => kernel),
+  );
   const groups = bindGroups(gpu, recorded, pipelines);
   /** Dispatches from … to − 1 in one pass, or more where there is something to copy between them. */
   const encode = (encoder: GPUCommandEncoder, from: number, to: number, times?: PassTimes): void => {

@@ -14,12 +14,16 @@ export interface Kernel {
 const codes = new Map<string, Map<string, string>>();
 
 export function kernelCode({ source, constants = {} }: Kernel): string {
-  const ofSource = codes.get(source) ?? new Map<string, string>();
-  codes.set(source, ofSource);
-  const entries = Object.entries(constants);
-  const key = entries.join(' ');
+  let ofSource = codes.get(source);
+  if (!ofSource) {
+    ofSource = new Map();
+    codes.set(source, ofSource);
+  }
+  let key = '';
+  for (const name in constants) key += `${name} ${constants[name]} `;
   const found = ofSource.get(key);
   if (found !== undefined) return found;
+  const entries = Object.entries(constants);
   const header = entries.map(([name, value]) =>
     typeof value === 'boolean' ? `const ${name}: bool = ${value};` : `const ${name}: u32 = ${value}u;`,
   );
@@ -38,12 +42,23 @@ export interface Pipeline {
   readonly bindings: GPUBindGroupLayout;
 }
 
+/** The pipelines of these kernels, among which few are different: a promise for each would take longer than recording it. */
+export async function pipelinesOf(gpu: Gpu, kernels: readonly Kernel[]): Promise<Pipeline[]> {
+  const codes = kernels.map(kernelCode);
+  const names = new Map(codes.map((code, i) => [code, kernels[i].name]));
+  const pipelines = await Promise.all([...names].map(([code, name]) => compiled(gpu, name, code)));
+  const made = new Map([...names.keys()].map((code, i) => [code, pipelines[i]]));
+  return codes.map((code) => made.get(code)!);
+}
+
 /** Compiled once per text; kernels that ask at the same time share one compilation. */
-export function pipelineOf(gpu: Gpu, kernel: Kernel): Promise<Pipeline> {
-  const code = kernelCode(kernel);
+export const pipelineOf = (gpu: Gpu, kernel: Kernel): Promise<Pipeline> =>
+  compiled(gpu, kernel.name, kernelCode(kernel));
+
+function compiled(gpu: Gpu, name: string, code: string): Promise<Pipeline> {
   let pipeline = gpu.pipelines.get(code);
   if (!pipeline) {
-    pipeline = compile(gpu.device, kernel.name, code);
+    pipeline = compile(gpu.device, name, code);
     gpu.pipelines.set(code, pipeline);
     // A failure is reported by whoever asked; the next to ask tries again.
     pipeline.catch(() => gpu.pipelines.delete(code));
