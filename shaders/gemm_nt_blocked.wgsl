@@ -62,8 +62,6 @@ fn has(flag: u32) -> bool { return (p.flags & flag) != 0u; }
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(0) @binding(4) var<storage, read_write> low: array<f32>;
 
-// A dimension each for k, a constant once the loop is unrolled, and for the quad, which stays the same in all steps: Dawn
-// keeps every index within its dimension, and so no step has to.
 // A dimension each for k, a constant, and for the quad, which stays the same in all steps: Dawn keeps every index within its
 // dimension, and so no step has to.
 var<workgroup> slabA: array<array<Staged, QUADS>, SLAB>;

@@ -18,7 +18,7 @@ struct Params {
   n: u32, // rows of L
   start: u32, // first unknown of the first block, a multiple of BLOCK
   end: u32, // after the last unknown that this dispatch may solve
-  known: u32, // the first known unknown, a multiple of 4, and how many before the first block is solved
+  known: u32, // the first unknown of the panel; upwards also how many it has
   count: u32,
   strideX: u32,
   offsetX: u32,

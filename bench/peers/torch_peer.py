@@ -12,7 +12,7 @@ from protocol import blas_in_use, cores, once, sample, serve
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
-# Seconds until a GPU's clock has risen, as ours is kept busy before the first sample (bench/measure.ts).
+# Seconds until a GPU's clock has risen, as ours is kept busy before the first sample (src/runtime/clock.ts).
 WARM = 0.3 if DEVICE == "cuda" else 0
 
 

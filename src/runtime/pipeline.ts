@@ -42,7 +42,7 @@ export interface Pipeline {
   readonly bindings: GPUBindGroupLayout;
 }
 
-/** The pipelines of these kernels, among which few are different: a promise for each would take longer than recording it. */
+/** The pipelines of these kernels, among which few are different: a promise for each would be garbage by the thousand. */
 export async function pipelinesOf(gpu: Gpu, kernels: readonly Kernel[]): Promise<Pipeline[]> {
   const codes = kernels.map(kernelCode);
   const names = new Map(codes.map((code, i) => [code, kernels[i].name]));
