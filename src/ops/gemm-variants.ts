@@ -312,8 +312,10 @@ type Tile = readonly [rows: number, cols: number];
 
 /** Rows of a tile of gemm_nt_packed.wgsl, which has four subgroups' columns. */
 export const PACKED_ROWS = 64;
-/** Steps along k (four terms each) between compensated totals in gemm_nt_packed.wgsl; the packing kernels copy as many at a time. */
+/** Steps along k (four terms each) between compensated totals in gemm_nt_packed.wgsl; pack_rows.wgsl copies as many at a time. */
 const CHUNK_STEPS = 64;
+/** Blocks of columns that a workgroup of pack_columns.wgsl copies, four steps each. */
+const COLUMN_BLOCKS = 64;
 
 /** How the rows of a factor lie in a texture whose side is at most `side`; see pack_rows.wgsl. */
 export function texelLayout(lanes: number, side: number, k: number) {
@@ -350,8 +352,8 @@ function pack(batch: Batch, factor: Factor, k: number, tileBlocks: number): GPUT
       constants: { LANES: gpu.lanes },
     },
     [matrix, texels],
-    [rows, k, matrix.stride, matrix.offset, segment, folds, CHUNK_STEPS],
-    [ceilDiv(steps, CHUNK_STEPS), blocks],
+    [rows, k, matrix.stride, matrix.offset, segment, folds, transposed ? COLUMN_BLOCKS : CHUNK_STEPS],
+    transposed ? [ceilDiv(steps, 4), ceilDiv(blocks, COLUMN_BLOCKS)] : [ceilDiv(steps, CHUNK_STEPS), blocks],
   );
   batch.copyToTexture(texels, texture, width, blocks * folds);
   return texture;

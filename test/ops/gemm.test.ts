@@ -296,6 +296,16 @@ forEachVariant(
       await check('syrk, k = 10,007', syrk, { a, b: a, addend: a, plain: productNT(a, a) }, plainly, 1e-7);
     });
 
+    it('packs columns beyond what a workgroup takes, and sums beyond what fits into a row of a texture', async () => {
+      const long = { a: randomMatrix(29, 10_007, 1), b: randomMatrix(10_007, 37, 2) };
+      const wide = { a: randomMatrix(31, 83, 3), b: randomMatrix(83, 2051, 4) };
+      for (const { a, b } of [long, wide]) {
+        const plain = product(a, b);
+        await check('gemmNN', gemmNN, { a, b, addend: plain, plain }, plainly);
+        await check('gemmTN', gemmTN, { a: transposed(a), b, addend: plain, plain }, plainly);
+      }
+    });
+
     it('squaredDistances keeps every distance, those of near-duplicates too', () =>
       fc.assert(
         fc.asyncProperty(size, size, size, seed, async (m, n, k, s) => {
