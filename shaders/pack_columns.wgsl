@@ -1,6 +1,6 @@
 // Columns of a matrix (k × rows) as the texture that pack_rows.wgsl makes of the rows of its transpose.
 //
-// A workgroup goes along 16 rows of the matrix, one block of LANES columns after the other: down a block instead, every
+// A workgroup goes along 16 rows of the matrix, LANES columns at a time: down the columns instead, every
 // cache line was on another page, where nothing is fetched ahead, and packing took two to three times as long.
 enable subgroups;
 requires immediate_address_space;
@@ -14,13 +14,15 @@ struct Params {
   offset: u32,
   segment: u32,
   folds: u32,
-  // Blocks of LANES columns that a workgroup copies. No constant, as in pack_rows.wgsl.
+  // How many times LANES columns a workgroup copies. No constant, as in pack_rows.wgsl.
   group: u32,
 }
 var<immediate> p: Params;
 
 // Four columns are a quad: an invocation loads four vec4 of it, one below the other, and turns them into four texels.
 const QUADS = LANES / 4u;
+// As in gemm_nt_packed.wgsl.
+const BLOCK = 64u;
 
 @group(0) @binding(0) var<storage, read> matrix: array<vec4f>;
 // The texels row by row, as pack_rows.wgsl has them.
@@ -43,13 +45,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   let last = (p.rows - 1u) / 4u;
   let end = min((group.y + 1u) * p.group, last / QUADS + 1u);
   let fold = step / p.segment;
-  for (var block = group.y * p.group; block < end; block++) {
-    let column = min(block * QUADS + quad, last);
-    let a = matrix[rowA + column];
-    let b = select(vec4f(), matrix[rowB + column], after >= 1u);
-    let c = select(vec4f(), matrix[rowC + column], after >= 2u);
-    let d = select(vec4f(), matrix[rowD + column], after >= 3u);
-    let at = ((block * p.folds + fold) * p.segment + step - fold * p.segment) * LANES + 4u * quad;
+  for (var part = group.y * p.group; part < end; part++) {
+    let first = part * QUADS + quad;
+    let a = matrix[rowA + min(first, last)];
+    let b = select(vec4f(), matrix[rowB + min(first, last)], after >= 1u);
+    let c = select(vec4f(), matrix[rowC + min(first, last)], after >= 2u);
+    let d = select(vec4f(), matrix[rowD + min(first, last)], after >= 3u);
+    let block = 4u * first / BLOCK;
+    let at = ((block * p.folds + fold) * p.segment + step - fold * p.segment) * BLOCK + 4u * first % BLOCK;
     packed[at] = vec4f(a.x, b.x, c.x, d.x);
     packed[at + 1u] = vec4f(a.y, b.y, c.y, d.y);
     packed[at + 2u] = vec4f(a.z, b.z, c.z, d.z);

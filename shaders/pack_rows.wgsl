@@ -1,5 +1,5 @@
 // Rows of a matrix (rows × k) as a texture for gemm_nt_packed.wgsl. Texel (x, y) holds four numbers along k of one
-// row: LANES rows side by side (x % LANES), then the next four numbers of all of them, `segment` times;
+// row: BLOCK rows side by side (x % BLOCK), then the next four numbers of all of them, `segment` times;
 // what does not fit into a texture's width goes on in the next of the `folds` rows of texels of the block.
 enable subgroups;
 requires immediate_address_space;
@@ -19,18 +19,22 @@ struct Params {
 }
 var<immediate> p: Params;
 
+// As in gemm_nt_packed.wgsl.
+const BLOCK = 64u;
+
 @group(0) @binding(0) var<storage, read> matrix: array<vec4f>;
-// The texels row by row, segment · LANES of them a row; they are copied into a texture afterwards. A textureStore
+// The texels row by row, segment · BLOCK of them a row; they are copied into a texture afterwards. A textureStore
 // would do without the copy, but takes lavapipe half as long again, and of 16 lanes it carries out eight (Mesa 25.0).
 @group(0) @binding(1) var<storage, read_write> packed: array<vec4f>;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
   // Rows beyond the matrix repeat its last one: what comes of them is never stored.
-  let row = (p.offset + min(group.y * LANES + lane, p.rows - 1u) * p.stride) / 4u;
+  let index = group.y * LANES + lane;
+  let row = (p.offset + min(index, p.rows - 1u) * p.stride) / 4u;
   let first = group.x * p.group;
   let count = min(p.group, (p.k + 3u) / 4u - first);
   let fold = first / p.segment;
-  let at = ((group.y * p.folds + fold) * p.segment + first - fold * p.segment) * LANES + lane;
-  for (var step = 0u; step < count; step++) { packed[at + step * LANES] = matrix[row + first + step]; }
+  let at = ((index / BLOCK * p.folds + fold) * p.segment + first - fold * p.segment) * BLOCK + index % BLOCK;
+  for (var step = 0u; step < count; step++) { packed[at + step * BLOCK] = matrix[row + first + step]; }
 }

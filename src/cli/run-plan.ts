@@ -35,7 +35,13 @@ export const KNOWN_DEVICES: Readonly<Record<string, KnownDevice>> = {
 };
 
 function nvidia(memoryBytes: number): DeviceLimits {
-  return { bindingBytes: NVIDIA_BINDING, bufferBytes: NVIDIA_BUFFER, tileBytes: 2 ** 26, memoryBytes, texels: null };
+  return {
+    bindingBytes: NVIDIA_BINDING,
+    bufferBytes: NVIDIA_BUFFER,
+    tileBytes: 2 ** 26,
+    memoryBytes,
+    textureSide: null,
+  };
 }
 
 /** @throws input error for a name that is not known. */

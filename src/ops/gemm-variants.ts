@@ -311,40 +311,37 @@ function tileWork(product: Product, [tileRows, tileCols]: Tile, flags: number): 
 type Tile = readonly [rows: number, cols: number];
 
 /** Rows of a tile of gemm_nt_packed.wgsl, which has four subgroups' columns. */
-export const PACKED_ROWS = 64;
+const PACKED_ROWS = 64;
 /** Steps along k (four terms each) between compensated totals in gemm_nt_packed.wgsl; pack_rows.wgsl copies as many at a time. */
 const CHUNK_STEPS = 64;
-/** Blocks of columns that a workgroup of pack_columns.wgsl copies, four steps each. */
-const COLUMN_BLOCKS = 64;
+/** How many times `lanes` columns a workgroup of pack_columns.wgsl copies, four steps each. */
+const COLUMN_PARTS = 64;
+/** Rows of a factor whose texels lie side by side, BLOCK of gemm_nt_packed.wgsl. */
+const TEXEL_BLOCK = 64;
 
 /** How the rows of a factor lie in a texture whose side is at most `side`; see pack_rows.wgsl. */
-export function texelLayout(lanes: number, side: number, k: number) {
+export function texelLayout(side: number, rows: number, k: number) {
   const steps = ceilDiv(k, 4);
   // A chunk of the product stays in one row of texels.
-  const widest = Math.floor(side / lanes / CHUNK_STEPS) * CHUNK_STEPS;
-  // Copies into textures take rows of whole 256 bytes: sixteen texels.
-  const whole = Math.max(1, 16 / lanes);
-  const segment = Math.min(widest, Math.ceil(steps / whole) * whole);
-  return { steps, segment, folds: ceilDiv(steps, segment) };
+  const widest = Math.floor(side / TEXEL_BLOCK / CHUNK_STEPS) * CHUNK_STEPS;
+  const segment = Math.min(widest, steps);
+  const folds = ceilDiv(steps, segment);
+  return { steps, segment, folds, width: segment * TEXEL_BLOCK, height: ceilDiv(rows, TEXEL_BLOCK) * folds };
 }
 
-const packedLayout = ({ limits, lanes }: Gpu, k: number) => texelLayout(lanes, limits.maxTextureDimension2D, k);
-
-/** Bytes of a factor as texels. */
-function texelBytes(gpu: Gpu, { matrix, transposed }: Factor, k: number): number {
-  const { segment, folds } = packedLayout(gpu, k);
-  return segment * folds * gpu.lanes * ceilDiv(transposed ? matrix.cols : matrix.rows, gpu.lanes) * 16;
+function layoutOf({ limits }: Gpu, { matrix, transposed }: Factor, k: number) {
+  const layout = texelLayout(limits.maxTextureDimension2D, transposed ? matrix.cols : matrix.rows, k);
+  return { ...layout, bytes: layout.width * layout.height * 16 };
 }
 
-function pack(batch: Batch, factor: Factor, k: number, tileBlocks: number): GPUTexture {
+function pack(batch: Batch, factor: Factor, k: number): GPUTexture {
   const { matrix, transposed } = factor;
   const { gpu } = batch;
-  const { steps, segment, folds } = packedLayout(gpu, k);
+  const { steps, segment, folds, width, height, bytes } = layoutOf(gpu, factor, k);
   const rows = transposed ? matrix.cols : matrix.rows;
-  const blocks = ceilDiv(rows, gpu.lanes);
-  const width = segment * gpu.lanes;
-  const texture = batch.texture(width, Math.ceil(blocks / tileBlocks) * tileBlocks * folds);
-  const texels = batch.staging(texelBytes(gpu, factor, k));
+  const parts = ceilDiv(rows, gpu.lanes);
+  const texture = batch.texture(width, height);
+  const texels = batch.staging(bytes);
   batch.dispatch(
     {
       name: transposed ? 'pack_columns' : 'pack_rows',
@@ -352,10 +349,10 @@ function pack(batch: Batch, factor: Factor, k: number, tileBlocks: number): GPUT
       constants: { LANES: gpu.lanes },
     },
     [matrix, texels],
-    [rows, k, matrix.stride, matrix.offset, segment, folds, transposed ? COLUMN_BLOCKS : CHUNK_STEPS],
-    transposed ? [ceilDiv(steps, 4), ceilDiv(blocks, COLUMN_BLOCKS)] : [ceilDiv(steps, CHUNK_STEPS), blocks],
+    [rows, k, matrix.stride, matrix.offset, segment, folds, transposed ? COLUMN_PARTS : CHUNK_STEPS],
+    transposed ? [ceilDiv(steps, 4), ceilDiv(parts, COLUMN_PARTS)] : [ceilDiv(steps, CHUNK_STEPS), parts],
   );
-  batch.copyToTexture(texels, texture, width, blocks * folds);
+  batch.copyToTexture(texels, texture, width, height);
   return texture;
 }
 
@@ -363,18 +360,15 @@ function recordPacked(batch: Batch, product: Product): void {
   const { gpu } = batch;
   const { lanes } = gpu;
   const { out, k, difference } = product;
-  const { segment, folds } = packedLayout(gpu, k);
-  const largest = Math.max(texelBytes(gpu, product.a, k), texelBytes(gpu, product.b, k));
-  if (largest > gpu.limits.maxStorageBufferBindingSize) {
+  const [layout, other] = [layoutOf(gpu, product.a, k), layoutOf(gpu, product.b, k)];
+  if (Math.max(layout.bytes, other.bytes) > gpu.limits.maxStorageBufferBindingSize) {
     // A matrix that just fits into a binding does not with the padding of its texels.
     subgroup.record(batch, product);
     return;
   }
   const same = product.b.matrix === product.a.matrix && product.b.transposed === product.a.transposed;
-  // One texture for both, with the blocks that the larger tile needs.
-  const blocks = same ? Math.max(PACKED_ROWS / lanes, 4) : 0;
-  const a = pack(batch, product.a, k, blocks || PACKED_ROWS / lanes);
-  const b = same ? a : pack(batch, product.b, k, 4);
+  const a = pack(batch, product.a, k);
+  const b = same ? a : pack(batch, product.b, k);
   const { separate, lowOut, scaleBits, biasBits, flags } = resultOf(batch, product);
   const tile = [PACKED_ROWS, 4 * lanes] as const;
   batch.dispatch(
@@ -393,8 +387,8 @@ function recordPacked(batch: Batch, product: Product): void {
       biasBits,
       0,
       flags,
-      segment,
-      folds,
+      layout.segment,
+      layout.folds,
     ],
     [ceilDiv(out.cols, tile[1]), ceilDiv(out.rows, tile[0])],
     tileWork(product, tile, 11),

@@ -7,7 +7,7 @@ import { totalmem } from 'node:os';
 import { RfmError } from '../errors.js';
 import { gramIsCheaper } from '../ops/agop.js';
 import { gradientRows } from '../ops/agop-jacobian.js';
-import { copiesFactors, PACKED_ROWS, texelLayout } from '../ops/gemm-variants.js';
+import { copiesFactors, texelLayout } from '../ops/gemm-variants.js';
 import type { SolveMethod, SolvePlan } from '../ops/solve.js';
 import { cut, type Grid, tileCount, tileRows } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
@@ -24,8 +24,8 @@ export interface DeviceLimits {
   tileBytes: number;
   /** Bytes that may be used; null where nothing is known. */
   memoryBytes: number | null;
-  /** Where products read their factors from textures: lanes of a subgroup, and the largest texture's side; else null. */
-  texels: { lanes: number; side: number } | null;
+  /** Where products read their factors from textures, the largest texture's side; else null. */
+  textureSide: number | null;
 }
 
 /** Of the memory of the machine that a software adapter may fill. */
@@ -42,7 +42,7 @@ export function limitsOf(gpu: Gpu, memoryLimit: number | null): DeviceLimits {
     bufferBytes: gpu.limits.maxBufferSize,
     tileBytes: gpu.tileBytes,
     memoryBytes: memoryLimit ?? machine,
-    texels: copiesFactors(gpu) ? { lanes: gpu.lanes, side: gpu.limits.maxTextureDimension2D } : null,
+    textureSide: copiesFactors(gpu) ? gpu.limits.maxTextureDimension2D : null,
   };
 }
 
@@ -113,20 +113,16 @@ const LANDMARKS = [2048, 1024, 512, 256];
 const bytes = (rows: number, cols: number): number => pooledSize(rows * strideOf(cols) * 4);
 
 /** Bytes of the copy of a product's factor, and of the buffer it is made in. */
-function texelBytes(texels: DeviceLimits['texels'], rows: number, k: number): { texture: number; staging: number } {
-  if (texels === null || rows === 0 || k === 0) return { texture: 0, staging: 0 };
-  const { segment, folds } = texelLayout(texels.lanes, texels.side, k);
-  const blocks = Math.ceil(rows / texels.lanes);
-  const width = segment * texels.lanes;
-  // The rows of a tile are there, at least.
-  const most = Math.ceil(PACKED_ROWS / texels.lanes);
-  const texture = pooledTexture(width, Math.ceil(blocks / most) * most * folds, texels.side);
-  return { texture: textureBytes(texture), staging: pooledSize(width * blocks * folds * 16) };
+function texelBytes(side: number | null, rows: number, k: number): { texture: number; staging: number } {
+  if (side === null || rows === 0 || k === 0) return { texture: 0, staging: 0 };
+  const { width, height } = texelLayout(side, rows, k);
+  const texture = pooledTexture(width, height, side);
+  return { texture: textureBytes(texture), staging: pooledSize(width * height * 16) };
 }
 
 /** Bytes of the copies of a product's two factors, (m × k)(n × k)ᵀ. */
-function copies(texels: DeviceLimits['texels'], m: number, n: number, k: number): number {
-  const [a, b] = [texelBytes(texels, m, k), texelBytes(texels, n, k)];
+function copies(side: number | null, m: number, n: number, k: number): number {
+  const [a, b] = [texelBytes(side, m, k), texelBytes(side, n, k)];
   return a.texture + b.texture + Math.max(a.staging, b.staging);
 }
 
@@ -147,7 +143,7 @@ function rowBytes(grid: Grid, cols: number): number {
 }
 
 /** The large objects of a layer computed in this way. */
-function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): PlanItem[] {
+function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: LayerPlan): PlanItem[] {
   const { n, testN, outputs, width } = size;
   const { grid } = plan;
   const d = Math.max(size.d, width);
@@ -173,9 +169,9 @@ function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): 
     add('squared distances', triangle, 'solve', ...(tileCount(grid) > 1 ? (['agop'] as const) : []));
     add('their low parts', triangle, 'solve');
   }
-  const product = copies(texels, tile, tile, d);
+  const product = copies(side, tile, tile, d);
   // Kernels that read factors as they are need them row by row: one whose columns are summed over is copied first.
-  const transposed = texels === null ? 1 : 0;
+  const transposed = side === null ? 1 : 0;
   // Then the weights of all pairs are stored for either form of the AGOP.
   const stored = plan.keepDistances && tileCount(grid) === 1;
   if (plan.solve.method === 'conjugate-gradients') {
@@ -185,8 +181,8 @@ function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): 
       'tiles of the kernel matrix, copies of factors',
       Math.max(
         3 * square + product,
-        4 * bytes(rank, rank) + bytes(rank, d) + copies(texels, rank, rank, d),
-        2 * bytes(tile, rank) + 2 * bytes(rank, rank) + bytes(rank, d) + copies(texels, tile, rank, Math.max(d, rank)),
+        4 * bytes(rank, rank) + bytes(rank, d) + copies(side, rank, rank, d),
+        2 * bytes(tile, rank) + 2 * bytes(rank, rank) + bytes(rank, d) + copies(side, tile, rank, Math.max(d, rank)),
       ),
       'solve',
     );
@@ -200,7 +196,7 @@ function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): 
     add(
       'tiles at work, copies of factors',
       Math.max(
-        (tileCount(grid) > 1 ? made : square / 2) + copies(texels, tile, tile, Math.max(d, tile)),
+        (tileCount(grid) > 1 ? made : square / 2) + copies(side, tile, tile, Math.max(d, tile)),
         residual + product,
       ),
       'solve',
@@ -216,9 +212,9 @@ function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): 
     tileCount(grid) * bytes(perBatch, tile) +
     2 * panel +
     (size.agopSamples === null ? 0 : 2 * bytes(columns, columns)) +
-    (stored ? square : bytes(perBatch, tile) + bytes(perBatch, d) + copies(texels, perBatch, tile, d)) +
-    copies(texels, d, columns, tile) +
-    texelBytes(texels, d, columns).texture +
+    (stored ? square : bytes(perBatch, tile) + bytes(perBatch, d) + copies(side, perBatch, tile, d)) +
+    copies(side, d, columns, tile) +
+    texelBytes(side, d, columns).texture +
     transposed * (panel + bytes(d, columns));
   // Where the Gram form is asked for, whatever cancels, it may need two parts of both factors of each product.
   const parts = size.agop === 'gram' ? (tileCount(grid) > 1 ? 6 : 4) * square + 4 * panel : 0;
@@ -227,17 +223,17 @@ function itemsOf(size: ProblemSize, { texels }: DeviceLimits, plan: LayerPlan): 
     (4 + 2 * transposed) * square +
     10 * panel +
     parts +
-    copies(texels, Math.max(tile, d), Math.max(tile, d), tile);
+    copies(side, Math.max(tile, d), Math.max(tile, d), tile);
   const path = plan.gram && size.agop !== 'jacobian' && size.agopSamples === null;
   add(path ? 'weights and tiles of Q, or gradients' : 'gradients', path ? Math.max(gram, jacobian) : jacobian, 'agop');
   // M, its low part and its factor; then the factor, two iterates, the identity, its distance and the correction.
-  add('factor of the AGOP and polar iterates', (6 + transposed) * metric + copies(texels, d, d, d), 'sqrt');
+  add('factor of the AGOP and polar iterates', (6 + transposed) * metric + copies(side, d, d, d), 'sqrt');
   add('square root, weights of the features', 2 * metric, 'features');
   add('rows after the square root, features', x + rowBytes(grid, wide) + test, 'features');
   const pictured = Math.min(n, PICTURE_ROWS);
-  const shown = texelBytes(texels, pictured, d);
+  const shown = texelBytes(side, pictured, d);
   const picture = 2 * bytes(pictured, d) + bytes(pictured, pictured) + shown.texture + shown.staging;
-  add('tiles at work, Gram picture', Math.max(bytes(tile, wide) + copies(texels, tile, d, d), picture), 'features');
+  add('tiles at work, Gram picture', Math.max(bytes(tile, wide) + copies(side, tile, d, d), picture), 'features');
   return items;
 }
 

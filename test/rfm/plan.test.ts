@@ -19,7 +19,7 @@ const device: DeviceLimits = {
   bufferBytes: 2 ** 32 - 4,
   tileBytes: 2 ** 26,
   memoryBytes: null,
-  texels: null,
+  textureSide: null,
 };
 const GB = 1e9;
 
