@@ -1,7 +1,7 @@
 import blockSquaresSource from '../../shaders/block_squares.wgsl';
 import { type Batch, createBatch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
+import { allocate, block, download, type Matrix, release } from '../runtime/matrix.js';
 import { scoped } from '../runtime/timing.js';
 import { syrk, syrkTN } from './gemm.js';
 import { type AgopInput, gradients, shiftedTiles, weightRows, weightSums } from './gradients.js';
@@ -22,8 +22,8 @@ export interface SampledAgop {
 }
 
 /**
- * AGOP = (1/m) Σ_i J_iᵀ J_i from explicit Jacobians at the rows `samples` (ascending; all rows if null), class by
- * class and batched over rows. out: d × d. About n m C d + m C d² / 2 multiply-adds. Accurate for collapsed data, too.
+ * AGOP = (1/m) Σ_i J_iᵀ J_i from explicit Jacobians at the rows `samples` (ascending; all rows if null): class by
+ * class they are made, and as many as fit into a tile are multiplied at once. out: d × d. About n m C d + m C d² / 2 multiply-adds. Accurate for collapsed data, too.
  * With `low` the AGOP is out + low: rounding it to float32 alone would change its square root by 1e-5 where its
  * eigenvalues span seven orders.
  */
@@ -56,26 +56,30 @@ async function sumJacobians(
   const mean = allocate(gpu, 1, d);
   try {
     let done = 0;
-    for (let g = 0; g + 1 < starts.length; g++) {
-      const ids = samples?.filter((id) => id >= starts[g] && id < starts[g + 1]) ?? range(starts[g], starts[g + 1]);
-      for (let from = 0; from < ids.length; from += most) {
-        const some = ids.slice(from, from + most);
-        const batch = createBatch(gpu);
-        if (from === 0) meanOfRows(batch, x, starts[g], starts[g + 1], mean);
-        // Shifted anew for every batch of rows: a few hundredths of the products that need it, and no second X.
+    for (const parts of portions(starts, samples, most)) {
+      const batch = createBatch(gpu);
+      const rows = parts.reduce((sum, { ids }) => sum + ids.length, 0);
+      const longest = Math.max(...parts.map(({ ids }) => ids.length));
+      const jacobians = batch.temporary(rows * outputs, d);
+      const squaresOf: Matrix[] = [];
+      let from = 0;
+      for (const { group, ids } of parts) {
+        meanOfRows(batch, x, starts[group], starts[group + 1], mean);
+        // Shifted anew for every part: a few hundredths of the products that need it, and no second X.
         const z = shiftedTiles(batch, x, mean);
-        const w = weightRows(batch, input, some);
-        const sums = batch.temporary(outputs, some.length);
+        const w = weightRows(batch, input, ids, longest);
+        const sums = batch.temporary(outputs, ids.length);
         weightSums(batch, input, w, sums);
-        const jacobians = batch.temporary(some.length * outputs, d);
-        gradients(batch, input, some, w, sums, z, jacobians);
-        const addend = done > 0 ? { addend: out } : {};
-        syrkTN(batch, { a: jacobians, out, scale: 1 / count, ...addend, ...(low && { low }) });
-        const squaresOf = samples && recordSquares(batch, jacobians, outputs);
-        await batch.send();
-        if (squaresOf) squares.push(...(await readAndRelease(gpu, squaresOf)));
-        done += some.length;
+        const own = block(jacobians, from * outputs, 0, ids.length * outputs, d);
+        gradients(batch, input, ids, w, sums, z, own, longest);
+        if (samples) squaresOf.push(recordSquares(batch, own, outputs));
+        from += ids.length;
       }
+      const addend = done > 0 ? { addend: out } : {};
+      syrkTN(batch, { a: jacobians, out, scale: 1 / count, ...addend, ...(low && { low }) });
+      await batch.send();
+      for (const matrix of squaresOf) squares.push(...(await readAndRelease(gpu, matrix)));
+      done += rows;
     }
     if (!samples) return { samples: n, samplingError: 0 };
     return { samples: count, samplingError: await standardError(gpu, out, squares, n) };
@@ -84,7 +88,33 @@ async function sumJacobians(
   }
 }
 
-const range = (first: number, end: number): number[] => Array.from({ length: end - first }, (_, i) => first + i);
+/** Rows of one class. */
+interface Part {
+  group: number;
+  ids: number[];
+}
+
+/** The rows to take (all if null), in order, as many at a time as `most`: each portion in parts by class. */
+function portions(starts: readonly number[], samples: readonly number[] | null, most: number): Part[][] {
+  const all: Part[][] = [];
+  let room = 0;
+  for (let group = 0; group + 1 < starts.length; group++) {
+    const [first, end] = [starts[group], starts[group + 1]];
+    const ids =
+      samples?.filter((id) => id >= first && id < end) ?? Array.from({ length: end - first }, (_, i) => first + i);
+    for (let from = 0; from < ids.length; ) {
+      if (room === 0) {
+        all.push([]);
+        room = most;
+      }
+      const some = ids.slice(from, from + room);
+      all[all.length - 1].push({ group, ids: some });
+      from += some.length;
+      room -= some.length;
+    }
+  }
+  return all;
+}
 
 /** (1 × rows) = ‖J_iᵀ J_i‖² = ‖J_i J_iᵀ‖² of the rows whose gradients these are. Release it. */
 function recordSquares(batch: Batch, jacobians: Matrix, outputs: number): Matrix {

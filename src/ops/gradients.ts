@@ -64,8 +64,16 @@ function rowsBy(batch: Batch, rows: Rows, ids: readonly number[]): Matrix {
   return copy;
 }
 
-/** Rows `ids` (ascending) of W, one matrix a tile of columns. They live as long as the batch. */
-export function weightRows(batch: Batch, { x, weights }: AgopInput, ids: readonly number[]): Matrix[] {
+/**
+ * Rows `ids` (ascending) of W, one matrix a tile of columns. They live as long as the batch. `most`: how many rows other
+ * calls in the batch ask for at most; they share scratch space.
+ */
+export function weightRows(
+  batch: Batch,
+  { x, weights }: AgopInput,
+  ids: readonly number[],
+  most = ids.length,
+): Matrix[] {
   if (weights.kind === 'stored') {
     if (tileCount(x.grid) > 1) {
       throw new RfmError('internal', 'rows of stored weights are whole only where the weights are one tile');
@@ -75,7 +83,7 @@ export function weightRows(batch: Batch, { x, weights }: AgopInput, ids: readonl
   const { kernel, bandwidth } = weights;
   const own = rowsBy(batch, x, ids);
   return x.tiles.map((tile) => {
-    const squared = batch.scratch(ids.length, tile.rows, 'squared');
+    const squared = block(batch.scratch(most, tile.rows, 'squared'), 0, 0, ids.length, tile.rows);
     squaredDistances(batch, own, tile, squared);
     const w = batch.temporary(ids.length, tile.rows);
     weightsFromDistances(batch, squared, w, kernel, bandwidth);
@@ -95,7 +103,7 @@ export function weightSums(batch: Batch, { alpha }: AgopInput, w: readonly Matri
  * G_ic = Σ_j W_ij α_jc z_j − (Wα)_ic z_i is one matrix product, for any origin of z. Between
  * near-duplicates W is huge and x_j − x_i tiny: with the mean of their class as origin the terms are
  * as small as their differences, and no more is lost than in summing differences.
- * w: `weightRows`; sums: `weightSums`; z(j): tile j of the rows relative to the origin.
+ * w: `weightRows`; sums: `weightSums`; z(j): tile j of the rows relative to the origin; most: as for `weightRows`.
  */
 export function gradients(
   batch: Batch,
@@ -105,12 +113,14 @@ export function gradients(
   sums: Matrix,
   z: (j: number) => Matrix,
   out: Matrix,
+  most = ids.length,
 ): void {
   const { starts } = alpha.grid;
   const outputs = alpha.tiles[0].rows;
   const numbers = startsBuffer(batch, ids);
   w.forEach((tile, j) => {
-    const coefficients = batch.scratch(ids.length * outputs, tile.cols, 'coefficients');
+    const scratch = batch.scratch(most * outputs, tile.cols, 'coefficients');
+    const coefficients = block(scratch, 0, 0, ids.length * outputs, tile.cols);
     batch.dispatch(
       { name: 'gradient_coefficients', source: coefficientsSource },
       [tile, alpha.tiles[j], sums, numbers, coefficients],

@@ -204,17 +204,20 @@ function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: L
   }
   add('AGOP and its low part', 2 * metric, 'agop');
   const rows = gradientRows(plan.tileBytes, n, tile, d, outputs);
-  const perBatch = Math.min(rows, Math.ceil((1.5 * n) / outputs));
-  const columns = perBatch * outputs;
+  // Their coefficients class by class.
+  const ofClass = Math.min(rows, Math.ceil((1.5 * n) / outputs));
+  const [columns, columnsOfClass] = [rows * outputs, ofClass * outputs];
+  const stacked = texelBytes(side, d, columns);
   const jacobian =
-    bytes(columns, tile) +
+    bytes(columnsOfClass, tile) +
     bytes(d, columns) +
-    tileCount(grid) * bytes(perBatch, tile) +
+    tileCount(grid) * bytes(rows, tile) +
     2 * panel +
-    (size.agopSamples === null ? 0 : 2 * bytes(columns, columns)) +
-    (stored ? square : bytes(perBatch, tile) + bytes(perBatch, d) + copies(side, perBatch, tile, d)) +
-    copies(side, d, columns, tile) +
-    texelBytes(side, d, columns).texture +
+    (size.agopSamples === null ? 0 : 2 * bytes(columnsOfClass, columnsOfClass)) +
+    (stored ? square : bytes(ofClass, tile) + bytes(rows, d) + copies(side, ofClass, tile, d)) +
+    copies(side, d, columnsOfClass, tile) +
+    stacked.texture +
+    stacked.staging +
     transposed * (panel + bytes(d, columns));
   // Where the Gram form is asked for, whatever cancels, it may need two parts of both factors of each product.
   const parts = size.agop === 'gram' ? (tileCount(grid) > 1 ? 6 : 4) * square + 4 * panel : 0;

@@ -342,6 +342,33 @@ describe('agopJacobian', () => {
     opened().pool.trim();
   });
 
+  it.each([1, 7, 40, 97])('is the same with %i rows at a time, whatever their classes', async (most) => {
+    const [n, d, c] = [97, 33, 5];
+    const gpu: Gpu = { ...opened(), tileBytes: most * (c * (n + d) + n) * 4 };
+    expect(gradientRows(gpu.tileBytes, n, n, d, c)).toBe(most);
+    const all = problem(n, d, c, 1e-3, 4);
+    const chosen = Array.from({ length: n }, (_, i) => i).filter((i) => i % 5 < 2);
+    const errors: number[] = [];
+    for (const ids of [null, chosen]) {
+      for (const tiles of [n, 32]) {
+        const out = poisoned(gpu, d, d);
+        const { samplingError } = await onDevice(gpu, all, tiles, (input) =>
+          agopJacobian(gpu, input, out, undefined, ids),
+        );
+        const found = await read(gpu, out);
+        release(gpu, out);
+        expectClose('agopJacobian in portions', found, agopOf(all.x, all.alpha, all.weights, ids), 1e-6);
+        errors.push(samplingError);
+      }
+    }
+    const squares = chosen.map((id) => norm(agopOf(all.x, all.alpha, all.weights, [id])) ** 2);
+    const mean = norm(agopOf(all.x, all.alpha, all.weights, chosen)) ** 2;
+    const [m, sum] = [chosen.length, squares.reduce((a, b) => a + b, 0)];
+    const expected = Math.sqrt(((1 - m / n) * (sum / m - mean)) / ((m - 1) * mean));
+    expect(errors.slice(0, 2)).toEqual([0, 0]);
+    for (const error of errors.slice(2)) expect(Math.abs(error / expected - 1)).toBeLessThan(1e-3);
+  });
+
   it('sums over chosen rows, and estimates how far their mean is from that of all', async () => {
     const gpu = opened();
     const all = problem(200, 20, 3, 1, 9);

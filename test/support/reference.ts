@@ -150,16 +150,17 @@ export function jacobianAt(x: Dense, alpha: Dense, weights: Dense, i: number): D
   return { rows: x.cols, cols: alpha.rows, data: out };
 }
 
-/** (1/n) Σ_i J_iᵀ J_i. */
-export function agopOf(x: Dense, alpha: Dense, weights: Dense): Dense {
+/** The mean of J_iᵀ J_i over the rows `ids`, all if null. */
+export function agopOf(x: Dense, alpha: Dense, weights: Dense, ids: readonly number[] | null = null): Dense {
   const out = new Float64Array(x.cols * x.cols);
-  for (let i = 0; i < x.rows; i++) {
+  const rows = ids ?? Array.from({ length: x.rows }, (_, i) => i);
+  for (const i of rows) {
     const j = jacobianAt(x, alpha, weights, i);
     for (let s = 0; s < x.cols; s++) {
       for (let t = 0; t < x.cols; t++) {
         let sum = 0;
         for (let c = 0; c < alpha.rows; c++) sum += j.data[s * alpha.rows + c] * j.data[t * alpha.rows + c];
-        out[s * x.cols + t] += sum / x.rows;
+        out[s * x.cols + t] += sum / rows.length;
       }
     }
   }
