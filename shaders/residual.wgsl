@@ -1,5 +1,5 @@
 // R = Y − A (K + ridge I), transposed layout: A = alpha + alphaLow, Y, R are outputs × n; K is the n × n kernel matrix of
-// squared distances. CLASSES outputs from firstOutput on. One workgroup a row of K.
+// squared distances. CLASSES outputs from firstOutput on.
 //
 // K may come in tiles: this is what one of them (m × n) takes off the columns of R that belong to its rows.
 // The first of a row of tiles starts from Y (flag 1), later ones from residual + residualLow; the tile on the
@@ -9,9 +9,12 @@
 // so are the kernel values: a float32 sum could not tell a residual of 1e-6 from its own rounding,
 // and K rounded to float32 moves α by 2e-6 at a condition number of 6e3, float32 distances by 1e-6:
 // either was the largest error of a whole layer. Hence K from squared distances `squared + low`.
+//
+// A workgroup takes four rows at a time, the components of its vectors: what is loaded of alpha, most of all loads,
+// serves four of them.
 requires immediate_address_space;
 
-// Header: GAUSSIAN: bool, CLASSES: u32.
+// Header: GAUSSIAN: bool, CLASSES: u32 (1 to 10).
 
 const SIZE = 32u;
 
@@ -31,7 +34,8 @@ struct Params {
   ridgeLow: f32,
   flags: u32,
   zero: u32,
-  firstRow: u32,
+  // Of this dispatch, in workgroups.
+  first: u32,
 }
 var<immediate> p: Params;
 
@@ -43,128 +47,180 @@ var<immediate> p: Params;
 @group(0) @binding(5) var<storage, read_write> residualLow: array<f32>;
 @group(0) @binding(6) var<storage, read> alphaLow: array<f32>;
 
-var<workgroup> partial: array<vec2f, SIZE>;
+// Four numbers high + low.
+struct Pair {
+  high: vec4f,
+  low: vec4f,
+}
+
+var<workgroup> partial: array<array<Pair, SIZE>, CLASSES>;
 
 // Hides a value from algebraic simplification, which would remove the compensation: zero is 0.
-fn opaque(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ p.zero); }
+fn opaque(x: vec4f) -> vec4f { return bitcast<vec4f>(bitcast<vec4u>(x) ^ vec4u(p.zero)); }
 
 // The first 12 significant bits; the product of two such numbers is exact in float32.
-fn head(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u); }
+fn head(x: vec4f) -> vec4f { return bitcast<vec4f>(bitcast<vec4u>(x) & vec4u(0xfffff000u)); }
 
 // s + x with the error of the sum in the low part (Knuth's two-sum).
-fn add(s: vec2f, x: f32) -> vec2f {
-  let sum = opaque(s.x + x);
-  let part = opaque(sum - s.x);
-  return vec2f(sum, s.y + ((s.x - opaque(sum - part)) + (x - part)));
+fn add(s: Pair, x: vec4f) -> Pair {
+  let sum = opaque(s.high + x);
+  let part = opaque(sum - s.high);
+  return Pair(sum, s.low + ((s.high - opaque(sum - part)) + (x - part)));
+}
+
+fn plus(a: Pair, b: Pair) -> Pair {
+  let sum = add(a, b.high);
+  return Pair(sum.high, sum.low + b.low);
 }
 
 // s + x z; x z is the sum of four products of halves.
-fn addProduct(s: vec2f, x: f32, z: f32) -> vec2f {
+fn addProduct(s: Pair, x: vec4f, z: vec4f) -> Pair {
   let x1 = head(x);
   let x2 = x - x1;
   let z1 = head(z);
   let z2 = z - z1;
   var t = add(s, x1 * z1);
-  t.y += x1 * z2 + x2 * z1 + x2 * z2;
+  t.low += x1 * z2 + x2 * z1 + x2 * z2;
   return t;
 }
 
 // High and low part summed again, so that the low part is below the high part's last bit.
-fn renormalize(s: vec2f) -> vec2f {
-  let sum = opaque(s.x + s.y);
-  return vec2f(sum, s.y - opaque(sum - s.x));
+fn renormalize(s: Pair) -> Pair {
+  let sum = opaque(s.high + s.low);
+  return Pair(sum, s.low - opaque(sum - s.high));
 }
 
-fn times(a: vec2f, b: vec2f) -> vec2f {
-  var t = addProduct(vec2f(), a.x, b.x);
-  t.y += a.x * b.y + a.y * b.x;
+fn times(a: Pair, b: Pair) -> Pair {
+  var t = addProduct(Pair(), a.high, b.high);
+  t.low += a.high * b.low + a.low * b.high;
   return renormalize(t);
 }
 
-// exp(x) for x ≤ 0 with a relative error of about 1e-9: x = q ln 2 + r, then 1 + r + r²/2 in
+// exp(−x) for x ≥ 0 with a relative error of about 1e-9: −x = q ln 2 + r, then 1 + r + r²/2 in
 // double-float and the rest of the series, at most 0.008, in float32.
-fn exponential(x: vec2f) -> vec2f {
-  if (x.x < -87.0) { return vec2f(); }
-  let q = round(x.x * 1.44269504088896341);
-  var r = vec2f(x.x - q * 0.693359375, 0.0);
-  r = addProduct(r, q, 2.1219253540039062e-4);
-  r.y += q * 1.9046542121259336e-9 + x.y;
+fn exponential(x: Pair) -> Pair {
+  let vanishes = x.high > vec4f(87.0);
+  let high = -min(x.high, vec4f(87.0));
+  let q = round(high * 1.44269504088896341);
+  var r = Pair(high - q * 0.693359375, vec4f());
+  r = addProduct(r, q, vec4f(2.1219253540039062e-4));
+  r.low += q * 1.9046542121259336e-9 - x.low;
   r = renormalize(r);
-  let z = r.x;
-  var tail = 2.48015873e-5;
-  tail = fma(tail, z, 1.98412698e-4);
-  tail = fma(tail, z, 1.38888889e-3);
-  tail = fma(tail, z, 8.33333333e-3);
-  tail = fma(tail, z, 4.16666667e-2);
-  tail = fma(tail, z, 1.66666667e-1);
+  let z = r.high;
+  var tail = vec4f(2.48015873e-5);
+  tail = fma(tail, z, vec4f(1.98412698e-4));
+  tail = fma(tail, z, vec4f(1.38888889e-3));
+  tail = fma(tail, z, vec4f(8.33333333e-3));
+  tail = fma(tail, z, vec4f(4.16666667e-2));
+  tail = fma(tail, z, vec4f(1.66666667e-1));
   tail *= z * z * z;
-  let square = 0.5 * times(r, r);
-  var s = add(vec2f(1.0, 0.0), r.x);
-  s = add(s, square.x);
+  let square = times(r, r);
+  var s = add(Pair(vec4f(1.0), vec4f()), z);
+  s = add(s, 0.5 * square.high);
   s = add(s, tail);
-  s.y += r.y + square.y;
-  return renormalize(s) * bitcast<f32>((i32(q) + 127) << 23u);
+  s.low += r.low + 0.5 * square.low;
+  s = renormalize(s);
+  let scale = select(bitcast<vec4f>((vec4i(q) + vec4i(127)) << vec4u(23u)), vec4f(), vanishes);
+  return Pair(s.high * scale, s.low * scale);
 }
 
-fn kernelValue(square: f32, rest: f32) -> vec2f {
-  let rate = vec2f(p.rateHigh, p.rateLow);
-  if (GAUSSIAN) { return exponential(-times(vec2f(square, rest), rate)); }
-  if (square == 0.0) { return vec2f(1.0, 0.0); }
+fn kernelValues(square: vec4f, rest: vec4f) -> Pair {
+  let rate = Pair(vec4f(p.rateHigh), vec4f(p.rateLow));
+  if (GAUSSIAN) { return exponential(times(Pair(square, rest), rate)); }
+  let same = square == vec4f();
   // One Newton step gives the digits of the root that float32 lacks.
-  let root = sqrt(square);
-  let missing = addProduct(vec2f(square, rest), -root, root);
-  return exponential(-times(vec2f(root, (missing.x + missing.y) / (2.0 * root)), rate));
+  let root = sqrt(select(square, vec4f(1.0), same));
+  let missing = addProduct(Pair(square, rest), -root, root);
+  let k = exponential(times(Pair(root, (missing.high + missing.low) / (2.0 * root)), rate));
+  return Pair(select(k.high, vec4f(1.0), same), select(k.low, vec4f(), same));
+}
+
+// sum + k · (alpha + alphaLow) of an output in column j.
+fn take(sum: Pair, k: Pair, output: u32, j: u32) -> Pair {
+  let at = (p.firstOutput + output) * p.strideAlpha + j;
+  let a = vec4f(alpha[at]);
+  var s = addProduct(sum, k.high, a);
+  s.low += k.low * a + k.high * alphaLow[at];
+  return s;
+}
+
+fn store(output: u32, row: u32, high: f32, rest: f32) {
+  let at = output * p.stride + row;
+  var s = Pair(vec4f(high), vec4f(rest));
+  if ((p.flags & 2u) != 0u) {
+    let own = output * p.strideAlpha + row;
+    s = addProduct(s, vec4f(p.ridgeHigh), vec4f(alpha[own]));
+    s.low += vec4f(p.ridgeLow * alpha[own] + p.ridgeHigh * alphaLow[own]);
+  }
+  if ((p.flags & 1u) != 0u) {
+    s = add(s, vec4f(-y[at]));
+  } else {
+    s = add(s, vec4f(-residual[at]));
+    s.low -= vec4f(residualLow[at]);
+  }
+  s = renormalize(s);
+  residual[at] = -s.high.x;
+  residualLow[at] = -s.low.x;
+  if (row == 0u) {
+    for (var i = p.m; i < p.stride; i++) {
+      residual[output * p.stride + i] = 0.0;
+      residualLow[output * p.stride + i] = 0.0;
+    }
+  }
 }
 
 @compute @workgroup_size(SIZE)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
-  let row = p.firstRow + group.x;
-  var sums = array<vec2f, CLASSES>();
+  // Beyond the last row its repetition, which is not stored.
+  let rows = min(4u * (p.first + group.x) + vec4u(0u, 1u, 2u, 3u), vec4u(p.m - 1u));
+  // One by one, as an array with a variable index would lie in memory.
+  var s0: Pair;
+  var s1: Pair;
+  var s2: Pair;
+  var s3: Pair;
+  var s4: Pair;
+  var s5: Pair;
+  var s6: Pair;
+  var s7: Pair;
+  var s8: Pair;
+  var s9: Pair;
   for (var j = index; j < p.n; j += SIZE) {
-    let k = kernelValue(squared[row * p.strideK + j], low[row * p.strideK + j]);
-    for (var c = 0u; c < CLASSES; c++) {
-      let at = (p.firstOutput + c) * p.strideAlpha + j;
-      let a = alpha[at];
-      var s = addProduct(sums[c], k.x, a);
-      s.y += k.y * a + k.x * alphaLow[at];
-      sums[c] = s;
+    let at = rows * p.strideK + j;
+    let k = kernelValues(
+      vec4f(squared[at.x], squared[at.y], squared[at.z], squared[at.w]),
+      vec4f(low[at.x], low[at.y], low[at.z], low[at.w]),
+    );
+    s0 = take(s0, k, 0u, j);
+    if (CLASSES > 1u) { s1 = take(s1, k, 1u, j); }
+    if (CLASSES > 2u) { s2 = take(s2, k, 2u, j); }
+    if (CLASSES > 3u) { s3 = take(s3, k, 3u, j); }
+    if (CLASSES > 4u) { s4 = take(s4, k, 4u, j); }
+    if (CLASSES > 5u) { s5 = take(s5, k, 5u, j); }
+    if (CLASSES > 6u) { s6 = take(s6, k, 6u, j); }
+    if (CLASSES > 7u) { s7 = take(s7, k, 7u, j); }
+    if (CLASSES > 8u) { s8 = take(s8, k, 8u, j); }
+    if (CLASSES > 9u) { s9 = take(s9, k, 9u, j); }
+  }
+  partial[0][index] = s0;
+  if (CLASSES > 1u) { partial[min(1u, CLASSES - 1u)][index] = s1; }
+  if (CLASSES > 2u) { partial[min(2u, CLASSES - 1u)][index] = s2; }
+  if (CLASSES > 3u) { partial[min(3u, CLASSES - 1u)][index] = s3; }
+  if (CLASSES > 4u) { partial[min(4u, CLASSES - 1u)][index] = s4; }
+  if (CLASSES > 5u) { partial[min(5u, CLASSES - 1u)][index] = s5; }
+  if (CLASSES > 6u) { partial[min(6u, CLASSES - 1u)][index] = s6; }
+  if (CLASSES > 7u) { partial[min(7u, CLASSES - 1u)][index] = s7; }
+  if (CLASSES > 8u) { partial[min(8u, CLASSES - 1u)][index] = s8; }
+  if (CLASSES > 9u) { partial[min(9u, CLASSES - 1u)][index] = s9; }
+  for (var half = SIZE / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (index < half) {
+      for (var c = 0u; c < CLASSES; c++) { partial[c][index] = plus(partial[c][index], partial[c][index + half]); }
     }
   }
-  for (var c = 0u; c < CLASSES; c++) {
-    workgroupBarrier();
-    partial[index] = sums[c];
-    for (var half = SIZE / 2u; half > 0u; half /= 2u) {
-      workgroupBarrier();
-      if (index < half) {
-        var both = add(partial[index], partial[index + half].x);
-        both.y += partial[index + half].y;
-        partial[index] = both;
-      }
-    }
-    if (index == 0u) {
-      let output = p.firstOutput + c;
-      let at = output * p.stride + row;
-      var s = partial[0];
-      if ((p.flags & 2u) != 0u) {
-        let own = output * p.strideAlpha + row;
-        s = addProduct(s, p.ridgeHigh, alpha[own]);
-        s.y += p.ridgeLow * alpha[own] + p.ridgeHigh * alphaLow[own];
-      }
-      if ((p.flags & 1u) != 0u) {
-        s = add(s, -y[at]);
-      } else {
-        s = add(s, -residual[at]);
-        s.y -= residualLow[at];
-      }
-      s = renormalize(s);
-      residual[at] = -s.x;
-      residualLow[at] = -s.y;
-      if (row == 0u) {
-        for (var i = p.m; i < p.stride; i++) {
-          residual[output * p.stride + i] = 0.0;
-          residualLow[output * p.stride + i] = 0.0;
-        }
-      }
-    }
+  workgroupBarrier();
+  // A number each: of the four components the first counts.
+  for (var e = index; e < 4u * CLASSES; e += SIZE) {
+    let row = 4u * (p.first + group.x) + e % 4u;
+    if (row < p.m) { store(p.firstOutput + e / 4u, row, partial[e / 4u][0].high[e % 4u], partial[e / 4u][0].low[e % 4u]); }
   }
 }

@@ -1,13 +1,16 @@
 import residualSource from '../../shaders/residual.wgsl';
-import { type Batch, f32bits } from '../runtime/batch.js';
+import { type Batch, ceilDiv, f32bits } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import type { Matrix } from '../runtime/matrix.js';
+import { isHardware } from './gemm-variants.js';
 import { forEachDistanceTile, type KernelSystem } from './kernel-system.js';
 import { allocateColumns, type Columns, releasePanels } from './tiles.js';
 import { transpose } from './transpose.js';
 
-/** Outputs a kernel sums at once; more would not fit into registers. */
-const MAX_CLASSES = 10;
+/** Outputs a kernel sums at once: as many as registers hold, or as lavapipe compiles in a second (of ten, in four). */
+const mostOutputs = (gpu: Gpu): number => (isHardware(gpu) ? 10 : 5);
+/** Rows of K that a workgroup takes. */
+const ROWS = 4;
 
 /** Operations of a kernel value in double-float, and of adding its product with a coefficient; see `RowWork`. */
 const VALUE = 600;
@@ -80,8 +83,9 @@ function takeOff(
   const { alpha, alphaLow, y, out, low, ridge, first } = part;
   const rate = split(kernel === 'gaussian' ? 1 / (2 * bandwidth * bandwidth) : 1 / bandwidth);
   const flags = (first ? 1 : 0) | (ridge === null ? 0 : 2);
-  for (let from = 0; from < alpha.rows; from += MAX_CLASSES) {
-    const classes = Math.min(MAX_CLASSES, alpha.rows - from);
+  const most = mostOutputs(batch.gpu);
+  for (let from = 0; from < alpha.rows; from += most) {
+    const classes = Math.min(most, alpha.rows - from);
     batch.scope({ op: 'residual', flops: 2 * squared.rows * squared.cols * classes }, () =>
       batch.dispatch(
         { name: 'residual', source: residualSource, constants: { GAUSSIAN: kernel === 'gaussian', CLASSES: classes } },
@@ -99,8 +103,8 @@ function takeOff(
           0,
           0,
         ],
-        [squared.rows],
-        { flops: squared.cols * (VALUE + SUM * classes), first: 12 },
+        [ceilDiv(squared.rows, ROWS)],
+        { flops: ROWS * squared.cols * (VALUE + SUM * classes), first: 12 },
       ),
     );
   }
