@@ -137,10 +137,13 @@ struct Sum {
   rest: vec4f,
 }
 
-// total + rest is total + sum (Kahan); what the total cannot hold is where the next sum begins.
+// total + rest is total + sum, whichever is the larger (Knuth); what the total cannot hold is where the next sum begins.
+// Kahan's sum, two operations shorter, is off where terms of either sign leave the total the smaller one: no gain in time,
+// and NC1 after 20 layers was off by 2.0e-5, not 1.3e-5.
 fn plus(total: vec4f, sum: vec4f) -> Sum {
   let next = opaque4(total + sum);
-  return Sum(next, sum - opaque4(next - total));
+  let part = opaque4(next - total);
+  return Sum(next, (total - opaque4(next - part)) + (sum - part));
 }
 
 // Rows of tiles in the order first, last, second, last but one, …: lavapipe gives each thread a consecutive share of
