@@ -8,10 +8,9 @@ import trsmPanelWorkgroupSource from '../../shaders/trsm_panel_workgroup.wgsl';
 import { type Batch, ceilDiv, type Kernel } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { block, type Matrix } from '../runtime/matrix.js';
-import type { Operation, Variant } from '../runtime/variants.js';
+import { isHardware, type Operation, type Variant } from '../runtime/variants.js';
 import { copyScaled } from './elementwise.js';
 import { gemm, syrk } from './gemm.js';
-import { isHardware } from './gemm-variants.js';
 import { transpose } from './transpose.js';
 
 /** Columns factored at a time. */

@@ -3,7 +3,8 @@ import type { Batch } from '../runtime/batch.js';
 import type { Matrix } from '../runtime/matrix.js';
 import type { Work } from '../runtime/timing.js';
 import { type Operation, variantOf } from '../runtime/variants.js';
-import { GEMM, GEMM_SMALL, type GemmVariant, type GramTerms, type Half } from './gemm-variants.js';
+import type { GramTerms, Half } from './gemm-product.js';
+import { GEMM, GEMM_SMALL, type GemmVariant } from './gemm-variants.js';
 
 export { GEMM, GEMM_SMALL };
 

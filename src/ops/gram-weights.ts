@@ -2,17 +2,10 @@ import gramValueSource from '../../shaders/gram_value.wgsl';
 import gramWeightsSource from '../../shaders/gram_weights.wgsl';
 import { type Batch, ceilDiv } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { type Operation, type Variant, variantOf } from '../runtime/variants.js';
+import { isHardware, type Operation, type Variant, variantOf } from '../runtime/variants.js';
 import type { LongContraction, Multiply, ProductForm } from './accurate-products.js';
-import {
-  blocked,
-  type GemmVariant,
-  GRAM_VALUE,
-  type GramTerms,
-  isHardware,
-  packed,
-  subgroup,
-} from './gemm-variants.js';
+import { GRAM_VALUE, type GramTerms } from './gemm-product.js';
+import { blocked, type GemmVariant, packed, subgroup } from './gemm-variants.js';
 
 const source = `${gramValueSource}\n${gramWeightsSource}`;
 

@@ -4,9 +4,9 @@ import type { KernelName } from '../rfm/types.js';
 import { type Batch, ceilDiv, f32bits } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import type { Matrix } from '../runtime/matrix.js';
-import { type Operation, type Variant, variantOf } from '../runtime/variants.js';
+import { isHardware, type Operation, type Variant, variantOf } from '../runtime/variants.js';
 import { distanceKernel, squaredDistances } from './gemm.js';
-import { blocked, type GemmVariant, isHardware, kernelConstant, packed, subgroup } from './gemm-variants.js';
+import { blocked, type GemmVariant, kernelConstant, packed, subgroup } from './gemm-variants.js';
 
 const kernelValuesText = `${kernelValueSource}\n${kernelValuesSource}`;
 

@@ -2,7 +2,7 @@ import residualSource from '../../shaders/residual.wgsl';
 import { type Batch, ceilDiv, f32bits } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import type { Matrix } from '../runtime/matrix.js';
-import { isHardware } from './gemm-variants.js';
+import { isHardware } from '../runtime/variants.js';
 import { forEachDistanceTile, type KernelSystem } from './kernel-system.js';
 import { allocateColumns, type Columns, releasePanels } from './tiles.js';
 import { transpose } from './transpose.js';

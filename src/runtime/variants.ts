@@ -25,6 +25,9 @@ export interface Operation<V extends Variant = Variant> {
   readonly variants: readonly V[];
 }
 
+/** Workgroup memory is only more memory where a CPU plays the GPU; on a GPU a lane's own rows are loads that do not coalesce. */
+export const isHardware = (gpu: Gpu): boolean => gpu.adapter.type === 'hardware';
+
 /** The variants that this adapter can run, but for those of less than float32; the first is the built-in default. */
 export function usableVariants<V extends Variant>(gpu: Gpu, operation: Operation<V>): V[] {
   const usable = operation.variants.filter((variant) => !variant.optIn && variant.usable(gpu));

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { GEMM, GEMM_SMALL, gemm, gemmNN, gemmTN, squaredDistances, syrk, syrkTN } from '../../src/ops/gemm.js';
-import { texelLayout } from '../../src/ops/gemm-variants.js';
+import { texelLayout } from '../../src/ops/gemm-packed.js';
 import { type Batch, runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { block, type Matrix, release } from '../../src/runtime/matrix.js';
@@ -304,6 +304,12 @@ forEachVariant(
         await check('gemmNN', gemmNN, { a, b, addend: plain, plain }, plainly);
         await check('gemmTN', gemmTN, { a: transposed(a), b, addend: plain, plain }, plainly);
       }
+    });
+
+    it('takes more rows than a texture has room for', async () => {
+      const most = gpu.limits.maxTextureDimension2D * 64;
+      const [a, b] = [randomMatrix(most + 3, 3, 1), randomMatrix(2, 3, 2)];
+      await check('gemm, many rows', gemm, { a, b, addend: a, plain: productNT(a, b) }, plainly);
     });
 
     it('squaredDistances keeps every distance, those of near-duplicates too', () =>
