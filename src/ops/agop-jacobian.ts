@@ -23,7 +23,8 @@ export interface SampledAgop {
 
 /**
  * AGOP = (1/m) Σ_i J_iᵀ J_i from explicit Jacobians at the rows `samples` (ascending; all rows if null): class by
- * class they are made, and as many as fit into a tile are multiplied at once. out: d × d. About n m C d + m C d² / 2 multiply-adds. Accurate for collapsed data, too.
+ * class they are made, and as many as fit into a tile are multiplied at once. out: d × d. About n m C d + m C d² / 2
+ * multiply-adds. Accurate for collapsed data, too.
  * With `low` the AGOP is out + low: rounding it to float32 alone would change its square root by 1e-5 where its
  * eigenvalues span seven orders.
  */
@@ -57,6 +58,7 @@ async function sumJacobians(
   try {
     let done = 0;
     for (const parts of portions(starts, samples, most)) {
+      // One product for the classes together: adding to a result in two parts takes a fifth of one of a class.
       const batch = createBatch(gpu);
       const rows = parts.reduce((sum, { ids }) => sum + ids.length, 0);
       const longest = Math.max(...parts.map(({ ids }) => ids.length));
