@@ -201,6 +201,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
     if (CLASSES > 8u) { s8 = take(s8, k, 8u, j); }
     if (CLASSES > 9u) { s9 = take(s9, k, 9u, j); }
   }
+  // An index beyond CLASSES would not compile, whether or not its line is reached.
   partial[0][index] = s0;
   if (CLASSES > 1u) { partial[min(1u, CLASSES - 1u)][index] = s1; }
   if (CLASSES > 2u) { partial[min(2u, CLASSES - 1u)][index] = s2; }

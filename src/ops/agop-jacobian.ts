@@ -58,7 +58,7 @@ async function sumJacobians(
   try {
     let done = 0;
     for (const parts of portions(starts, samples, most)) {
-      // One product for the classes together: adding to a result in two parts takes a fifth of one of a class.
+      // One product for the classes together, since each addition to a result in two parts reads and writes all of it.
       const batch = createBatch(gpu);
       const rows = parts.reduce((sum, { ids }) => sum + ids.length, 0);
       const longest = Math.max(...parts.map(({ ids }) => ids.length));
