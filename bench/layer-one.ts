@@ -1,13 +1,13 @@
 import { loadDataset } from '../src/data/dataset.js';
 import { RfmError } from '../src/errors.js';
+import type { Numbers } from '../src/numbers.js';
 import { agopGram, agopJacobian } from '../src/ops/agop.js';
-import { standardize } from '../src/ops/elementwise.js';
 import { squaredDistances } from '../src/ops/gemm.js';
 import { weightsFromDistances } from '../src/ops/kernel-matrix.js';
 import { solveRidge } from '../src/ops/solve.js';
-import { columnStatistics, normalizeRows } from '../src/ops/statistics.js';
+import { normalizeRows } from '../src/ops/statistics.js';
 import { asPanel, asTriangle } from '../src/ops/tiles.js';
-import { classOrder, permuteRows } from '../src/rfm/rows.js';
+import { classOrder, permuteRows, standardize } from '../src/rfm/rows.js';
 import { runBatch } from '../src/runtime/batch.js';
 import type { Gpu } from '../src/runtime/gpu.js';
 import { allocate, download, type Matrix, release, upload } from '../src/runtime/matrix.js';
@@ -34,7 +34,7 @@ export interface LayerOne {
 }
 
 interface Rows {
-  x: Float32Array;
+  x: Numbers;
   labels: Int32Array;
   data: string;
 }
@@ -86,13 +86,10 @@ export async function fitLayerOne(gpu: Gpu, n: number, d: number, dataDir: strin
     return matrix;
   };
   try {
-    const raw = own(upload(gpu, n, d, permuteRows(rows.x, d, order)));
-    const standard = own(allocate(gpu, n, d));
+    const { train } = standardize({ x: rows.x, rows: n, cols: d }, null);
+    const standard = own(upload(gpu, n, d, permuteRows(train, d, order)));
     const x = own(allocate(gpu, n, d));
     await runBatch(gpu, (batch) => {
-      const statistics = batch.temporary(2, d);
-      columnStatistics(batch, raw, statistics);
-      standardize(batch, raw, statistics, standard);
       normalizeRows(batch, standard, x, batch.temporary(1, n));
     });
     const targets = new Float32Array(OUTPUTS * n).fill(-1);

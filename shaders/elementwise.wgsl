@@ -4,12 +4,11 @@
 //   2  (A + Aᵀ) / 2, A square
 //   3  max(A, 0)
 //   4  scale · cos(A + B) with B one row of phases
-//   5  scale · (A − B₀) / B₁ with rows B₀ = mean, B₁ = deviation; 0 where the deviation is 0
-//   6  A / B₀₀, B a single number
-//   7  A / √B₀₀
-//   8  A + scale on the diagonal
-//   9  A + scale · B
-//  10  A − B with B one column (subtracts entry i of B, stored as one row, from row i of A)
+//   5  A / B₀₀, B a single number
+//   6  A / √B₀₀
+//   7  A + scale on the diagonal
+//   8  A + scale · B
+//   9  A − B with B one column (subtracts entry i of B, stored as one row, from row i of A)
 requires immediate_address_space;
 
 // Header: OPERATION: u32.
@@ -67,15 +66,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     case 2u: { value = 0.5 * (x + vec4f(entry(cols.x, row), entry(min(cols.y, p.n - 1u), row), entry(min(cols.z, p.n - 1u), row), entry(min(cols.w, p.n - 1u), row))); }
     case 3u: { value = max(x, vec4f()); }
     case 4u: { value = p.scale * accurateCos(x + b[slot]); }
-    case 5u: {
-      let deviation = b[p.strideB / 4u + slot];
-      value = select(vec4f(), p.scale * (x - b[slot]) / deviation, deviation > vec4f());
-    }
-    case 6u: { value = x / b[0].x; }
-    case 7u: { value = x / sqrt(b[0].x); }
-    case 8u: { value = x + select(vec4f(), vec4f(p.scale), cols == vec4u(row)); }
-    case 9u: { value = x + p.scale * b[row * p.strideB / 4u + slot]; }
-    case 10u: { value = x - b[row / 4u][row % 4u]; }
+    case 5u: { value = x / b[0].x; }
+    case 6u: { value = x / sqrt(b[0].x); }
+    case 7u: { value = x + select(vec4f(), vec4f(p.scale), cols == vec4u(row)); }
+    case 8u: { value = x + p.scale * b[row * p.strideB / 4u + slot]; }
+    case 9u: { value = x - b[row / 4u][row % 4u]; }
     default: { value = x * p.scale; }
   }
   // Columns beyond the last are padding.

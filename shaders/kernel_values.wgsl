@@ -1,8 +1,10 @@
-// From squared distances to kernel values k (kernel_value.wgsl), or to the weights of the kernel's gradient:
-//   Laplace:   w = k / (L r), 0 where r = 0 (the kernel has no gradient there)
-//   Gaussian:  w = k / L²
-// `diagonal` is added where row and column agree (the ridge of a system).
-// ∇_x k(x, z) = w · (z − x).
+// From squared distances r² to kernel values k (kernel_value.wgsl), or to weights w of the kernel's gradient:
+//   Laplace:   ∇_x k(x, z) = k(nearest)/L  · w (z − x),  w = k(r)/k(nearest) / r
+//   Gaussian:  ∇_x k(x, z) = k(nearest)/L² · w (z − x),  w = k(r)/k(nearest)
+// `nearest` is a distance, 0 where kernel values are not small: relative to that of the nearest rows they are within
+// float32 whatever the bandwidth is. At r = 0 a Laplace kernel has no gradient and a Gaussian's is 0: there w = 0, so that
+// nothing of a row's own weight is left to cancel.
+// `diagonal` is added to kernel values where row and column agree (the ridge of a system).
 requires immediate_address_space;
 
 // Before this text: kernel_value.wgsl. Header: KERNEL: u32 (of that text), WEIGHTS: bool.
@@ -13,6 +15,7 @@ struct Params {
   stride: u32,
   bandwidth: f32,
   diagonal: f32,
+  nearest: f32,
 }
 var<immediate> p: Params;
 
@@ -29,13 +32,17 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let at = row * p.stride / 4u + slot;
   let square = squared[at];
   let scale = 1.0 / p.bandwidth;
-  var value = kernelValue(square, scale);
+  var value: vec4f;
   if (!WEIGHTS) {
-    value += select(vec4f(), vec4f(p.diagonal), cols == vec4u(row));
-  } else if (KERNEL == GAUSSIAN) {
-    value *= scale * scale;
+    value = kernelValue(square, scale) + select(vec4f(), vec4f(p.diagonal), cols == vec4u(row));
   } else {
-    value = select(vec4f(), value * scale / sqrt(square), square > vec4f());
+    if (KERNEL == GAUSSIAN) {
+      value = accurateExp(-0.5 * (square - p.nearest * p.nearest) * scale * scale);
+    } else {
+      let distance = sqrt(square);
+      value = accurateExp((p.nearest - distance) * scale) / distance;
+    }
+    value = select(vec4f(), value, square > vec4f());
   }
   // Columns beyond the last are padding.
   out[at] = select(vec4f(), value, cols < vec4u(p.n));

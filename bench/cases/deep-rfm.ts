@@ -54,7 +54,7 @@ export const deepRfmCases = (request: CaseRequest): BenchCase[] =>
           error: async () => null,
           nc1: () => layers.map(({ nc1 }) => [nc1.input, nc1.agop, nc1.features]),
           arrays: async () => ({
-            x: { shape: [n, FEATURES], data: rows.x },
+            x: { shape: [n, FEATURES], data: Float32Array.from(rows.x) },
             labels: { shape: [n], data: rows.labels },
           }),
           release: () => {},

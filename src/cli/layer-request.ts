@@ -1,7 +1,7 @@
 /** What `layer` is asked for: flags and files checked against each other before an adapter is opened. */
 
 import { place } from '../data/files.js';
-import { readLabels, readMatrix } from '../data/npy.js';
+import { readLabels, readMatrix, toFloat32 } from '../data/npy.js';
 import { inputError } from '../errors.js';
 import type { FeatureWeights, LayerInput, LayerOptions } from '../rfm/types.js';
 import type { AdapterChoice } from '../runtime/gpu.js';
@@ -100,7 +100,7 @@ function readWeights(flags: LayerFlags, path: string, { path: xPath, d }: Sample
         `--phase ${flags.phase}: only --activation cos has phases; drop --phase or use --activation cos`,
       );
     }
-    return { kind: 'given', weights: weights.data, width, phase: null };
+    return { kind: 'given', weights: toFloat32(weights, at), width, phase: null };
   }
   const phasePath = required(
     flags.phase,
@@ -113,7 +113,12 @@ function readWeights(flags: LayerFlags, path: string, { path: xPath, d }: Sample
       `${place('--phase', phasePath)}: holds ${phase.rows} × ${phase.cols} numbers, but ${at} has ${width} rows; give ${width} phases`,
     );
   }
-  return { kind: 'given', weights: weights.data, width, phase: phase.data };
+  return {
+    kind: 'given',
+    weights: toFloat32(weights, at),
+    width,
+    phase: toFloat32(phase, place('--phase', phasePath)),
+  };
 }
 
 /** Random weights, or those of the files. */

@@ -4,7 +4,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { writeNpy } from '../data/npy.js';
-import { inputError } from '../errors.js';
+import { inputError, RfmError } from '../errors.js';
+import type { Numbers } from '../numbers.js';
 import { ensureOutputDirectory, writeFileAtomic } from '../report/atomic.js';
 import { observer } from './observer.js';
 
@@ -73,10 +74,25 @@ export async function withOutput<T>(
   }
 }
 
+/** @throws input error where the numbers are too large, or all too small, for float32; internal error for NaN or an infinity. */
+function checkRange(dir: string, name: string, data: Numbers, float64: boolean): void {
+  let largest = 0;
+  for (const value of data) {
+    if (!Number.isFinite(value)) throw new RfmError('internal', `${name} has the entry ${value}; nothing was written`);
+    largest = Math.max(largest, Math.abs(value));
+  }
+  if (float64 || largest === 0 || (largest <= LARGEST_FLOAT32 && largest >= SMALLEST_FLOAT32)) return;
+  throw inputError(
+    `--out ${dir}: the largest entry of ${name} is ${largest.toExponential(2)}, and float32 holds 1.2e-38 to 3.4e38; use --float64, or scale the data`,
+  );
+}
+
+const LARGEST_FLOAT32 = 3.4028234663852886e38;
+/** The smallest with all its digits. */
+const SMALLEST_FLOAT32 = 2 ** -126;
+
 /** A file to write: an array, or text. */
-export type OutputFile =
-  | { name: string; shape: readonly number[]; data: Float32Array | Float64Array }
-  | { name: string; text: string };
+export type OutputFile = { name: string; shape: readonly number[]; data: Numbers } | { name: string; text: string };
 
 /**
  * Writes files into `dir`: first all of them into a hidden folder inside, then each takes its name, so that a full disk
@@ -97,7 +113,10 @@ export async function writeFiles(
     for (const file of files) {
       const path = join(staging, file.name);
       if ('text' in file) await writeFileAtomic(path, file.text);
-      else writeNpy(path, file.shape, float64 ? Float64Array.from(file.data) : Float32Array.from(file.data));
+      else {
+        checkRange(dir, file.name, file.data, float64);
+        writeNpy(path, file.shape, float64 ? Float64Array.from(file.data) : Float32Array.from(file.data));
+      }
     }
     for (const { name } of files) await rename(join(staging, name), join(dir, name));
   } finally {

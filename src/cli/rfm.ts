@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { place } from '../data/files.js';
 import { type Matrix, readMatrix } from '../data/npy.js';
 import { inputError } from '../errors.js';
+import type { Numbers } from '../numbers.js';
 import { formatSeconds } from '../report/format.js';
 import type { RfmOptions, RfmResult } from '../rfm/types.js';
 import type { AdapterChoice } from '../runtime/gpu.js';
@@ -220,8 +221,8 @@ function outputFiles({ x, y, test }: RfmRequest, result: RfmResult, everyIterati
   return files;
 }
 
-function concatenate(parts: readonly Float32Array[]): Float32Array {
-  const out = new Float32Array(parts.reduce((length, part) => length + part.length, 0));
+function concatenate(parts: readonly Numbers[]): Float64Array {
+  const out = new Float64Array(parts.reduce((length, part) => length + part.length, 0));
   let at = 0;
   for (const part of parts) {
     out.set(part, at);

@@ -5,6 +5,7 @@
  */
 
 import { inputError, type RfmError } from '../errors.js';
+import type { Numbers } from '../numbers.js';
 import { allocateFor, type InputFile, place, withFile, writeAtomic } from './files.js';
 import { excerpt, formatNpyHeader, type NpyDtype, parseNpyHeader, SUPPORTED_DTYPES, shapeText } from './npy-header.js';
 
@@ -19,11 +20,11 @@ export interface NpyArray {
   data: NpyData;
 }
 
-/** A float32 matrix, row-major. */
+/** A matrix of finite numbers, row-major. */
 export interface Matrix {
   rows: number;
   cols: number;
-  data: Float32Array;
+  data: Numbers;
 }
 
 export interface NpyReadOptions {
@@ -152,9 +153,10 @@ function toCOrder(data: NpyData, shape: number[], at: string): NpyData {
 }
 
 /**
- * Reads a matrix of finite numbers as float32 (rounded to nearest); a 1-d array of length n becomes n × 1.
+ * Reads a matrix of finite numbers; a 1-d array of length n becomes n × 1. Of numbers wider than float32 nothing is rounded:
+ * what is far from zero, or in small units, loses its digits only once origin and scale were taken out of it.
  * @param flagName the flag that named the file, `--x`.
- * @throws input error as readNpy, and for NaN, an infinity or a value beyond ±3.4e38, with its row and column.
+ * @throws input error as readNpy, and for NaN or an infinity, with its row and column.
  */
 export function readMatrix(path: string, flagName: string): Matrix {
   return toMatrix(readNpy(path, { flag: flagName }), place(flagName, path));
@@ -163,21 +165,45 @@ export function readMatrix(path: string, flagName: string): Matrix {
 /** See readMatrix. `at` starts the messages. */
 export function toMatrix(array: NpyArray, at: string): Matrix {
   const [rows, cols = 1] = array.shape;
-  const { data: source } = array;
-  const data = source instanceof Float32Array ? source : allocateFor(at, source.length * 4, () => toFloat32(source));
-  for (let i = 0; i < data.length; i++) {
-    if (Number.isFinite(data[i])) continue;
-    const element = `row ${Math.floor(i / cols)}, column ${i % cols} (counted from 0)`;
-    const found = Number(source[i]);
-    throw Number.isFinite(found)
-      ? inputError(`${at}: ${found} in ${element} is beyond the float32 range of ±3.4e38; scale the data`)
-      : inputError(`${at}: ${found} in ${element}, expected finite numbers; remove or fill such entries`);
+  const data = toNumbers(array.data, at);
+  const wrong = data.findIndex((value: number) => !Number.isFinite(value));
+  if (wrong >= 0) {
+    throw inputError(
+      `${at}: ${data[wrong]} in ${elementText(wrong, cols)}, expected finite numbers; remove or fill such entries`,
+    );
   }
   return { rows, cols, data };
 }
 
-const toFloat32 = (source: Exclude<NpyData, Float32Array>): Float32Array =>
-  source instanceof BigInt64Array ? Float32Array.from(source, Number) : new Float32Array(source);
+const elementText = (index: number, cols: number): string =>
+  `row ${Math.floor(index / cols)}, column ${index % cols} (counted from 0)`;
+
+function toNumbers(source: NpyData, at: string): Numbers {
+  if (source instanceof Float32Array) return source;
+  const narrow = allocateFor(at, source.length * 4, () => new Float32Array(source.length));
+  for (let i = 0; i < source.length; i++) narrow[i] = Number(source[i]);
+  if (narrow.every((value, i) => value === Number(source[i]))) return narrow;
+  if (source instanceof Float64Array) return source;
+  return allocateFor(at, source.length * 8, () =>
+    Float64Array.from({ length: source.length }, (_, i) => Number(source[i])),
+  );
+}
+
+/**
+ * The numbers of a matrix rounded to float32.
+ * @throws input error for a value beyond its range, with its row and column. `at` starts the message.
+ */
+export function toFloat32({ data, cols }: Matrix, at: string): Float32Array {
+  if (data instanceof Float32Array) return data;
+  const rounded = allocateFor(at, data.length * 4, () => new Float32Array(data));
+  const wrong = rounded.findIndex((value) => !Number.isFinite(value));
+  if (wrong >= 0) {
+    throw inputError(
+      `${at}: ${data[wrong]} in ${elementText(wrong, cols)} is beyond the float32 range of ±3.4e38; scale the data`,
+    );
+  }
+  return rounded;
+}
 
 /**
  * Reads class labels: non-negative integers (or floats with such values) in an array of length n, or n × 1.

@@ -1,12 +1,13 @@
 /** What every dataset reader takes and gives. */
 
 import { inputError } from '../errors.js';
+import type { Numbers } from '../numbers.js';
 
 export type Part = 'train' | 'test';
 
 export interface LabelledRows {
-  /** rows × cols, row-major. */
-  x: Float32Array;
+  /** rows × cols, row-major; float64 where float32 would round. */
+  x: Numbers;
   /** One class per row, from 0. */
   labels: Int32Array;
   rows: number;

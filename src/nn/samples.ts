@@ -1,15 +1,12 @@
 import { philoxUniform } from '../ops/philox.js';
-import { classOrder, permuteRows } from '../rfm/rows.js';
+import { classOrder, type HostRows, permuteRows, standardize } from '../rfm/rows.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { type Matrix, upload } from '../runtime/matrix.js';
 import { featuresOf, flatShape, pixelsOf, type Shape, type Tensor } from './tensor.js';
 
-/** Rows of numbers and their classes 0 … C − 1; x is rows × cols, row-major. */
-export interface LabelledRows {
-  x: Float32Array;
+/** Rows of numbers and their classes 0 … C − 1. */
+export interface LabelledRows extends HostRows {
   labels: Int32Array;
-  rows: number;
-  cols: number;
 }
 
 /** Samples in host memory, each in the device's order: pixel by pixel, channels inside. */
@@ -32,8 +29,7 @@ export interface TrainingData {
 }
 
 /**
- * Standardises every feature with the training mean and n − 1 deviation (a constant feature becomes 0), sorts the
- * training rows by class and, given the shape of images whose rows hold channel planes, moves channels inside pixels.
+ * Standardises every feature (see `standardize`), sorts the training rows by class and, given the shape of images whose rows hold channel planes, moves channels inside pixels.
  * With `image` null the samples are plain features.
  */
 export function prepareSamples(
@@ -42,44 +38,22 @@ export function prepareSamples(
 ): TrainingData {
   const { train, test, classes } = data;
   const { order, starts, counts } = classOrder(train.labels);
-  const { mean, deviation } = featureStatistics(train);
+  const standard = standardize(train, test);
   const shape = image ?? flatShape(train.cols);
-  const prepared = ({ x, rows, cols }: LabelledRows): Float32Array => {
-    const out = new Float32Array(x.length);
-    for (let i = 0; i < rows; i++) {
-      for (let j = 0; j < cols; j++) {
-        out[i * cols + j] = deviation[j] > 0 ? (x[i * cols + j] - mean[j]) / deviation[j] : 0;
-      }
-    }
-    return image ? channelsLast(out, rows, image) : out;
-  };
+  const prepared = (x: Float32Array, rows: number): Float32Array => (image ? channelsLast(x, rows, image) : x);
   return {
     train: {
-      x: permuteRows(prepared(train), train.cols, order),
+      x: permuteRows(prepared(standard.train, train.rows), train.cols, order),
       labels: Int32Array.from(order, (i) => train.labels[i]),
       count: train.rows,
       shape,
     },
-    test: test && { x: prepared(test), labels: test.labels, count: test.rows, shape },
+    test: test &&
+      standard.test && { x: prepared(standard.test, test.rows), labels: test.labels, count: test.rows, shape },
     classes,
     starts,
     counts: Array.from({ length: classes }, (_, c) => counts[c] ?? 0),
   };
-}
-
-function featureStatistics({ x, rows, cols }: LabelledRows): { mean: Float64Array; deviation: Float64Array } {
-  const mean = new Float64Array(cols);
-  const deviation = new Float64Array(cols);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) mean[j] += x[i * cols + j] / rows;
-  const constant = new Uint8Array(cols).fill(1);
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < cols; j++) {
-      deviation[j] += (x[i * cols + j] - mean[j]) ** 2;
-      if (x[i * cols + j] !== x[j]) constant[j] = 0;
-    }
-  }
-  for (let j = 0; j < cols; j++) deviation[j] = constant[j] ? 0 : Math.sqrt(deviation[j] / (rows - 1));
-  return { mean, deviation };
 }
 
 function channelsLast(x: Float32Array, rows: number, shape: Shape): Float32Array {

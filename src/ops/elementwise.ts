@@ -25,7 +25,7 @@ export const copyScaled = (batch: Batch, a: Matrix, out: Matrix, factor = 1): vo
 export const subtractRow = (batch: Batch, a: Matrix, row: Matrix, out: Matrix): void => apply(batch, 1, a, row, out);
 /** out = A − column 1ᵀ: subtracts entry i of `column` (stored as 1 × m) from row i of A (m × n). */
 export const subtractColumn = (batch: Batch, a: Matrix, column: Matrix, out: Matrix): void =>
-  apply(batch, 10, a, column, out);
+  apply(batch, 9, a, column, out);
 /** out = (A + Aᵀ) / 2. */
 export const symmetrize = (batch: Batch, a: Matrix, out: Matrix): void => apply(batch, 2, a, a, out);
 /** out = max(A, 0). */
@@ -33,16 +33,13 @@ export const relu = (batch: Batch, a: Matrix, out: Matrix): void => apply(batch,
 /** out = scale · cos(A + phases), phases 1 × n. */
 export const scaledCos = (batch: Batch, a: Matrix, phases: Matrix, out: Matrix, scale: number): void =>
   apply(batch, 4, a, phases, out, scale);
-/** out = (A − mean) / deviation by column, with the 2 × n statistics of `columnStatistics`; 0 where the deviation is 0. */
-export const standardize = (batch: Batch, a: Matrix, statistics: Matrix, out: Matrix): void =>
-  apply(batch, 5, a, statistics, out);
 /** out = A / b for a single number b on the device. */
-export const divideBy = (batch: Batch, a: Matrix, b: Matrix, out: Matrix): void => apply(batch, 6, a, b, out);
+export const divideBy = (batch: Batch, a: Matrix, b: Matrix, out: Matrix): void => apply(batch, 5, a, b, out);
 /** out = A / √b for a single number b on the device. */
-export const divideByRoot = (batch: Batch, a: Matrix, b: Matrix, out: Matrix): void => apply(batch, 7, a, b, out);
+export const divideByRoot = (batch: Batch, a: Matrix, b: Matrix, out: Matrix): void => apply(batch, 6, a, b, out);
 /** out = A + value · I. */
 export const addDiagonal = (batch: Batch, a: Matrix, out: Matrix, value: number): void =>
-  apply(batch, 8, a, a, out, value);
+  apply(batch, 7, a, a, out, value);
 /** out = A + factor · B. */
 export const addScaled = (batch: Batch, a: Matrix, b: Matrix, out: Matrix, factor = 1): void =>
-  apply(batch, 9, a, b, out, factor);
+  apply(batch, 8, a, b, out, factor);

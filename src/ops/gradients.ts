@@ -10,21 +10,23 @@ import { startsBuffer } from './statistics.js';
 import { type Columns, gatherRows, type Rows, type Triangle, tileCount } from './tiles.js';
 import { transpose } from './transpose.js';
 
-/** The weights W (n × n, symmetric) of the kernel's gradient: stored, or computed from the rows where they are needed. */
+/**
+ * The weights W (n × n, symmetric) of the kernel's gradient, see `weightsFromDistances`: stored, or computed from the rows
+ * where they are needed.
+ */
 export type Weights =
   | { kind: 'stored'; triangle: Triangle }
-  | { kind: 'computed'; kernel: KernelName; bandwidth: number };
+  | { kind: 'computed'; kernel: KernelName; bandwidth: number; nearest: number };
 
 /**
  * What both forms of the AGOP need. The predictor is f(x) = Σ_j α_j k(x, x_j); its gradients are
- * taken at the centres themselves: ∇f_c(x_i) = Σ_j W_ij α_jc (x_j − x_i).
+ * taken at the centres themselves: ∇f_c(x_i) = Σ_j W_ij α_jc (x_j − x_i), in units of `weightUnit`.
  */
 export interface AgopInput {
   /** n × d, in class order. */
   x: Rows;
   /** outputs × n: α transposed. */
   alpha: Columns;
-  /** See `weightsFromDistances`. */
   weights: Weights;
   /** First row of each class, then n. Without classes: 0 and n. Rows of a class may be near-duplicates of each other. */
   starts: readonly number[];
@@ -80,13 +82,13 @@ export function weightRows(
     }
     return [rowsBy(batch, { grid: x.grid, tiles: [weights.triangle.tile(0, 0)] }, ids)];
   }
-  const { kernel, bandwidth } = weights;
+  const { kernel, bandwidth, nearest } = weights;
   const own = rowsBy(batch, x, ids);
   return x.tiles.map((tile) => {
     const squared = block(batch.scratch(most, tile.rows, 'squared'), 0, 0, ids.length, tile.rows);
     squaredDistances(batch, own, tile, squared);
     const w = batch.temporary(ids.length, tile.rows);
-    weightsFromDistances(batch, squared, w, kernel, bandwidth);
+    weightsFromDistances(batch, squared, w, kernel, bandwidth, nearest);
     return w;
   });
 }

@@ -16,16 +16,17 @@ function fromDistances(
   out: Matrix,
   kernel: KernelName,
   bandwidth: number,
-  values: { weights: boolean; diagonal: number },
+  values: { weights: boolean; diagonal?: number; nearest?: number },
 ): void {
+  const { weights, diagonal = 0, nearest = 0 } = values;
   batch.dispatch(
     {
-      name: values.weights ? 'kernel_weights' : 'kernel_values',
+      name: weights ? 'kernel_weights' : 'kernel_values',
       source: kernelValuesText,
-      constants: { KERNEL: kernelConstant(kernel), WEIGHTS: values.weights },
+      constants: { KERNEL: kernelConstant(kernel), WEIGHTS: weights },
     },
     [squared, out],
-    [out.rows, out.cols, out.stride, f32bits(bandwidth), f32bits(values.diagonal)],
+    [out.rows, out.cols, out.stride, f32bits(bandwidth), f32bits(diagonal), f32bits(nearest)],
     [ceilDiv(out.stride / 4, 64), out.rows],
   );
 }
@@ -43,8 +44,8 @@ export function kernelFromDistances(
 }
 
 /**
- * Weights of the kernel's gradient from squared distances: ∇_x k(x, z) = w · (z − x), w = k/(L r)
- * (Laplace; 0 at r = 0, where it has no gradient) or k/L² (Gaussian).
+ * Weights of the kernel's gradient from squared distances: ∇_x k(x, z) = `weightUnit` · w · (z − x), w = e/r (Laplace) or
+ * e (Gaussian), e = k(r)/k(nearest), and 0 at r = 0. nearest: see `nearestDistance`.
  */
 export function weightsFromDistances(
   batch: Batch,
@@ -52,8 +53,15 @@ export function weightsFromDistances(
   out: Matrix,
   kernel: KernelName,
   bandwidth: number,
+  nearest = 0,
 ): void {
-  fromDistances(batch, squared, out, kernel, bandwidth, { weights: true, diagonal: 0 });
+  fromDistances(batch, squared, out, kernel, bandwidth, { weights: true, nearest });
+}
+
+/** What the weights are multiples of: k(nearest)/L, or k(nearest)/L² for the Gaussian kernel. */
+export function weightUnit(kernel: KernelName, bandwidth: number, nearest: number): number {
+  const ratio = nearest / bandwidth;
+  return kernel === 'gaussian' ? Math.exp((-ratio * ratio) / 2) / bandwidth ** 2 : Math.exp(-ratio) / bandwidth;
 }
 
 export interface KernelMatrixVariant extends Variant {

@@ -1,4 +1,3 @@
-import columnStatisticsSource from '../../shaders/column_statistics.wgsl';
 import groupMeansSource from '../../shaders/group_means.wgsl';
 import normalizeRowsSource from '../../shaders/normalize_rows.wgsl';
 import { type Batch, ceilDiv, type Kernel } from '../runtime/batch.js';
@@ -10,7 +9,6 @@ const normalizeKernel: Kernel = {
   constants: { LENGTHS_ONLY: false },
 };
 const lengthsKernel: Kernel = { name: 'row_lengths', source: normalizeRowsSource, constants: { LENGTHS_ONLY: true } };
-const statisticsKernel: Kernel = { name: 'column_statistics', source: columnStatisticsSource };
 const meansKernel: Kernel = { name: 'group_means', source: groupMeansSource };
 
 /** out_i = a_i / ‖a_i‖ and lengths (1 × m) = ‖a_i‖; a row of zeros stays zero. */
@@ -21,16 +19,6 @@ export function normalizeRows(batch: Batch, a: Matrix, out: Matrix, lengths: Mat
 /** lengths (1 × m) = ‖a_i‖ for the rows of A (m × n). */
 export function rowLengths(batch: Batch, a: Matrix, lengths: Matrix): void {
   batch.dispatch(lengthsKernel, [a, batch.temporary(1, 4), lengths], [a.rows, a.stride, 0], [a.rows]);
-}
-
-/** statistics (2 × n): mean and standard deviation (m − 1) of each column of A (m × n); a constant column's is exactly 0. */
-export function columnStatistics(batch: Batch, a: Matrix, statistics: Matrix): void {
-  batch.dispatch(
-    statisticsKernel,
-    [a, statistics],
-    [a.rows, a.cols, a.stride, statistics.stride, 0],
-    [ceilDiv(statistics.stride, 64)],
-  );
 }
 
 /** means (groups × n): row g is the mean of rows starts[g] … starts[g + 1] − 1 of A; groups are not empty. */

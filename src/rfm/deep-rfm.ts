@@ -1,9 +1,7 @@
 import { inputError, type RfmError } from '../errors.js';
 import { gramPicture } from '../ops/collapse.js';
-import { standardize } from '../ops/elementwise.js';
 import { featureMap } from '../ops/features.js';
 import { evenlySpaced } from '../ops/nystrom.js';
-import { rowStatistics } from '../ops/row-statistics.js';
 import { normalizeRows } from '../ops/statistics.js';
 import { allocateRows, cut, downloadRows, matricesOf, type Rows, uploadColumns, uploadRows } from '../ops/tiles.js';
 import { sendBatch } from '../runtime/batch.js';
@@ -12,7 +10,7 @@ import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
 import { normalizeOrRefuse } from './layer.js';
 import { adopt, limitsOf, PICTURE_ROWS, type ProblemSize, planRun, type RunPlan } from './plan.js';
-import { classOrder, permuteRows, transposeHost } from './rows.js';
+import { classOrder, type HostRows, permuteRows, scaledTargets, standardize, transposeHost } from './rows.js';
 import {
   type Agop,
   accuracy,
@@ -28,12 +26,9 @@ import {
 } from './step.js';
 import type { DeepRfmConfig, GramPicture, LayerMetrics } from './types.js';
 
-/** Rows of numbers and their classes 0 … C − 1; x is rows × cols, row-major. */
-export interface LabelledRows {
-  x: Float32Array;
+/** Rows of numbers and their classes 0 … C − 1. */
+export interface LabelledRows extends HostRows {
   labels: Int32Array;
-  rows: number;
-  cols: number;
 }
 
 export interface DeepRfmData {
@@ -50,12 +45,16 @@ export interface FeatureRows {
   cols: number;
 }
 
-/** All that the layers so far leave to the next: their metrics, and the rows it starts from. */
-export interface DeepRfmState {
-  layers: LayerMetrics[];
+/** What a layer starts from. */
+interface StartRows {
   /** Training rows in class order. */
   train: FeatureRows;
   test: FeatureRows | null;
+}
+
+/** All that the layers so far leave to the next: their metrics, and the rows it starts from. */
+export interface DeepRfmState extends StartRows {
+  layers: LayerMetrics[];
   /** The last layer's; see `DeepRfmResult`. */
   predictions: Float32Array | null;
 }
@@ -164,20 +163,12 @@ async function runLayers(
     }
   };
   try {
-    const first = resume?.train ?? { ...train, x: permuteRows(train.x, train.cols, order) };
-    const firstT = resume ? resume.test : test;
-    const gridT = firstT && cut(firstT.rows, grid.starts[1]);
-    let x = own(uploadRows(gpu, grid, first.cols, first.x));
-    let t = firstT && gridT && own(uploadRows(gpu, gridT, firstT.cols, firstT.x));
-    if (!resume) {
-      const statistics = own(await rowStatistics(gpu, x));
-      const standardX = own(await standardized(gpu, x, statistics));
-      drop(x);
-      const standardT = t && own(await standardized(gpu, t, statistics));
-      drop(t, statistics);
-      [x, t] = [standardX, standardT];
-    }
-    const y = own(uploadColumns(gpu, grid, data.classes, targets(labels, data.classes)));
+    const first = resume ?? standardizedRows(train, test, order);
+    const gridT = first.test && cut(first.test.rows, grid.starts[1]);
+    let x = own(uploadRows(gpu, grid, first.train.cols, first.train.x));
+    let t = first.test && gridT && own(uploadRows(gpu, gridT, first.test.cols, first.test.x));
+    const { y: scaled, unit: targetUnit } = scaledTargets(targets(labels, data.classes), config.ridge);
+    const y = own(uploadColumns(gpu, grid, data.classes, scaled));
 
     const layers: LayerMetrics[] = [...(resume?.layers ?? [])];
     const grams: GramPicture[] = [];
@@ -208,7 +199,7 @@ async function runLayers(
           const at = unitT;
           const scores = await clock.phase('kernel', () => predict(gpu, at, unit, fitted.alpha, config));
           testAccuracy = accuracy(scores, test.labels);
-          predictions = transposeHost(scores, data.classes, at.grid.n);
+          predictions = transposeHost(scores, data.classes, at.grid.n).map((score) => score * targetUnit);
         }
         agop = await agopOf(gpu, fitted, starts, { agop: config.agop, samples: sampled }, plan, clock);
       } finally {
@@ -285,13 +276,13 @@ async function rowsOf(gpu: Gpu, rows: Rows): Promise<FeatureRows> {
   return { x: await downloadRows(gpu, rows), rows: rows.grid.n, cols: rows.tiles[0].cols };
 }
 
-/** Standardised rows, by the statistics of `rowStatistics`. */
-async function standardized(gpu: Gpu, x: Rows, statistics: Matrix): Promise<Rows> {
-  const out = allocateRows(gpu, x.grid, x.tiles[0].cols);
-  await sendBatch(gpu, (batch) =>
-    x.tiles.forEach((tile, i) => void standardize(batch, tile, statistics, out.tiles[i])),
-  );
-  return out;
+/** What the first layer starts from: standardised, training rows in class order. */
+function standardizedRows(train: LabelledRows, test: LabelledRows | null, order: Int32Array): StartRows {
+  const standard = standardize(train, test);
+  return {
+    train: { ...train, x: permuteRows(standard.train, train.cols, order) },
+    test: test && standard.test && { ...test, x: standard.test },
+  };
 }
 
 function zeroRow(row: number, index: number): RfmError {

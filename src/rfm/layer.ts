@@ -1,4 +1,5 @@
 import { inputError, type RfmError } from '../errors.js';
+import type { Numbers } from '../numbers.js';
 import { featureMap } from '../ops/features.js';
 import { kernelMatrix } from '../ops/kernel-matrix.js';
 import { releaseDistances } from '../ops/kernel-system.js';
@@ -17,7 +18,7 @@ import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
 import { adopt, limitsOf, planRun } from './plan.js';
-import { classOrder, permuteRows, restoreRows, transposeHost } from './rows.js';
+import { classOrder, permuteRows, restoreRows, scaledRows, scaledTargets, transposeHost } from './rows.js';
 import { type Agop, accuracy, agopOf, agopRoot, createClock, fitKernel, projectRows, stageMetrics } from './step.js';
 import type { LayerInput, LayerOptions, LayerResult } from './types.js';
 
@@ -52,14 +53,16 @@ export async function rfmLayer(
     enter(gpu, 1, phase);
   });
   try {
-    const raw = own(uploadRows(gpu, grid, d, permuteRows(input.x, d, order)));
+    const rows = scaledRows({ x: input.x, rows: n, cols: d });
+    const raw = own(uploadRows(gpu, grid, d, permuteRows(rows, d, order)));
     const x = own(allocateRows(gpu, grid, d));
     await normalizeOrRefuse(gpu, raw, x, (row) =>
       inputError(
         `--x: row ${order[row]} (from 0) has length 0 or is not finite, and rows are divided by their length; remove it`,
       ),
     );
-    const yT = transposeHost(permuteRows(input.y, outputs, order), n, outputs);
+    const targets = scaledTargets(input.y, options.ridge);
+    const yT = transposeHost(permuteRows(targets.y, outputs, order), n, outputs);
     const y = own(uploadColumns(gpu, grid, outputs, yT));
 
     const fitted = await fitKernel(gpu, x, y, options, plan, clock);
@@ -70,7 +73,8 @@ export async function rfmLayer(
     } finally {
       releaseDistances(gpu, fitted.system);
     }
-    const m = await download(gpu, agop.m);
+    const unit = agop.unit * targets.unit ** 2;
+    const m = Float64Array.from(await download(gpu, agop.m), (value) => value * unit);
     const { root, rank, topEigenvalues } = await agopRoot(gpu, agop.m, agop.low, clock);
     own(root);
     const map = await featureMap(gpu, d, input.features, options.activation === 'cos');
@@ -85,7 +89,7 @@ export async function rfmLayer(
     const rowsBack = async (rows: Rows) => restoreRows(await downloadRows(gpu, rows), rows.tiles[0].cols, order);
     return {
       kernelMatrix: want.kernelMatrix ? restoreSquare(await kernelValues(gpu, x, options), n, order) : null,
-      alpha: restoreRows(transposeHost(fitted.coefficients, outputs, n), outputs, order),
+      alpha: restoreRows(transposeHost(fitted.coefficients, outputs, n), outputs, order).map((a) => a * targets.unit),
       agop: m,
       agopSqrt: await download(gpu, root),
       agopFeatures: await rowsBack(mx),
@@ -148,7 +152,7 @@ export async function normalizeOrRefuse(
 }
 
 /** The argmax of each row of y (n × outputs); with one output, 1 where it is positive. */
-function labelsOf(y: Float32Array, outputs: number): Int32Array {
+function labelsOf(y: Numbers, outputs: number): Int32Array {
   return Int32Array.from({ length: y.length / outputs }, (_, i) => {
     if (outputs === 1) return y[i] > 0 ? 1 : 0;
     let best = 0;

@@ -1,6 +1,8 @@
+import type { Numbers } from '../numbers.js';
 import { divideBy, symmetrize } from '../ops/elementwise.js';
 import { gemm, gemmNN } from '../ops/gemm.js';
 import { diagonalMaximum, sqrtPsd } from '../ops/sqrt-psd.js';
+import { rowLengths } from '../ops/statistics.js';
 import {
   allocateRows,
   type Columns,
@@ -17,21 +19,21 @@ import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
 import { adopt, limitsOf, planRun } from './plan.js';
-import { transposeHost } from './rows.js';
+import { centred, scaledTargets, transposeHost } from './rows.js';
 import { agopOf, createClock, fitKernel, predict, releaseFitted } from './step.js';
 import type { LayerMetrics, RfmOptions, RfmResult } from './types.js';
 
 /** Numbers in host memory, row-major; rows are used as they are, neither normalised nor standardised. */
 export interface RfmInput {
   /** n × d. */
-  x: Float32Array;
+  x: Numbers;
   n: number;
   d: number;
   /** n × outputs. */
-  y: Float32Array;
+  y: Numbers;
   outputs: number;
   /** testRows × d. */
-  testX: Float32Array | null;
+  testX: Numbers | null;
   testRows: number;
 }
 
@@ -42,6 +44,9 @@ export interface RfmInput {
  *
  * With R = M^{1/2}, ‖x − z‖_M is the plain distance of the rows xR, and the gradient through M is R times
  * the gradient in those rows, so M ← R · AGOP(XR) · R and every operation of a Deep RFM layer serves here.
+ *
+ * Nothing but differences of rows enters, in bandwidths, and α is linear in the targets: so origin and unit of both are
+ * taken out in float64 before.
  */
 export async function rfm(
   gpu: Gpu,
@@ -71,12 +76,20 @@ export async function rfm(
     return held;
   };
   try {
-    const x = own(uploadRows(gpu, grid, d, input.x));
-    const y = own(uploadColumns(gpu, grid, outputs, transposeHost(input.y, n, outputs)));
-    const test = input.testX && own(uploadRows(gpu, cut(input.testRows, grid.starts[1]), d, input.testX));
+    const {
+      train,
+      test: testX,
+      unit,
+    } = centred({ x: input.x, rows: n, cols: d }, input.testX && { x: input.testX, rows: input.testRows, cols: d });
+    const targets = scaledTargets(input.y, options.ridge);
+    const scaled = { ...options, bandwidth: options.bandwidth / unit };
+    const x = own(uploadRows(gpu, grid, d, train));
+    const y = own(uploadColumns(gpu, grid, outputs, transposeHost(targets.y, n, outputs)));
+    const test = testX && own(uploadRows(gpu, cut(input.testRows, grid.starts[1]), d, testX));
     const projected = own(allocateRows(gpu, grid, d));
     const m = own(allocate(gpu, d, d));
     const root = own(allocate(gpu, d, d));
+    const inUnits = (values: Numbers): Float64Array => Float64Array.from(values, (value) => value * targets.unit);
     const solves: LayerMetrics['solve'][] = [];
     const iterations: RfmResult['iterations'] = [];
 
@@ -85,21 +98,22 @@ export async function rfm(
       // M = I at first: the rows themselves.
       const rows = t === 0 ? x : projected;
       if (t > 0) await timesMetricRoot(gpu, x, root, projected);
-      const fitted = await fitKernel(gpu, rows, y, options, plan, clock);
+      const fitted = await fitKernel(gpu, rows, y, scaled, plan, clock);
       try {
         solves.push(fitted.solve);
         if (t > 0) {
           iterations.push({
             M: await download(gpu, m),
-            predictions: test && (await predictTest(gpu, test, root, projected, fitted.alpha, options)),
+            predictions: test && inUnits(await predictTest(gpu, test, root, projected, fitted.alpha, scaled)),
           });
         }
         if (t === options.iterations) {
-          const alpha = transposeHost(fitted.coefficients, outputs, n);
+          const alpha = inUnits(transposeHost(fitted.coefficients, outputs, n));
           const last = iterations[iterations.length - 1];
           return { M: last.M, alpha, predictions: last.predictions, solves, iterations };
         }
-        const agop = await agopOf(gpu, fitted, [0, n], { agop: 'auto' }, plan, clock);
+        const reach = 2 * (await longestRow(gpu, rows));
+        const agop = await agopOf(gpu, fitted, [0, n], { agop: 'auto', reach, unit }, plan, clock);
         try {
           await sendBatch(gpu, (batch) => updateMetric(batch, agop.m, t === 0 ? null : root, m));
         } finally {
@@ -116,6 +130,21 @@ export async function rfm(
     release(gpu, ...owned);
     restore();
   }
+}
+
+/** The largest length of a row. */
+async function longestRow(gpu: Gpu, rows: Rows): Promise<number> {
+  let longest = 0;
+  for (const tile of rows.tiles) {
+    const lengths = allocate(gpu, 1, tile.rows);
+    try {
+      await sendBatch(gpu, (batch) => rowLengths(batch, tile, lengths));
+      longest = (await download(gpu, lengths)).reduce((max, length) => Math.max(max, length), longest);
+    } finally {
+      release(gpu, lengths);
+    }
+  }
+  return longest;
 }
 
 /** out = X R. */

@@ -1,4 +1,5 @@
 import { inputError } from '../errors.js';
+import type { Numbers } from '../numbers.js';
 
 /** Rows in class order, and where each class begins. */
 export interface ClassOrder {
@@ -27,9 +28,147 @@ export function classOrder(labels: Int32Array): ClassOrder {
   return { order, starts, counts };
 }
 
+/** Rows of numbers, row-major. */
+export interface HostRows {
+  x: Numbers;
+  rows: number;
+  cols: number;
+}
+
+/** Where a column's values lie, and how far they spread. */
+interface ColumnStatistics {
+  /** The first row: distances to it lose nothing where the values are nearly equal. */
+  first: Float64Array;
+  /** Mean minus first. */
+  shift: Float64Array;
+  /** n − 1 standard deviation; exactly 0 where all values are equal. */
+  deviation: Float64Array;
+}
+
+/** Of columns of any origin and unit: sums are of distances to the first row, in units of the largest of them. */
+function columnStatistics({ x, rows, cols }: HostRows): ColumnStatistics {
+  const first = Float64Array.from(x.subarray(0, cols));
+  const largest = new Float64Array(cols);
+  const shift = new Float64Array(cols);
+  const deviation = new Float64Array(cols);
+  const overRows = (visit: (column: number, distance: number) => void): void => {
+    for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) visit(j, x[i * cols + j] - first[j]);
+  };
+  overRows((j, distance) => {
+    largest[j] = Math.max(largest[j], Math.abs(distance));
+  });
+  const beyond = largest.indexOf(Number.POSITIVE_INFINITY);
+  if (beyond >= 0) {
+    throw inputError(`column ${beyond} (from 0) spans more than the range of float64, ±1.8e308; scale it`);
+  }
+  overRows((j, distance) => {
+    if (largest[j] > 0) shift[j] += distance / largest[j] / rows;
+  });
+  overRows((j, distance) => {
+    if (largest[j] > 0) deviation[j] += (distance / largest[j] - shift[j]) ** 2;
+  });
+  for (let j = 0; j < cols; j++) {
+    deviation[j] = largest[j] * Math.sqrt(deviation[j] / (rows - 1));
+    shift[j] *= largest[j];
+  }
+  return { first, shift, deviation };
+}
+
+/**
+ * Every column minus its training mean, over its n − 1 standard deviation; a constant column becomes 0. In float64, and
+ * rounded to float32 only then: columns far from zero (times, identifiers) or in any unit keep their digits.
+ * @throws input error for a value that float32 cannot hold even so.
+ */
+export function standardize(
+  train: HostRows,
+  test: HostRows | null,
+): { train: Float32Array; test: Float32Array | null } {
+  const { first, shift, deviation } = columnStatistics(train);
+  const apply = ({ x, rows, cols }: HostRows, part: string): Float32Array => {
+    const out = new Float32Array(rows * cols);
+    for (let i = 0; i < rows; i++) {
+      for (let j = 0; j < cols; j++) {
+        if (deviation[j] === 0) continue;
+        const at = i * cols + j;
+        out[at] = (x[at] - first[j] - shift[j]) / deviation[j];
+        if (Number.isFinite(out[at])) continue;
+        throw inputError(
+          `${part} row ${i}, column ${j} (from 0): ${x[at]} is further from the training mean than 3.4e38 standard deviations, beyond float32; check that the parts are in the same units`,
+        );
+      }
+    }
+    return out;
+  };
+  return { train: apply(train, 'training'), test: test && apply(test, 'test') };
+}
+
+/** The largest 2^k that is not larger than any of |values|'s largest; 1 where all are 0. Dividing by it rounds nothing. */
+export function magnitude(values: Numbers): number {
+  let largest = 0;
+  for (const value of values) largest = Math.max(largest, Math.abs(value));
+  return powerOfTwo(largest);
+}
+
+/** The largest power of two up to x; 1 for 0. */
+export function powerOfTwo(x: number): number {
+  if (x === 0) return 1;
+  // Of a subnormal number the reciprocal would be infinite.
+  const power = 2 ** Math.max(Math.floor(Math.log2(x)), -1021);
+  // log2 rounds up just below a power.
+  return power > x ? power / 2 : power;
+}
+
+/** Targets over a unit in which neither they nor α, which is about targets over 1 + ridge, leave float32's range. */
+export function scaledTargets(y: Numbers, ridge: number): { y: Float32Array; unit: number } {
+  const unit = magnitude(y) / powerOfTwo(Math.max(1, ridge));
+  return { y: Float32Array.from(y, (value) => value / unit), unit };
+}
+
+/** Every row over a power of two near its largest entry: its direction stays, and its square is within float32. */
+export function scaledRows({ x, rows, cols }: HostRows): Float32Array {
+  const out = new Float32Array(rows * cols);
+  for (let i = 0; i < rows; i++) {
+    const row = x.subarray(i * cols, (i + 1) * cols);
+    const unit = magnitude(row);
+    for (let j = 0; j < cols; j++) out[i * cols + j] = row[j] / unit;
+  }
+  return out;
+}
+
+/** Rows relative to the mean of the training rows, in a unit near their spread. */
+export interface CentredRows {
+  train: Float32Array;
+  test: Float32Array | null;
+  /** A power of two: distances are this many times those of what is returned. */
+  unit: number;
+}
+
+/** What is squared and subtracted in float32 has neither an origin nor a unit that costs it digits. */
+export function centred(train: HostRows, test: HostRows | null): CentredRows {
+  const { first, shift } = columnStatistics(train);
+  const mean = first.map((value, j) => value + shift[j]);
+  const apart = ({ x, cols }: HostRows): Float64Array => Float64Array.from(x, (value, e) => value - mean[e % cols]);
+  const [own, others] = [apart(train), test && apart(test)];
+  const unit = magnitude(own);
+  const far = others?.findIndex((value) => !(Math.abs(value / unit) < FARTHEST)) ?? -1;
+  if (test && others && far >= 0) {
+    throw inputError(
+      `test row ${Math.floor(far / test.cols)}, column ${far % test.cols} (from 0): ${test.x[far]} is ${(Math.abs(others[far]) / unit).toExponential(1)} times as far from the mean of the training rows as these are; check that both are in the same units`,
+    );
+  }
+  return {
+    train: Float32Array.from(own, (value) => value / unit),
+    test: others && Float32Array.from(others, (value) => value / unit),
+    unit,
+  };
+}
+
+/** The square of a longer row is beyond float32. */
+const FARTHEST = 1e15;
+
 /** Rows of a row-major matrix in a new order. */
-export function permuteRows(data: Float32Array, cols: number, order: Int32Array): Float32Array {
-  const out = new Float32Array(order.length * cols);
+export function permuteRows<T extends Numbers>(data: T, cols: number, order: Int32Array): T {
+  const out = data.slice(0, order.length * cols) as T;
   order.forEach((from, to) => {
     out.set(data.subarray(from * cols, (from + 1) * cols), to * cols);
   });
@@ -37,7 +176,7 @@ export function permuteRows(data: Float32Array, cols: number, order: Int32Array)
 }
 
 /** Undoes `permuteRows`. */
-export function restoreRows<T extends Float32Array | Float64Array>(data: T, cols: number, order: Int32Array): T {
+export function restoreRows<T extends Numbers>(data: T, cols: number, order: Int32Array): T {
   const out = data.slice() as T;
   order.forEach((to, from) => {
     out.set(data.subarray(from * cols, (from + 1) * cols), to * cols);
@@ -46,7 +185,7 @@ export function restoreRows<T extends Float32Array | Float64Array>(data: T, cols
 }
 
 /** Aᵀ of a row-major rows × cols matrix. */
-export function transposeHost<T extends Float32Array | Float64Array>(data: T, rows: number, cols: number): T {
+export function transposeHost<T extends Numbers>(data: T, rows: number, cols: number): T {
   const out = data.slice() as T;
   for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) out[j * rows + i] = data[i * cols + j];
   return out;

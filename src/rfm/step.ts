@@ -1,3 +1,4 @@
+import { inputError } from '../errors.js';
 import { agopCancellation, agopGram, agopJacobian, chooseAgopPath, MAX_CANCELLATION } from '../ops/agop.js';
 import type { SampledAgop } from '../ops/agop-jacobian.js';
 import { collapseTraces } from '../ops/collapse.js';
@@ -6,14 +7,16 @@ import { divideByRoot } from '../ops/elementwise.js';
 import { applyFeatures, type FeatureMap } from '../ops/features.js';
 import { gemm } from '../ops/gemm.js';
 import type { Weights } from '../ops/gradients.js';
-import { kernelMatrix, weightsFromDistances } from '../ops/kernel-matrix.js';
+import { kernelMatrix, weightsFromDistances, weightUnit } from '../ops/kernel-matrix.js';
 import {
   forEachDistanceTile,
   type KernelSystem,
   keepDistances,
+  nearestDistance,
   releaseDistances,
   releaseLow,
 } from '../ops/kernel-system.js';
+import { evenlySpaced } from '../ops/nystrom.js';
 import { type SolveReport, solveRidge } from '../ops/solve.js';
 import { diagonalMaximum, type PivotedFactor, pivotedCholesky, RANK_TOLERANCE, rootOfFactor } from '../ops/sqrt-psd.js';
 import {
@@ -21,6 +24,7 @@ import {
   allocateTriangle,
   type Columns,
   downloadColumns,
+  gatherRows,
   type Rows,
   releasePanels,
   type StoredTriangle,
@@ -137,19 +141,78 @@ export interface AgopReport extends SampledAgop {
   cancellation: number;
 }
 
-/** AGOP = m + low (d × d, not divided by its maximum). Release both. */
+/** AGOP = unit · (m + low) (d × d, not divided by its maximum). Release both matrices. */
 export interface Agop {
   m: Matrix;
   low: Matrix;
+  /** 0 where float64 cannot hold it: kernel values are that small. */
+  unit: number;
   report: AgopReport;
 }
 
-/** The AGOP of the fitted predictor at its centres; starts: first row of each class, then n. May release the distances. */
+export interface AgopOptions {
+  agop: AgopPath | 'auto';
+  samples?: readonly number[] | null;
+  /** Default 2, that of rows of length 1. */
+  reach?: number;
+  unit?: number;
+}
+
+/** Bandwidths from which on a squared kernel value may be lost in a sum. */
+const SMALL_VALUES = 20;
+/** Bandwidths from which on a kernel value is 0 in float32. */
+const NO_VALUES = 87;
+
+/**
+ * The distance that weights are relative to: 0, unless rows may be so far apart that kernel values are small.
+ * @throws input error where all of them vanish.
+ */
+async function nearestOf(gpu: Gpu, system: KernelSystem, reach: number, unit: number): Promise<number> {
+  const { x, bandwidth } = system;
+  if (reach <= SMALL_VALUES * bandwidth) return 0;
+  const nearest = await nearestDistance(gpu, system);
+  if (nearest === Number.POSITIVE_INFINITY)
+    throw inputError('all rows coincide: no two are apart; give data that differ');
+  if (nearest <= NO_VALUES * bandwidth) return nearest;
+  const median = unit * (await medianDistance(gpu, x));
+  throw inputError(
+    `--bandwidth ${bandwidth * unit}: even the nearest rows are ${(nearest / bandwidth).toPrecision(3)} bandwidths apart, where kernel values vanish (from ${NO_VALUES} on); the median distance is ${median.toPrecision(3)}: use --bandwidth ${median.toPrecision(2)}`,
+  );
+}
+
+/** Rows that the median distance is taken of. */
+const MEDIAN_ROWS = 64;
+
+async function medianDistance(gpu: Gpu, x: Rows): Promise<number> {
+  const ids = evenlySpaced(x.grid.n, MEDIAN_ROWS);
+  const { cols } = x.tiles[0];
+  const rows = allocate(gpu, ids.length, cols);
+  try {
+    await sendBatch(gpu, (batch) => gatherRows(batch, x, ids, rows));
+    const values = await download(gpu, rows);
+    const distances: number[] = [];
+    for (let i = 0; i < ids.length; i++) {
+      for (let j = 0; j < i; j++) {
+        let square = 0;
+        for (let c = 0; c < cols; c++) square += (values[i * cols + c] - values[j * cols + c]) ** 2;
+        distances.push(Math.sqrt(square));
+      }
+    }
+    return distances.sort((a, b) => a - b)[Math.floor(distances.length / 2)];
+  } finally {
+    release(gpu, rows);
+  }
+}
+
+/**
+ * The AGOP of the fitted predictor at its centres; starts: first row of each class, then n. May release the distances.
+ * `reach`: no two rows are further apart. `unit`: what distances are multiples of, for messages.
+ */
 export async function agopOf(
   gpu: Gpu,
   { system, alpha }: FittedKernel,
   starts: readonly number[],
-  { agop, samples = null }: { agop: AgopPath | 'auto'; samples?: readonly number[] | null },
+  { agop, samples = null, reach = 2, unit = 1 }: AgopOptions,
   plan: LayerPlan,
   clock: Clock,
 ): Promise<Agop> {
@@ -160,21 +223,26 @@ export async function agopOf(
     const [m, low] = [allocate(gpu, d, d), allocate(gpu, d, d)];
     let stored: StoredTriangle | null = null;
     try {
-      if (tileCount(x.grid) === 1 && system.kept !== null) stored = await weightsOf(gpu, system);
-      const weights: Weights = stored ? { kind: 'stored', triangle: stored } : { kind: 'computed', kernel, bandwidth };
+      const nearest = await nearestOf(gpu, system, reach, unit);
+      const scale = weightUnit(kernel, bandwidth, nearest) ** 2;
+      if (tileCount(x.grid) === 1 && system.kept !== null) stored = await weightsOf(gpu, system, nearest);
+      const weights: Weights = stored
+        ? { kind: 'stored', triangle: stored }
+        : { kind: 'computed', kernel, bandwidth, nearest };
       const input = { x, alpha, weights, starts };
       const cancellation = await agopCancellation(gpu, input);
       const cheapest = plan.gram && !samples ? chooseAgopPath(n, d, outputs, cancellation) : 'jacobian';
       const path = agop === 'auto' ? cheapest : agop;
       if (path === 'gram') {
-        stored ??= await weightsOf(gpu, system);
+        stored ??= await weightsOf(gpu, system, nearest);
         // Of fewer rows than features the AGOP is singular, and what rounding adds to it has its square root in the root:
         // M^{1/2}X was off by 1.4e-4 (CIFAR-10, n = 300), with more digits by 4e-6.
         const accurate = agop === 'gram' && (cancellation >= MAX_CANCELLATION || n <= d);
         await agopGram(gpu, { x, alpha, triangle: stored, accurate }, m, low);
-        return { m, low, report: { path, cancellation, samples: n, samplingError: 0 } };
+        return { m, low, unit: scale, report: { path, cancellation, samples: n, samplingError: 0 } };
       }
-      return { m, low, report: { path, cancellation, ...(await agopJacobian(gpu, input, m, low, samples)) } };
+      const sampled = await agopJacobian(gpu, input, m, low, samples);
+      return { m, low, unit: scale, report: { path, cancellation, ...sampled } };
     } catch (error) {
       release(gpu, m, low);
       throw error;
@@ -185,12 +253,12 @@ export async function agopOf(
 }
 
 /** The weights of all pairs of rows, in place of their distances. Release them. */
-async function weightsOf(gpu: Gpu, system: KernelSystem): Promise<StoredTriangle> {
+async function weightsOf(gpu: Gpu, system: KernelSystem, nearest: number): Promise<StoredTriangle> {
   const { kernel, bandwidth, x } = system;
   const triangle = allocateTriangle(gpu, x.grid);
   try {
     await forEachDistanceTile(gpu, system, false, (batch, i, j, { squared }) =>
-      weightsFromDistances(batch, squared, triangle.tile(i, j), kernel, bandwidth),
+      weightsFromDistances(batch, squared, triangle.tile(i, j), kernel, bandwidth, nearest),
     );
     releaseDistances(gpu, system);
     return triangle;

@@ -1,3 +1,5 @@
+import type { Numbers } from '../numbers.js';
+
 /** Plain data that the method produces and that reports, files and tests consume. */
 
 export const SCHEMA = 'deep-rfm/metrics/1';
@@ -126,11 +128,11 @@ export type FeatureWeights =
 /** One layer on numbers in host memory; matrices are row-major. */
 export interface LayerInput {
   /** n × d; rows are normalised by the layer. */
-  x: Float32Array;
+  x: Numbers;
   n: number;
   d: number;
   /** n × outputs targets. */
-  y: Float32Array;
+  y: Numbers;
   outputs: number;
   /** Class of each row for the metrics, 0 … C − 1; null: the argmax of y (one output: its sign). */
   labels: Int32Array | null;
@@ -143,7 +145,7 @@ export interface LayerResult {
   /** n × outputs. */
   alpha: Float64Array;
   /** d × d, before division by its maximum. */
-  agop: Float32Array;
+  agop: Float64Array;
   /** d × d, the square root of the AGOP after division by its maximum. */
   agopSqrt: Float32Array;
   /** n × d, M^{1/2} x. */
@@ -167,9 +169,9 @@ export interface RfmResult {
   /** n × outputs. */
   alpha: Float64Array;
   /** test rows × outputs; null without test rows. */
-  predictions: Float32Array | null;
+  predictions: Float64Array | null;
   /** Of each fit: one an iteration, and the last one with the final M. */
   solves: LayerMetrics['solve'][];
   /** M after each iteration, and the predictions of the fit with it. */
-  iterations: { M: Float32Array; predictions: Float32Array | null }[];
+  iterations: { M: Float32Array; predictions: Float64Array | null }[];
 }

@@ -83,7 +83,7 @@ describe('CIFAR-10', () => {
       across += Math.abs(train.x[i] - train.x[(i + 1543) % 3072]);
     }
     expect(along).toBeLessThan(across / 2);
-    const mean = train.x.reduce((sum, value) => sum + value, 0) / train.x.length;
+    const mean = (train.x as Float32Array).reduce((sum, value) => sum + value, 0) / train.x.length;
     expect(mean).toBeCloseTo(0.473, 1);
     expect(read(cifar.path, 10_000, 'test').rows).toBe(10_000);
   });

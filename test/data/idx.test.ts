@@ -108,7 +108,7 @@ describe('MNIST', () => {
     for (const label of train.labels) counts[label]++;
     expect(counts).toEqual([5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]);
     // The mean pixel of the training images, as widely quoted.
-    expect(train.x.reduce((sum, value) => sum + value, 0) / train.x.length).toBeCloseTo(0.1307, 4);
+    expect((train.x as Float32Array).reduce((sum, value) => sum + value, 0) / train.x.length).toBeCloseTo(0.1307, 4);
     const test = readIdxRows({ ...request, part: 'test', rows: 10 }, IMAGE);
     expect([...test.labels]).toEqual([7, 2, 1, 0, 4, 1, 4, 9, 5, 9]);
     expect(inputMessage(() => readIdxRows({ ...request, part: 'test', rows: 10001 }, IMAGE))).toMatch(

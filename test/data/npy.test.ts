@@ -2,7 +2,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'nod
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { readLabels, readMatrix, readNpy, writeNpy } from '../../src/data/npy.js';
+import { readLabels, readMatrix, readNpy, toFloat32, writeNpy } from '../../src/data/npy.js';
 import { inputMessage, npyBytes, npyHeader, put, shared, temporaryFolder } from './helpers.js';
 import { fixtureBytes, NPY_FIXTURES } from './npy-fixtures.js';
 
@@ -232,12 +232,16 @@ describe('readMatrix', () => {
     return path;
   };
 
-  it('gives float32 rows, a 1-d array as a column', () => {
-    expect(readMatrix(write([2, 2], [0.1, 2, 3, -4]), '--x')).toEqual({
-      rows: 2,
-      cols: 2,
-      data: Float32Array.of(0.1, 2, 3, -4),
-    });
+  it('gives float32 rows where those hold the numbers, else float64; a 1-d array as a column', () => {
+    const matrix = (data: Float32Array | Float64Array) => ({ rows: 2, cols: 2, data });
+    expect(readMatrix(write([2, 2], [0.5, 2, 3, -4]), '--x')).toEqual(matrix(Float32Array.of(0.5, 2, 3, -4)));
+    expect(readMatrix(write([2, 2], [0.1, 2, 3, 1e39]), '--x')).toEqual(matrix(Float64Array.of(0.1, 2, 3, 1e39)));
+    const seconds = put(
+      dir,
+      'time.npy',
+      npyBytes(npyHeader('<i8', '(1, 2)'), bytesOf(BigInt64Array.of(1700000001n, 5n))),
+    );
+    expect(readMatrix(seconds, '--x').data).toEqual(Float64Array.of(1700000001, 5));
     expect(readMatrix(write([3], [1, 2, 3]), '--x')).toMatchObject({ rows: 3, cols: 1 });
   });
 
@@ -253,7 +257,7 @@ describe('readMatrix', () => {
     expect(inputMessage(() => readMatrix(write([2, 2], [0, 1, -Infinity, 3]), '--x'))).toMatch(
       /-Infinity in row 1, column 0/,
     );
-    expect(inputMessage(() => readMatrix(write([1, 2], [0, 1e39]), '--x'))).toMatch(
+    expect(inputMessage(() => toFloat32(readMatrix(write([1, 2], [0, 1e39]), '--x'), '--x'))).toMatch(
       /1e\+39 in row 0, column 1 .*beyond the float32 range/,
     );
     const path = join(dir, 'nan32.npy');

@@ -109,7 +109,9 @@ async function onDevice<T>(
     putTriangle(gpu, weights, most),
   ];
   const whole = rows.tiles.length === 1;
-  const source: Weights = whole ? { kind: 'stored', triangle } : { kind: 'computed', kernel: 'laplace', bandwidth: 2 };
+  const source: Weights = whole
+    ? { kind: 'stored', triangle }
+    : { kind: 'computed', kernel: 'laplace', bandwidth: 2, nearest: 0 };
   try {
     return await act({ x: rows, alpha: columns, weights: source, triangle, starts });
   } finally {

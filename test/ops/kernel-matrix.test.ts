@@ -1,9 +1,24 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { squaredDistances } from '../../src/ops/gemm.js';
-import { KERNEL_MATRIX, kernelFromDistances, kernelMatrix, weightsFromDistances } from '../../src/ops/kernel-matrix.js';
+import {
+  KERNEL_MATRIX,
+  kernelFromDistances,
+  kernelMatrix,
+  weightsFromDistances,
+  weightUnit,
+} from '../../src/ops/kernel-matrix.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
-import { compute, EDGE_SIZES, expectEach, forEachVariant, RUNS, reportErrors, useGpu } from '../support/gpu.js';
+import {
+  compute,
+  EDGE_SIZES,
+  expectBelow,
+  expectEach,
+  forEachVariant,
+  RUNS,
+  reportErrors,
+  useGpu,
+} from '../support/gpu.js';
 import {
   at,
   collapsedRows,
@@ -14,6 +29,7 @@ import {
   kernelValue,
   kernelWeight,
   randomMatrix,
+  relativeError,
   rounded,
   uniforms,
 } from '../support/reference.js';
@@ -68,12 +84,22 @@ describe.each(kernels)('%s', (kernel) => {
         );
         expectEach(`${kernel}, weights`, weights, weight, 3e-7, (i, j) => at(weight, i, j) * exponent(i, j) + 1e-28);
         expect(values.data.every((v, e) => v <= 1 && (squared.data[e] > 0 || v === 1))).toBe(true);
-        // No gradient at distance 0; the Gaussian's weight is finite there and meets x − x = 0.
-        const atZero = kernel === 'laplace' ? 0 : Math.fround(1 / width ** 2);
-        expect(weights.data.every((w, e) => squared.data[e] > 0 || Math.abs(w - atZero) <= 3e-7 * atZero)).toBe(true);
+        expect(weights.data.every((w, e) => squared.data[e] > 0 || w === 0)).toBe(true);
       }),
       RUNS,
     ));
+
+  it('weights relative to those of the nearest rows, where kernel values leave float32', async () => {
+    const [width, nearest] = [0.05, 10];
+    const squared = rounded(dense(5, 7, (i, j) => (i + j === 0 ? 0 : nearest ** 2 + 0.004 * (7 * i + j - 1))));
+    const [weights] = await compute(gpu, [squared], [[5, 7]], (batch, [d], [out]) =>
+      weightsFromDistances(batch, d, out, kernel, width, nearest),
+    );
+    const expected = dense(5, 7, (i, j) => kernelWeight(kernel, at(squared, i, j), width, nearest));
+    // The exponent, up to 400 and 2e4, is a difference of rounded numbers.
+    expectBelow(`${kernel}, far`, relativeError(weights, expected), kernel === 'gaussian' ? 3e-3 : 3e-5);
+    expect(weightUnit(kernel, 2, 6)).toBeCloseTo(kernel === 'gaussian' ? Math.exp(-4.5) / 4 : Math.exp(-3) / 2, 12);
+  });
 
   it('is 0 and not a NaN where the exponent is beyond float32', async () => {
     const squared = rounded(dense(1, 6, (_, j) => 10 ** (4 * j)));

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { columnStatistics, groupMeans, normalizeRows, rowLengths } from '../../src/ops/statistics.js';
+import { groupMeans, normalizeRows, rowLengths } from '../../src/ops/statistics.js';
 import { compute, EDGE_SIZES, expectBelow, expectEach, RUNS, reportErrors, useGpu } from '../support/gpu.js';
 import {
   at,
@@ -24,52 +24,6 @@ function columns(m: number, n: number, seed: number): Dense {
   const noise = normalMatrix(m, n, seed);
   return rounded(dense(m, n, (i, j) => (j % 2 ? 1000 : -0.1) + (j % 3 === 2 ? 0 : 10 ** -(j % 4) * at(noise, i, j))));
 }
-
-function meanAndDeviation(values: readonly number[]): [mean: number, deviation: number] {
-  const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
-  const squares = values.reduce((sum, v) => sum + (v - mean) ** 2, 0);
-  return [mean, Math.sqrt(squares / (values.length - 1))];
-}
-
-describe('columnStatistics', () => {
-  it('means, and deviations that lose nothing to large offsets', () =>
-    fc.assert(
-      fc.asyncProperty(
-        size.filter((m) => m > 1),
-        size,
-        seed,
-        async (m, n, s) => {
-          const a = columns(m, n, s);
-          const [found] = await compute(gpu(), [a], [[2, n]], (batch, [x], [out]) => columnStatistics(batch, x, out));
-          const column = (j: number) => Array.from({ length: m }, (_, i) => at(a, i, j));
-          const expected = dense(2, n, (i, j) => meanAndDeviation(column(j))[i]);
-          expectEach('mean', found, expected, 4e-7, (i, j) =>
-            i === 0 ? Math.abs(at(expected, 0, j)) + at(expected, 1, j) : Number.POSITIVE_INFINITY,
-          );
-          // The mean of a column at 1000 is kept as first value + shift, so the spread of 1e-3 keeps its digits.
-          expectEach('deviation', found, expected, 1e-6, (i, j) =>
-            i === 1 ? at(expected, 1, j) || 1e-30 : Number.POSITIVE_INFINITY,
-          );
-        },
-      ),
-      RUNS,
-    ));
-
-  it('a constant column has its value as mean and deviation exactly 0', async () => {
-    const a = rounded(dense(999, 5, (_, j) => [0, 0.1, -1 / 3, 1e8 / 7, 1e-30][j]));
-    const [found] = await compute(gpu(), [a], [[2, 5]], (batch, [x], [out]) => columnStatistics(batch, x, out));
-    expect(found).toEqual({ rows: 2, cols: 5, data: Float64Array.of(...rowOf(a, 0), 0, 0, 0, 0, 0) });
-  });
-
-  it('keeps its accuracy over 10,007 rows', async () => {
-    const next = uniforms(3);
-    const a = rounded(dense(10_007, 3, (_, j) => [next(), 100 + next(), next() ** 4][j]));
-    const [found] = await compute(gpu(), [a], [[2, 3]], (batch, [x], [out]) => columnStatistics(batch, x, out));
-    const pairs = [0, 1, 2].map((j) => meanAndDeviation(Array.from({ length: a.rows }, (_, i) => at(a, i, j))));
-    const expected = dense(2, 3, (i, j) => pairs[j][i]);
-    expectEach('statistics of 10,007 rows', found, expected, 2e-7, (i, j) => at(expected, i, j));
-  });
-});
 
 describe('normalizeRows and rowLengths', () => {
   it('divide rows by their length; a row of zeros stays zero', () =>

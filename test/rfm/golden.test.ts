@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readLabels, readMatrix, readNpy } from '../../src/data/npy.js';
+import { readLabels, readMatrix, readNpy, toFloat32 } from '../../src/data/npy.js';
 import { rfmLayer } from '../../src/rfm/layer.js';
 import { rfm } from '../../src/rfm/rfm.js';
 import type { LayerInput, LayerOptions } from '../../src/rfm/types.js';
@@ -33,7 +33,9 @@ describe.each(['laplace-relu', 'laplace-cos', 'gaussian-relu', 'one-output'])('o
     const x = readMatrix(files.path('X.npy'), '--x');
     const y = readMatrix(files.path('Y.npy'), '--y');
     const w = readMatrix(files.path('weights.npy'), '--weights');
-    const phase = existsSync(files.path('phase.npy')) ? readMatrix(files.path('phase.npy'), '--phase').data : null;
+    const phase = existsSync(files.path('phase.npy'))
+      ? toFloat32(readMatrix(files.path('phase.npy'), '--phase'), 'phase.npy')
+      : null;
     return {
       input: {
         x: x.data,
@@ -42,7 +44,7 @@ describe.each(['laplace-relu', 'laplace-cos', 'gaussian-relu', 'one-output'])('o
         y: y.data,
         outputs: y.cols,
         labels: readLabels(files.path('labels.npy'), '--labels'),
-        features: { kind: 'given', weights: w.data, width: w.rows, phase },
+        features: { kind: 'given', weights: toFloat32(w, 'weights.npy'), width: w.rows, phase },
       },
       options: config,
       nc1: config.nc1,

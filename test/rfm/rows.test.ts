@@ -1,7 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { classOrder, permuteRows, restoreRows, transposeHost } from '../../src/rfm/rows.js';
+import {
+  centred,
+  classOrder,
+  permuteRows,
+  powerOfTwo,
+  restoreRows,
+  scaledRows,
+  scaledTargets,
+  standardize,
+  transposeHost,
+} from '../../src/rfm/rows.js';
 import { inputMessage } from '../data/helpers.js';
+import { norm, normalMatrix } from '../support/reference.js';
 
 const labelled = fc.array(fc.nat(5), { minLength: 2, maxLength: 40 }).filter((labels) => new Set(labels).size > 1);
 
@@ -32,5 +43,126 @@ describe('rows in class order', () => {
 
   it('refuses a single class', () => {
     expect(inputMessage(() => classOrder(Int32Array.of(2, 2, 2)))).toMatch(/one class/);
+  });
+});
+
+/** A matrix whose columns were moved and scaled. */
+const moved = (x: Float64Array, offset: number, scale: (column: number) => number, cols = 5): Float64Array =>
+  x.map((value, e) => (value + offset) * scale(e % cols));
+
+const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
+  norm(Array.from(a, (value, e) => value - b[e])) / norm(Array.from(b));
+
+describe('standardised rows', () => {
+  const rows = 40;
+  const { data } = normalMatrix(rows, 5, 1);
+  const of = (x: Float64Array | Float32Array) => ({ x, rows, cols: 5 });
+  const plain = standardize(of(data), of(data.map((value) => 2 * value)));
+
+  it('have mean 0 and n − 1 deviation 1, test rows by the training rows', () => {
+    for (let j = 0; j < 5; j++) {
+      const column = Array.from({ length: rows }, (_, i) => data[5 * i + j]);
+      const mean = column.reduce((sum, value) => sum + value, 0) / rows;
+      const deviation = Math.sqrt(column.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (rows - 1));
+      column.forEach((value, i) => {
+        expect(plain.train[5 * i + j]).toBeCloseTo((value - mean) / deviation, 6);
+        expect(plain.test?.[5 * i + j]).toBeCloseTo((2 * value - mean) / deviation, 6);
+      });
+    }
+  });
+
+  it.each([
+    ['columns far from zero', 1e7, () => 1, 1e-8],
+    ['seconds since 1970', 1.7e9, () => 1, 1e-6],
+    ['a column in units of 1e-200 and one of 1e200', 0, (j: number) => [1e-200, 1e200, 1, 1, -1][j], 1e-7],
+    ['units of 1e-22', 0, () => 1e-22, 1e-7],
+  ])('%s: the same rows', (_, offset, scale, bound) => {
+    const sign = (j: number) => Math.sign(scale(j));
+    const found = standardize(of(moved(data, offset, scale)), null).train;
+    expect(
+      distance(
+        found.map((value, e) => value * sign(e % 5)),
+        plain.train,
+      ),
+    ).toBeLessThan(bound);
+  });
+
+  it('make a constant column 0, whatever it is, and whatever test rows have there', () => {
+    for (const value of [0, 0.1, -1 / 3, 1e8 / 7, 1e-300]) {
+      const constant = data.map((entry, e) => (e % 5 === 2 ? value : entry));
+      const { train, test } = standardize(of(constant), of(data));
+      expect([...train, ...(test ?? [])].filter((_, e) => e % 5 === 2).every((entry) => entry === 0)).toBe(true);
+    }
+  });
+
+  it('are refused where float32 cannot hold them', () => {
+    const tiny = moved(data, 0, (j) => (j === 3 ? 1e-30 : 1));
+    const other = data.map((value, e) => (e === 18 ? 1e10 : value));
+    expect(inputMessage(() => standardize(of(tiny), of(other)))).toMatch(
+      /^test row 3, column 3 .*standard deviations.*same units$/,
+    );
+    const wide = data.map((value, e) => (e % 5 === 1 ? 1.7e308 * Math.sign(value) : value));
+    expect(inputMessage(() => standardize(of(wide), null))).toMatch(/^column 1 .*range of float64/);
+  });
+});
+
+describe('units', () => {
+  it('powerOfTwo is the largest power that is not larger', () => {
+    fc.assert(
+      fc.property(fc.double({ min: 2 ** -1000, max: 1e300, noNaN: true }), (x) => {
+        const power = powerOfTwo(x);
+        expect(Number.isInteger(Math.log2(power)) && power <= x && 2 * power > x).toBe(true);
+      }),
+    );
+    expect([0, 1, 2 ** 40, 2 ** 40 - 1].map(powerOfTwo)).toEqual([1, 1, 2 ** 40, 2 ** 39]);
+  });
+
+  it('rows keep their direction, and their squares are within float32', () => {
+    const { data } = normalMatrix(6, 4, 2);
+    const scale = [1e-300, 1e-22, 1e-18, 1, 1e22, 1e300];
+    const found = scaledRows({ x: data.map((value, e) => value * scale[e >> 2]), rows: 6, cols: 4 });
+    for (let i = 0; i < 6; i++) {
+      const [a, b] = [found, data].map((values) => Array.from(values.subarray(4 * i, 4 * i + 4)));
+      expect(
+        distance(
+          a.map((v) => v / norm(a)),
+          b.map((v) => v / norm(b)),
+        ),
+      ).toBeLessThan(1e-7);
+      expect(Math.max(...a.map(Math.abs))).toBeGreaterThanOrEqual(1);
+      expect(Math.max(...a.map(Math.abs))).toBeLessThan(2);
+    }
+  });
+
+  it('targets are of the size of 1 + ridge', () => {
+    for (const scale of [1e-200, 1e-20, 1, 1e30]) {
+      const { y, unit } = scaledTargets(Float64Array.of(scale, -scale, 3 * scale), 100);
+      expect(Math.max(...y)).toBeGreaterThanOrEqual(64);
+      expect(
+        distance(
+          Array.from(y, (value) => (value * unit) / scale),
+          [1, -1, 3],
+        ),
+      ).toBeLessThan(1e-7);
+    }
+  });
+
+  it('centred rows have the differences of the rows, wherever the origin is', () => {
+    const { data } = normalMatrix(30, 4, 3);
+    const shifted = data.map((value) => (value + 1e6) * 1e-30);
+    const { train, test, unit } = centred({ x: shifted, rows: 30, cols: 4 }, { x: shifted, rows: 30, cols: 4 });
+    const mean = [0, 1, 2, 3].map((j) => data.filter((_, e) => e % 4 === j).reduce((sum, v) => sum + v / 30, 0));
+    expect(
+      distance(
+        train.map((v) => v * unit * 1e30),
+        data.map((v, e) => v - mean[e % 4]),
+      ),
+    ).toBeLessThan(1e-9 * 1e6);
+    expect(test).toEqual(train);
+    expect(
+      inputMessage(() =>
+        centred({ x: data, rows: 30, cols: 4 }, { x: Float64Array.of(0, 0, 1e30, 0), rows: 1, cols: 4 }),
+      ),
+    ).toMatch(/^test row 0, column 2 .*same units$/);
   });
 });

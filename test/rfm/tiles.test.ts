@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadDataset } from '../../src/data/dataset.js';
-import { readLabels, readMatrix } from '../../src/data/npy.js';
+import { readLabels, readMatrix, toFloat32 } from '../../src/data/npy.js';
 import type { SolvePlan } from '../../src/ops/solve.js';
 import { type DeepRfmData, deepRfm, planOf } from '../../src/rfm/deep-rfm.js';
 import { rfmLayer } from '../../src/rfm/layer.js';
@@ -54,7 +54,9 @@ describe.each(['laplace-relu', 'laplace-cos', 'one-output', 'gaussian-relu'])('a
     const x = readMatrix(files.path('X.npy'), '--x');
     const y = readMatrix(files.path('Y.npy'), '--y');
     const w = readMatrix(files.path('weights.npy'), '--weights');
-    const phase = existsSync(files.path('phase.npy')) ? readMatrix(files.path('phase.npy'), '--phase').data : null;
+    const phase = existsSync(files.path('phase.npy'))
+      ? toFloat32(readMatrix(files.path('phase.npy'), '--phase'), 'phase.npy')
+      : null;
     return {
       input: {
         x: x.data,
@@ -63,7 +65,7 @@ describe.each(['laplace-relu', 'laplace-cos', 'one-output', 'gaussian-relu'])('a
         y: y.data,
         outputs: y.cols,
         labels: readLabels(files.path('labels.npy'), '--labels'),
-        features: { kind: 'given', weights: w.data, width: w.rows, phase },
+        features: { kind: 'given', weights: toFloat32(w, 'weights.npy'), width: w.rows, phase },
       },
       options: files.case() as unknown as LayerOptions,
     };

@@ -128,11 +128,11 @@ export type KernelName = 'laplace' | 'gaussian';
 export const kernelValue = (kernel: KernelName, squared: number, bandwidth: number): number =>
   kernel === 'laplace' ? Math.exp(-Math.sqrt(squared) / bandwidth) : Math.exp(-squared / (2 * bandwidth * bandwidth));
 
-/** w with ∇_x k(x, z) = w · (z − x). */
-export function kernelWeight(kernel: KernelName, squared: number, bandwidth: number): number {
-  const k = kernelValue(kernel, squared, bandwidth);
-  if (kernel === 'gaussian') return k / (bandwidth * bandwidth);
-  return squared > 0 ? k / (bandwidth * Math.sqrt(squared)) : 0;
+/** w with ∇_x k(x, z) = unit · w · (z − x); see `weightUnit`. */
+export function kernelWeight(kernel: KernelName, squared: number, bandwidth: number, nearest = 0): number {
+  if (squared === 0) return 0;
+  if (kernel === 'gaussian') return Math.exp((nearest * nearest - squared) / (2 * bandwidth * bandwidth));
+  return Math.exp((nearest - Math.sqrt(squared)) / bandwidth) / Math.sqrt(squared);
 }
 
 export const kernelMatrixOf = (a: Dense, b: Dense, kernel: KernelName, bandwidth: number): Dense =>
