@@ -4,10 +4,11 @@
 // `nearest` is a distance, 0 where kernel values are not small: relative to that of the nearest rows they are within
 // float32 whatever the bandwidth is. At r = 0 a Laplace kernel has no gradient and a Gaussian's is 0: there w = 0, so that
 // nothing of a row's own weight is left to cancel.
+// EXCESS: k − 1 in place of k, to its own last digit, for bandwidths so large that k is near 1 throughout.
 // `diagonal` is added to kernel values where row and column agree (the ridge of a system).
 requires immediate_address_space;
 
-// Before this text: kernel_value.wgsl. Header: KERNEL: u32 (of that text), WEIGHTS: bool.
+// Before this text: kernel_value.wgsl. Header: KERNEL: u32 (of that text), WEIGHTS: bool, EXCESS: bool.
 
 struct Params {
   m: u32,
@@ -22,6 +23,11 @@ var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> squared: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
 
+// exp(−x) − 1 for 0 ≤ x ≤ 1/8: its series, whose first omitted term is 1e-10 of it there.
+fn excess(x: vec4f) -> vec4f {
+  return -x * (1.0 - x * (1.0 / 2.0) * (1.0 - x * (1.0 / 3.0) * (1.0 - x * (1.0 / 4.0) * (1.0 - x * (1.0 / 5.0) * (1.0 - x * (1.0 / 6.0))))));
+}
+
 // Four columns an invocation: on software adapters a vec4 costs as many accesses as a number.
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -33,7 +39,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let square = squared[at];
   let scale = 1.0 / p.bandwidth;
   var value: vec4f;
-  if (!WEIGHTS) {
+  if (EXCESS) {
+    value = excess(select(sqrt(square) * scale, 0.5 * square * scale * scale, vec4<bool>(KERNEL == GAUSSIAN)));
+  } else if (!WEIGHTS) {
     value = kernelValue(square, scale) + select(vec4f(), vec4f(p.diagonal), cols == vec4u(row));
   } else {
     if (KERNEL == GAUSSIAN) {

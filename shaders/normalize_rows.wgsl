@@ -3,6 +3,9 @@
 //
 // The length is computed in double-float: its error scales a whole row, so it does not average out
 // over the row's entries, and every distance from that row would carry it into the kernel matrix.
+//
+// A row is divided by the power of two of its largest entry before it is squared, so that rows in any unit have a length.
+// Of a row with a NaN or an infinity the length is one.
 requires immediate_address_space;
 
 // Header: LENGTHS_ONLY: bool.
@@ -21,6 +24,7 @@ var<immediate> p: Params;
 @group(0) @binding(2) var<storage, read_write> lengths: array<f32>;
 
 var<workgroup> partial: array<vec2f, SIZE>;
+var<workgroup> largest: array<u32, SIZE>;
 
 // Hides a value from algebraic simplification, which would remove the compensation: zero is 0.
 fn opaque(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ p.zero); }
@@ -49,9 +53,21 @@ fn addProduct(s: vec2f, x: f32, z: f32) -> vec2f {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
   let width = p.stride / 4u;
   let start = group.x * width;
+  // Bits of numbers without their sign are in the order of the numbers, and those of a NaN above all.
+  var most = vec4u();
+  for (var i = index; i < width; i += SIZE) { most = max(most, bitcast<vec4u>(a[start + i]) & vec4u(0x7fffffffu)); }
+  largest[index] = max(max(most.x, most.y), max(most.z, most.w));
+  for (var half = SIZE / 2u; half > 0u; half /= 2u) {
+    workgroupBarrier();
+    if (index < half) { largest[index] = max(largest[index], largest[index + half]); }
+  }
+  workgroupBarrier();
+  let exponent = clamp(largest[0] >> 23u, 1u, 253u);
+  let unit = bitcast<f32>(exponent << 23u);
+  let scale = bitcast<f32>((254u - exponent) << 23u);
   var sum = vec2f();
   for (var i = index; i < width; i += SIZE) {
-    let x = a[start + i];
+    let x = a[start + i] * scale;
     sum = addProduct(sum, x.x, x.x);
     sum = addProduct(sum, x.y, x.y);
     sum = addProduct(sum, x.z, x.z);
@@ -78,10 +94,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   rest.y -= inverse * (once.y + inverse * square.y);
   let missing = 0.5 * inverse * (rest.x + rest.y);
   for (var i = index; !LENGTHS_ONLY && i < width; i += SIZE) {
-    let x = a[start + i];
+    let x = a[start + i] * scale;
     out[start + i] = select(vec4f(), fma(x, vec4f(inverse), x * missing), positive);
   }
-  if (index == 0u) { lengths[group.x] = sqrt(square.x); }
+  if (index == 0u) {
+    // As bits: a NaN made by arithmetic need not stay one.
+    lengths[group.x] = bitcast<f32>(select(bitcast<u32>(sqrt(square.x) * unit), largest[0], largest[0] >= 0x7f800000u));
+  }
   if (group.x + 1u == p.rows) {
     for (var i = p.rows + index; i < (p.rows + 3u) / 4u * 4u; i += SIZE) { lengths[i] = 0.0; }
   }

@@ -2,49 +2,13 @@
 
 import { place } from '../data/files.js';
 import { type Matrix, readMatrix, readNpy, toMatrix } from '../data/npy.js';
-import { inputError, type RfmError } from '../errors.js';
-import { magnitude } from '../rfm/rows.js';
-
-/** Rows whose directions agree this well are the same in float32. */
-const SAME_DIRECTION = 1e-6;
+import { inputError, RfmError } from '../errors.js';
+import { unitRows } from '../rfm/rows.js';
 
 /** A flag that has to be there. `what` says what it holds. */
 export function required(value: string | undefined, flag: string, what: string): string {
   if (value === undefined) throw inputError(`${flag} is missing; give ${what} with ${flag}`);
   return value;
-}
-
-function lengthOfRow({ data, cols }: Matrix, row: number): number {
-  const entries = data.subarray(row * cols, (row + 1) * cols);
-  const unit = magnitude(entries);
-  let sum = 0;
-  for (const entry of entries) sum += (entry / unit) ** 2;
-  return unit * Math.sqrt(sum);
-}
-
-/** @throws input error for a row that has no direction. `at` names the file. */
-export function checkRowLengths({ data, rows, cols }: Matrix, at: string): void {
-  for (let row = 0; row < rows; row++) {
-    if (data.subarray(row * cols, (row + 1) * cols).some((value: number) => value !== 0)) continue;
-    throw inputError(
-      `${at}: row ${row} (counted from 0) is all zeros, but rows are divided by their length; remove it`,
-    );
-  }
-}
-
-/** @throws input error if all rows become equal once they are divided by their lengths: nothing tells them apart. */
-export function checkDirections(matrix: Matrix, at: string): void {
-  const { data, rows, cols } = matrix;
-  const first = lengthOfRow(matrix, 0);
-  for (let row = 1; row < rows; row++) {
-    const length = lengthOfRow(matrix, row);
-    for (let j = 0; j < cols; j++) {
-      if (Math.abs(data[row * cols + j] / length - data[j] / first) > SAME_DIRECTION) return;
-    }
-  }
-  throw inputError(
-    `${at}: all ${rows} rows, from row 0 on, are equal once divided by their length; give data that differ`,
-  );
 }
 
 /**
@@ -56,12 +20,20 @@ export function readFeatures(path: string, rows: 'normalised' | 'as they are'): 
   const x = readMatrix(path, '--x');
   if (x.rows < 2) throw inputError(`${at}: has 1 row, expected at least 2; give more data`);
   if (rows === 'normalised') {
-    checkRowLengths(x, at);
-    checkDirections(x, at);
+    atFile(at, () => unitRows({ ...x, x: x.data }));
   } else if (x.data.every((value: number, i: number) => value === x.data[i % x.cols])) {
     throw inputError(`${at}: all ${x.rows} rows are equal; give data that differ`);
   }
   return x;
+}
+
+/** Does the work; what is wrong with the input is said of the file. */
+function atFile<T>(at: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw error instanceof RfmError && error.kind === 'input' ? inputError(`${at}: ${error.message}`) : error;
+  }
 }
 
 /** Targets as they are in the file: n × outputs, or n. */

@@ -16,14 +16,14 @@ function fromDistances(
   out: Matrix,
   kernel: KernelName,
   bandwidth: number,
-  values: { weights: boolean; diagonal?: number; nearest?: number },
+  values: { form: 'values' | 'excess' | 'weights'; diagonal?: number; nearest?: number },
 ): void {
-  const { weights, diagonal = 0, nearest = 0 } = values;
+  const { form, diagonal = 0, nearest = 0 } = values;
   batch.dispatch(
     {
-      name: weights ? 'kernel_weights' : 'kernel_values',
+      name: `kernel_${form}`,
       source: kernelValuesText,
-      constants: { KERNEL: kernelConstant(kernel), WEIGHTS: weights },
+      constants: { KERNEL: kernelConstant(kernel), WEIGHTS: form === 'weights', EXCESS: form === 'excess' },
     },
     [squared, out],
     [out.rows, out.cols, out.stride, f32bits(bandwidth), f32bits(diagonal), f32bits(nearest)],
@@ -40,7 +40,24 @@ export function kernelFromDistances(
   bandwidth: number,
   diagonal = 0,
 ): void {
-  fromDistances(batch, squared, out, kernel, bandwidth, { weights: false, diagonal });
+  fromDistances(batch, squared, out, kernel, bandwidth, { form: 'values', diagonal });
+}
+
+/** Largest distance in bandwidths for `kernelExcess`. */
+export const EXCESS_REACH = 1 / 8;
+
+/** out_ij = k(a_i, b_j) − 1 to its last digit, for rows that are all within EXCESS_REACH bandwidths of each other. */
+export function kernelExcess(
+  batch: Batch,
+  a: Matrix,
+  b: Matrix,
+  out: Matrix,
+  kernel: KernelName,
+  bandwidth: number,
+): void {
+  const squared = batch.temporary(out.rows, out.cols);
+  squaredDistances(batch, a, b, squared);
+  fromDistances(batch, squared, out, kernel, bandwidth, { form: 'excess' });
 }
 
 /**
@@ -55,7 +72,7 @@ export function weightsFromDistances(
   bandwidth: number,
   nearest = 0,
 ): void {
-  fromDistances(batch, squared, out, kernel, bandwidth, { weights: true, nearest });
+  fromDistances(batch, squared, out, kernel, bandwidth, { form: 'weights', nearest });
 }
 
 /** What the weights are multiples of: k(nearest)/L, or k(nearest)/L² for the Gaussian kernel. */

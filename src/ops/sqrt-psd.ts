@@ -6,7 +6,7 @@ import pivotProductsSource from '../../shaders/pivot_products.wgsl';
 import pivotProductsSubgroupSource from '../../shaders/pivot_products_subgroup.wgsl';
 import pivotProductsWorkgroupSource from '../../shaders/pivot_products_workgroup.wgsl';
 import pivotSelectSource from '../../shaders/pivot_select.wgsl';
-import { RfmError } from '../errors.js';
+import { inputError, type RfmError } from '../errors.js';
 import { type Batch, ceilDiv, createBatch, f32bits, type Kernel, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, block, downloadBytes, type Matrix, release } from '../runtime/matrix.js';
@@ -162,12 +162,15 @@ export async function rootOfFactor(gpu: Gpu, factor: PivotedFactor): Promise<Mat
   return scoped(gpu, { op: 'sqrt-psd' }, () => rootByPolarSteps(gpu, factor));
 }
 
+export const zeroAgop = (): RfmError =>
+  inputError('the AGOP is zero: the predictor is constant; check that the targets and the rows differ');
+
 async function rootByPolarSteps(gpu: Gpu, { l, rank, smallestPivot }: PivotedFactor): Promise<Matrix> {
   const columns = l.cols;
   const d = l.rows;
   if (rank === 0) {
     release(gpu, l);
-    throw new RfmError('input', 'the AGOP is zero: the predictor is constant; check that the labels differ');
+    throw zeroAgop();
   }
   let x = allocate(gpu, d, columns);
   let next = allocate(gpu, d, columns);

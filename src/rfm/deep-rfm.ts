@@ -10,7 +10,15 @@ import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
 import { normalizeOrRefuse } from './layer.js';
 import { adopt, limitsOf, PICTURE_ROWS, type ProblemSize, planRun, type RunPlan } from './plan.js';
-import { classOrder, type HostRows, permuteRows, scaledTargets, standardize, transposeHost } from './rows.js';
+import {
+  classOrder,
+  type HostRows,
+  permuteRows,
+  refuseLostDifferences,
+  scaledTargets,
+  standardize,
+  transposeHost,
+} from './rows.js';
 import {
   type Agop,
   accuracy,
@@ -24,7 +32,7 @@ import {
   releaseFitted,
   stageMetrics,
 } from './step.js';
-import type { DeepRfmConfig, GramPicture, LayerMetrics } from './types.js';
+import type { DeepRfmConfig, GramPicture, KernelName, LayerMetrics } from './types.js';
 
 /** Rows of numbers and their classes 0 … C − 1. */
 export interface LabelledRows extends HostRows {
@@ -163,7 +171,7 @@ async function runLayers(
     }
   };
   try {
-    const first = resume ?? standardizedRows(train, test, order);
+    const first = resume ?? standardizedRows(train, test, order, config.kernel);
     const gridT = first.test && cut(first.test.rows, grid.starts[1]);
     let x = own(uploadRows(gpu, grid, first.train.cols, first.train.x));
     let t = first.test && gridT && own(uploadRows(gpu, gridT, first.test.cols, first.test.x));
@@ -197,7 +205,7 @@ async function runLayers(
       try {
         if (test && unitT) {
           const at = unitT;
-          const scores = await clock.phase('kernel', () => predict(gpu, at, unit, fitted.alpha, config));
+          const scores = await clock.phase('kernel', () => predict(gpu, at, unit, fitted, config));
           testAccuracy = accuracy(scores, test.labels);
           predictions = transposeHost(scores, data.classes, at.grid.n).map((score) => score * targetUnit);
         }
@@ -277,8 +285,14 @@ async function rowsOf(gpu: Gpu, rows: Rows): Promise<FeatureRows> {
 }
 
 /** What the first layer starts from: standardised, training rows in class order. */
-function standardizedRows(train: LabelledRows, test: LabelledRows | null, order: Int32Array): StartRows {
+function standardizedRows(
+  train: LabelledRows,
+  test: LabelledRows | null,
+  order: Int32Array,
+  kernel: KernelName,
+): StartRows {
   const standard = standardize(train, test);
+  refuseLostDifferences(train, standard.train, kernel);
   return {
     train: { ...train, x: permuteRows(standard.train, train.cols, order) },
     test: test && standard.test && { ...test, x: standard.test },

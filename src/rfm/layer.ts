@@ -1,6 +1,8 @@
-import { inputError, type RfmError } from '../errors.js';
+import type { RfmError } from '../errors.js';
 import type { Numbers } from '../numbers.js';
-import { featureMap } from '../ops/features.js';
+import { subtractRow } from '../ops/elementwise.js';
+import { applyFeatures, featureMap } from '../ops/features.js';
+import { gemm } from '../ops/gemm.js';
 import { kernelMatrix } from '../ops/kernel-matrix.js';
 import { releaseDistances } from '../ops/kernel-system.js';
 import { normalizeRows } from '../ops/statistics.js';
@@ -15,11 +17,19 @@ import {
 } from '../ops/tiles.js';
 import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
+import { allocate, download, type Matrix, release, upload } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
 import { adopt, limitsOf, planRun } from './plan.js';
-import { classOrder, permuteRows, restoreRows, scaledRows, scaledTargets, transposeHost } from './rows.js';
-import { type Agop, accuracy, agopOf, agopRoot, createClock, fitKernel, projectRows, stageMetrics } from './step.js';
+import {
+  classOrder,
+  permuteRows,
+  refuseLostDifferences,
+  restoreRows,
+  scaledTargets,
+  transposeHost,
+  unitRows,
+} from './rows.js';
+import { type Agop, accuracy, agopOf, agopRoot, createClock, fitKernel, stageMetrics } from './step.js';
 import type { LayerInput, LayerOptions, LayerResult } from './types.js';
 
 /**
@@ -53,14 +63,10 @@ export async function rfmLayer(
     enter(gpu, 1, phase);
   });
   try {
-    const rows = scaledRows({ x: input.x, rows: n, cols: d });
-    const raw = own(uploadRows(gpu, grid, d, permuteRows(rows, d, order)));
-    const x = own(allocateRows(gpu, grid, d));
-    await normalizeOrRefuse(gpu, raw, x, (row) =>
-      inputError(
-        `--x: row ${order[row]} (from 0) has length 0 or is not finite, and rows are divided by their length; remove it`,
-      ),
-    );
+    const given = { x: input.x, rows: n, cols: d };
+    const { mean, apart } = unitRows(given);
+    refuseLostDifferences(given, apart, options.kernel);
+    const x = own(uploadRows(gpu, grid, d, permuteRows(apart, d, order)));
     const targets = scaledTargets(input.y, options.ridge);
     const yT = transposeHost(permuteRows(targets.y, outputs, order), n, outputs);
     const y = own(uploadColumns(gpu, grid, outputs, yT));
@@ -80,10 +86,29 @@ export async function rfmLayer(
     const map = await featureMap(gpu, d, input.features, options.activation === 'cos');
     own(map.w);
     if (map.phase) own(map.phase);
+    const agopSqrt = await download(gpu, root);
+    // What rows have in common is added to M^{1/2}X at the end: until then nothing depends on it.
+    const shift = own(
+      upload(
+        gpu,
+        1,
+        d,
+        Array.from(rowTimes(mean, agopSqrt), (value) => -value),
+      ),
+    );
+    const turned = own(allocateRows(gpu, grid, d));
     const mx = own(allocateRows(gpu, grid, d));
     const features = own(allocateRows(gpu, grid, width));
-    await projectRows(gpu, x, root, map, mx, features, clock);
-    const stages = await stageMetrics(gpu, { input: x, agop: mx, features }, starts, clock);
+    await clock.phase('features', async () => {
+      for (const [i, tile] of x.tiles.entries()) {
+        await sendBatch(gpu, (batch) => {
+          gemm(batch, { a: tile, b: root, out: turned.tiles[i] });
+          subtractRow(batch, turned.tiles[i], shift, mx.tiles[i]);
+          applyFeatures(batch, mx.tiles[i], map, features.tiles[i]);
+        });
+      }
+    });
+    const stages = await stageMetrics(gpu, { input: x, agop: turned, features }, starts, clock);
 
     const sortedLabels = Int32Array.from(order, (i) => labels[i]);
     const rowsBack = async (rows: Rows) => restoreRows(await downloadRows(gpu, rows), rows.tiles[0].cols, order);
@@ -91,7 +116,7 @@ export async function rfmLayer(
       kernelMatrix: want.kernelMatrix ? restoreSquare(await kernelValues(gpu, x, options), n, order) : null,
       alpha: restoreRows(transposeHost(fitted.coefficients, outputs, n), outputs, order).map((a) => a * targets.unit),
       agop: m,
-      agopSqrt: await download(gpu, root),
+      agopSqrt,
       agopFeatures: await rowsBack(mx),
       features: await rowsBack(features),
       width,
@@ -109,6 +134,13 @@ export async function rfmLayer(
     release(gpu, ...owned);
     restore();
   }
+}
+
+/** a B for a row a (d) and a square matrix B (d × d, row-major). */
+function rowTimes(a: Float64Array, b: Float32Array): Float64Array {
+  const out = new Float64Array(a.length);
+  for (let i = 0; i < a.length; i++) for (let j = 0; j < a.length; j++) out[j] += a[i] * b[i * a.length + j];
+  return out;
 }
 
 /** The kernel matrix of rows with each other, n × n row-major. */
@@ -132,7 +164,7 @@ async function kernelValues(gpu: Gpu, x: Rows, { kernel, bandwidth }: LayerOptio
   return out;
 }
 
-/** x = rows of raw divided by their lengths; `complain` makes the error for the first row (of raw) of length 0. */
+/** x = rows of raw divided by their lengths; `complain` makes the error for the first row (of raw) of length 0, or that is not finite. */
 export async function normalizeOrRefuse(
   gpu: Gpu,
   raw: Rows,
@@ -143,7 +175,7 @@ export async function normalizeOrRefuse(
     const lengths = allocate(gpu, 1, tile.rows);
     try {
       await sendBatch(gpu, (batch) => normalizeRows(batch, tile, x.tiles[i], lengths));
-      const zero = (await download(gpu, lengths)).findIndex((length) => !(length > 0));
+      const zero = (await download(gpu, lengths)).findIndex((length) => !(length > 0 && Number.isFinite(length)));
       if (zero >= 0) throw complain(raw.grid.starts[i] + zero);
     } finally {
       release(gpu, lengths);

@@ -1,11 +1,11 @@
 import type { Numbers } from '../numbers.js';
-import { divideBy, symmetrize } from '../ops/elementwise.js';
-import { gemm, gemmNN } from '../ops/gemm.js';
-import { diagonalMaximum, sqrtPsd } from '../ops/sqrt-psd.js';
+import { copyScaled, divideByRoot } from '../ops/elementwise.js';
+import { gemm, gemmNN, syrkTN } from '../ops/gemm.js';
+import { factorRows } from '../ops/jacobi.js';
+import { diagonalMaximum, zeroAgop } from '../ops/sqrt-psd.js';
 import { rowLengths } from '../ops/statistics.js';
 import {
   allocateRows,
-  type Columns,
   cut,
   matricesOf,
   type Panels,
@@ -14,13 +14,13 @@ import {
   uploadColumns,
   uploadRows,
 } from '../ops/tiles.js';
-import { type Batch, sendBatch } from '../runtime/batch.js';
+import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
 import { adopt, limitsOf, planRun } from './plan.js';
-import { centred, scaledTargets, transposeHost } from './rows.js';
-import { agopOf, createClock, fitKernel, predict, releaseFitted } from './step.js';
+import { centred, refuseLostDifferences, scaledTargets, transposeHost } from './rows.js';
+import { type Agop, agopOf, createClock, type FittedKernel, fitKernel, predict, releaseFitted } from './step.js';
 import type { LayerMetrics, RfmOptions, RfmResult } from './types.js';
 
 /** Numbers in host memory, row-major; rows are used as they are, neither normalised nor standardised. */
@@ -42,8 +42,10 @@ export interface RfmInput {
  * each iteration fits kernel ridge regression with distances ‖x − z‖_M and sets M to the AGOP of
  * the fit over its largest entry; a last fit with the final M gives α and the predictions.
  *
- * With R = M^{1/2}, ‖x − z‖_M is the plain distance of the rows xR, and the gradient through M is R times
- * the gradient in those rows, so M ← R · AGOP(XR) · R and every operation of a Deep RFM layer serves here.
+ * With M = FᵀF, ‖x − z‖_M is the plain distance of the rows Fx, and the gradient through M is Fᵀ times the gradient in
+ * those rows: M ← Fᵀ · AGOP(XFᵀ) · F, so every operation of a Deep RFM layer serves here. With AGOP = GᵀG the next F
+ * is G F. No root of M is needed: F has a row for each eigenvalue that counts, and the digits that a root in float32 lacks
+ * (rows 50 bandwidths apart: M off by 1.5e-4 with a root, by 8e-6 without).
  *
  * Nothing but differences of rows enters, in bandwidths, and α is linear in the targets: so origin and unit of both are
  * taken out in float64 before.
@@ -75,36 +77,41 @@ export async function rfm(
     owned.push(...matricesOf(held));
     return held;
   };
+  const drop = (matrix: Matrix | null): void => {
+    if (!matrix) return;
+    owned.splice(owned.indexOf(matrix), 1);
+    release(gpu, matrix);
+  };
   try {
+    const given = { x: input.x, rows: n, cols: d };
     const {
       train,
       test: testX,
       unit,
-    } = centred({ x: input.x, rows: n, cols: d }, input.testX && { x: input.testX, rows: input.testRows, cols: d });
+    } = centred(given, input.testX && { x: input.testX, rows: input.testRows, cols: d });
+    refuseLostDifferences(given, train, options.kernel);
     const targets = scaledTargets(input.y, options.ridge);
     const scaled = { ...options, bandwidth: options.bandwidth / unit };
     const x = own(uploadRows(gpu, grid, d, train));
     const y = own(uploadColumns(gpu, grid, outputs, transposeHost(targets.y, n, outputs)));
     const test = testX && own(uploadRows(gpu, cut(input.testRows, grid.starts[1]), d, testX));
-    const projected = own(allocateRows(gpu, grid, d));
-    const m = own(allocate(gpu, d, d));
-    const root = own(allocate(gpu, d, d));
     const inUnits = (values: Numbers): Float64Array => Float64Array.from(values, (value) => value * targets.unit);
     const solves: LayerMetrics['solve'][] = [];
     const iterations: RfmResult['iterations'] = [];
 
+    // M = I at first: the rows themselves.
+    let factor: Matrix | null = null;
     for (let t = 0; t <= options.iterations; t++) {
       iteration = t + 1;
-      // M = I at first: the rows themselves.
-      const rows = t === 0 ? x : projected;
-      if (t > 0) await timesMetricRoot(gpu, x, root, projected);
-      const fitted = await fitKernel(gpu, rows, y, scaled, plan, clock);
+      const rows = factor ? await timesFactor(gpu, x, factor) : x;
+      let fitted: FittedKernel | null = null;
       try {
+        fitted = await fitKernel(gpu, rows, y, scaled, plan, clock);
         solves.push(fitted.solve);
-        if (t > 0) {
+        if (factor) {
           iterations.push({
-            M: await download(gpu, m),
-            predictions: test && inUnits(await predictTest(gpu, test, root, projected, fitted.alpha, scaled)),
+            M: await metricOf(gpu, factor),
+            predictions: test && inUnits(await predictTest(gpu, test, factor, rows, fitted, scaled)),
           });
         }
         if (t === options.iterations) {
@@ -114,15 +121,13 @@ export async function rfm(
         }
         const reach = 2 * (await longestRow(gpu, rows));
         const agop = await agopOf(gpu, fitted, [0, n], { agop: 'auto', reach, unit }, plan, clock);
-        try {
-          await sendBatch(gpu, (batch) => updateMetric(batch, agop.m, t === 0 ? null : root, m));
-        } finally {
-          release(gpu, agop.m, agop.low);
-        }
-        await sqrtPsd(gpu, m, root);
+        const next: Matrix = own(await nextFactor(gpu, agop, factor));
+        drop(factor);
+        factor = next;
         onIteration(t + 1);
       } finally {
-        releaseFitted(gpu, fitted);
+        if (fitted) releaseFitted(gpu, fitted);
+        if (rows !== x) releasePanels(gpu, rows);
       }
     }
     throw new Error('unreachable: the last fit returns');
@@ -147,44 +152,73 @@ async function longestRow(gpu: Gpu, rows: Rows): Promise<number> {
   return longest;
 }
 
-/** out = X R. */
-async function timesMetricRoot(gpu: Gpu, x: Rows, root: Matrix, out: Rows): Promise<void> {
-  await sendBatch(gpu, (batch) =>
-    x.tiles.forEach((tile, i) => void gemm(batch, { a: tile, b: root, out: out.tiles[i] })),
-  );
-}
-
-/** m = R A R over its largest entry; without R, A over its largest entry. */
-function updateMetric(batch: Batch, agop: Matrix, root: Matrix | null, m: Matrix): void {
-  const { rows: d } = agop;
-  let metric = agop;
-  if (root) {
-    const right = batch.temporary(d, d);
-    gemm(batch, { a: agop, b: root, out: right });
-    const both = batch.temporary(d, d);
-    gemmNN(batch, { a: root, b: right, out: both });
-    metric = batch.temporary(d, d);
-    symmetrize(batch, both, metric);
+/** X Fᵀ. Release it. */
+async function timesFactor(gpu: Gpu, x: Rows, factor: Matrix): Promise<Rows> {
+  const out = allocateRows(gpu, x.grid, factor.rows);
+  try {
+    await sendBatch(gpu, (batch) =>
+      x.tiles.forEach((tile, i) => void gemm(batch, { a: tile, b: factor, out: out.tiles[i] })),
+    );
+    return out;
+  } catch (error) {
+    releasePanels(gpu, out);
+    throw error;
   }
-  const maximum = batch.temporary(1, 1);
-  diagonalMaximum(batch, metric, maximum);
-  divideBy(batch, metric, maximum, m);
 }
 
-/** Predictions (test rows × outputs) with centres `projected` = X R. */
+/** G F over the root of the largest entry of (G F)ᵀ G F, for the AGOP GᵀG = m + low, which are released; F = I if null. */
+async function nextFactor(gpu: Gpu, { m, low }: Agop, factor: Matrix | null): Promise<Matrix> {
+  const held = new Set<Matrix>([m, low]);
+  try {
+    const own = await factorRows(gpu, m, low, FACTOR_TOLERANCE);
+    if (!own) throw zeroAgop();
+    held.add(own);
+    const cols = factor?.cols ?? own.cols;
+    const [product, next] = [allocate(gpu, own.rows, cols), allocate(gpu, own.rows, cols)];
+    held.add(product);
+    await sendBatch(gpu, (batch) => {
+      if (factor) gemmNN(batch, { a: own, b: factor, out: product });
+      else copyScaled(batch, own, product);
+      const metric = batch.temporary(cols, cols);
+      syrkTN(batch, { a: product, out: metric });
+      const maximum = batch.temporary(1, 1);
+      diagonalMaximum(batch, metric, maximum);
+      divideByRoot(batch, product, maximum, next);
+    });
+    return next;
+  } finally {
+    release(gpu, ...held);
+  }
+}
+
+/** Directions of the AGOP below this share of the largest are dropped: 3e-6 of a distance. */
+const FACTOR_TOLERANCE = 1e-11;
+
+/** M = FᵀF, d × d. */
+async function metricOf(gpu: Gpu, factor: Matrix): Promise<Float32Array> {
+  const m = allocate(gpu, factor.cols, factor.cols);
+  try {
+    await sendBatch(gpu, (batch) => syrkTN(batch, { a: factor, out: m }));
+    return await download(gpu, m);
+  } finally {
+    release(gpu, m);
+  }
+}
+
+/** Predictions, outputs × test rows, with centres `centers` = X Fᵀ. */
 async function predictTest(
   gpu: Gpu,
   test: Rows,
-  root: Matrix,
-  projected: Rows,
-  alpha: Columns,
+  factor: Matrix,
+  centers: Rows,
+  fitted: FittedKernel,
   options: RfmOptions,
 ): Promise<Float32Array> {
-  const rows = allocateRows(gpu, test.grid, test.tiles[0].cols);
+  const rows = await timesFactor(gpu, test, factor);
   try {
-    await timesMetricRoot(gpu, test, root, rows);
-    const scores = await predict(gpu, rows, projected, alpha, options);
-    return transposeHost(scores, alpha.tiles[0].rows, test.grid.n);
+    const reach = (await longestRow(gpu, rows)) + (await longestRow(gpu, centers));
+    const scores = await predict(gpu, rows, centers, fitted, options, reach);
+    return transposeHost(scores, fitted.alpha.tiles[0].rows, test.grid.n);
   } finally {
     releasePanels(gpu, rows);
   }

@@ -1,5 +1,6 @@
 import { inputError } from '../errors.js';
 import type { Numbers } from '../numbers.js';
+import type { KernelName } from './types.js';
 
 /** Rows in class order, and where each class begins. */
 export interface ClassOrder {
@@ -118,21 +119,83 @@ export function powerOfTwo(x: number): number {
   return power > x ? power / 2 : power;
 }
 
+/** Entries whose squares vanish in float32 beside those of size 1. */
+const LOST = 1e-18;
+
+/**
+ * For the Laplace kernel, whose gradient between two rows does not fade as they come together.
+ * @param x as given, and `rounded` as used.
+ * @throws input error where rows that differ do no longer, or by so little that its square vanishes.
+ */
+export function refuseLostDifferences({ x, rows, cols }: HostRows, rounded: Float32Array, kernel: KernelName): void {
+  if (kernel !== 'laplace') return;
+  const bits = new Uint32Array(rounded.buffer, rounded.byteOffset, rounded.length);
+  const kept = (e: number): number => (Math.abs(rounded[e]) < LOST ? 0 : bits[e]);
+  const given = (e: number): number => x[e];
+  const agree = (of: (e: number) => number, a: number, b: number): boolean => {
+    for (let j = 0; j < cols; j++) if (of(a * cols + j) !== of(b * cols + j)) return false;
+    return true;
+  };
+  /** Rows that are the first of their kind, by a hash of what is kept of them. */
+  const seen = new Map<number, number[]>();
+  for (let row = 0; row < rows; row++) {
+    let hash = 0;
+    for (let e = row * cols; e < (row + 1) * cols; e++) hash = (Math.imul(hash, 0x01000193) ^ kept(e)) | 0;
+    const others = seen.get(hash) ?? [];
+    const other = others.find((candidate) => agree(kept, candidate, row));
+    if (other === undefined) seen.set(hash, [...others, row]);
+    else if (!agree(given, other, row)) {
+      throw inputError(
+        `rows ${other} and ${row} (from 0) differ by less than float32 holds beside the other rows, and the gradient of the laplace kernel between them would be lost; remove one of them, bring the columns to like units, or use --kernel gaussian`,
+      );
+    }
+  }
+}
+
 /** Targets over a unit in which neither they nor α, which is about targets over 1 + ridge, leave float32's range. */
 export function scaledTargets(y: Numbers, ridge: number): { y: Float32Array; unit: number } {
   const unit = magnitude(y) / powerOfTwo(Math.max(1, ridge));
   return { y: Float32Array.from(y, (value) => value / unit), unit };
 }
 
-/** Every row over a power of two near its largest entry: its direction stays, and its square is within float32. */
-export function scaledRows({ x, rows, cols }: HostRows): Float32Array {
-  const out = new Float32Array(rows * cols);
+/** Rows of length 1 as what they share and what they differ in: row i is mean + apart_i. */
+export interface UnitRows {
+  mean: Float64Array;
+  apart: Float32Array;
+}
+
+/** Rows that differ by less, once divided by their length, have too few digits in common float32 features. */
+const SAME_DIRECTION = 1e-5;
+
+/**
+ * Rows divided by their lengths, relative to their mean: in float64, so that neither their unit nor an origin far from them
+ * costs digits.
+ * @throws input error for a row of zeros, and where all rows have one direction.
+ */
+export function unitRows({ x, rows, cols }: HostRows): UnitRows {
+  const unit = new Float64Array(rows * cols);
+  const mean = new Float64Array(cols);
   for (let i = 0; i < rows; i++) {
     const row = x.subarray(i * cols, (i + 1) * cols);
-    const unit = magnitude(row);
-    for (let j = 0; j < cols; j++) out[i * cols + j] = row[j] / unit;
+    const size = magnitude(row);
+    let square = 0;
+    for (const value of row) square += (value / size) ** 2;
+    if (square === 0) {
+      throw inputError(`row ${i} (counted from 0) is all zeros, but rows are divided by their length; remove it`);
+    }
+    const length = Math.sqrt(square);
+    for (let j = 0; j < cols; j++) {
+      unit[i * cols + j] = row[j] / size / length;
+      mean[j] += unit[i * cols + j] / rows;
+    }
   }
-  return out;
+  const apart = Float32Array.from(unit, (value, e) => value - mean[e % cols]);
+  if (apart.every((value) => Math.abs(value) <= SAME_DIRECTION)) {
+    throw inputError(
+      `all ${rows} rows, from row 0 on, are equal to ${SAME_DIRECTION} once divided by their length; give data that differ, or subtract the mean of each column first`,
+    );
+  }
+  return { mean, apart };
 }
 
 /** Rows relative to the mean of the training rows, in a unit near their spread. */

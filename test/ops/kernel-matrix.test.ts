@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { squaredDistances } from '../../src/ops/gemm.js';
 import {
   KERNEL_MATRIX,
+  kernelExcess,
   kernelFromDistances,
   kernelMatrix,
   weightsFromDistances,
@@ -31,6 +32,7 @@ import {
   randomMatrix,
   relativeError,
   rounded,
+  rowOf,
   uniforms,
 } from '../support/reference.js';
 
@@ -88,6 +90,20 @@ describe.each(kernels)('%s', (kernel) => {
       }),
       RUNS,
     ));
+
+  it('k − 1 to its last digit where the bandwidth is large', async () => {
+    const [a, b] = [randomMatrix(17, 5, 1), randomMatrix(33, 5, 2)];
+    for (const width of [100, 1e5, 1e9]) {
+      const [found] = await compute(gpu, [a, b], [[17, 33]], (batch, [x, z], [out]) =>
+        kernelExcess(batch, x, z, out, kernel, width),
+      );
+      const square = (i: number, j: number) => rowOf(a, i).reduce((sum, v, t) => sum + (v - at(b, j, t)) ** 2, 0);
+      const expected = dense(17, 33, (i, j) =>
+        Math.expm1(kernel === 'gaussian' ? -square(i, j) / (2 * width ** 2) : -Math.sqrt(square(i, j)) / width),
+      );
+      expectEach(`${kernel}, excess at ${width}`, found, expected, 1e-6, (i, j) => Math.abs(at(expected, i, j)));
+    }
+  });
 
   it('weights relative to those of the nearest rows, where kernel values leave float32', async () => {
     const [width, nearest] = [0.05, 10];

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { groupMeans, normalizeRows, rowLengths } from '../../src/ops/statistics.js';
+import { runBatch } from '../../src/runtime/batch.js';
+import { allocate, download, release, upload } from '../../src/runtime/matrix.js';
 import { compute, EDGE_SIZES, expectBelow, expectEach, RUNS, reportErrors, useGpu } from '../support/gpu.js';
 import {
   at,
@@ -52,6 +54,35 @@ describe('normalizeRows and rowLengths', () => {
       }),
       RUNS,
     ));
+
+  it('rows in any unit, whose squares leave float32', async () => {
+    const units = [1e-37, 1e-30, 1e-22, 1e-18, 1, 1e18, 1e22, 1e30, 1e37];
+    const noise = normalMatrix(units.length, 33, 8);
+    const a = rounded(dense(units.length, 33, (i, j) => units[i] * at(noise, i, j)));
+    const [unit, lengths] = await compute(
+      gpu(),
+      [a],
+      [
+        [units.length, 33],
+        [1, units.length, 'any'],
+      ],
+      (batch, [x], outs) => normalizeRows(batch, x, outs[0], outs[1]),
+    );
+    units.forEach((size, i) => {
+      const row = rowOf(a, i).map((value) => value / size);
+      const error = rowOf(unit, i).map((value, j) => value - row[j] / norm(row));
+      expectBelow(`row in units of ${size}`, norm(error), 1e-7);
+      expectBelow(`length in units of ${size}`, Math.abs(lengths.data[i] / size / norm(row) - 1), 3e-7);
+    });
+  });
+
+  it('the length of a row that is not finite is not, either', async () => {
+    const matrix = upload(gpu(), 3, 5, [1, 2, 3, 4, 5, 1, Number.NaN, 3, 4, 5, 1, 2, 3, Number.POSITIVE_INFINITY, 5]);
+    const [unit, lengths] = [allocate(gpu(), 3, 5), allocate(gpu(), 1, 3)];
+    await runBatch(gpu(), (batch) => normalizeRows(batch, matrix, unit, lengths));
+    expect([...(await download(gpu(), lengths))].map(Number.isFinite)).toEqual([true, false, false]);
+    release(gpu(), matrix, unit, lengths);
+  });
 
   it('write the padding of the lengths', async () => {
     const a = normalMatrix(5, 3, 6);

@@ -5,12 +5,14 @@ import {
   classOrder,
   permuteRows,
   powerOfTwo,
+  refuseLostDifferences,
   restoreRows,
-  scaledRows,
   scaledTargets,
   standardize,
   transposeHost,
+  unitRows,
 } from '../../src/rfm/rows.js';
+import type { KernelName } from '../../src/rfm/types.js';
 import { inputMessage } from '../data/helpers.js';
 import { norm, normalMatrix } from '../support/reference.js';
 
@@ -117,21 +119,49 @@ describe('units', () => {
     expect([0, 1, 2 ** 40, 2 ** 40 - 1].map(powerOfTwo)).toEqual([1, 1, 2 ** 40, 2 ** 39]);
   });
 
-  it('rows keep their direction, and their squares are within float32', () => {
+  it('rows of length 1 in any unit', () => {
     const { data } = normalMatrix(6, 4, 2);
     const scale = [1e-300, 1e-22, 1e-18, 1, 1e22, 1e300];
-    const found = scaledRows({ x: data.map((value, e) => value * scale[e >> 2]), rows: 6, cols: 4 });
+    const { mean, apart } = unitRows({ x: data.map((value, e) => value * scale[e >> 2]), rows: 6, cols: 4 });
     for (let i = 0; i < 6; i++) {
-      const [a, b] = [found, data].map((values) => Array.from(values.subarray(4 * i, 4 * i + 4)));
+      const row = Array.from(data.subarray(4 * i, 4 * i + 4));
+      const found = Array.from(mean, (value, j) => value + apart[4 * i + j]);
       expect(
         distance(
-          a.map((v) => v / norm(a)),
-          b.map((v) => v / norm(b)),
+          found,
+          row.map((value) => value / norm(row)),
         ),
       ).toBeLessThan(1e-7);
-      expect(Math.max(...a.map(Math.abs))).toBeGreaterThanOrEqual(1);
-      expect(Math.max(...a.map(Math.abs))).toBeLessThan(2);
     }
+  });
+
+  it('rows of length 1 keep their differences, until float32 features would not show them', () => {
+    const { data } = normalMatrix(50, 4, 4);
+    const of = (offset: number) => ({ x: data.map((value) => value + offset), rows: 50, cols: 4 });
+    const { apart } = unitRows(of(1e4));
+    // To first order: the part of x − mean across the common direction, over the common length.
+    const mean = [0, 1, 2, 3].map((j) => data.filter((_, e) => e % 4 === j).reduce((sum, v) => sum + v / 50, 0));
+    const expected = data.map((v, e) => {
+      const row = data.subarray(e - (e % 4), e - (e % 4) + 4).map((entry, j) => entry - mean[j]);
+      return (v - mean[e % 4] - row.reduce((sum, entry) => sum + entry / 4, 0)) / 2e4;
+    });
+    expect(distance(apart, expected)).toBeLessThan(1e-3);
+    expect(inputMessage(() => unitRows(of(1e7)))).toMatch(/^all 50 rows.*equal to 0.00001.*subtract the mean/);
+    expect(inputMessage(() => unitRows({ x: Float32Array.of(1, 0, 0, 0), rows: 2, cols: 2 }))).toMatch(
+      /^row 1 .*all zeros/,
+    );
+  });
+
+  it('rows whose difference float32 would lose are refused, equal ones are not', () => {
+    const x = Float64Array.of(1, 2, 1, 2, 1, 2 + 1e-9, 0, 0);
+    const refusal = (values: Float64Array, kernel: KernelName) =>
+      refuseLostDifferences({ x: values, rows: 4, cols: 2 }, Float32Array.from(values), kernel);
+    expect(inputMessage(() => refusal(x, 'laplace'))).toMatch(/^rows 0 and 2 /);
+    expect(inputMessage(() => refusal(Float64Array.of(1, 1e-20, 1, 2e-20, 1, 1, 0, 0), 'laplace'))).toMatch(
+      /^rows 0 and 1 /,
+    );
+    refusal(x, 'gaussian');
+    refusal(Float64Array.of(1, 2, 1, 2, 1, 2, 0, 0), 'laplace');
   });
 
   it('targets are of the size of 1 + ridge', () => {
