@@ -9,6 +9,7 @@
 //   7  A + scale on the diagonal
 //   8  A + scale · B
 //   9  A − B with B one column (subtracts entry i of B, stored as one row, from row i of A)
+//  10  A + B with B one row
 requires immediate_address_space;
 
 // Header: OPERATION: u32.
@@ -30,20 +31,35 @@ var<immediate> p: Params;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
 
+// Arguments from here on have no digits left after the point, which is what a cosine is made of; they count as 0.
+const FARTHEST = 16777216.0;
+
 // WGSL's cos may err by 2⁻¹¹ and outside [−π, π] by anything, while Cauchy weights give arguments
-// of thousands. Quadrants are removed in three parts of π/2 (Cody and Waite), the rest is
-// Cephes' sinf and cosf: errors below 1e-7 for |x| < 8192, growing as x's own rounding beyond.
-fn accurateCos(x: vec4f) -> vec4f {
+// of thousands. Quadrants are removed in four parts of π/2 (Cody and Waite) with 12 bits each, times their number in two
+// parts, so that every product is exact; the rest is Cephes' sinf and cosf: errors below 1e-7 of the cosine of the
+// argument as it was rounded.
+fn accurateCos(argument: vec4f) -> vec4f {
+  let x = select(vec4f(), argument, abs(argument) < vec4f(FARTHEST));
   let q = round(x * 0.6366197723675814);
-  var r = fma(q, vec4f(-1.5703125), x);
-  r = fma(q, vec4f(-4.837512969970703125e-4), r);
-  r = fma(q, vec4f(-7.549789948768648e-8), r);
+  let high = round(q / 4096.0) * 4096.0;
+  let low = q - high;
+  var r = fma(high, vec4f(-1.5703125), x);
+  r = fma(low, vec4f(-1.5703125), r);
+  r = fma(high, vec4f(-4.837512969970703125e-4), r);
+  r = fma(low, vec4f(-4.837512969970703125e-4), r);
+  r = fma(high, vec4f(-7.549533620476723e-8), r);
+  r = fma(low, vec4f(-7.549533620476723e-8), r);
+  r = fma(q, vec4f(-2.5632829192545614e-12), r);
+  // Of a large argument q itself was rounded: what is left may be a quadrant more.
+  let more = round(r * 0.6366197723675814);
+  r = fma(more, vec4f(-1.5703125), r);
+  r = fma(more, vec4f(-4.83826794896619e-4), r);
   let z = r * r;
   let c = ((2.443315711809948e-5 * z - 1.388731625493765e-3) * z + 4.166664568298827e-2) * z * z - 0.5 * z + 1.0;
   let s = ((-1.9515295891e-4 * z + 8.3321608736e-3) * z - 1.6666654611e-1) * z * r + r;
-  let quadrant = vec4u(vec4i(q)) & vec4u(3u);
+  let quadrant = vec4u(vec4i(q) + vec4i(more)) & vec4u(3u);
   let value = select(c, s, (quadrant & vec4u(1u)) == vec4u(1u));
-  return select(value, -value, (quadrant == vec4u(1u)) | (quadrant == vec4u(2u)));
+  return clamp(select(value, -value, (quadrant == vec4u(1u)) | (quadrant == vec4u(2u))), vec4f(-1.0), vec4f(1.0));
 }
 
 // Entry (row, col) of A.
@@ -71,6 +87,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     case 7u: { value = x + select(vec4f(), vec4f(p.scale), cols == vec4u(row)); }
     case 8u: { value = x + p.scale * b[row * p.strideB / 4u + slot]; }
     case 9u: { value = x - b[row / 4u][row % 4u]; }
+    case 10u: { value = x + b[slot]; }
     default: { value = x * p.scale; }
   }
   // Columns beyond the last are padding.

@@ -23,6 +23,8 @@ export const copyScaled = (batch: Batch, a: Matrix, out: Matrix, factor = 1): vo
   apply(batch, 0, a, a, out, factor);
 /** out = A − 1 rowᵀ: subtracts one row (1 × n) from every row of A. */
 export const subtractRow = (batch: Batch, a: Matrix, row: Matrix, out: Matrix): void => apply(batch, 1, a, row, out);
+/** out = A + 1 rowᵀ: adds one row (1 × n) to every row of A. */
+export const addRow = (batch: Batch, a: Matrix, row: Matrix, out: Matrix): void => apply(batch, 10, a, row, out);
 /** out = A − column 1ᵀ: subtracts entry i of `column` (stored as 1 × m) from row i of A (m × n). */
 export const subtractColumn = (batch: Batch, a: Matrix, column: Matrix, out: Matrix): void =>
   apply(batch, 9, a, column, out);

@@ -1,6 +1,8 @@
+import argumentRoundingSource from '../../shaders/argument_rounding.wgsl';
 import philoxWeightsSource from '../../shaders/philox_weights.wgsl';
+import { inputError } from '../errors.js';
 import type { FeatureWeights } from '../rfm/types.js';
-import { type Batch, ceilDiv, f32bits, sendBatch } from '../runtime/batch.js';
+import { type Batch, ceilDiv, f32bits, type Kernel, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, type Matrix, upload } from '../runtime/matrix.js';
 import { relu, scaledCos } from './elementwise.js';
@@ -58,12 +60,37 @@ export async function featureMap(gpu: Gpu, d: number, weights: FeatureWeights, c
   return { w, phase: null };
 }
 
-/** out (n × width) = φ(A Wᵀ) for A: n × d; φ = ReLU, or √(2/width) cos(· + phase). */
-export function applyFeatures(batch: Batch, a: Matrix, map: FeatureMap, out: Matrix): void {
+/**
+ * out (n × width) = φ(A Wᵀ) for A: n × d; φ = ReLU, or √(2/width) cos(· + phase). `roundings` (1 × n) receives for each
+ * row how much rounding may change its cosines, summed over them; see `meanRounding`.
+ */
+export function applyFeatures(batch: Batch, a: Matrix, map: FeatureMap, out: Matrix, roundings?: Matrix): void {
   batch.scope({ op: 'features' }, () => {
     const projected = batch.temporary(out.rows, out.cols);
     gemm(batch, { a, b: map.w, out: projected });
     if (map.phase) scaledCos(batch, projected, map.phase, out, Math.sqrt(2 / map.w.rows));
     else relu(batch, projected, out);
+    if (map.phase && roundings) {
+      batch.dispatch(roundingKernel, [projected, roundings], [projected.cols, projected.stride], [projected.rows]);
+    }
   });
+}
+
+const roundingKernel: Kernel = { name: 'argument_rounding', source: argumentRoundingSource };
+
+/** Mean change of a cosine by the rounding of its argument from which on features are refused. */
+const MOST_ROUNDING = 1e-2;
+
+/**
+ * The mean over all features of what `applyFeatures` found of their roundings: how many digits cosines have left.
+ * @throws input error where they have less than two.
+ */
+export function meanRounding(roundings: ArrayLike<number>, width: number): number {
+  let sum = 0;
+  for (let i = 0; i < roundings.length; i++) sum += roundings[i];
+  const mean = sum / (roundings.length * width);
+  if (mean <= MOST_ROUNDING) return mean;
+  throw inputError(
+    `the arguments of cos are so large that rounding changes the features by ${mean.toPrecision(2)} on average, of at most 1; use a smaller --gamma, or smaller --weights`,
+  );
 }

@@ -238,7 +238,7 @@ async function runLayers(
       if (map.phase) own(map.phase);
       const mx = own(allocateRows(gpu, grid, d));
       const features = own(allocateRows(gpu, grid, map.w.rows));
-      await projectRows(gpu, unit, root, map, mx, features, clock);
+      const rounding = await projectRows(gpu, unit, root, map, mx, features, clock);
       let featuresT: Rows | null = null;
       if (unitT) {
         const mxT = own(allocateRows(gpu, unitT.grid, d));
@@ -263,6 +263,7 @@ async function runLayers(
         testAccuracy,
         solve: fitted.solve,
         agop: { ...agop.report, rank, topEigenvalues },
+        ...(map.phase && { argumentRounding: rounding }),
         seconds: await clock.times(),
       };
       layers.push(metrics);

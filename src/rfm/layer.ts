@@ -1,8 +1,6 @@
 import type { RfmError } from '../errors.js';
 import type { Numbers } from '../numbers.js';
-import { subtractRow } from '../ops/elementwise.js';
-import { applyFeatures, featureMap } from '../ops/features.js';
-import { gemm } from '../ops/gemm.js';
+import { featureMap } from '../ops/features.js';
 import { kernelMatrix } from '../ops/kernel-matrix.js';
 import { releaseDistances } from '../ops/kernel-system.js';
 import { normalizeRows } from '../ops/statistics.js';
@@ -29,7 +27,7 @@ import {
   transposeHost,
   unitRows,
 } from './rows.js';
-import { type Agop, accuracy, agopOf, agopRoot, createClock, fitKernel, stageMetrics } from './step.js';
+import { type Agop, accuracy, agopOf, agopRoot, createClock, fitKernel, projectRows, stageMetrics } from './step.js';
 import type { LayerInput, LayerOptions, LayerResult } from './types.js';
 
 /**
@@ -88,26 +86,11 @@ export async function rfmLayer(
     if (map.phase) own(map.phase);
     const agopSqrt = await download(gpu, root);
     // What rows have in common is added to M^{1/2}X at the end: until then nothing depends on it.
-    const shift = own(
-      upload(
-        gpu,
-        1,
-        d,
-        Array.from(rowTimes(mean, agopSqrt), (value) => -value),
-      ),
-    );
+    const row = own(upload(gpu, 1, d, rowTimes(mean, agopSqrt)));
     const turned = own(allocateRows(gpu, grid, d));
     const mx = own(allocateRows(gpu, grid, d));
     const features = own(allocateRows(gpu, grid, width));
-    await clock.phase('features', async () => {
-      for (const [i, tile] of x.tiles.entries()) {
-        await sendBatch(gpu, (batch) => {
-          gemm(batch, { a: tile, b: root, out: turned.tiles[i] });
-          subtractRow(batch, turned.tiles[i], shift, mx.tiles[i]);
-          applyFeatures(batch, mx.tiles[i], map, features.tiles[i]);
-        });
-      }
-    });
+    const rounding = await projectRows(gpu, x, root, map, mx, features, clock, { row, turned });
     const stages = await stageMetrics(gpu, { input: x, agop: turned, features }, starts, clock);
 
     const sortedLabels = Int32Array.from(order, (i) => labels[i]);
@@ -127,6 +110,7 @@ export async function rfmLayer(
         testAccuracy: null,
         solve: fitted.solve,
         agop: { ...agop.report, rank, topEigenvalues },
+        ...(map.phase && { argumentRounding: rounding }),
         seconds: await clock.times(),
       },
     };

@@ -3,8 +3,8 @@ import { agopCancellation, agopGram, agopJacobian, chooseAgopPath, MAX_CANCELLAT
 import type { SampledAgop } from '../ops/agop-jacobian.js';
 import { collapseTraces } from '../ops/collapse.js';
 import { topEigenvalues } from '../ops/eigenvalues.js';
-import { divideByRoot } from '../ops/elementwise.js';
-import { applyFeatures, type FeatureMap } from '../ops/features.js';
+import { addRow, divideByRoot } from '../ops/elementwise.js';
+import { applyFeatures, type FeatureMap, meanRounding } from '../ops/features.js';
 import { gemm } from '../ops/gemm.js';
 import type { Weights } from '../ops/gradients.js';
 import { EXCESS_REACH, kernelExcess, kernelMatrix, weightsFromDistances, weightUnit } from '../ops/kernel-matrix.js';
@@ -303,7 +303,11 @@ export async function agopRoot(
   return { root, rank, topEigenvalues: values };
 }
 
-/** mx (n × d) = X M^{1/2}, features (n × width) = φ(mx Wᵀ). */
+/**
+ * mx (n × d) = X M^{1/2} (+ 1 shift), features (n × width) = φ(mx Wᵀ); `turned` receives X M^{1/2} where there is a shift.
+ * @returns how much rounding changes cosines on average; 0 for ReLU.
+ * @throws input error where that leaves them no digits.
+ */
 export async function projectRows(
   gpu: Gpu,
   x: Rows,
@@ -312,13 +316,25 @@ export async function projectRows(
   mx: Rows,
   features: Rows,
   clock: Clock,
-): Promise<void> {
-  await clock.phase('features', async () => {
-    for (const [i, tile] of x.tiles.entries()) {
-      await sendBatch(gpu, (batch) => {
-        gemm(batch, { a: tile, b: root, out: mx.tiles[i] });
-        applyFeatures(batch, mx.tiles[i], map, features.tiles[i]);
-      });
+  shift?: { row: Matrix; turned: Rows },
+): Promise<number> {
+  return clock.phase('features', async () => {
+    const found = map.phase ? x.tiles.map((tile) => allocate(gpu, 1, tile.rows)) : [];
+    try {
+      for (const [i, tile] of x.tiles.entries()) {
+        await sendBatch(gpu, (batch) => {
+          if (shift) {
+            gemm(batch, { a: tile, b: root, out: shift.turned.tiles[i] });
+            addRow(batch, shift.turned.tiles[i], shift.row, mx.tiles[i]);
+          } else gemm(batch, { a: tile, b: root, out: mx.tiles[i] });
+          applyFeatures(batch, mx.tiles[i], map, features.tiles[i], found[i]);
+        });
+      }
+      const roundings: number[] = [];
+      for (const matrix of found) roundings.push(...(await download(gpu, matrix)));
+      return map.phase ? meanRounding(roundings, map.w.rows) : 0;
+    } finally {
+      release(gpu, ...found);
     }
   });
 }

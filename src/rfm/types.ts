@@ -76,6 +76,8 @@ export interface LayerMetrics {
     topEigenvalues: number[];
     rank: number;
   };
+  /** Of cosine features: how much rounding of their arguments changes a cosine, on average over rows and features. */
+  argumentRounding?: number;
   seconds: {
     kernel: number;
     solve: number;

@@ -12,7 +12,7 @@ import {
   symmetrize,
 } from '../../src/ops/elementwise.js';
 import { type Batch, runBatch } from '../../src/runtime/batch.js';
-import { block, type Matrix, release } from '../../src/runtime/matrix.js';
+import { allocate, block, download, type Matrix, release, upload } from '../../src/runtime/matrix.js';
 import {
   compute,
   EDGE_SIZES,
@@ -24,7 +24,7 @@ import {
   reportErrors,
   useGpu,
 } from '../support/gpu.js';
-import { at, combined, type Dense, dense, randomMatrix, rounded } from '../support/reference.js';
+import { at, combined, type Dense, dense, randomMatrix, rounded, uniforms } from '../support/reference.js';
 
 const gpu = useGpu();
 reportErrors();
@@ -179,6 +179,19 @@ describe('scaledCos', () => {
     }
     const x = rounded({ rows: 1, cols: values.length, data: Float64Array.from(values) });
     await check('scaledCos up to 8000', x, noPhase(values.length), 2.5e-7);
+  });
+
+  it('is accurate up to 2²⁴, and within ±1 beyond', async () => {
+    const next = uniforms(7);
+    const values = Array.from({ length: 5000 }, () => (next() - 0.5) * 2 ** (25 - 12 * next()));
+    for (let k = 1; k < 1e7; k = Math.ceil(1.3 * k)) values.push((k * Math.PI) / 2, -k);
+    const x = rounded({ rows: 1, cols: values.length, data: Float64Array.from(values) });
+    await check('scaledCos up to 2²⁴', x, noPhase(values.length), 2.5e-7);
+    const far = upload(gpu(), 1, 6, [3e7, -1e9, 2.3e14, 1e30, Number.POSITIVE_INFINITY, Number.NaN]);
+    const [phases, out] = [upload(gpu(), 1, 6, new Float32Array(6)), allocate(gpu(), 1, 6)];
+    await runBatch(gpu(), (batch) => scaledCos(batch, far, phases, out, 0.25));
+    expect((await download(gpu(), out)).every((value) => Math.abs(value) <= 0.25)).toBe(true);
+    release(gpu(), far, phases, out);
   });
 
   it('is accurate between −2π and 2π, where phases lie', async () => {

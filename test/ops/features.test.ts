@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { applyFeatures, featureMap } from '../../src/ops/features.js';
+import { applyFeatures, featureMap, meanRounding } from '../../src/ops/features.js';
 import { philoxUniform } from '../../src/ops/philox.js';
 import type { FeatureWeights } from '../../src/rfm/types.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import { download, release } from '../../src/runtime/matrix.js';
+import { inputMessage } from '../data/helpers.js';
 import {
   EDGE_SIZES,
   expectClose,
@@ -98,5 +99,30 @@ describe('cosine', () => {
     const { found } = await features(a, given, true);
     const { expected, allowed } = cosineReference(a, w, Float64Array.from(phase));
     expectEach('cosine features, given', found, expected, 5e-7, allowed);
+  });
+
+  it('says how much rounding changes them, and refuses where nothing is left', async () => {
+    const [a, w] = [normalMatrix(17, 33, 1), normalMatrix(9, 33, 2)];
+    const argument = productNT(a, w);
+    const roundingAt = async (scale: number) => {
+      const weights = Float32Array.from(w.data, (value) => value * scale);
+      const given: FeatureWeights = { kind: 'given', weights, width: 9, phase: new Float32Array(9) };
+      const map = await featureMap(gpu(), 33, given, true);
+      const [x, out, roundings] = [put(gpu(), a), poisoned(gpu(), 17, 9), poisoned(gpu(), 1, 17)];
+      await runBatch(gpu(), (batch) => applyFeatures(batch, x, map, out, roundings));
+      const found = await download(gpu(), roundings);
+      const features = await download(gpu(), out);
+      release(gpu(), x, out, roundings, map.w, map.phase!);
+      expect(features.every((value) => Math.abs(value) <= Math.fround(Math.sqrt(2 / 9)))).toBe(true);
+      return found;
+    };
+    for (const scale of [1, 1e3]) {
+      const expected = argument.data.reduce((sum, v) => sum + Math.abs(v) * scale * 2 ** -22, 0) / (17 * 9);
+      expect(meanRounding(await roundingAt(scale), 9) / expected).toBeCloseTo(1, 4);
+    }
+    for (const scale of [1e9, 1e20, 1e30]) {
+      const found = await roundingAt(scale);
+      expect(inputMessage(() => meanRounding(found, 9))).toMatch(/arguments of cos .*--gamma/);
+    }
   });
 });
