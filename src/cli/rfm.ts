@@ -19,7 +19,7 @@ import {
 import { withGpu } from './gpu-session.js';
 import { likeTargets, readFeatures, readTargets, required, type TargetMatrix } from './matrices.js';
 import { type OutputFile, withOutput, writeFiles } from './output.js';
-import { solveRemark } from './run-progress.js';
+import { solveRemarks } from './run-progress.js';
 import { scientific, type Terminal, terminalFor } from './terminal.js';
 import { VERSION } from './version.js';
 
@@ -158,8 +158,7 @@ async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, 
   });
   const seconds = elapsed();
   result.solves.forEach((solve, index) => {
-    const remark = solveRemark({ layer: index + 1, solve });
-    if (remark !== null) terminal.note(`note: ${remark.replace('layer', 'iteration')}`);
+    for (const remark of solveRemarks(solve)) terminal.note(`note: fit ${index + 1}: ${remark}`);
   });
   const { written, removed } = await writeFiles(
     out,

@@ -1,5 +1,5 @@
 import { MultiBar } from 'cli-progress';
-import { formatPercent, formatSeconds, RESIDUAL_GOAL } from '../report/format.js';
+import { formatPercent, formatSeconds, LARGE_CANCELLATION, LARGE_ROUNDING, RESIDUAL_GOAL } from '../report/format.js';
 import type { LayerMetrics, Stages } from '../rfm/types.js';
 import { scientific, type Terminal } from './terminal.js';
 
@@ -44,15 +44,34 @@ export function secondsLeft(seconds: readonly number[], depth: number): number {
   return mean * (depth - seconds.length);
 }
 
-/** A remark about a solve that needed help or fell short, or null. */
-export function solveRemark({ layer, solve }: Pick<LayerMetrics, 'layer' | 'solve'>): string | null {
+/** What a solve needed, or fell short of. */
+export function solveRemarks({ relativeResidual, jitter, addedRidge }: LayerMetrics['solve']): string[] {
   const found: string[] = [];
-  if (!(solve.relativeResidual <= RESIDUAL_GOAL)) {
+  if (addedRidge !== undefined) {
     found.push(
-      `the solve stopped at a relative residual of ${scientific(solve.relativeResidual)}, above ${RESIDUAL_GOAL}`,
+      `the system has no solution in float32, so ${scientific(addedRidge)} was added to the ridge; use a larger --ridge`,
     );
   }
-  if (solve.jitter > 0) found.push(`the solve needed a jitter of ${scientific(solve.jitter)} on the diagonal`);
+  if (!(relativeResidual <= RESIDUAL_GOAL)) {
+    found.push(`the solve stopped at a relative residual of ${scientific(relativeResidual)}, above ${RESIDUAL_GOAL}`);
+  }
+  if (jitter > 0) found.push(`the solve needed a jitter of ${scientific(jitter)} on the diagonal`);
+  return found;
+}
+
+/** All that has to be said of a layer, on one line, or null. */
+export function layerRemark({ layer, solve, agop, argumentRounding = 0 }: LayerMetrics): string | null {
+  const found = solveRemarks(solve);
+  if (agop.path === 'gram' && agop.cancellation >= LARGE_CANCELLATION) {
+    found.push(
+      `the terms of the Gram form are ${scientific(agop.cancellation)} times their sum, so that many digits of the AGOP are lost; use --agop jacobian`,
+    );
+  }
+  if (argumentRounding >= LARGE_ROUNDING) {
+    found.push(
+      `rounding of their arguments changes cosine features by ${scientific(argumentRounding)} on average; use a smaller --gamma`,
+    );
+  }
   return found.length === 0 ? null : `layer ${layer}: ${found.join('; ')}`;
 }
 
@@ -87,7 +106,7 @@ export function runProgress(terminal: Terminal, depth: number, done: readonly nu
     onLayer(metrics) {
       seconds.push(metrics.seconds.total);
       const line = layerLine(metrics, depth, secondsLeft(seconds, depth));
-      const remark = solveRemark(metrics);
+      const remark = layerRemark(metrics);
       for (const text of remark === null ? [line] : [line, `note: ${remark}`]) {
         if (bars === null) terminal.note(text);
         else bars.log(`${text}\n`);

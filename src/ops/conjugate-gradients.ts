@@ -35,7 +35,8 @@ export async function timesKernel(gpu: Gpu, system: KernelSystem, p: Columns, ou
  * Preconditioned conjugate gradients (Hestenes, Stiefel 1952) for (K + ridge I) X = B, one right-hand side a row, all
  * at once: each has its own coefficients, and they share the products with K, which are the work. Vectors are float64
  * on the host; products and preconditioner are float32 on the device. Ends where every residual is below `tolerance`
- * of its right-hand side. Returns the number of products with K.
+ * of its right-hand side. Each gets the iterate whose residual was smallest: in float32 they may grow again. Returns the
+ * number of products with K.
  */
 export async function conjugateGradients(
   gpu: Gpu,
@@ -69,7 +70,9 @@ export async function conjugateGradients(
     const r = Float64Array.from(await downloadColumns(gpu, b));
     const x = new Float64Array(r.length);
     const p = new Float64Array(r.length);
-    const goal = dots(r, r).map((square) => square * tolerance * tolerance);
+    const best = x.slice();
+    const least = dots(r, r);
+    const goal = least.map((square) => square * tolerance * tolerance);
     let before = new Array<number>(outputs).fill(0);
     let iterations = 0;
     let squares = dots(r, r);
@@ -97,8 +100,13 @@ export async function conjugateGradients(
       }
       before = rz;
       squares = dots(r, r);
+      for (let c = 0; c < outputs; c++) {
+        if (!(squares[c] < least[c])) continue;
+        least[c] = squares[c];
+        best.set(x.subarray(c * n, (c + 1) * n), c * n);
+      }
     }
-    const found = uploadColumns(gpu, grid, outputs, x);
+    const found = uploadColumns(gpu, grid, outputs, best);
     await sendBatch(gpu, (batch) => found.tiles.forEach((tile, i) => void copyScaled(batch, tile, out.tiles[i])));
     release(gpu, ...found.tiles);
     return iterations;

@@ -1,5 +1,5 @@
 import addToPairSource from '../../shaders/add_to_pair.wgsl';
-import { RfmError } from '../errors.js';
+import { inputError } from '../errors.js';
 import { type Batch, ceilDiv, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import type { Matrix } from '../runtime/matrix.js';
@@ -26,11 +26,13 @@ export type SolvePlan = { method: 'cholesky' | 'cholesky-host' } | { method: 'co
 
 export interface SolveReport {
   method: SolveMethod;
-  /** ‖(K + ridge I) α − Y‖ / ‖Y‖, for α with more digits than float32. */
+  /** ‖(K + ridge I) α − Y‖ / ‖Y‖, for α with more digits than float32; the ridge includes `addedRidge`. */
   relativeResidual: number;
   refinements: number;
   /** Added to the diagonal of the factored matrix because a pivot was not positive; 0 if none was needed. */
   jitter: number;
+  /** Added to the ridge because the system asked for has no solution that float32 can find; absent if nothing was. */
+  addedRidge?: number;
   /** Products with the kernel matrix that conjugate gradients took; absent for a factorisation. */
   iterations?: number;
 }
@@ -43,13 +45,43 @@ interface Solver {
   release(): void;
 }
 
+/** A larger residual is no solution. */
+const LARGEST_RESIDUAL = 1e-3;
+/** ‖α‖ / ‖Y‖ from which on the rounding of kernel values, 6e-8 each, is more than 3 % of predictions. */
+const LARGEST_AMPLIFICATION = 5e5;
+
 /**
- * Solves (K + ridge I) α = Y for a kernel matrix K (n × n) and Y, α = high + low in transposed layout (outputs × n): a solver in
- * float32 (see `SolveMethod`), then iterative refinement in double-float until the residual is ≤ 1e-6 or no longer
- * falls. The residual is that of high + low: α of 10,000 CIFAR-10 images rounded to float32 has one of 2e-6. `r` (outputs × n) receives it. A failing pivot is met with the smallest jitter that works, on the
- * factored matrix alone: the residual is always that of the system asked for.
+ * Solves (K + ridge I) α = Y for a kernel matrix K (n × n) and Y, α = high + low in transposed layout (outputs × n); `r`
+ * (outputs × n) receives the residual. A failing pivot is met with the smallest jitter that works, on the factored matrix
+ * alone. A system that has no solution in float32 (repeated rows without a ridge; a wide Gaussian kernel) is solved with the
+ * smallest ridge more, by powers of ten from 1e-7 on, that gives it one.
+ * @throws input error where not even a ridge of 1 more does.
  */
 export async function solveRidge(
+  gpu: Gpu,
+  system: KernelSystem,
+  y: Columns,
+  alpha: Pair,
+  r: Columns,
+  ridge: number,
+  plan: SolvePlan,
+): Promise<SolveReport> {
+  for (let added = 0; added <= 1; added = added === 0 ? 1e-7 : added * 10) {
+    const { amplification, ...report } = await solveOnce(gpu, system, y, alpha, r, ridge + added, plan);
+    if (report.relativeResidual <= LARGEST_RESIDUAL && amplification <= LARGEST_AMPLIFICATION) {
+      return { ...report, ...(added > 0 && { addedRidge: added }) };
+    }
+  }
+  throw inputError(
+    'the kernel system cannot be solved in float32, not even with 1 added to the ridge; use a larger --ridge or a smaller --bandwidth, and check for rows far from all others',
+  );
+}
+
+/**
+ * A solver in float32 (see `SolveMethod`), then iterative refinement in double-float until the residual is ≤ 1e-6 or no
+ * longer falls. The residual is that of high + low: α of 10,000 CIFAR-10 images rounded to float32 has one of 2e-6.
+ */
+async function solveOnce(
   gpu: Gpu,
   system: KernelSystem,
   y: Columns,
@@ -57,7 +89,7 @@ export async function solveRidge(
   r: Columns,
   ridge: number,
   plan: SolvePlan,
-): Promise<SolveReport> {
+): Promise<SolveReport & { amplification: number }> {
   const { grid, tiles } = y;
   const [nextHigh, nextLow, correction, scratch] = [1, 2, 3, 4].map(() => allocateColumns(gpu, grid, tiles[0].rows));
   let solver: Solver | null = null;
@@ -102,6 +134,7 @@ export async function solveRidge(
       relativeResidual,
       refinements,
       jitter,
+      amplification: norm(await downloadColumns(gpu, alpha)) / (normY || 1),
       ...(iterations !== undefined && { iterations }),
     };
   } finally {
@@ -152,8 +185,7 @@ async function cholesky(gpu: Gpu, system: KernelSystem, ridge: number, place: Ti
       };
     }
   }
-  throw new RfmError(
-    'internal',
+  throw inputError(
     'the kernel matrix cannot be factored even with 0.1 added to its diagonal; use a larger --ridge, and check the data for NaN',
   );
 }

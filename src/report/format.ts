@@ -6,6 +6,10 @@ export const ACTIVATION_NAMES: Readonly<Record<Activation, string>> = { relu: 'R
 
 /** Relative residuals above this are pointed out: the solve was to reach it. */
 export const RESIDUAL_GOAL = 1e-6;
+/** Of the Gram form's terms: from here on they cancel in a way that a reader has to know of. */
+export const LARGE_CANCELLATION = 1e4;
+/** Of cosine features, on average: as much as three digits leave. */
+export const LARGE_ROUNDING = 1e-3;
 
 const SUPERSCRIPTS: Readonly<Record<string, string>> = {
   '-': '⁻',

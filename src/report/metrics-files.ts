@@ -25,6 +25,7 @@ const layerSchema = z.object({
     relativeResidual: measured,
     refinements: count,
     jitter: z.number(),
+    addedRidge: z.number().positive().optional(),
     iterations: count.optional(),
   }),
   agop: z.object({
@@ -35,6 +36,7 @@ const layerSchema = z.object({
     topEigenvalues: z.array(measured),
     rank: count,
   }),
+  argumentRounding: measured.optional(),
   seconds: z.object({
     kernel: measured,
     solve: measured,

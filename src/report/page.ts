@@ -10,6 +10,8 @@ import {
   formatPercent,
   formatSeconds,
   KERNEL_NAMES,
+  LARGE_CANCELLATION,
+  LARGE_ROUNDING,
   RESIDUAL_GOAL,
 } from './format.js';
 import { PAGE_STYLE } from './page-style.js';
@@ -35,10 +37,14 @@ const stagesFinite = ({ input, agop, features }: Stages): boolean => [input, ago
 // Written so that a residual that is not a number counts as too large.
 const missedGoal = (layer: LayerMetrics): boolean => !(layer.solve.relativeResidual <= RESIDUAL_GOAL);
 const jittered = (layer: LayerMetrics): boolean => layer.solve.jitter !== 0;
+const regularised = ({ solve }: LayerMetrics): boolean => solve.addedRidge !== undefined;
+const cancelled = ({ agop }: LayerMetrics): boolean => agop.path === 'gram' && agop.cancellation >= LARGE_CANCELLATION;
+const rounded = ({ argumentRounding = 0 }: LayerMetrics): boolean => argumentRounding >= LARGE_ROUNDING;
 const undefinedMetric = (layer: LayerMetrics): boolean => !stagesFinite(layer.nc1) || !stagesFinite(layer.nc2);
 
 /** Whether something about a layer has to be pointed out. */
-const needsNote = (layer: LayerMetrics): boolean => missedGoal(layer) || jittered(layer) || undefinedMetric(layer);
+const needsNote = (layer: LayerMetrics): boolean =>
+  [missedGoal, jittered, regularised, cancelled, rounded, undefinedMetric].some((applies) => applies(layer));
 
 const layerList = (layers: readonly LayerMetrics[]): string =>
   `${layers.length === 1 ? 'Layer' : 'Layers'} ${layers.map((layer) => layer.layer).join(', ')}`;
@@ -59,6 +65,30 @@ function repairNote({ layers, config }: RunMetrics): string {
     items.push(
       `${layerList(coarse)}: the solve did not reach a relative residual of ${formatNumber(RESIDUAL_GOAL)} ` +
         `(largest: ${formatNumber(largest)}).`,
+    );
+  }
+  const withRidge = layers.filter(regularised);
+  if (withRidge.length > 0) {
+    const largest = Math.max(...withRidge.map(({ solve }) => solve.addedRidge ?? 0));
+    items.push(
+      `${layerList(withRidge)}: the system has no solution in float32, so up to ${formatNumber(largest)} was added to the ` +
+        `ridge ${formatNumber(config.ridge)}.`,
+    );
+  }
+  const cancelling = layers.filter(cancelled);
+  if (cancelling.length > 0) {
+    const largest = Math.max(...cancelling.map(({ agop }) => agop.cancellation));
+    items.push(
+      `${layerList(cancelling)}: the terms of the Gram form are up to ${formatNumber(largest)} times their sum, so that ` +
+        `many digits of the AGOP are lost.`,
+    );
+  }
+  const coarseCosines = layers.filter(rounded);
+  if (coarseCosines.length > 0) {
+    const largest = Math.max(...coarseCosines.map(({ argumentRounding = 0 }) => argumentRounding));
+    items.push(
+      `${layerList(coarseCosines)}: rounding of their arguments changes cosine features by up to ${formatNumber(largest)} ` +
+        `on average.`,
     );
   }
   const unknown = layers.filter(undefinedMetric);

@@ -1,4 +1,4 @@
-import type { RfmError } from '../errors.js';
+import { inputError, type RfmError } from '../errors.js';
 import type { Numbers } from '../numbers.js';
 import { featureMap } from '../ops/features.js';
 import { kernelMatrix } from '../ops/kernel-matrix.js';
@@ -93,6 +93,10 @@ export async function rfmLayer(
     const rounding = await projectRows(gpu, x, root, map, mx, features, clock, { row, turned });
     const stages = await stageMetrics(gpu, { input: x, agop: turned, features }, starts, clock);
 
+    const phi = await downloadRows(gpu, features);
+    if (!phi.every(Number.isFinite)) {
+      throw inputError('features are beyond the float32 range of ±3.4e38; use smaller --weights');
+    }
     const sortedLabels = Int32Array.from(order, (i) => labels[i]);
     const rowsBack = async (rows: Rows) => restoreRows(await downloadRows(gpu, rows), rows.tiles[0].cols, order);
     return {
@@ -101,7 +105,7 @@ export async function rfmLayer(
       agop: m,
       agopSqrt,
       agopFeatures: await rowsBack(mx),
-      features: await rowsBack(features),
+      features: restoreRows(phi, width, order),
       width,
       metrics: {
         layer: 1,

@@ -125,7 +125,8 @@ export async function fitKernel(
       [y, alpha, low, r].map((part) => downloadColumns(gpu, part)),
     );
     const coefficients = Float64Array.from(high, (value, e) => value + rest[e]);
-    const trainScores = targets.map((target, e) => target - ridge * coefficients[e] - residuals[e]);
+    const applied = ridge + (solve.addedRidge ?? 0);
+    const trainScores = targets.map((target, e) => target - applied * coefficients[e] - residuals[e]);
     return { system, alpha, coefficients, trainScores, solve };
   } catch (error) {
     releaseDistances(gpu, system);

@@ -62,6 +62,8 @@ export interface LayerMetrics {
     relativeResidual: number;
     refinements: number;
     jitter: number;
+    /** Added to the ridge, where the system asked for has no solution in float32. */
+    addedRidge?: number | undefined;
     iterations?: number | undefined;
   };
   agop: {
@@ -77,7 +79,7 @@ export interface LayerMetrics {
     rank: number;
   };
   /** Of cosine features: how much rounding of their arguments changes a cosine, on average over rows and features. */
-  argumentRounding?: number;
+  argumentRounding?: number | undefined;
   seconds: {
     kernel: number;
     solve: number;

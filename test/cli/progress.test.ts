@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { layerLine, secondsLeft, solveRemark } from '../../src/cli/run-progress.js';
+import { layerLine, layerRemark, secondsLeft } from '../../src/cli/run-progress.js';
 import { scientific, tableLines } from '../../src/cli/terminal.js';
 import type { LayerMetrics } from '../../src/rfm/types.js';
 
@@ -29,10 +29,16 @@ describe('lines of a run', () => {
   });
 
   it('point out solves that fell short or needed help', () => {
-    expect(solveRemark(metrics)).toBeNull();
-    const short = { layer: 4, solve: { ...metrics.solve, relativeResidual: 2e-5, jitter: 1e-6 } };
-    expect(solveRemark(short)).toMatch(/^layer 4: .*2\.00e-5, above .*; .*jitter of 1\.00e-6/);
-    expect(solveRemark({ layer: 1, solve: { ...metrics.solve, relativeResidual: Number.NaN } })).toContain('n/a');
+    expect(layerRemark(metrics)).toBeNull();
+    const short = { ...metrics, layer: 4, solve: { ...metrics.solve, relativeResidual: 2e-5, jitter: 1e-6 } };
+    expect(layerRemark(short)).toMatch(/^layer 4: .*2\.00e-5, above .*; .*jitter of 1\.00e-6/);
+    expect(layerRemark({ ...metrics, solve: { ...metrics.solve, relativeResidual: Number.NaN } })).toContain('n/a');
+    expect(layerRemark({ ...metrics, solve: { ...metrics.solve, addedRidge: 1e-5 } })).toContain(
+      '1.00e-5 was added to the ridge',
+    );
+    const cancelled = { ...metrics.agop, path: 'gram' as const, cancellation: 1e15 };
+    expect(layerRemark({ ...metrics, agop: cancelled })).toMatch(/Gram form are 1\.00e\+15 times .*--agop jacobian/);
+    expect(layerRemark({ ...metrics, argumentRounding: 4e-3 })).toMatch(/cosine features by 4\.00e-3 .*--gamma/);
   });
 
   it('align in tables', () => {

@@ -212,25 +212,32 @@ describe('solveRidge', () => {
     ),
   );
 
-  it.each(kernels)(
-    'equal rows and no ridge: jitter, or an error, but no wrong answer in silence, %s',
-    async (kernel) => {
-      const few = normalMatrix(20, 5, 3);
-      const x = dense(40, 5, (i, j) => at(few, i >> 1, j));
-      // Equal rows with different targets: no α solves this.
-      const problem: Problem = { x, y: dense(1, 40, (_, i) => (i % 2 ? 1 : -1)), kernel, bandwidth: 1, ridge: 0 };
-      const outcome = await solve(problem).catch((error: unknown) => error);
-      if (outcome instanceof Error) {
-        expect(outcome).toBeInstanceOf(RfmError);
-        return;
-      }
-      const { alpha, report } = outcome as Awaited<ReturnType<typeof solve>>;
-      expect(report.jitter).toBeGreaterThan(0);
-      const exact = residualOf(problem, alpha);
-      expect(report.relativeResidual).toBeGreaterThan(0.5);
-      expect(Math.abs(report.relativeResidual / exact - 1)).toBeLessThanOrEqual(1e-3);
-    },
-  );
+  it.each(kernels)('equal rows with opposite targets and no ridge: a ridge is added, and said, %s', async (kernel) => {
+    const few = normalMatrix(20, 5, 3);
+    const x = dense(40, 5, (i, j) => at(few, i >> 1, j));
+    // Equal rows with different targets: no α solves this.
+    const problem: Problem = { x, y: dense(1, 40, (_, i) => (i % 2 ? 1 : -1)), kernel, bandwidth: 1, ridge: 0 };
+    for (const how of HOWS) {
+      const { alpha, report } = await solve(problem, how);
+      expect(report.addedRidge).toBeCloseTo(1e-5, 9);
+      const exact = residualOf({ ...problem, ridge: 1e-5 }, alpha);
+      expectBelow('solveRidge, added ridge', Math.abs(report.relativeResidual - exact), kernelError(problem, alpha));
+    }
+  });
+
+  it('a wide Gaussian kernel on repeated rows, without a ridge: coefficients stay within what float32 holds', async () => {
+    const few = normalMatrix(30, 4, 5);
+    const x = dense(90, 4, (i, j) => at(few, i % 30, j));
+    const y = dense(2, 90, (c, i) => (at(few, i % 30, c) > 0 ? 1 : -1));
+    const problem: Problem = { x, y, kernel: 'gaussian', bandwidth: 30, ridge: 0 };
+    for (const how of HOWS) {
+      const { alpha, report } = await solve(problem, how);
+      expect(report.relativeResidual).toBeLessThanOrEqual(1e-3);
+      expect(norm(alpha) / norm(y)).toBeLessThanOrEqual(5e5);
+      // No worse than predicting nothing.
+      expect(residualOf(problem, alpha)).toBeLessThan(1);
+    }
+  });
 
   it('refuses what holds NaN', async () => {
     const x = normalMatrix(33, 5, 4);
