@@ -285,14 +285,14 @@ async function rowsOf(gpu: Gpu, rows: Rows): Promise<FeatureRows> {
   return { x: await downloadRows(gpu, rows), rows: rows.grid.n, cols: rows.tiles[0].cols };
 }
 
-/** What the first layer starts from: standardised, training rows in class order. */
+/** What the first layer starts from: standardised rows of length 1, training rows in class order. */
 function standardizedRows(
   train: LabelledRows,
   test: LabelledRows | null,
   order: Int32Array,
   kernel: KernelName,
 ): StartRows {
-  const standard = standardize(train, test);
+  const standard = standardize(train, test, 'of length 1');
   refuseLostDifferences(train, standard.train, kernel);
   return {
     train: { ...train, x: permuteRows(standard.train, train.cols, order) },

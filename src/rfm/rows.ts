@@ -78,20 +78,26 @@ function columnStatistics({ x, rows, cols }: HostRows): ColumnStatistics {
 /**
  * Every column minus its training mean, over its n − 1 standard deviation; a constant column becomes 0. In float64, and
  * rounded to float32 only then: columns far from zero (times, identifiers) or in any unit keep their digits.
+ * @param lengths whether rows are divided by their length, too, before they are rounded; a row of zeros stays one.
  * @throws input error for a value that float32 cannot hold even so.
  */
 export function standardize(
   train: HostRows,
   test: HostRows | null,
+  lengths: 'of length 1' | 'as they are' = 'as they are',
 ): { train: Float32Array; test: Float32Array | null } {
   const { first, shift, deviation } = columnStatistics(train);
   const apply = ({ x, rows, cols }: HostRows, part: string): Float32Array => {
     const out = new Float32Array(rows * cols);
+    const row = new Float64Array(cols);
     for (let i = 0; i < rows; i++) {
       for (let j = 0; j < cols; j++) {
-        if (deviation[j] === 0) continue;
+        row[j] = deviation[j] === 0 ? 0 : (x[i * cols + j] - first[j] - shift[j]) / deviation[j];
+      }
+      const length = lengths === 'of length 1' ? lengthOf(row) || 1 : 1;
+      for (let j = 0; j < cols; j++) {
         const at = i * cols + j;
-        out[at] = (x[at] - first[j] - shift[j]) / deviation[j];
+        out[at] = row[j] / length;
         if (Number.isFinite(out[at])) continue;
         throw inputError(
           `${part} row ${i}, column ${j} (from 0): ${x[at]} is further from the training mean than 3.4e38 standard deviations, beyond float32; check that the parts are in the same units`,
@@ -101,6 +107,14 @@ export function standardize(
     return out;
   };
   return { train: apply(train, 'training'), test: test && apply(test, 'test') };
+}
+
+/** Euclidean, of numbers of any size. */
+function lengthOf(row: Numbers): number {
+  const size = magnitude(row);
+  let square = 0;
+  for (const value of row) square += (value / size) ** 2;
+  return size * Math.sqrt(square);
 }
 
 /** The largest 2^k that is not larger than any of |values|'s largest; 1 where all are 0. Dividing by it rounds nothing. */
@@ -178,12 +192,10 @@ export function unitRows({ x, rows, cols }: HostRows): UnitRows {
   for (let i = 0; i < rows; i++) {
     const row = x.subarray(i * cols, (i + 1) * cols);
     const size = magnitude(row);
-    let square = 0;
-    for (const value of row) square += (value / size) ** 2;
-    if (square === 0) {
+    const length = lengthOf(row.map((value) => value / size));
+    if (length === 0) {
       throw inputError(`row ${i} (counted from 0) is all zeros, but rows are divided by their length; remove it`);
     }
-    const length = Math.sqrt(square);
     for (let j = 0; j < cols; j++) {
       unit[i * cols + j] = row[j] / size / length;
       mean[j] += unit[i * cols + j] / rows;
