@@ -1,6 +1,6 @@
 import { agopCancellation, agopGram, agopJacobian, chooseAgopPath, MAX_CANCELLATION } from '../ops/agop.js';
 import type { SampledAgop } from '../ops/agop-jacobian.js';
-import { collapseTraces } from '../ops/collapse.js';
+import { allocateCollapse, type Collapse, collapseTraces, readCollapse } from '../ops/collapse.js';
 import { topEigenvalues } from '../ops/eigenvalues.js';
 import { divideByRoot } from '../ops/elementwise.js';
 import { applyFeatures, type FeatureMap } from '../ops/features.js';
@@ -28,7 +28,7 @@ import {
 } from '../ops/tiles.js';
 import { finish, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
+import { allocate, type Matrix, release } from '../runtime/matrix.js';
 import type { LayerPlan } from './plan.js';
 import type { AgopPath, KernelName, LayerMetrics } from './types.js';
 
@@ -255,17 +255,12 @@ export async function projectRows(
   });
 }
 
-/** NC1 and NC2 of rows in class order; starts: first row of each (non-empty) class, then the number of rows. */
-export async function neuralCollapse(
-  gpu: Gpu,
-  x: Rows,
-  starts: readonly number[],
-): Promise<{ nc1: number; nc2: number }> {
-  const results = allocate(gpu, 1, 4);
+/** NC1 and NC2 of rows in class order, NaN where not defined; starts: first row of each (non-empty) class, then the number of rows. */
+export async function neuralCollapse(gpu: Gpu, x: Rows, starts: readonly number[]): Promise<Collapse> {
+  const results = allocateCollapse(gpu);
   try {
     await sendBatch(gpu, (batch) => collapseTraces(batch, x, starts, results));
-    const [within, between, nc2] = await download(gpu, results);
-    return { nc1: within / between, nc2 };
+    return await readCollapse(gpu, results);
   } finally {
     release(gpu, results);
   }
