@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { RfmError } from '../errors.js';
+import { inputError, RfmError } from '../errors.js';
 import type { TrainHooks } from '../nn/train.js';
 import { type Measurement, type SeedRecord, TRAIN_SCHEMA, type TrainMetrics } from '../nn/types.js';
 import { formatBytes, formatNumber, formatPercent, formatSeconds } from '../report/format.js';
@@ -144,8 +144,10 @@ async function train(
     if (kept !== null) {
       const left = `${kept} is kept in ${checkpointPath(out)}: the same command with --resume goes on`;
       if (signal.aborted) setInterruptOutcome(`no results were written, ${left}`);
-      // After wrong input, or a training that diverged, the same command would only fail again.
-      else if (!(error instanceof RfmError && error.kind === 'input')) terminal.note(`note: ${left}`);
+      // A training that diverged would only do so again.
+      else if (error instanceof RfmError && error.kind === 'input') {
+        throw inputError(`${error.message}; the last good state, ${kept}, is kept in ${checkpointPath(out)}`);
+      } else terminal.note(`note: ${left}`);
     }
     throw error;
   }

@@ -1,3 +1,4 @@
+import { inputError } from '../errors.js';
 import { agopCancellation, agopGram, agopJacobian, chooseAgopPath, MAX_CANCELLATION } from '../ops/agop.js';
 import type { SampledAgop } from '../ops/agop-jacobian.js';
 import { allocateCollapse, type Collapse, collapseTraces, readCollapse } from '../ops/collapse.js';
@@ -316,10 +317,17 @@ export async function predict(
   }
 }
 
-/** Share of columns of `scores` (outputs × n) whose largest entry is the label; with one output its sign decides. */
+/**
+ * Share of columns of `scores` (outputs × n) whose largest entry is the label; with one output its sign decides.
+ * @throws input error for a score that is not a finite number, which no comparison would find the largest.
+ */
 export function accuracy(scores: Float32Array, labels: Int32Array): number {
   const n = labels.length;
   const outputs = scores.length / n;
+  const wrong = scores.find((score) => !Number.isFinite(score));
+  if (wrong !== undefined) {
+    throw inputError(`a prediction is ${wrong}: float32 cannot solve this system; use a larger --ridge`);
+  }
   let correct = 0;
   for (let i = 0; i < n; i++) {
     let best = 0;
