@@ -10,7 +10,7 @@ import { withGpu } from './gpu-session.js';
 import { setInterruptOutcome } from './interrupt.js';
 import { withOutput } from './output.js';
 import { adoptDevice, checkpointPath, closeCheckpoints, openCheckpoints } from './run-checkpoint.js';
-import { scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
+import { fixed, scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
 import { checkpointWriter, readTrainCheckpoint, type TrainCheckpoint } from './train-checkpoint.js';
 import { trainProgress } from './train-progress.js';
 import { readTrainRequest, TRAIN_DATASETS, type TrainFlags, type TrainRequest } from './train-request.js';
@@ -243,8 +243,9 @@ function summary(metrics: TrainMetrics): string[] {
         String(seed),
         String(layer),
         ...[nc1.input, nc1.right, nc1.output, nc1.agop].map(scientific),
-        ...[nfa, nfaSqrt].map((value) => (Number.isFinite(value) ? value.toFixed(3) : 'n/a')),
-        effectiveRank.toFixed(1),
+        fixed(nfa, 3),
+        fixed(nfaSqrt, 3),
+        fixed(effectiveRank, 1),
         angle === undefined ? 'n/a' : `${((180 * angle) / Math.PI).toFixed(1)}°`,
       ]);
     }

@@ -1,6 +1,7 @@
 import { inputError } from '../errors.js';
 import { agopCancellation, agopGram, agopJacobian, chooseAgopPath, MAX_CANCELLATION } from '../ops/agop.js';
 import type { SampledAgop } from '../ops/agop-jacobian.js';
+import { gradientsAreRounding } from '../ops/agop-rounding.js';
 import { allocateCollapse, type Collapse, collapseTraces, readCollapse } from '../ops/collapse.js';
 import { topEigenvalues } from '../ops/eigenvalues.js';
 import { divideByRoot } from '../ops/elementwise.js';
@@ -145,6 +146,11 @@ export interface Agop {
   report: AgopReport;
 }
 
+/** Digits collapsed over 20 layers reach 1e6, a predictor that is constant 1e12. */
+const SUSPECT_CANCELLATION = 1e9;
+const ROUNDING_ALONE =
+  'the AGOP is not defined: the gradients of the predictor are rounding alone, as where equal rows have opposite targets; check the labels or targets';
+
 /** The AGOP of the fitted predictor at its centres; starts: first row of each class, then n. May release the distances. */
 export async function agopOf(
   gpu: Gpu,
@@ -165,6 +171,9 @@ export async function agopOf(
       const weights: Weights = stored ? { kind: 'stored', triangle: stored } : { kind: 'computed', kernel, bandwidth };
       const input = { x, alpha, weights, starts };
       const cancellation = await agopCancellation(gpu, input);
+      if (!(cancellation < SUSPECT_CANCELLATION) && (await gradientsAreRounding(gpu, input))) {
+        throw inputError(ROUNDING_ALONE);
+      }
       const cheapest = plan.gram && !samples ? chooseAgopPath(n, d, outputs, cancellation) : 'jacobian';
       const path = agop === 'auto' ? cheapest : agop;
       if (path === 'gram') {
