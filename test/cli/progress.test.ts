@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { layerLine, secondsLeft, solveRemark } from '../../src/cli/run-progress.js';
+import { layerLine, secondsLeft, solveRemark, undefinedRemark } from '../../src/cli/run-progress.js';
 import { scientific, tableLines } from '../../src/cli/terminal.js';
 import type { LayerMetrics } from '../../src/rfm/types.js';
 
@@ -33,6 +33,17 @@ describe('lines of a run', () => {
     const short = { layer: 4, solve: { ...metrics.solve, relativeResidual: 2e-5, jitter: 1e-6 } };
     expect(solveRemark(short)).toMatch(/^layer 4: .*2\.00e-5, above .*; .*jitter of 1\.00e-6/);
     expect(solveRemark({ layer: 1, solve: { ...metrics.solve, relativeResidual: Number.NaN } })).toContain('n/a');
+  });
+
+  it('point out what is not defined', () => {
+    const nan = { input: Number.NaN, agop: Number.NaN, features: 1 };
+    expect(undefinedRemark({ ...metrics, nc2: { ...metrics.nc2, features: 0 } })).toBeNull();
+    expect(undefinedRemark(metrics)).toBe(
+      'layer 3: NC2 of the features: not defined, since class means coincide up to rounding',
+    );
+    expect(undefinedRemark({ layer: 1, nc1: nan, nc2: { ...nan, input: 1 } })).toBe(
+      'layer 1: NC1 and NC2 of M½X; NC1 of X: not defined, since class means coincide up to rounding',
+    );
   });
 
   it('align in tables', () => {
