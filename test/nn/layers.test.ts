@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { convolution } from '../../src/nn/convolution.js';
-import type { Layer } from '../../src/nn/layer.js';
+import { type Layer, releaseLayer } from '../../src/nn/layer.js';
 import { bias, flatten, relu } from '../../src/nn/linear.js';
 import { batchNorm } from '../../src/nn/norm.js';
 import { adaptivePool, maxPool } from '../../src/nn/pool.js';
@@ -295,6 +295,17 @@ describe('other layers', () => {
     });
     // Inputs have a rounding of 6e-8 · 1000 themselves; what may be lost beyond it is of the same size.
     close('shifted columns', y.data, expected, 1e-4);
+  });
+
+  it('batch normalisation of numbers whose squares are beyond float32: the running variance says so', async () => {
+    for (const size of [1e21, 1e25]) {
+      const layer = batchNorm(gpu(), 'norm', 4);
+      const x = images(6, { channels: 4, height: 1, width: 1 }, (i) => size * Math.sin(i));
+      await passThrough(gpu(), layer, x, null);
+      const running = await numbers(gpu(), layer.buffers[0].value);
+      expect([...running.subarray(4)].some(Number.isFinite)).toBe(false);
+      releaseLayer(gpu(), layer);
+    }
   });
 
   it('ReLU and maximum pooling keep a NaN: what diverged is no dead unit', async () => {

@@ -4,7 +4,7 @@ import { initialize } from '../../src/nn/init.js';
 import { lossAndGradient } from '../../src/nn/loss.js';
 import { createModel, parametersOf, releaseModel } from '../../src/nn/models.js';
 import { prepareSamples, type TrainingData } from '../../src/nn/samples.js';
-import { flatShape, type Shape } from '../../src/nn/tensor.js';
+import { flatShape } from '../../src/nn/tensor.js';
 import { trainNetworks } from '../../src/nn/train.js';
 import type { TrainConfig } from '../../src/nn/types.js';
 import { compute, useGpu } from '../support/gpu.js';
@@ -14,14 +14,14 @@ const gpu = useGpu();
 
 const CLASSES = 3;
 
-function data(n: number, d: number, image: Shape | null = null): TrainingData {
+function data(n: number, d: number): TrainingData {
   const rows = (seed: number, count: number) => ({
     x: Float32Array.from(normalMatrix(count, d, seed).data),
     labels: Int32Array.from({ length: count }, (_, i) => i % CLASSES),
     rows: count,
     cols: d,
   });
-  return prepareSamples({ train: rows(1, n), test: rows(2, 9), classes: CLASSES }, image);
+  return prepareSamples({ train: rows(1, n), test: rows(2, 9), classes: CLASSES }, null);
 }
 
 const config = (change: Partial<TrainConfig> = {}): TrainConfig => ({
@@ -45,15 +45,12 @@ const config = (change: Partial<TrainConfig> = {}): TrainConfig => ({
 });
 
 /** The message a training ends with, and what it kept. */
-async function failure(
-  change: Partial<TrainConfig>,
-  samples = data(30, 7),
-): Promise<{ message: string; kept: Checkpoint[] }> {
+async function failure(change: Partial<TrainConfig>): Promise<{ message: string; kept: Checkpoint[] }> {
   const kept: Checkpoint[] = [];
   const save = async (checkpoint: Checkpoint): Promise<void> => {
     kept.push(structuredClone(checkpoint));
   };
-  const training = trainNetworks(gpu(), samples, config(change), { save });
+  const training = trainNetworks(gpu(), data(30, 7), config(change), { save });
   const message = await training.then(
     () => 'done',
     (error: Error) => error.message,
@@ -91,16 +88,6 @@ describe('a training that diverges', () => {
           expect(loss).toSatisfy(Number.isFinite);
       }
     }
-  });
-
-  it('in running statistics', async () => {
-    const shape = { channels: 1, height: 4, width: 4 };
-    const { message, kept } = await failure(
-      { model: 'resnet18', n: 12, learningRate: 1e17, batch: 12, epochs: 2, depth: 1 },
-      data(12, 16, shape),
-    );
-    expect(message).toContain('training diverged');
-    expect(kept.every(stateIsFinite)).toBe(true);
   });
 });
 
