@@ -22,6 +22,9 @@ var<immediate> p: Params;
 // 0: running mean and variance (2 × width); 1: first sums.
 @group(0) @binding(3) var<storage, read_write> first: array<vec4f>;
 
+// Not a comparison of x with itself, which is not sure to tell a NaN.
+fn isNan(x: vec4f) -> vec4<bool> { return (bitcast<vec4u>(x) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u); }
+
 @compute @workgroup_size(16)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let slot = id.x;
@@ -40,7 +43,9 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let n = f32(p.rows);
   let shift = s / n;
   let mean = a[slot] + shift;
-  let variance = max(t / n - shift * shift, vec4f());
+  let rest = t / n - shift * shift;
+  // Rounding may leave less than 0. Squares beyond float32 leave a NaN, of which max may make 0.
+  let variance = select(max(rest, vec4f()), rest, isNan(rest));
   second[slot] = mean;
   second[p.width + slot] = 1.0 / sqrt(variance + p.epsilon);
   first[slot] += p.momentum * (mean - first[slot]);

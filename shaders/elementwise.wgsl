@@ -2,7 +2,7 @@
 //   0  A · scale
 //   1  A − B with B one row (subtracts the row B from every row of A)
 //   2  (A + Aᵀ) / 2, A square
-//   3  max(A, 0)
+//   3  max(A, 0), a NaN as it is
 //   4  scale · cos(A + B) with B one row of phases
 //   5  A / B₀₀, B a single number
 //   6  A / √B₀₀
@@ -68,6 +68,9 @@ fn entry(row: u32, col: u32) -> f32 {
   return a[at / 4u][at % 4u];
 }
 
+// Not a comparison of x with itself, which is not sure to tell a NaN.
+fn isNan(x: vec4f) -> vec4<bool> { return (bitcast<vec4u>(x) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u); }
+
 // Four columns an invocation: on software adapters a vec4 costs as many accesses as a number.
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -80,7 +83,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   switch (OPERATION) {
     case 1u: { value = x - b[slot]; }
     case 2u: { value = 0.5 * (x + vec4f(entry(cols.x, row), entry(min(cols.y, p.n - 1u), row), entry(min(cols.z, p.n - 1u), row), entry(min(cols.w, p.n - 1u), row))); }
-    case 3u: { value = max(x, vec4f()); }
+    case 3u: { value = select(max(x, vec4f()), x, isNan(x)); }
     case 4u: { value = p.scale * accurateCos(x + b[slot]); }
     case 5u: { value = x / b[0].x; }
     case 6u: { value = x / sqrt(b[0].x); }

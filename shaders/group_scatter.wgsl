@@ -1,5 +1,5 @@
-// ‖x_i − μ_g(i)‖² for each row i of group g(i), where rows starts[g] … starts[g + 1] − 1 form group g.
-// One workgroup a row.
+// ‖s x_i − μ_g(i)‖² for each row i of group g(i), where rows starts[g] … starts[g + 1] − 1 form group g, s = inverseScale(scale[0])
+// (inverse_scale.wgsl, which stands before this), and the means are of s x. One workgroup a row.
 requires immediate_address_space;
 
 const SIZE = 64u;
@@ -13,7 +13,8 @@ var<immediate> p: Params;
 @group(0) @binding(0) var<storage, read> a: array<vec4f>;
 @group(0) @binding(1) var<storage, read> starts: array<u32>;
 @group(0) @binding(2) var<storage, read> means: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> scatter: array<f32>;
+@group(0) @binding(3) var<storage, read> scale: array<u32>;
+@group(0) @binding(4) var<storage, read_write> scatter: array<f32>;
 
 var<workgroup> partial: array<f32, SIZE>;
 
@@ -23,9 +24,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   var group = 0u;
   while (group + 1u < p.groups && starts[group + 1u] <= row) { group++; }
   let width = p.stride / 4u;
+  let factor = inverseScale(scale[0]);
   var sum = 0.0;
   for (var i = index; i < width; i += SIZE) {
-    let d = a[row * width + i] - means[group * width + i];
+    let d = factor * a[row * width + i] - means[group * width + i];
     sum += dot(d, d);
   }
   partial[index] = sum;

@@ -2,12 +2,15 @@
 // target is largest (the first of equals). One workgroup.
 //   0  squared error: loss = Σ (o − t)², gradient = 2 scale (o − t)
 //   1  cross-entropy: loss = Σ_i −log softmax(o_i)[label], gradient = scale (softmax − onehot)
-// results[slot] = loss, results[slot + 1] = correct rows.
+// results[slot] = loss, results[slot + 1] = correct rows. A row with an output that is not a finite number is not correct, and
+// the loss is then not finite: comparisons with NaN are false, so that its largest output would be the first.
 requires immediate_address_space;
 
 // Header: OPERATION: u32.
 
 const SIZE = 64u;
+// Bits of the exponent, all set in infinities and NaN.
+const INFINITY = 0x7f800000u;
 
 struct Params {
   rows: u32,
@@ -35,8 +38,10 @@ fn main(@builtin(local_invocation_index) index: u32) {
     var found = 0u;
     var highest = targets[at];
     var label = 0u;
+    var exponent = bitcast<u32>(largest) & INFINITY;
     for (var j = 1u; j < p.cols; j++) {
       let o = outputs[at + j];
+      exponent = max(exponent, bitcast<u32>(o) & INFINITY);
       if (o > largest) {
         largest = o;
         found = j;
@@ -47,7 +52,9 @@ fn main(@builtin(local_invocation_index) index: u32) {
         label = j;
       }
     }
-    if (found == label) { correct += 1.0; }
+    let finite = exponent < INFINITY;
+    if (finite && found == label) { correct += 1.0; }
+    loss += bitcast<f32>(select(0u, INFINITY, !finite));
     var total = 0.0;
     if (OPERATION == 1u) {
       for (var j = 0u; j < p.cols; j++) { total += exp(outputs[at + j] - largest); }

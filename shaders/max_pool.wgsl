@@ -19,6 +19,9 @@ var<immediate> p: Params;
 @group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> winner: array<vec4u>;
 
+// Not a comparison of x with itself, which is not sure to tell a NaN.
+fn isNan(x: vec4f) -> vec4<bool> { return (bitcast<vec4u>(x) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u); }
+
 @compute @workgroup_size(64)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -41,7 +44,8 @@ fn main(
       let ix = ox * p.stride + kx - p.pad;
       if (iy >= p.height || ix >= p.width) { continue; }
       let value = x[((sample * p.height + iy) * p.width + ix) * p.channels + slot];
-      let larger = (value > best) | vec4<bool>(empty);
+      // Nothing is larger than a NaN, which stays.
+      let larger = (value > best) | isNan(value) | vec4<bool>(empty);
       best = select(best, value, larger);
       place = select(place, vec4u(ky * p.size + kx), larger);
       empty = false;

@@ -1,5 +1,5 @@
 // Entry by entry over tensors of a network, as a flat run of vec4 (rows may exceed the limit of a grid's dimension):
-//   0  out = max(A, 0)
+//   0  out = max(A, 0), a NaN as it is: max(NaN, 0) may be 0, and what diverged would be a dead unit
 //   1  out = A where B > 0, else 0 (gradient through a ReLU whose result was B)
 //   2  out = A + B
 //   3  out = A + bias, B one row of `period` vec4
@@ -18,6 +18,9 @@ var<immediate> p: Params;
 @group(0) @binding(1) var<storage, read> b: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
 
+// Not a comparison of x with itself, which is not sure to tell a NaN.
+fn isNan(x: vec4f) -> vec4<bool> { return (bitcast<vec4u>(x) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u); }
+
 @compute @workgroup_size(64)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -28,7 +31,7 @@ fn main(
   if (i >= p.count) { return; }
   let x = a[i];
   switch (OPERATION) {
-    case 0u: { out[i] = max(x, vec4f()); }
+    case 0u: { out[i] = select(max(x, vec4f()), x, isNan(x)); }
     case 1u: { out[i] = select(vec4f(), x, b[i % p.period] > vec4f()); }
     default: { out[i] = x + b[i % p.period]; }
   }

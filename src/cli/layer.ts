@@ -15,7 +15,7 @@ import { withGpu } from './gpu-session.js';
 import { type LayerFlags, type LayerRequest, readLayerRequest } from './layer-request.js';
 import { likeTargets } from './matrices.js';
 import { type OutputFile, withOutput, writeFiles } from './output.js';
-import { layerRemark } from './run-progress.js';
+import { layerRemark, undefinedRemark } from './run-progress.js';
 import { scientific, type Terminal, terminalFor } from './terminal.js';
 import { VERSION } from './version.js';
 
@@ -98,8 +98,9 @@ async function runLayer(
       adapter: gpu.adapter,
     };
   });
-  const remark = layerRemark(result.metrics);
-  if (remark !== null) terminal.note(`note: ${remark}`);
+  for (const remark of [layerRemark(result.metrics), undefinedRemark(result.metrics)]) {
+    if (remark !== null) terminal.note(`note: ${remark}`);
+  }
   const metrics = metricsDocument(request, flags, result, adapter);
   const { written, removed } = await writeFiles(
     out,

@@ -1,5 +1,13 @@
 import { MultiBar } from 'cli-progress';
-import { formatPercent, formatSeconds, LARGE_CANCELLATION, LARGE_ROUNDING, RESIDUAL_GOAL } from '../report/format.js';
+import {
+  formatPercent,
+  formatSeconds,
+  LARGE_CANCELLATION,
+  LARGE_ROUNDING,
+  RESIDUAL_GOAL,
+  UNDEFINED_REASON,
+  undefinedStages,
+} from '../report/format.js';
 import type { LayerMetrics, Stages } from '../rfm/types.js';
 import { scientific, type Terminal } from './terminal.js';
 
@@ -42,6 +50,14 @@ export function secondsLeft(seconds: readonly number[], depth: number): number {
   const typical = seconds.length > 1 ? seconds.slice(1) : seconds;
   const mean = typical.reduce((sum, value) => sum + value, 0) / Math.max(1, typical.length);
   return mean * (depth - seconds.length);
+}
+
+const STAGE_NAMES = { input: 'X', agop: 'M½X', features: 'the features' } as const;
+
+/** A remark about NC1 or NC2 where it is not defined, or null. */
+export function undefinedRemark(metrics: Pick<LayerMetrics, 'layer' | 'nc1' | 'nc2'>): string | null {
+  const found = undefinedStages(metrics, STAGE_NAMES);
+  return found === null ? null : `layer ${metrics.layer}: ${found}: not defined, since ${UNDEFINED_REASON}`;
 }
 
 /** What a solve needed, or fell short of. */
@@ -106,8 +122,8 @@ export function runProgress(terminal: Terminal, depth: number, done: readonly nu
     onLayer(metrics) {
       seconds.push(metrics.seconds.total);
       const line = layerLine(metrics, depth, secondsLeft(seconds, depth));
-      const remark = layerRemark(metrics);
-      for (const text of remark === null ? [line] : [line, `note: ${remark}`]) {
+      const remarks = [layerRemark(metrics), undefinedRemark(metrics)].filter((remark) => remark !== null);
+      for (const text of [line, ...remarks.map((remark) => `note: ${remark}`)]) {
         if (bars === null) terminal.note(text);
         else bars.log(`${text}\n`);
       }

@@ -53,3 +53,7 @@ export function tableLines(header: readonly string[], rows: readonly (readonly s
 
 /** Three significant digits with an exponent, `8.82e-2`; `n/a` for what is not a finite number. */
 export const scientific = (value: number): string => (Number.isFinite(value) ? value.toExponential(2) : 'n/a');
+
+/** A number of decimals; `n/a` for what is not a finite number. */
+export const fixed = (value: number, decimals: number): string =>
+  Number.isFinite(value) ? value.toFixed(decimals) : 'n/a';

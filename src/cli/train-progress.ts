@@ -1,6 +1,6 @@
 import type { Measurement, Score, TrainConfig } from '../nn/types.js';
-import { formatPercent, formatSeconds } from '../report/format.js';
-import { scientific, type Terminal } from './terminal.js';
+import { formatPercent, formatSeconds, UNDEFINED_REASON, undefinedStages } from '../report/format.js';
+import { fixed, scientific, type Terminal } from './terminal.js';
 
 export interface TrainProgress {
   onEpoch(seed: number, epoch: number, score: Score, seconds: number): void;
@@ -19,10 +19,33 @@ export function measurementLine(seed: number, { epoch, train, test, layers, seco
   if (last) {
     const { input, right, output } = last.nc1;
     parts.push(`layer ${last.layer}: NC1 ${[input, right, output].map(scientific).join(' → ')}`);
-    parts.push(`NFA ${last.nfa.toFixed(3)}`);
+    parts.push(`NFA ${fixed(last.nfa, 3)}`);
   }
   parts.push(formatSeconds(seconds));
   return parts.join('  ');
+}
+
+const STAGE_NAMES = { input: 'Φ', right: 'SVᵀΦ', output: 'ReLU', agop: 'AGOP½Φ' } as const;
+/** Layers that one remark names. */
+const NAMED_LAYERS = 4;
+
+/** A remark about what is not defined of a network's layers, or null. */
+export function undefinedRemark(seed: number, { epoch, layers, variance }: Measurement): string | null {
+  const found = layers.flatMap((probe) => {
+    const parts = [undefinedStages(probe, STAGE_NAMES)].filter((part) => part !== null);
+    if (!Number.isFinite(probe.nfa) || !Number.isFinite(probe.nfaSqrt)) parts.push('NFA');
+    if (!Number.isFinite(probe.effectiveRank)) parts.push('effective rank');
+    if (probe.principalAngles.length === 0) parts.push('angles');
+    return parts.length === 0 ? [] : [`layer ${probe.layer}: ${parts.join(', ')}`];
+  });
+  if (!Number.isFinite(variance.between)) found.push('variance after the last layer');
+  if (found.length === 0) return null;
+  const rest = found.length > NAMED_LAYERS + 1 ? found.splice(NAMED_LAYERS).length : 0;
+  const more = rest > 0 ? `; and ${rest} more` : '';
+  return (
+    `seed ${seed}, epoch ${epoch}: not defined: ${found.join('; ')}${more} ` +
+    `(${UNDEFINED_REASON}, or no output depends on the layer)`
+  );
 }
 
 /**
@@ -75,6 +98,8 @@ export function trainProgress(
       spent.measurements++;
       spent.measurementSeconds += measurement.seconds;
       terminal.note(measurementLine(seed, measurement));
+      const remark = undefinedRemark(seed, measurement);
+      if (remark !== null) terminal.note(`note: ${remark}`);
     },
   };
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { RfmError } from '../errors.js';
+import { inputError, RfmError } from '../errors.js';
 import type { TrainHooks } from '../nn/train.js';
 import { type Measurement, type SeedRecord, TRAIN_SCHEMA, type TrainMetrics } from '../nn/types.js';
 import { formatBytes, formatNumber, formatPercent, formatSeconds } from '../report/format.js';
@@ -10,7 +10,7 @@ import { withGpu } from './gpu-session.js';
 import { setInterruptOutcome } from './interrupt.js';
 import { withOutput } from './output.js';
 import { adoptDevice, checkpointPath, closeCheckpoints, openCheckpoints } from './run-checkpoint.js';
-import { scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
+import { fixed, scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
 import { checkpointWriter, readTrainCheckpoint, type TrainCheckpoint } from './train-checkpoint.js';
 import { trainProgress } from './train-progress.js';
 import { readTrainRequest, TRAIN_DATASETS, type TrainFlags, type TrainRequest } from './train-request.js';
@@ -144,8 +144,10 @@ async function train(
     if (kept !== null) {
       const left = `${kept} is kept in ${checkpointPath(out)}: the same command with --resume goes on`;
       if (signal.aborted) setInterruptOutcome(`no results were written, ${left}`);
-      // After wrong input, or a training that diverged, the same command would only fail again.
-      else if (!(error instanceof RfmError && error.kind === 'input')) terminal.note(`note: ${left}`);
+      // A training that diverged would only do so again.
+      else if (error instanceof RfmError && error.kind === 'input') {
+        throw inputError(`${error.message}; the last good state, ${kept}, is kept in ${checkpointPath(out)}`);
+      } else terminal.note(`note: ${left}`);
     }
     throw error;
   }
@@ -241,8 +243,9 @@ function summary(metrics: TrainMetrics): string[] {
         String(seed),
         String(layer),
         ...[nc1.input, nc1.right, nc1.output, nc1.agop].map(scientific),
-        ...[nfa, nfaSqrt].map((value) => (Number.isFinite(value) ? value.toFixed(3) : 'n/a')),
-        effectiveRank.toFixed(1),
+        fixed(nfa, 3),
+        fixed(nfaSqrt, 3),
+        fixed(effectiveRank, 1),
         angle === undefined ? 'n/a' : `${((180 * angle) / Math.PI).toFixed(1)}°`,
       ]);
     }

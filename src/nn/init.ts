@@ -1,3 +1,4 @@
+import { inputError } from '../errors.js';
 import { philoxFill } from '../ops/features.js';
 import { philoxUniform } from '../ops/philox.js';
 import { runBatch } from '../runtime/batch.js';
@@ -12,11 +13,15 @@ export const xavierBound = (gain: number, inputs: number, outputs: number): numb
 /** ~ U(−b, b) with b = gain · √(3 / fan); gain √2 before a ReLU (He et al., ICCV 2015). */
 export const kaimingBound = (gain: number, fan: number): number => gain * Math.sqrt(3 / fan);
 
+/** Weights of this bound and above have all digits in float32: the smallest of 2²⁴ that may be drawn is a normal number. */
+const SMALLEST_BOUND = 2 ** -102;
+
 /**
  * Draws the weights of a network: linear layers by Xavier with `gain`, convolutions by Kaiming with gain √2 and the
  * fan of their outputs (as torchvision does for ResNet and VGG, there from a normal distribution). Biases stay 0 and the
  * weights of batch normalisation 1. Parameter number p takes the Philox words of layer p, stream 0, row-major in the
  * layout of the parameter.
+ * @throws input error for a gain whose weights float32 does not hold.
  */
 export async function initialize(
   gpu: Gpu,
@@ -27,6 +32,11 @@ export async function initialize(
     parameters.forEach(({ value, fan }, layer) => {
       if (!fan) return;
       const scale = fan.taps === undefined ? xavierBound(gain, fan.in, fan.out) : kaimingBound(Math.SQRT2, fan.out);
+      if (!(scale >= SMALLEST_BOUND && Number.isFinite(Math.fround(scale)))) {
+        throw inputError(
+          `--init ${gain}: float32 does not hold weights of up to ${scale.toExponential(1)}; use one nearer to 1`,
+        );
+      }
       if (fan.taps === undefined || fan.taps.inputs % 4 === 0) {
         philoxFill(batch, value, { seed, layer, stream: 0 }, { signed: true, scale });
         return;

@@ -1,14 +1,16 @@
 import { Matrix as HostMatrix, SingularValueDecomposition } from 'ml-matrix';
-import { collapseTraces } from '../ops/collapse.js';
+import { allocateCollapse, type Collapse, collapseTraces, readCollapse } from '../ops/collapse.js';
 import { copyScaled } from '../ops/elementwise.js';
 import { gemm, gemmNN, syrk } from '../ops/gemm.js';
 import { factorRows, releaseSvd, type Svd, svd } from '../ops/jacobi.js';
+import { exponentOf, largestMagnitudes, scaleByPowerOfTwo } from '../ops/magnitude.js';
 import { asPanel } from '../ops/tiles.js';
 import { runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, block, download, type Matrix, release, upload } from '../runtime/matrix.js';
 import { addOuterProducts, outputGradients, type SplitMatrix } from './agop.js';
 import { createPass, forwardAll, type Layer } from './layer.js';
+import { releaseScaledHead, type ScaledHead, scaledHead } from './scaled-head.js';
 import { flatShape } from './tensor.js';
 
 /** A quantity of Φ, of S VᵀΦ, of ReLU(U S VᵀΦ) and of AGOP^{1/2}Φ. */
@@ -19,7 +21,10 @@ export interface ProbeStages {
   agop: number;
 }
 
-/** What is measured of one hidden linear layer with input Φ and weights W = U S Vᵀ. */
+/**
+ * What is measured of one hidden linear layer with input Φ and weights W = U S Vᵀ. NaN and empty lists stand for what is not
+ * defined: NC1 and NC2 as `Collapse` says, the rest where no output depends on the layer.
+ */
 export interface LayerProbe {
   /** Counts from 1. */
   layer: number;
@@ -48,13 +53,6 @@ export interface HeadProbe {
 const AGOP_TOLERANCE = 1e-10;
 const TOP_EIGENVALUES = 16;
 
-interface Collapse {
-  nc1: number;
-  nc2: number;
-  within: number;
-  between: number;
-}
-
 /**
  * Measures the hidden layers of an MLP head (linear, ReLU, …, linear) on the samples Φ (n × inputs) that it sees, in
  * class order; `starts` as in `collapseTraces`.
@@ -63,10 +61,27 @@ interface Collapse {
  * Φ is Wᵀ((1/n) Σ DᵀD) W. Its factor F, AGOP = FᵀF, has as many rows as the layer has outputs, so no matrix of
  * inputs × inputs is formed (8192² for VGG-11). Singular vectors are isometries, so that the class scatters of S VᵀΦ are
  * those of W Φ, and those of AGOP^{1/2}Φ are those of Σ PᵀΦ with F = Z Σ Pᵀ.
+ *
+ * All of it is measured of the head over powers of two (`scaledHead`), so that weights may be of any size.
  */
 export async function probeHead(
   gpu: Gpu,
   head: readonly Layer[],
+  phi: Matrix,
+  starts: readonly number[],
+  signal?: AbortSignal,
+): Promise<HeadProbe> {
+  const scaled = await scaledHead(gpu, head, phi);
+  try {
+    return await probeScaled(gpu, scaled, phi, starts, signal);
+  } finally {
+    releaseScaledHead(gpu, scaled);
+  }
+}
+
+async function probeScaled(
+  gpu: Gpu,
+  { layers: head, exponents }: ScaledHead,
   phi: Matrix,
   starts: readonly number[],
   signal?: AbortSignal,
@@ -93,7 +108,11 @@ export async function probeHead(
     for (const [l, i] of hidden.entries()) {
       signal?.throwIfAborted();
       const weights = head[i].parameters[0].value;
-      const { rootCollapse, ...rest } = await probeLayer(gpu, weights, sums[l], inputs[l], starts, outputs);
+      const units = {
+        weights: 2 ** exponents[l],
+        agop: 2 ** exponents.slice(l).reduce((sum, exponent) => sum + exponent, 0),
+      };
+      const { rootCollapse, ...rest } = await probeLayer(gpu, weights, units, sums[l], inputs[l], starts, outputs);
       const stages = (of: (collapse: Collapse) => number): ProbeStages => ({
         input: of(collapses[l].input),
         right: of(collapses[l].right),
@@ -103,6 +122,7 @@ export async function probeHead(
       layers.push({ layer: l + 1, nc1: stages((c) => c.nc1), nc2: stages((c) => c.nc2), ...rest });
     }
     const total = last.between + last.within;
+    // 0 / 0 where all features are zero.
     return { layers, variance: { between: last.between / total, within: last.within / total } };
   } finally {
     release(gpu, ...owned);
@@ -124,7 +144,7 @@ async function forwardMeasures(
     const x = { matrix: phi, count: phi.rows, shape: flatShape(phi.cols) };
     const steps = forwardAll(head, createPass(batch, false), x);
     const measure = (matrix: Matrix): void => {
-      const result = own(allocate(gpu, 1, 3));
+      const result = own(allocateCollapse(gpu));
       results.push(result);
       collapseTraces(batch, asPanel(matrix, matrix.rows), starts, result);
     };
@@ -146,14 +166,16 @@ async function forwardMeasures(
   };
 }
 
-async function readCollapse(gpu: Gpu, result: Matrix): Promise<Collapse> {
-  const [within, between, nc2] = await download(gpu, result);
-  return { within, between, nc1: within / between, nc2 };
+/** W and the AGOP of a layer are those of the scaled head times these, the AGOP times the square. */
+interface Units {
+  weights: number;
+  agop: number;
 }
 
 async function probeLayer(
   gpu: Gpu,
   weights: Matrix,
+  units: Units,
   sum: SplitMatrix,
   phi: Matrix,
   starts: readonly number[],
@@ -164,14 +186,15 @@ async function probeLayer(
   try {
     const right = await svd(gpu, weights);
     if (right) decompositions.push(right);
+    const values = [...(right?.s ?? [])].map((value) => value * units.weights);
     const spectrum = await agopSpectrum(gpu, weights, sum);
     if (!spectrum || !right) {
       // No output depends on this layer: nothing to correlate with.
       return {
         nfa: Number.NaN,
         nfaSqrt: Number.NaN,
-        singularValues: [...(right?.s ?? [])],
-        effectiveRank: effectiveRank([...(right?.s ?? [])]),
+        singularValues: values,
+        effectiveRank: effectiveRank(values),
         agopEigenvalues: [],
         principalAngles: [],
         rootCollapse: { nc1: Number.NaN, nc2: Number.NaN, within: 0, between: 0 },
@@ -179,7 +202,7 @@ async function probeLayer(
     }
     decompositions.push(spectrum);
     const root = allocate(gpu, phi.rows, spectrum.scaled.rows);
-    const result = allocate(gpu, 1, 3);
+    const result = allocateCollapse(gpu);
     owned.push(root, result);
     await runBatch(gpu, (batch) => {
       gemm(batch, { a: phi, b: spectrum.scaled, out: root });
@@ -188,9 +211,9 @@ async function probeLayer(
     const angles = Math.min(classes, right.v.rows, spectrum.v.rows);
     return {
       ...(await featureAnsatz(gpu, weights, spectrum)),
-      singularValues: [...right.s],
-      effectiveRank: effectiveRank([...right.s]),
-      agopEigenvalues: [...spectrum.s.slice(0, TOP_EIGENVALUES)].map((length) => length * length),
+      singularValues: values,
+      effectiveRank: effectiveRank(values),
+      agopEigenvalues: [...spectrum.s.slice(0, TOP_EIGENVALUES)].map((length) => (length * units.agop) ** 2),
       principalAngles: principalAngles(
         await download(gpu, block(right.v, 0, 0, angles, right.v.cols)),
         await download(gpu, block(spectrum.v, 0, 0, angles, right.v.cols)),
@@ -209,28 +232,47 @@ async function probeLayer(
  * singular value decomposition of Lᵀ W with M = L Lᵀ. Null where it is zero. Release it with `releaseSvd`.
  */
 export async function agopSpectrum(gpu: Gpu, weights: Matrix, sum: SplitMatrix): Promise<Svd | null> {
-  const factor = await factorRows(gpu, sum.high, sum.low, AGOP_TOLERANCE);
-  if (!factor) return null;
-  const rows = allocate(gpu, factor.rows, weights.cols);
+  const [largest] = await largestMagnitudes(gpu, [sum.high]);
+  const { rows } = sum.high;
+  const [high, low] = [allocate(gpu, rows, rows), allocate(gpu, rows, rows)];
+  const owned = [high, low];
+  // The root of a power of four is a power of two.
+  const root = Math.floor(exponentOf(largest) / 2);
   try {
-    await runBatch(gpu, (batch) => gemmNN(batch, { a: factor, b: weights, out: rows }));
-    return await svd(gpu, rows);
+    await runBatch(gpu, (batch) => {
+      scaleByPowerOfTwo(batch, sum.high, -2 * root, high);
+      scaleByPowerOfTwo(batch, sum.low, -2 * root, low);
+    });
+    const factor = await factorRows(gpu, high, low, AGOP_TOLERANCE);
+    if (!factor) return null;
+    owned.push(factor);
+    const product = allocate(gpu, factor.rows, weights.cols);
+    owned.push(product);
+    await runBatch(gpu, (batch) => gemmNN(batch, { a: factor, b: weights, out: product }));
+    const found = await svd(gpu, product);
+    return found && { ...found, s: found.s.map((value) => value * 2 ** root), unit: found.unit * 2 ** root };
   } finally {
-    release(gpu, factor, rows);
+    release(gpu, ...owned);
   }
 }
+
+/** Variances of matrix entries below this share of their mean square are rounding: the entries are equal. */
+const EQUAL_ENTRIES = 1e-6;
 
 /**
  * Pearson correlations of the entries of AGOP = P Λ Pᵀ and of AGOP^{1/2} with those of WᵀW, from inner products alone:
  * ⟨AGOP, WᵀW⟩ = Σ λ_i ‖W p_i‖², ‖AGOP‖² = Σ λ_i², ‖WᵀW‖ = ‖WWᵀ‖, and sums of entries from 1ᵀp_i and W 1. The
- * centring is that of the neural feature ansatz as the paper measures it: the mean entry is subtracted.
+ * centring is that of the neural feature ansatz as the paper measures it: the mean entry is subtracted. NaN where all
+ * entries of one of them are equal, so that nothing is left.
  */
 async function featureAnsatz(
   gpu: Gpu,
-  weights: Matrix,
+  unscaled: Matrix,
   { v: vectors, s: lengths }: Svd,
 ): Promise<{ nfa: number; nfaSqrt: number }> {
-  const d = weights.cols;
+  const d = unscaled.cols;
+  const exponent = exponentOf((await largestMagnitudes(gpu, [unscaled]))[0]);
+  const weights = allocate(gpu, unscaled.rows, d);
   const ones = upload(gpu, 1, d, new Float32Array(d).fill(1));
   const images = allocate(gpu, vectors.rows, weights.rows);
   const gram = allocate(gpu, weights.rows, weights.rows);
@@ -238,6 +280,7 @@ async function featureAnsatz(
   const weightSums = allocate(gpu, weights.rows, 1);
   try {
     await runBatch(gpu, (batch) => {
+      scaleByPowerOfTwo(batch, unscaled, -exponent, weights);
       gemm(batch, { a: vectors, b: weights, out: images });
       syrk(batch, { a: weights, b: weights, out: gram });
       gemm(batch, { a: vectors, b: ones, out: vectorSums });
@@ -250,17 +293,19 @@ async function featureAnsatz(
     const correlation = (power: number): number => {
       let [inner, norm, sum] = [0, 0, 0];
       lengths.forEach((length, i) => {
-        const value = length ** power;
+        const value = (length / lengths[0]) ** power;
         inner += value * projected[i];
         norm += value * value;
         sum += value * sums[i] * sums[i];
       });
       const covariance = inner - (sum * gramSum) / (d * d);
-      return covariance / Math.sqrt((norm - (sum / d) ** 2) * (gramNorm - (gramSum / d) ** 2));
+      const [variance, gramVariance] = [norm - (sum / d) ** 2, gramNorm - (gramSum / d) ** 2];
+      if (!(variance > EQUAL_ENTRIES * norm && gramVariance > EQUAL_ENTRIES * gramNorm)) return Number.NaN;
+      return covariance / Math.sqrt(variance) / Math.sqrt(gramVariance);
     };
     return { nfa: correlation(2), nfaSqrt: correlation(1) };
   } finally {
-    release(gpu, ones, images, gram, vectorSums, weightSums);
+    release(gpu, weights, ones, images, gram, vectorSums, weightSums);
   }
 }
 
@@ -276,8 +321,9 @@ function rowNorms(values: Float32Array, rows: number): Float64Array {
   return Float64Array.from({ length: rows }, (_, i) => squaredNorm(values.subarray(i * cols, (i + 1) * cols)));
 }
 
-/** exp of the entropy of the values after division by their sum (Roy and Vetterli, EUSIPCO 2007). */
+/** exp of the entropy of the values after division by their sum (Roy and Vetterli, EUSIPCO 2007); NaN of none. */
 export function effectiveRank(values: readonly number[]): number {
+  if (values.length === 0) return Number.NaN;
   const total = values.reduce((sum, value) => sum + value, 0);
   const entropy = values.reduce((sum, value) => (value > 0 ? sum - (value / total) * Math.log(value / total) : sum), 0);
   return Math.exp(entropy);

@@ -1,14 +1,16 @@
 import { inputError } from '../errors.js';
+import { largestMagnitudes } from '../ops/magnitude.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, downloadBytes, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
 import type { Checkpoint } from './checkpoint.js';
 import { initialize } from './init.js';
+import type { LossName } from './loss.js';
 import { buffersOf, createModel, type Model, parametersOf, releaseModel } from './models.js';
 import { createOptimizer, type Optimizer } from './optimizer.js';
 import { probeHead } from './probes.js';
-import type { TrainingData } from './samples.js';
-import { evaluate, trainEpoch } from './training.js';
+import type { Samples, TrainingData } from './samples.js';
+import { DIVERGED, evaluate, trainEpoch } from './training.js';
 import type { Measurement, Score, SeedRecord, TrainConfig } from './types.js';
 
 export interface TrainHooks {
@@ -22,12 +24,15 @@ export interface TrainHooks {
 
 /** Seconds of training between two checkpoints, at least. */
 const CHECKPOINT_SECONDS = 30;
+/** Rows whose loss must be finite for a state to be kept between two measurements. */
+const CHECKED_ROWS = 128;
 
 /**
  * Trains one network for each seed of the configuration and measures it before, every `measureEvery` epochs, and at the
  * end. The seed draws the weights (stream 0) and orders the samples (stream 3).
  * @param resume state to go on from, made with the same configuration.
- * @throws input error where training diverges.
+ * @throws input error where training diverges, or a network as drawn has no loss: weights, running statistics, the state of
+ * the optimiser and losses are looked at after each epoch, so that no state is saved that is not finite.
  */
 export async function trainNetworks(
   gpu: Gpu,
@@ -84,7 +89,7 @@ async function trainSeed(
     for (let epoch = record.epochs.length; ; epoch++) {
       const due = epoch % measureEvery === 0 || epoch === epochs;
       if (due && record.measurements.at(-1)?.epoch !== epoch) {
-        const measurement = await measure(gpu, model, data, config, epoch, hooks.signal);
+        const measurement = await measure(gpu, model, data, { loss, seed }, epoch, hooks.signal);
         record.measurements.push(measurement);
         hooks.onMeasurement?.(seed, measurement);
         await save({ model, optimizer });
@@ -101,9 +106,12 @@ async function trainSeed(
         ...(hooks.signal && { signal: hooks.signal }),
         ...(hooks.onStep && { onStep: hooks.onStep }),
       });
+      await expectFinite(gpu, { model, optimizer }, epoch + 1, seed);
       record.epochs.push(score);
       hooks.onEpoch?.(seed, epoch + 1, score, (performance.now() - from) / 1000);
       if (performance.now() - saved > 1000 * CHECKPOINT_SECONDS) {
+        const some = { ...data.train, count: Math.min(data.train.count, CHECKED_ROWS) };
+        await finiteScore(gpu, model, some, 'training rows', { loss, seed, epoch: epoch + 1 });
         await save({ model, optimizer });
         saved = performance.now();
       }
@@ -115,12 +123,48 @@ async function trainSeed(
   }
 }
 
-/** Scores of the network and the probes of its head, on the training rows. */
+/** @throws input error where a step left a number that is not finite. */
+async function expectFinite(gpu: Gpu, session: Session, epoch: number, seed: number): Promise<void> {
+  const matrices = stateMatrices(session);
+  const largest = await largestMagnitudes(
+    gpu,
+    matrices.map(({ value }) => value),
+  );
+  const wrong = largest.findIndex((value) => !Number.isFinite(value));
+  if (wrong >= 0) {
+    throw inputError(
+      `${matrices[wrong].name} holds numbers that are not finite after epoch ${epoch} with seed ${seed}: ${DIVERGED}`,
+    );
+  }
+}
+
+/** @throws input error where the loss is not finite: weights may be so, and results not. */
+async function finiteScore(
+  gpu: Gpu,
+  model: Model,
+  samples: Samples,
+  what: string,
+  { loss, seed, epoch }: { loss: LossName; seed: number; epoch: number },
+  headInputs?: Matrix,
+): Promise<Score> {
+  const score = await evaluate(gpu, model, samples, loss, headInputs);
+  if (Number.isFinite(score.loss)) return score;
+  throw inputError(
+    epoch === 0
+      ? `--init: the loss over the ${what} of the network as drawn with seed ${seed} is beyond float32; use an --init nearer to 1, or a smaller --depth`
+      : `the loss over the ${what} is not a finite number after epoch ${epoch} with seed ${seed}: ${DIVERGED}`,
+  );
+}
+
+/**
+ * Scores of the network and the probes of its head, on the training rows.
+ * @throws input error where a loss is not finite.
+ */
 export async function measure(
   gpu: Gpu,
   model: Model,
   data: TrainingData,
-  { loss }: Pick<TrainConfig, 'loss'>,
+  { loss, seed }: { loss: LossName; seed: number },
   epoch: number,
   signal?: AbortSignal,
 ): Promise<Measurement> {
@@ -129,8 +173,9 @@ export async function measure(
   const head = model.layers.slice(model.head);
   const phi = allocate(gpu, data.train.count, head[0].parameters[0].value.cols);
   try {
-    const train = await evaluate(gpu, model, data.train, loss, phi);
-    const test = data.test && (await evaluate(gpu, model, data.test, loss));
+    const at = { loss, seed, epoch };
+    const train = await finiteScore(gpu, model, data.train, 'training rows', at, phi);
+    const test = data.test && (await finiteScore(gpu, model, data.test, 'test rows', at));
     const probe = await probeHead(gpu, head, phi, data.starts, signal);
     return { epoch, train, test, ...probe, seconds: (performance.now() - started) / 1000 };
   } finally {

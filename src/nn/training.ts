@@ -35,6 +35,9 @@ export function trainingStep(
   optimizer.step(batch);
 }
 
+/** What went wrong, and what to do, where weights or losses are beyond float32. */
+export const DIVERGED = 'training diverged; use a smaller --lr, --momentum, --weight-decay or --init';
+
 export interface EpochOptions {
   loss: LossName;
   /** Samples in a step; the last step of an epoch takes what is left. */
@@ -78,9 +81,7 @@ export async function trainEpoch(
     }
     const score = scoreOf(await download(gpu, results), loss, samples.count, model.outputs);
     if (!Number.isFinite(score.loss)) {
-      throw inputError(
-        `the loss is no longer a finite number in epoch ${epoch} with seed ${seed}: training diverged; use a smaller --lr or --init`,
-      );
+      throw inputError(`the loss is no longer a finite number in epoch ${epoch} with seed ${seed}: ${DIVERGED}`);
     }
     return score;
   } finally {

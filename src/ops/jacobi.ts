@@ -6,6 +6,7 @@ import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { copyScaled } from './elementwise.js';
 import { gemm, gemmNN, syrk, syrkTN } from './gemm.js';
+import { exponentOf, largestMagnitudes, scaleByPowerOfTwo } from './magnitude.js';
 import { pivotedCholesky } from './sqrt-psd.js';
 import { normalizeRows } from './statistics.js';
 import { transpose } from './transpose.js';
@@ -54,8 +55,8 @@ export async function orthogonalizeRows(gpu: Gpu, a: Matrix): Promise<number> {
         );
       }
       await batch.send();
-      const largest = (await download(gpu, worst)).reduce((max, v) => (v <= max ? max : v), 0);
-      if (largest <= CONVERGED) return sweep;
+      const cosines = await download(gpu, worst);
+      if (cosines.every((cosine) => cosine <= CONVERGED)) return sweep;
     }
     throw new RfmError('internal', `the Jacobi method did not converge in ${SWEEPS} sweeps (${rows} × ${a.cols})`);
   } finally {
@@ -85,8 +86,8 @@ const SMALLEST_VALUE = 1e-5;
 const GRAM_TOLERANCE = 1e-11;
 
 /**
- * A = U S Vᵀ with s descending; values below 1e-5 of the largest are left out. Release the three matrices with
- * `releaseSvd`.
+ * A = U S Vᵀ with s descending; values below 1e-5 of the largest are left out, the largest is there. Release the three
+ * matrices with `releaseSvd`.
  */
 export interface Svd {
   /** Uᵀ, r × m: left singular vectors as rows. */
@@ -94,8 +95,10 @@ export interface Svd {
   s: Float64Array;
   /** Vᵀ, r × n. */
   v: Matrix;
-  /** S Vᵀ, r × n. */
+  /** S Vᵀ / unit, r × n. */
   scaled: Matrix;
+  /** A power of two near the largest entry of A: squares of A / unit neither overflow nor vanish in float32. */
+  unit: number;
 }
 
 export const releaseSvd = (gpu: Gpu, { u, v, scaled }: Svd): void => release(gpu, u, v, scaled);
@@ -107,10 +110,25 @@ export const releaseSvd = (gpu: Gpu, { u, v, scaled }: Svd): void => release(gpu
  * about 1e-8 of the largest, so that singular values below 1e-2 would be wrong by 1e-6 and more; hence one-sided Jacobi
  * once more, on those vectors times A, which are nearly orthogonal: one to three sweeps. Where the Gram matrix is of
  * lower rank, on A alone. Values are within 5e-6 of the largest. The vectors of the shorter side are products of the
- * others with A: two of them are orthogonal to about 1e-7 times the largest singular value over theirs. Null for a matrix
- * of zeros.
+ * others with A: two of them are orthogonal to about 1e-7 times the largest singular value over theirs. All of it is done
+ * on A over a power of two, so that entries may be of any size. Null for a matrix of zeros.
+ * @throws internal error where an entry is not finite.
  */
-export async function svd(gpu: Gpu, a: Matrix): Promise<Svd | null> {
+export async function svd(gpu: Gpu, matrix: Matrix): Promise<Svd | null> {
+  const [largest] = await largestMagnitudes(gpu, [matrix]);
+  if (largest === 0) return null;
+  const exponent = exponentOf(largest);
+  const a = allocate(gpu, matrix.rows, matrix.cols);
+  try {
+    await sendBatch(gpu, (batch) => scaleByPowerOfTwo(batch, matrix, -exponent, a));
+    return await decompose(gpu, a, 2 ** exponent);
+  } finally {
+    release(gpu, a);
+  }
+}
+
+/** Of scale · A, for entries of A of about 1. */
+async function decompose(gpu: Gpu, a: Matrix, scale: number): Promise<Svd | null> {
   const wide = a.rows <= a.cols;
   const size = Math.min(a.rows, a.cols);
   const gram = allocate(gpu, size, size);
@@ -155,13 +173,14 @@ export async function svd(gpu: Gpu, a: Matrix): Promise<Svd | null> {
     const values = await download(gpu, lengths);
     const largest = values.reduce((max, v) => Math.max(max, v), 0);
     const order = descending(values).filter((i) => values[i] > SMALLEST_VALUE * largest);
-    const s = Float64Array.from(order, (i) => values[i]);
+    const s = Float64Array.from(order, (i) => values[i] * scale);
     const [u, v] = wide ? [near, unit] : [unit, near];
     return {
       u: await permutedRows(gpu, u, order),
       s,
       v: await permutedRows(gpu, v, order),
       scaled: await permutedRows(gpu, wide ? far : images, order),
+      unit: scale,
     };
   } finally {
     release(gpu, ...owned);

@@ -4,20 +4,32 @@ import { addScaled, copyScaled } from './elementwise.js';
 import { groupMeans } from './statistics.js';
 import type { Rows } from './tiles.js';
 
-/** mean (1 × d) of rows first … end − 1. */
-export function meanOfRows(batch: Batch, { grid, tiles }: Rows, first: number, end: number, mean: Matrix): void {
-  let sum: Matrix | null = null;
+/** mean (1 × d) of rows first … end − 1; exactly a row where all are equal. `largest` as for `groupMeans`. */
+export function meanOfRows(
+  batch: Batch,
+  { grid, tiles }: Rows,
+  first: number,
+  end: number,
+  mean: Matrix,
+  largest: Matrix | null = null,
+): void {
+  let sofar: Matrix | null = null;
   tiles.forEach((tile, i) => {
     const from = Math.max(first, grid.starts[i]);
     const to = Math.min(end, grid.starts[i + 1]);
     if (from >= to) return;
     const part = batch.temporary(1, tile.cols);
-    groupMeans(batch, tile, [from - grid.starts[i], to - grid.starts[i]], part);
-    const share = (to - from) / (end - first);
+    groupMeans(batch, tile, [from - grid.starts[i], to - grid.starts[i]], part, largest);
+    if (!sofar) {
+      sofar = part;
+      return;
+    }
+    // Moved by a share of what differs: shares of the means themselves, each rounded, would not add up to one.
+    const difference = batch.temporary(1, tile.cols);
+    addScaled(batch, part, sofar, difference, -1);
     const next = batch.temporary(1, tile.cols);
-    if (sum) addScaled(batch, sum, part, next, share);
-    else copyScaled(batch, part, next, share);
-    sum = next;
+    addScaled(batch, sofar, difference, next, (to - from) / (to - first));
+    sofar = next;
   });
-  if (sum) copyScaled(batch, sum, mean);
+  if (sofar) copyScaled(batch, sofar, mean);
 }

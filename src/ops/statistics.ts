@@ -1,4 +1,5 @@
 import groupMeansSource from '../../shaders/group_means.wgsl';
+import inverseScaleSource from '../../shaders/inverse_scale.wgsl';
 import normalizeRowsSource from '../../shaders/normalize_rows.wgsl';
 import { type Batch, ceilDiv, type Kernel } from '../runtime/batch.js';
 import type { Matrix } from '../runtime/matrix.js';
@@ -9,7 +10,9 @@ const normalizeKernel: Kernel = {
   constants: { LENGTHS_ONLY: false },
 };
 const lengthsKernel: Kernel = { name: 'row_lengths', source: normalizeRowsSource, constants: { LENGTHS_ONLY: true } };
-const meansKernel: Kernel = { name: 'group_means', source: groupMeansSource };
+const meansSource = `${inverseScaleSource}\n${groupMeansSource}`;
+const meansKernel: Kernel = { name: 'group_means', source: meansSource, constants: { SCALED: false } };
+const scaledMeansKernel: Kernel = { name: 'group_means_scaled', source: meansSource, constants: { SCALED: true } };
 
 /** out_i = a_i / ‖a_i‖ and lengths (1 × m) = ‖a_i‖; a row of zeros stays zero. */
 export function normalizeRows(batch: Batch, a: Matrix, out: Matrix, lengths: Matrix): void {
@@ -21,11 +24,21 @@ export function rowLengths(batch: Batch, a: Matrix, lengths: Matrix): void {
   batch.dispatch(lengthsKernel, [a, batch.temporary(1, 4), lengths], [a.rows, a.stride, 0], [a.rows]);
 }
 
-/** means (groups × n): row g is the mean of rows starts[g] … starts[g + 1] − 1 of A; groups are not empty. */
-export function groupMeans(batch: Batch, a: Matrix, starts: readonly number[], means: Matrix): void {
+/**
+ * means (groups × n): row g is the mean of rows starts[g] … starts[g + 1] − 1 of A; groups are not empty. With `largest` (of
+ * `recordMagnitude`) it is the mean of A over the power of two below that, in which no sum overflows.
+ */
+export function groupMeans(
+  batch: Batch,
+  a: Matrix,
+  starts: readonly number[],
+  means: Matrix,
+  largest: Matrix | null = null,
+): void {
+  const numbers = startsBuffer(batch, starts);
   batch.dispatch(
-    meansKernel,
-    [a, startsBuffer(batch, starts), means],
+    largest ? scaledMeansKernel : meansKernel,
+    [a, numbers, largest ?? numbers, means],
     [means.rows, a.cols, a.stride, means.stride, 0],
     [ceilDiv(means.stride, 64), means.rows],
   );

@@ -254,7 +254,7 @@ function collapseChart(frame: Omit<Frame, 'notes'>, title: string, of: (layer: L
   const floor = powerOfTen(Math.round(Math.log10(axis.floor)));
   const notes: string[] = [];
   if (axis.clamped) notes.push(`Values below ${floor}, zeros included, are drawn at ${floor}.`);
-  if (values.some((value) => !Number.isFinite(value))) notes.push('Values that are not finite are left out.');
+  if (values.some((value) => !Number.isFinite(value))) notes.push('Values that are not defined are left out.');
   return chart({ ...frame, notes }, [
     ...lines(frame.metrics, series, logScale(axis, title), (value) => Math.max(value, axis.floor)),
     ...legend(series, frame.theme),

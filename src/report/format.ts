@@ -11,6 +11,28 @@ export const LARGE_CANCELLATION = 1e4;
 /** Of cosine features, on average: as much as three digits leave. */
 export const LARGE_ROUNDING = 1e-3;
 
+/** Why NC1 has no value (all class means coincide), or NC2 (one of them coincides with the mean of all). */
+export const UNDEFINED_REASON = 'class means coincide up to rounding';
+
+/** Which of NC1 and NC2 has no value at which stage, as in `NC1 and NC2 of X; NC2 of φ`; null where all have one. */
+export function undefinedStages<Stage extends string>(
+  { nc1, nc2 }: { nc1: Record<Stage, number>; nc2: Record<Stage, number> },
+  names: Readonly<Record<Stage, string>>,
+): string | null {
+  const stages = Object.keys(names) as Stage[];
+  const wrong = (values: Record<Stage, number>, stage: Stage): boolean => !Number.isFinite(values[stage]);
+  const kinds = [
+    ['NC1 and NC2', (stage: Stage) => wrong(nc1, stage) && wrong(nc2, stage)],
+    ['NC1', (stage: Stage) => wrong(nc1, stage) && !wrong(nc2, stage)],
+    ['NC2', (stage: Stage) => wrong(nc2, stage) && !wrong(nc1, stage)],
+  ] as const;
+  const found = kinds.flatMap(([what, has]) => {
+    const list = stages.filter(has).map((stage) => names[stage]);
+    return list.length === 0 ? [] : [`${what} of ${list.join(', ')}`];
+  });
+  return found.length === 0 ? null : found.join('; ');
+}
+
 const SUPERSCRIPTS: Readonly<Record<string, string>> = {
   '-': '⁻',
   '0': '⁰',

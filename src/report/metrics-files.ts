@@ -120,14 +120,14 @@ const COLUMNS: ReadonlyArray<readonly [name: string, value: (layer: LayerMetrics
 ];
 
 const csvCell = (cell: Cell): string => {
-  if (cell === null) return '';
+  if (cell === null || (typeof cell === 'number' && !Number.isFinite(cell))) return '';
   const text = String(cell);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 };
 
 /**
- * The table of `metrics.csv`: a header and one row a layer. Numbers keep all their digits; an accuracy that was not
- * measured is an empty cell.
+ * The table of `metrics.csv`: a header and one row a layer. Numbers keep all their digits; what was not measured or is not
+ * defined is an empty cell.
  */
 export const metricsCsv = (metrics: RunMetrics): string =>
   [

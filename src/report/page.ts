@@ -13,6 +13,7 @@ import {
   LARGE_CANCELLATION,
   LARGE_ROUNDING,
   RESIDUAL_GOAL,
+  UNDEFINED_REASON,
 } from './format.js';
 import { PAGE_STYLE } from './page-style.js';
 
@@ -93,7 +94,9 @@ function repairNote({ layers, config }: RunMetrics): string {
   }
   const unknown = layers.filter(undefinedMetric);
   if (unknown.length > 0) {
-    items.push(`${layerList(unknown)}: NC1 or NC2 is not a finite number; it is left out of the curves.`);
+    items.push(
+      `${layerList(unknown)}: ${UNDEFINED_REASON}, so NC1 or NC2 is not defined; it is left out of the curves.`,
+    );
   }
   if (items.length === 0) {
     return `<div class="note"><p>No repairs: no jitter was added, and every solve reached a relative residual of

@@ -1,8 +1,9 @@
 import type { TopLevelSpec } from 'vega-lite';
 import type { LayerProbe, Measurement, TrainMetrics } from '../nn/types.js';
 import type { Theme } from './charts.js';
-import { adapterLabel, formatNumber, shorten, wrapParts } from './format.js';
+import { adapterLabel, formatNumber, powerOfTen, shorten, wrapParts } from './format.js';
 import { FONT_FAMILY } from './raster.js';
+import { type LogAxis, logAxis } from './scales.js';
 
 /** The figures of a training. */
 export const TRAIN_CHARTS = ['nc1', 'nfa', 'variance', 'loss', 'singular-values'] as const;
@@ -29,38 +30,43 @@ export interface Point {
   high: number;
 }
 
-/**
- * Mean and standard deviation (n − 1) over seeds. With `log` both are those of the logarithm: the mean is the geometric
- * one and the band stays above 0. Values that are not finite (or not positive) are left out.
- */
-export function spread(values: readonly number[], log: boolean): Omit<Point, 'x'> | null {
-  const usable = values.filter((value) => Number.isFinite(value) && (!log || value > 0));
-  if (usable.length === 0) return null;
-  const scaled = log ? usable.map(Math.log10) : usable;
-  const mean = scaled.reduce((sum, value) => sum + value, 0) / scaled.length;
-  const variance = scaled.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, scaled.length - 1);
-  const deviation = Math.sqrt(variance);
-  const place = (value: number): number => (log ? 10 ** value : value);
-  return { mean: place(mean), low: place(mean - deviation), high: place(mean + deviation) };
-}
-
-/** A curve over the measured epochs. */
-function overEpochs(metrics: TrainMetrics, value: (measurement: Measurement) => number, log: boolean): Point[] {
-  const epochs = [...new Set(metrics.seeds.flatMap(({ measurements }) => measurements.map(({ epoch }) => epoch)))];
-  return epochs
-    .sort((a, b) => a - b)
-    .flatMap((epoch) => {
-      const found = metrics.seeds.flatMap(({ measurements }) =>
-        measurements.filter((measurement) => measurement.epoch === epoch).map(value),
-      );
-      const point = spread(found, log);
-      return point ? [{ x: epoch, ...point }] : [];
-    });
+/** What the seeds have at one place of a curve. */
+interface Sample {
+  x: number;
+  values: number[];
 }
 
 interface Curve {
   label: string;
-  points: Point[];
+  samples: Sample[];
+}
+
+/**
+ * Mean and standard deviation (n − 1) over seeds; values that are not finite are left out. With a floor both are those of the
+ * logarithm: the mean is the geometric one, the band stays above 0, and smaller values, 0 among them, count as the floor.
+ */
+export function spread(values: readonly number[], floor: number | null): Omit<Point, 'x'> | null {
+  const usable = values.filter((value) => Number.isFinite(value));
+  if (usable.length === 0) return null;
+  const scaled = floor === null ? usable : usable.map((value) => Math.log10(Math.max(value, floor)));
+  const mean = scaled.reduce((sum, value) => sum + value, 0) / scaled.length;
+  const variance = scaled.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, scaled.length - 1);
+  const deviation = Math.sqrt(variance);
+  const place = (value: number): number => (floor === null ? value : 10 ** value);
+  return { mean: place(mean), low: place(mean - deviation), high: place(mean + deviation) };
+}
+
+/** What was measured at each epoch; `value` is null where nothing was to be. */
+function overEpochs(metrics: TrainMetrics, value: (measurement: Measurement) => number | null): Sample[] {
+  const epochs = [...new Set(metrics.seeds.flatMap(({ measurements }) => measurements.map(({ epoch }) => epoch)))];
+  return epochs
+    .sort((a, b) => a - b)
+    .map((epoch) => ({
+      x: epoch,
+      values: metrics.seeds.flatMap(({ measurements }) =>
+        measurements.flatMap((measurement) => (measurement.epoch === epoch ? (value(measurement) ?? []) : [])),
+      ),
+    }));
 }
 
 interface Panel {
@@ -75,8 +81,8 @@ interface Panel {
 }
 
 /** The ends of a logarithmic axis: a little beyond the values, and a factor of two at least. */
-function logDomain(curves: readonly Curve[]): [number, number] {
-  const values = curves.flatMap(({ points }) => points.flatMap(({ low, high }) => [low, high]));
+function logDomain(points: readonly Point[]): [number, number] {
+  const values = points.flatMap(({ low, high }) => [low, high]);
   if (values.length === 0) return [0.1, 1];
   const middle = Math.sqrt(Math.min(...values) * Math.max(...values));
   return [
@@ -85,8 +91,13 @@ function logDomain(curves: readonly Curve[]): [number, number] {
   ];
 }
 
-function panelSpec({ title, curves, x, y, log, size, ordered = false }: Panel, ink: string) {
-  const values = curves.flatMap(({ label, points }) => points.map((point) => ({ ...point, series: label })));
+function panelSpec({ title, curves, x, y, log, size, ordered = false }: Panel, floor: number, ink: string) {
+  const values = curves.flatMap(({ label, samples }) =>
+    samples.flatMap((sample) => {
+      const point = spread(sample.values, log ? floor : null);
+      return point ? [{ x: sample.x, ...point, series: label }] : [];
+    }),
+  );
   const labels = curves.map(({ label }) => label);
   const legend = {
     orient: 'bottom',
@@ -115,15 +126,16 @@ function panelSpec({ title, curves, x, y, log, size, ordered = false }: Panel, i
     legend,
   };
   const scale = log
-    ? { type: 'log', domain: logDomain(curves), nice: false }
-    : { type: 'linear', zero: false, nice: true };
+    ? { type: 'log', domain: logDomain(values), nice: false }
+    : { type: 'linear', zero: false, nice: true, ...(values.length === 0 && { domain: [0, 1] }) };
   const axis = { title: y, titlePadding: 8, ...(log && { format: '.0e', tickCount: 6 }) };
   const encodeX = {
     field: 'x',
     type: 'quantitative',
     // Flush labels would stand beside the first and the last tick.
     axis: { title: x, grid: false, tickCount: 6, labelFlush: false },
-    scale: { nice: false },
+    // Without values there is no extent to find.
+    scale: { nice: false, ...(values.length === 0 && { domain: [0, 1] }) },
   };
   const encodeY = (field: string) => ({ field, type: 'quantitative', scale, axis });
   const crowded = values.length > 60 * labels.length;
@@ -165,15 +177,33 @@ export function trainParts({ config, adapter }: TrainMetrics): string[] {
   ];
 }
 
-function figure(
-  title: string,
-  notes: readonly string[],
-  panels: readonly Panel[],
-  metrics: TrainMetrics,
-  theme: Theme,
-): TopLevelSpec {
+/** What is said below the title about means, and about values that cannot be drawn where they are. */
+function notesOf({ config }: TrainMetrics, panels: readonly Panel[], axis: LogAxis): string[] {
+  const notes: string[] = [];
+  const log = panels.some((panel) => panel.log);
+  const seeds = config.seeds.length;
+  if (seeds > 1) {
+    const kind = log ? 'Geometric mean' : 'Mean';
+    notes.push(`${kind} over ${seeds} seeds; the band is one standard deviation${log ? ' of the logarithm' : ''}.`);
+  }
+  const floor = powerOfTen(Math.round(Math.log10(axis.floor)));
+  if (axis.clamped) notes.push(`Values below ${floor}, zeros included, are drawn at ${floor}.`);
+  if (panels.some((panel) => valuesOf(panel).some((value) => !Number.isFinite(value)))) {
+    notes.push(`Values that are not defined are left out${seeds > 1 ? ': mean and band are of the other seeds' : ''}.`);
+  }
+  return notes;
+}
+
+const valuesOf = ({ curves }: Panel): number[] =>
+  curves.flatMap(({ samples }) => samples.flatMap(({ values }) => values));
+
+function figure(title: string, panels: readonly Panel[], metrics: TrainMetrics, theme: Theme): TopLevelSpec {
   const { ink, background, describesRun } = theme;
-  const subtitle = [...(describesRun ? wrapParts(trainParts(metrics), SUBTITLE_CHARACTERS) : []), ...notes];
+  const axis = logAxis(panels.filter(({ log }) => log).flatMap(valuesOf));
+  const subtitle = [
+    ...(describesRun ? wrapParts(trainParts(metrics), SUBTITLE_CHARACTERS) : []),
+    ...notesOf(metrics, panels, axis),
+  ];
   const faint = { gridColor: ink, gridOpacity: 0.13, domainColor: ink, domainOpacity: 0.6, tickColor: ink };
   const spec = {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
@@ -192,7 +222,7 @@ function figure(
       subtitleColor: ink,
     },
     columns: panels.length === 1 ? 1 : 2,
-    concat: panels.map((panel) => panelSpec(panel, ink)),
+    concat: panels.map((panel) => panelSpec(panel, axis.floor, ink)),
     config: {
       font: FONT_FAMILY,
       aria: false,
@@ -219,13 +249,6 @@ const layersOf = ({ seeds }: TrainMetrics): number[] =>
 const layerOf = ({ layers }: Measurement, layer: number): LayerProbe | undefined =>
   layers.find((probe) => probe.layer === layer);
 
-const seedNote = ({ config }: TrainMetrics, log: boolean): string[] =>
-  config.seeds.length < 2
-    ? []
-    : [
-        `${log ? 'Geometric mean' : 'Mean'} over ${config.seeds.length} seeds; the band is one standard deviation${log ? ' of the logarithm' : ''}.`,
-      ];
-
 function nc1Chart(metrics: TrainMetrics, theme: Theme): TopLevelSpec {
   const stages = [
     { label: 'Φ', key: 'input' },
@@ -235,17 +258,11 @@ function nc1Chart(metrics: TrainMetrics, theme: Theme): TopLevelSpec {
   const panels = layersOf(metrics).map((layer): Panel => {
     const curves = stages.map(({ label, key }) => ({
       label,
-      points: overEpochs(metrics, (measurement) => layerOf(measurement, layer)?.nc1[key] ?? Number.NaN, true),
+      samples: overEpochs(metrics, (measurement) => layerOf(measurement, layer)?.nc1[key] ?? null),
     }));
     return { title: `layer ${layer}`, curves, x: 'epoch', y: 'NC1', log: true, size: PANEL };
   });
-  return figure(
-    'NC1 of a layer’s input, of its right singular part, and of its output',
-    seedNote(metrics, true),
-    panels,
-    metrics,
-    theme,
-  );
+  return figure('NC1 of a layer’s input, of its right singular part, and of its output', panels, metrics, theme);
 }
 
 function nfaChart(metrics: TrainMetrics, theme: Theme): TopLevelSpec {
@@ -256,80 +273,61 @@ function nfaChart(metrics: TrainMetrics, theme: Theme): TopLevelSpec {
   const panels = kinds.map(({ title, of }): Panel => {
     const curves = layersOf(metrics).map((layer) => ({
       label: `layer ${layer}`,
-      points: overEpochs(
-        metrics,
-        (measurement) => {
-          const probe = layerOf(measurement, layer);
-          return probe ? of(probe) : Number.NaN;
-        },
-        false,
-      ),
+      samples: overEpochs(metrics, (measurement) => {
+        const probe = layerOf(measurement, layer);
+        return probe ? of(probe) : null;
+      }),
     }));
     return { title, curves, x: 'epoch', y: 'correlation', log: false, size: PANEL, ordered: true };
   });
-  return figure(
-    'Neural feature ansatz: correlation of the AGOP with the weights',
-    seedNote(metrics, false),
-    panels,
-    metrics,
-    theme,
-  );
+  return figure('Neural feature ansatz: correlation of the AGOP with the weights', panels, metrics, theme);
 }
 
 function varianceChart(metrics: TrainMetrics, theme: Theme): TopLevelSpec {
   const curves: Curve[] = [
     {
       label: 'between classes, tr Σ_B / tr Σ_T',
-      points: overEpochs(metrics, ({ variance }) => variance.between, false),
+      samples: overEpochs(metrics, ({ variance }) => variance.between),
     },
-    { label: 'within classes, tr Σ_W / tr Σ_T', points: overEpochs(metrics, ({ variance }) => variance.within, false) },
+    { label: 'within classes, tr Σ_W / tr Σ_T', samples: overEpochs(metrics, ({ variance }) => variance.within) },
   ];
   const panel: Panel = { title: '', curves, x: 'epoch', y: 'share of the variance', log: false, size: WIDE };
-  return figure('Variance after the last hidden layer', seedNote(metrics, false), [panel], metrics, theme);
+  return figure('Variance after the last hidden layer', [panel], metrics, theme);
 }
 
 function lossChart(metrics: TrainMetrics, theme: Theme): TopLevelSpec {
   const longest = metrics.seeds.reduce((most, { epochs }) => Math.max(most, epochs.length), 0);
-  const steps = Array.from({ length: longest }, (_, i) => i).flatMap((i) => {
-    const point = spread(
-      metrics.seeds.flatMap(({ epochs }) => (epochs[i] ? [epochs[i].loss] : [])),
-      true,
-    );
-    return point ? [{ x: i + 1, ...point }] : [];
-  });
+  const steps = Array.from({ length: longest }, (_, i) => ({
+    x: i + 1,
+    values: metrics.seeds.flatMap(({ epochs }) => (epochs[i] ? [epochs[i].loss] : [])),
+  }));
   const curves: Curve[] = [
-    { label: 'training, mean of an epoch’s steps', points: steps },
-    { label: 'training rows, measured', points: overEpochs(metrics, ({ train }) => train.loss, true) },
-    { label: 'test rows, measured', points: overEpochs(metrics, ({ test }) => test?.loss ?? Number.NaN, true) },
-  ].filter(({ points }) => points.length > 0);
+    { label: 'training, mean of an epoch’s steps', samples: steps },
+    { label: 'training rows, measured', samples: overEpochs(metrics, ({ train }) => train.loss) },
+    { label: 'test rows, measured', samples: overEpochs(metrics, ({ test }) => test?.loss ?? null) },
+  ].filter(({ samples }) => samples.some(({ values }) => values.length > 0));
   const panel: Panel = { title: '', curves, x: 'epoch', y: `loss (${metrics.config.loss})`, log: true, size: WIDE };
-  return figure('Loss', seedNote(metrics, true), [panel], metrics, theme);
+  return figure('Loss', [panel], metrics, theme);
 }
 
 function singularValueChart(metrics: TrainMetrics, theme: Theme): TopLevelSpec {
-  const at = (layer: number, pick: (measurements: readonly Measurement[]) => Measurement | undefined): Point[] => {
+  const at = (layer: number, pick: (measurements: readonly Measurement[]) => Measurement | undefined): Sample[] => {
     const spectra = metrics.seeds.flatMap(({ measurements }) => {
       const found = pick(measurements);
       const values = found ? (layerOf(found, layer)?.singularValues ?? []) : [];
       return values.length > 0 ? [values] : [];
     });
     const length = spectra.length === 0 ? 0 : Math.min(...spectra.map((values) => values.length));
-    return Array.from({ length }, (_, i) => i).flatMap((i) => {
-      const point = spread(
-        spectra.map((values) => values[i] / values[0]),
-        true,
-      );
-      return point ? [{ x: i + 1, ...point }] : [];
-    });
+    return Array.from({ length }, (_, i) => ({ x: i + 1, values: spectra.map((values) => values[i] / values[0]) }));
   };
   const panels = layersOf(metrics).map((layer): Panel => {
     const first = metrics.seeds[0]?.measurements[0]?.epoch ?? 0;
     const last = metrics.seeds[0]?.measurements.at(-1)?.epoch ?? 0;
-    const curves: Curve[] = [{ label: `epoch ${first}`, points: at(layer, (list) => list[0]) }];
-    if (last !== first) curves.push({ label: `epoch ${last}`, points: at(layer, (list) => list.at(-1)) });
+    const curves: Curve[] = [{ label: `epoch ${first}`, samples: at(layer, (list) => list[0]) }];
+    if (last !== first) curves.push({ label: `epoch ${last}`, samples: at(layer, (list) => list.at(-1)) });
     return { title: `layer ${layer}`, curves, x: 'number', y: 'singular value / largest', log: true, size: PANEL };
   });
-  return figure('Singular values of the weights', seedNote(metrics, true), panels, metrics, theme);
+  return figure('Singular values of the weights', panels, metrics, theme);
 }
 
 /** The vega-lite specification of a figure. */

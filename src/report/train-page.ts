@@ -7,6 +7,7 @@ import {
   formatNumber,
   formatPercent,
   formatSeconds,
+  UNDEFINED_REASON,
 } from './format.js';
 import { PAGE_STYLE } from './page-style.js';
 import type { TrainChartName } from './train-charts.js';
@@ -30,40 +31,67 @@ const CAPTIONS: Readonly<Record<TrainChartName, string>> = {
 
 const lastOf = ({ measurements }: SeedRecord): Measurement | undefined => measurements.at(-1);
 
-/** Factor by which a part of a layer lowers NC1, as a geometric mean over the seeds; below 1 it raises NC1. */
+const finite = (values: readonly number[]): number[] => values.filter((value) => Number.isFinite(value));
+const mean = (values: readonly number[]): number =>
+  values.length === 0 ? Number.NaN : values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/**
+ * Factor by which a part of a layer lowers NC1, as a geometric mean over the seeds that have one; below 1 it raises NC1. Infinite
+ * where a part lowers it to 0; NaN where it is 0 or not defined before and after.
+ */
 export function reduction(metrics: TrainMetrics, layer: number, part: 'right' | 'nonlinearity' | 'agop'): number {
   const logs = metrics.seeds.flatMap((record) => {
     const nc1 = lastOf(record)?.layers.find((probe) => probe.layer === layer)?.nc1;
     if (!nc1) return [];
     const [from, to] =
       part === 'right' ? [nc1.input, nc1.right] : part === 'agop' ? [nc1.input, nc1.agop] : [nc1.right, nc1.output];
-    return [Math.log(from / to)];
+    const log = Math.log(from / to);
+    return Number.isNaN(log) ? [] : [log];
   });
-  return logs.length === 0 ? Number.NaN : Math.exp(logs.reduce((sum, value) => sum + value, 0) / logs.length);
+  return Math.exp(mean(logs));
 }
 
 function partsTable(metrics: TrainMetrics): string {
   const last = metrics.seeds.map(lastOf).filter((found) => found !== undefined);
   const layers = last[0]?.layers ?? [];
-  const mean = (of: (measurement: Measurement) => number): number =>
-    last.reduce((sum, measurement) => sum + of(measurement), 0) / Math.max(1, last.length);
+  const over = (of: (measurement: Measurement) => number): string => formatCell(mean(finite(last.map(of))));
+  const factor = (value: number): string => (value === Number.POSITIVE_INFINITY ? '∞' : formatCell(value));
   const rows = layers.map(({ layer }, i) => {
     const cells = [
-      ...(['right', 'nonlinearity', 'agop'] as const).map((part) => formatCell(reduction(metrics, layer, part))),
-      formatCell(mean(({ layers }) => layers[i].nfa)),
-      formatCell(mean(({ layers }) => layers[i].nfaSqrt)),
-      formatCell(mean(({ layers }) => layers[i].effectiveRank)),
-      formatCell((180 / Math.PI) * mean(({ layers }) => layers[i].principalAngles[0] ?? Number.NaN)),
+      ...(['right', 'nonlinearity', 'agop'] as const).map((part) => factor(reduction(metrics, layer, part))),
+      over(({ layers }) => layers[i].nfa),
+      over(({ layers }) => layers[i].nfaSqrt),
+      over(({ layers }) => layers[i].effectiveRank),
+      over(({ layers }) => ((layers[i].principalAngles[0] ?? Number.NaN) * 180) / Math.PI),
     ];
     return `<tr><th scope="row">${layer}</th>${cells.map((cell) => `<td>${cell}</td>`).join('')}</tr>`;
   });
   return `<div class="scroll" tabindex="0" role="region" aria-label="Parts of each layer"><table class="layers">
-<caption>At the end of training, over all seeds: by which factor NC1 falls from Φ to S VᵀΦ, from there to the output of the
-ReLU (below 1 it rises), and from Φ to AGOP<sup>1/2</sup>Φ; correlations with WᵀW; effective rank of W; smallest principal
+<caption>At the end of training, means over the seeds that have a value: by which factor NC1 falls from Φ to S VᵀΦ, from there to the output of the
+ReLU (below 1 it rises; ∞: to 0; n/a: 0 before and after, or not defined), and from Φ to AGOP<sup>1/2</sup>Φ; correlations with WᵀW; effective rank of W; smallest principal
 angle between the top right singular vectors of W and the top eigenvectors of the AGOP, as many as classes.</caption>
 <thead><tr><th scope="col">Layer</th><th scope="col">S Vᵀ</th><th scope="col">ReLU</th><th scope="col">AGOP<sup>1/2</sup></th>
 <th scope="col">AGOP, WᵀW</th><th scope="col">AGOP<sup>1/2</sup>, WᵀW</th><th scope="col">effective rank</th><th scope="col">angle °</th></tr></thead>
 <tbody>${rows.join('\n')}</tbody></table></div>`;
+}
+
+/** What has no value, in which seeds and layers. */
+function undefinedNote({ seeds }: TrainMetrics): string {
+  const items = seeds.flatMap(({ seed, measurements }) => {
+    const layers = new Set<number>();
+    for (const { layers: probes } of measurements) {
+      for (const { layer, nc1, nc2, nfa, nfaSqrt } of probes) {
+        const values = [...Object.values(nc1), ...Object.values(nc2), nfa, nfaSqrt];
+        if (finite(values).length < values.length) layers.add(layer);
+      }
+    }
+    const list = [...layers].sort((a, b) => a - b).join(', ');
+    return layers.size === 0 ? [] : [`Seed ${seed}, layer ${list}`];
+  });
+  if (items.length === 0) return '';
+  return `<div class="note warn" role="note"><p><strong>Not defined at some epoch</strong>: NC1, NC2 or a correlation, since
+${UNDEFINED_REASON} or no output depends on the layer. Such values are n/a in the tables and left out of curves and means.</p>
+<ul>${items.map((item) => `<li>${item}</li>`).join('')}</ul></div>`;
 }
 
 function seedTable(metrics: TrainMetrics): string {
@@ -138,6 +166,7 @@ export function renderTrainPage(metrics: TrainMetrics, charts: Readonly<Record<T
 <p>How the features of ${config.n} training rows collapse while a network learns, which part of a layer does it, and how the
 layer’s weights relate to the average gradient outer product (AGOP) of the network at its input.</p></header>
 <main>
+${undefinedNote(metrics)}
 ${settingsTable(metrics)}
 <section><h2>Collapse</h2>
 ${section('nc1')}

@@ -1,7 +1,8 @@
 import { inputError } from '../errors.js';
 import { agopCancellation, agopGram, agopJacobian, chooseAgopPath, MAX_CANCELLATION } from '../ops/agop.js';
 import type { SampledAgop } from '../ops/agop-jacobian.js';
-import { collapseTraces } from '../ops/collapse.js';
+import { gradientsAreRounding } from '../ops/agop-rounding.js';
+import { allocateCollapse, type Collapse, collapseTraces, readCollapse } from '../ops/collapse.js';
 import { topEigenvalues } from '../ops/eigenvalues.js';
 import { addRow, divideByRoot } from '../ops/elementwise.js';
 import { applyFeatures, type FeatureMap, meanRounding } from '../ops/features.js';
@@ -205,6 +206,11 @@ async function medianDistance(gpu: Gpu, x: Rows): Promise<number> {
   }
 }
 
+/** Digits collapsed over 20 layers reach 1e6, a predictor that is constant 1e12. */
+const SUSPECT_CANCELLATION = 1e9;
+const ROUNDING_ALONE =
+  'the AGOP is not defined: the gradients of the predictor are rounding alone, as where equal rows have opposite targets; check the labels or targets';
+
 /**
  * The AGOP of the fitted predictor at its centres; starts: first row of each class, then n. May release the distances.
  * `reach`: no two rows are further apart. `unit`: what distances are multiples of, for messages.
@@ -232,6 +238,9 @@ export async function agopOf(
         : { kind: 'computed', kernel, bandwidth, nearest };
       const input = { x, alpha, weights, starts };
       const cancellation = await agopCancellation(gpu, input);
+      if (!(cancellation < SUSPECT_CANCELLATION) && (await gradientsAreRounding(gpu, input))) {
+        throw inputError(ROUNDING_ALONE);
+      }
       const cheapest = plan.gram && !samples ? chooseAgopPath(n, d, outputs, cancellation) : 'jacobian';
       const path = agop === 'auto' ? cheapest : agop;
       if (path === 'gram') {
@@ -340,17 +349,12 @@ export async function projectRows(
   });
 }
 
-/** NC1 and NC2 of rows in class order; starts: first row of each (non-empty) class, then the number of rows. */
-export async function neuralCollapse(
-  gpu: Gpu,
-  x: Rows,
-  starts: readonly number[],
-): Promise<{ nc1: number; nc2: number }> {
-  const results = allocate(gpu, 1, 4);
+/** NC1 and NC2 of rows in class order, NaN where not defined; starts: first row of each (non-empty) class, then the number of rows. */
+export async function neuralCollapse(gpu: Gpu, x: Rows, starts: readonly number[]): Promise<Collapse> {
+  const results = allocateCollapse(gpu);
   try {
     await sendBatch(gpu, (batch) => collapseTraces(batch, x, starts, results));
-    const [within, between, nc2] = await download(gpu, results);
-    return { nc1: within / between, nc2 };
+    return await readCollapse(gpu, results);
   } finally {
     release(gpu, results);
   }
@@ -417,10 +421,17 @@ export async function predict(
   }
 }
 
-/** Share of columns of `scores` (outputs × n) whose largest entry is the label; with one output its sign decides. */
+/**
+ * Share of columns of `scores` (outputs × n) whose largest entry is the label; with one output its sign decides.
+ * @throws input error for a score that is not a finite number, which no comparison would find the largest.
+ */
 export function accuracy(scores: Float32Array, labels: Int32Array): number {
   const n = labels.length;
   const outputs = scores.length / n;
+  const wrong = scores.find((score) => !Number.isFinite(score));
+  if (wrong !== undefined) {
+    throw inputError(`a prediction is ${wrong}: float32 cannot solve this system; use a larger --ridge`);
+  }
   let correct = 0;
   for (let i = 0; i < n; i++) {
     let best = 0;

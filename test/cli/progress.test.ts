@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { layerLine, layerRemark, secondsLeft } from '../../src/cli/run-progress.js';
+import { layerLine, layerRemark, secondsLeft, undefinedRemark } from '../../src/cli/run-progress.js';
 import { scientific, tableLines } from '../../src/cli/terminal.js';
 import type { LayerMetrics } from '../../src/rfm/types.js';
 
@@ -39,6 +39,17 @@ describe('lines of a run', () => {
     const cancelled = { ...metrics.agop, path: 'gram' as const, cancellation: 1e15 };
     expect(layerRemark({ ...metrics, agop: cancelled })).toMatch(/Gram form are 1\.00e\+15 times .*--agop jacobian/);
     expect(layerRemark({ ...metrics, argumentRounding: 4e-3 })).toMatch(/cosine features by 4\.00e-3 .*--gamma/);
+  });
+
+  it('point out what is not defined', () => {
+    const nan = { input: Number.NaN, agop: Number.NaN, features: 1 };
+    expect(undefinedRemark({ ...metrics, nc2: { ...metrics.nc2, features: 0 } })).toBeNull();
+    expect(undefinedRemark(metrics)).toBe(
+      'layer 3: NC2 of the features: not defined, since class means coincide up to rounding',
+    );
+    expect(undefinedRemark({ layer: 1, nc1: nan, nc2: { ...nan, input: 1 } })).toBe(
+      'layer 1: NC1 and NC2 of M½X; NC1 of X: not defined, since class means coincide up to rounding',
+    );
   });
 
   it('align in tables', () => {

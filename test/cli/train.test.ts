@@ -193,7 +193,14 @@ describe('train', () => {
       small('diverged', '--epochs', '40', '--lr', '1e6', '--measure-every', '40'),
       { cwd },
     );
-    expect(stderr.at(-1)).toMatch(/the loss is no longer a finite number in epoch \d+ with seed 0/);
+    expect(stderr.at(-1)).toMatch(
+      /in epoch \d+ with seed 0: training diverged; use a smaller --lr, .*; the last good state, seed 0 up to epoch 0, is kept in diverged\/checkpoint\/state\.bin$/,
+    );
     expect(code).toBe(2);
+    expect(readdirSync(join(cwd, 'diverged'))).toEqual(['checkpoint']);
+    const { arrays } = readCheckpoint(join(cwd, 'diverged', STATE), format);
+    for (const [name, data] of arrays) {
+      expect(new Float32Array(new Uint8Array(data).buffer).every(Number.isFinite), name).toBe(true);
+    }
   });
 });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { convolution } from '../../src/nn/convolution.js';
-import type { Layer } from '../../src/nn/layer.js';
+import { type Layer, releaseLayer } from '../../src/nn/layer.js';
 import { bias, flatten, relu } from '../../src/nn/linear.js';
 import { batchNorm } from '../../src/nn/norm.js';
 import { adaptivePool, maxPool } from '../../src/nn/pool.js';
@@ -9,7 +9,17 @@ import { featuresOf } from '../../src/nn/tensor.js';
 import { expectBelow, RUNS, reportErrors, useGpu } from '../support/gpu.js';
 import { norm, normals } from '../support/reference.js';
 import { blank, visitTaps } from './reference.js';
-import { fromTapOrder, type Images, normalImages, numbers, passThrough, place, tapOrder, write } from './support.js';
+import {
+  fromTapOrder,
+  type Images,
+  images,
+  normalImages,
+  numbers,
+  passThrough,
+  place,
+  tapOrder,
+  write,
+} from './support.js';
 
 const gpu = useGpu();
 reportErrors();
@@ -285,6 +295,29 @@ describe('other layers', () => {
     });
     // Inputs have a rounding of 6e-8 · 1000 themselves; what may be lost beyond it is of the same size.
     close('shifted columns', y.data, expected, 1e-4);
+  });
+
+  it('batch normalisation of numbers whose squares are beyond float32: the running variance says so', async () => {
+    for (const size of [1e21, 1e25]) {
+      const layer = batchNorm(gpu(), 'norm', 4);
+      const x = images(6, { channels: 4, height: 1, width: 1 }, (i) => size * Math.sin(i));
+      await passThrough(gpu(), layer, x, null);
+      const running = await numbers(gpu(), layer.buffers[0].value);
+      expect([...running.subarray(4)].some(Number.isFinite)).toBe(false);
+      releaseLayer(gpu(), layer);
+    }
+  });
+
+  it('ReLU and maximum pooling keep a NaN: what diverged is no dead unit', async () => {
+    const shape = { channels: 2, height: 4, width: 4 };
+    for (const layer of [relu(), maxPool({ size: 2 })]) {
+      for (const wrong of [0, 5, 31]) {
+        const x = images(1, shape, (i) => (i === wrong ? Number.NaN : (i % 3) - 1));
+        const { y } = await passThrough(gpu(), layer, x, null);
+        const found = y.data.filter((v) => Number.isNaN(v)).length;
+        expect(found).toBe(1);
+      }
+    }
   });
 
   it('a gradient repeated for several outputs goes back through one forward pass', async () => {

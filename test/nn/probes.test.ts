@@ -6,8 +6,8 @@ import { effectiveRank, principalAngles, probeHead } from '../../src/nn/probes.j
 import { flatShape } from '../../src/nn/tensor.js';
 import { release } from '../../src/runtime/matrix.js';
 import { expectBelow, put, reportErrors, useGpu } from '../support/gpu.js';
-import { at, type Dense, dense, normalMatrix, product, productNT, transposed } from '../support/reference.js';
-import { numbers } from './support.js';
+import { at, combined, type Dense, dense, normalMatrix, product, productNT, transposed } from '../support/reference.js';
+import { numbers, write } from './support.js';
 
 const gpu = useGpu();
 reportErrors();
@@ -143,6 +143,73 @@ describe('probes of a head', () => {
     releaseModel(gpu(), model);
   });
 
+  it('measures the same at any gain: a ReLU network has no scale', async () => {
+    const [n, inputs, width, outputs] = [60, 37, 24, 4];
+    const starts = [0, 13, 30, 41, 60];
+    const x = normalMatrix(n, inputs, 3);
+    const measured = async (gain: number, size: number) => {
+      const model = createModel(gpu(), 'mlp', { input: flatShape(inputs), outputs, depth: 3, width });
+      await initialize(gpu(), parametersOf(model), { gain, seed: 2 });
+      const phi = put(gpu(), combined(size, x));
+      const found = await probeHead(gpu(), model.layers, phi, starts);
+      release(gpu(), phi);
+      releaseModel(gpu(), model);
+      return found;
+    };
+    const expected = await measured(1, 1);
+    // From 1e10 and 1e-10 on the outputs of this network are beyond float32, from 1e20 and 1e-20 on all its features are.
+    for (const [gain, size] of [
+      ...[1e-28, 1e-20, 1e-10, 1e-2, 100, 1e10, 1e20, 1e30].map((g) => [g, 1]),
+      [1, 2 ** -100],
+      [1, 2 ** 100],
+      [1e-15, 1e25],
+    ]) {
+      const { layers, variance } = await measured(gain, size);
+      for (const [l, probe] of layers.entries()) {
+        const wanted = expected.layers[l];
+        for (const stage of ['input', 'right', 'output', 'agop'] as const) {
+          close('NC1 at any gain', probe.nc1[stage], wanted.nc1[stage], 1e-5);
+          close('NC2 at any gain', probe.nc2[stage], wanted.nc2[stage], 1e-5);
+        }
+        close('correlation at any gain', probe.nfa, wanted.nfa, 1e-5);
+        close('correlation of the root at any gain', probe.nfaSqrt, wanted.nfaSqrt, 1e-5);
+        close('effective rank at any gain', probe.effectiveRank, wanted.effectiveRank, 1e-5);
+        probe.singularValues.forEach((value, i) => {
+          close('singular values at any gain', value / gain, wanted.singularValues[i], 1e-5);
+        });
+        // The AGOP at layer l (from 0) of three hidden layers and a read-out grows with the gain of the layers from it on.
+        probe.agopEigenvalues.forEach((value, i) => {
+          const unscaled = Math.sqrt(value) / gain ** (4 - l);
+          close('roots of eigenvalues at any gain', unscaled, Math.sqrt(wanted.agopEigenvalues[i]), 1e-4);
+        });
+        probe.principalAngles.forEach((angle, i) => {
+          expectBelow('angles at any gain', Math.abs(angle - wanted.principalAngles[i]), 1e-5);
+        });
+      }
+      close('variance at any gain', variance.between, expected.variance.between, 1e-5);
+    }
+  });
+
+  it('dead layers: what follows them is not defined, what comes before is', async () => {
+    const model = createModel(gpu(), 'mlp', { input: flatShape(6), outputs: 3, depth: 3, width: 5 });
+    await initialize(gpu(), parametersOf(model), { gain: 1, seed: 1 });
+    // All results of the second hidden layer are negative, since its inputs are not.
+    const { value } = parametersOf(model)[1];
+    write(gpu(), value, new Float64Array(25).fill(-1));
+    const phi = put(gpu(), normalMatrix(12, 6, 1));
+    const { layers, variance } = await probeHead(gpu(), model.layers, phi, [0, 4, 8, 12]);
+    for (const [l, { nc1, nc2, nfa, nfaSqrt, agopEigenvalues, principalAngles, effectiveRank }] of layers.entries()) {
+      expect([nfa, nfaSqrt, nc1.agop, nc2.agop]).toEqual(new Array(4).fill(Number.NaN));
+      expect([agopEigenvalues, principalAngles]).toEqual([[], []]);
+      expect(effectiveRank).not.toBeNaN();
+      const defined = [nc1.input, nc1.right, nc1.output].map((v) => !Number.isNaN(v));
+      expect(defined).toEqual([l < 2, l < 2, l < 1]);
+    }
+    expect(variance).toEqual({ between: Number.NaN, within: Number.NaN });
+    release(gpu(), phi);
+    releaseModel(gpu(), model);
+  });
+
   it('a network whose last hidden layer is dead has no AGOP, and says NaN', async () => {
     const model = createModel(gpu(), 'mlp', { input: flatShape(6), outputs: 2, depth: 1, width: 4 });
     await initialize(gpu(), parametersOf(model), { gain: 1, seed: 1 });
@@ -152,6 +219,7 @@ describe('probes of a head', () => {
     const { layers } = await probeHead(gpu(), model.layers, phi, [0, 3, 6]);
     expect(layers[0].nfa).toBeNaN();
     expect(layers[0].singularValues).toEqual([]);
+    expect(layers[0].effectiveRank).toBeNaN();
     release(gpu(), phi);
     releaseModel(gpu(), model);
   });

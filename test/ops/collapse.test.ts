@@ -1,9 +1,22 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { collapseTraces, gramPicture } from '../../src/ops/collapse.js';
+import { type Collapse, collapseTraces, gramPicture, readCollapse } from '../../src/ops/collapse.js';
+import { exponentOf } from '../../src/ops/magnitude.js';
 import { asPanel, releasePanels } from '../../src/ops/tiles.js';
+import { runBatch } from '../../src/runtime/batch.js';
+import { release } from '../../src/runtime/matrix.js';
 import { golden, startsOf } from '../support/golden.js';
-import { compute, EDGE_SIZES, expectBelow, expectEach, putRows, RUNS, reportErrors, useGpu } from '../support/gpu.js';
+import {
+  compute,
+  EDGE_SIZES,
+  expectBelow,
+  expectEach,
+  poisoned,
+  putRows,
+  RUNS,
+  reportErrors,
+  useGpu,
+} from '../support/gpu.js';
 import {
   at,
   collapsedRows,
@@ -14,6 +27,7 @@ import {
   rounded,
   rowOf,
   startsOfSizes,
+  uniforms,
 } from '../support/reference.js';
 
 const gpu = useGpu();
@@ -55,13 +69,23 @@ function collapseOf(x: Dense, starts: readonly number[]): [within: number, betwe
 }
 
 /** Rows in one panel, or in panels of 32. */
-async function traces(x: Dense, starts: readonly number[], most = x.rows): Promise<Float64Array> {
+async function collapse(x: Dense, starts: readonly number[], most = x.rows): Promise<Collapse> {
   const rows = putRows(gpu(), x, most);
-  const [found] = await compute(gpu(), [], [[1, 3, 'any']], (batch, _, [out]) =>
-    collapseTraces(batch, rows, starts, out),
-  );
-  releasePanels(gpu(), rows);
-  return found.data;
+  const results = poisoned(gpu(), 1, 8);
+  try {
+    await runBatch(gpu(), (batch) => collapseTraces(batch, rows, starts, results));
+    return await readCollapse(gpu(), results);
+  } finally {
+    releasePanels(gpu(), rows);
+    release(gpu(), results);
+  }
+}
+
+/** (tr Σ_W, tr Σ_B, NC2), the traces in the units of x. */
+async function traces(x: Dense, starts: readonly number[], most = x.rows): Promise<[number, number, number]> {
+  const { within, between, nc2 } = await collapse(x, starts, most);
+  const unit = 2 ** exponentOf(x.data.reduce((largest, v) => Math.max(largest, Math.abs(v)), 0));
+  return [within * unit * unit, between * unit * unit, nc2];
 }
 
 describe('collapseTraces', () => {
@@ -107,9 +131,112 @@ describe('collapseTraces', () => {
 
   it('writes the padding of its results', async () => {
     const x = normalMatrix(4, 3, 2);
-    await compute(gpu(), [x], [[1, 3]], (batch, [rows], [out]) =>
+    await compute(gpu(), [x], [[1, 6]], (batch, [rows], [out]) =>
       collapseTraces(batch, asPanel(rows, 4), [0, 2, 4], out),
     );
+  });
+
+  it('has one value for rows of any size: squares of 1e-30 and 1e30 are beyond float32', async () => {
+    const first = [0, 9, 16, 40];
+    const x = normalMatrix(40, 33, 5);
+    const expected = collapseOf(x, first);
+    for (const exponent of [-110, -66, -33, 33, 66, 110]) {
+      const scaled = dense(40, 33, (i, j) => at(x, i, j) * 2 ** exponent);
+      for (const most of [40, 32]) {
+        const { nc1, nc2 } = await collapse(scaled, first, most);
+        expectBelow('NC1 of any size', Math.abs(nc1 / (expected[0] / expected[1]) - 1), 2e-6);
+        expectBelow('NC2 of any size', Math.abs(nc2 - expected[2]), 1e-6);
+      }
+    }
+    // The sum of a class alone is beyond float32.
+    const largest = 2 ** 127;
+    const { nc1 } = await collapse(
+      dense(8, 4, (i, j) => largest * (Math.floor(i / 2) === j ? 1.5 : i % 2)),
+      [0, 2, 4, 6, 8],
+    );
+    const [within, between] = collapseOf(
+      dense(8, 4, (i, j) => (Math.floor(i / 2) === j ? 1.5 : i % 2)),
+      [0, 2, 4, 6, 8],
+    );
+    expectBelow('NC1 of the largest rows', Math.abs(nc1 / (within / between) - 1), 2e-6);
+  });
+
+  it('is not defined where class means coincide, whatever their order of rows leaves of rounding', () =>
+    fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(1, 7, 33, 64),
+        fc.constantFrom(3, 20, 200),
+        fc.constantFrom(0, 3, 1e3),
+        fc.constantFrom(1, 1e-25, 1e25),
+        seed,
+        async (d, count, offset, scale, s) => {
+          const rows = normalMatrix(count, d, s);
+          const next = uniforms(s + 1);
+          const shuffled = [...rows.data.keys()].slice(0, count).sort(() => next() - 0.5);
+          // Two classes of the same rows in another order, and one elsewhere.
+          const x = rounded(
+            dense(3 * count, d, (i, j) => {
+              const row = i < count ? i : i < 2 * count ? shuffled[i - count] : i - 2 * count;
+              return scale * (at(rows, row, j) + offset + (i < 2 * count ? 0 : 5));
+            }),
+          );
+          const same = dense(2 * count, d, (i, j) => at(x, i, j));
+          for (const most of [same.rows, 32]) {
+            const both = await collapse(same, [0, count, 2 * count], most);
+            expect([both.nc1, both.nc2, both.between]).toEqual([Number.NaN, Number.NaN, 0]);
+          }
+          const three = await collapse(x, [0, count, 2 * count, 3 * count]);
+          const [within, between] = collapseOf(x, [0, count, 2 * count, 3 * count]);
+          expectBelow(
+            'NC1 beside two that coincide',
+            Math.abs(three.nc1 / (within / between) - 1) / (1 + offset),
+            1e-6,
+          );
+          expect(three.nc2).not.toBeNaN();
+        },
+      ),
+      RUNS,
+    ));
+
+  it('one row a class, and equal rows in a class that lies in two panels: NC1 is 0', async () => {
+    const x = normalMatrix(5, 13, 3);
+    expect(await collapse(x, [0, 1, 2, 3, 4, 5])).toMatchObject({ nc1: 0, within: 0 });
+    const equal = dense(90, 13, (i, j) => at(x, i < 50 ? 0 : 1, j));
+    for (const most of [90, 32]) expect(await collapse(equal, [0, 50, 90], most)).toMatchObject({ nc1: 0, nc2: 0 });
+  });
+
+  it('NC2 alone is not defined where one class mean is the mean of all', async () => {
+    const x = dense(6, 5, (i, j) => (j === 0 ? [-1, 0, 1][Math.floor(i / 2)] : (i % 2) - 0.5));
+    const { nc1, nc2 } = await collapse(x, [0, 2, 4, 6]);
+    expectBelow('NC1 of classes in a row', Math.abs(nc1 - 1 / (2 / 3)), 1e-6);
+    expect(nc2).toBeNaN();
+  });
+
+  it('rows all zero, and a single class, have neither', async () => {
+    const zero = dense(6, 5, () => 0);
+    expect(await collapse(zero, [0, 3, 6])).toEqual({ nc1: Number.NaN, nc2: Number.NaN, within: 0, between: 0 });
+    expect(await collapse(normalMatrix(6, 5, 1), [0, 6])).toMatchObject({ nc1: Number.NaN, nc2: Number.NaN });
+  });
+
+  it('a collapsed layer with a large mean in common is defined', async () => {
+    // Rows of length 1 whose class means differ by 1e-3 and rows by 1e-6: NC1 is about 1e-6.
+    const [first, d] = [[0, 30, 60, 90], 64];
+    const centers = normalMatrix(3, d, 1);
+    const noise = normalMatrix(90, d, 2);
+    const x = rounded(
+      dense(90, d, (i, j) => 0.125 + 1e-4 * at(centers, Math.floor(i / 30), j) + 1e-7 * at(noise, i, j)),
+    );
+    const expected = collapseOf(x, first);
+    const { nc1, nc2 } = await collapse(x, first);
+    expectBelow('NC1 collapsed', Math.abs(nc1 / (expected[0] / expected[1]) - 1), 2e-2);
+    expectBelow('NC2 collapsed', Math.abs(nc2 - expected[2]), 1e-3);
+  });
+
+  it('refuses numbers that are not finite', async () => {
+    for (const wrong of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      const x = dense(4, 5, (i, j) => (i === 2 && j === 4 ? wrong : i + j));
+      await expect(collapse(x, [0, 2, 4])).rejects.toThrow('the rows hold numbers that are not finite');
+    }
   });
 
   const files = golden('metrics', 'unequal-classes');

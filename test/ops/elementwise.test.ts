@@ -95,6 +95,17 @@ describe('entry by entry', () => {
     expect(sum).toEqual(rounded(combined(1, a, 1, b)));
   });
 
+  it('relu keeps what is not a number', async () => {
+    const x = dense(
+      3,
+      5,
+      (i, j) => [Number.NaN, -1, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 2][(i + j) % 5],
+    );
+    const [found] = await compute(gpu(), [x], [[3, 5]], (batch, [a], [out]) => relu(batch, a, out));
+    const expected = x.data.map((v) => (Number.isNaN(v) ? v : Math.max(v, 0)));
+    expect([...found.data]).toEqual([...expected]);
+  });
+
   it('subtractRow and relu are exact', () =>
     fc.assert(
       fc.asyncProperty(size, size, seed, async (m, n, s) => {

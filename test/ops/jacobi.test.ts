@@ -5,6 +5,7 @@ import type { Gpu } from '../../src/runtime/gpu.js';
 import { download, type Matrix, release } from '../../src/runtime/matrix.js';
 import { expectBelow, expectClose, expectEach, put, reportErrors, useGpu, VARIANTS } from '../support/gpu.js';
 import {
+  combined,
   type Dense,
   dense,
   identity,
@@ -47,6 +48,9 @@ function withValues(rows: number, cols: number, values: number[], seed: number):
   );
 }
 
+/** Squares of these are beyond float32. */
+const sized = (exponent: number): Dense => combined(2 ** exponent, normalMatrix(19, 22, 8));
+
 const cases: [name: string, a: () => Dense][] = [
   ['1 × 1', () => normalMatrix(1, 1, 1)],
   ['1 × 7', () => normalMatrix(1, 7, 2)],
@@ -64,6 +68,8 @@ const cases: [name: string, a: () => Dense][] = [
         7,
       ),
   ],
+  ['entries of 1e-33', () => sized(-110)],
+  ['entries of 1e33', () => sized(110)],
   ['equal values', () => withValues(24, 24, new Array(24).fill(1), 9)],
 ];
 
@@ -78,7 +84,7 @@ describe('singular value decomposition', () => {
         const [u, v, scaled] = [
           await get(on(gpu()), found.u),
           await get(on(gpu()), found.v),
-          await get(on(gpu()), found.scaled),
+          combined(found.unit, await get(on(gpu()), found.scaled)),
         ];
         const s = [...found.s];
         const expected = hostValues(a);
@@ -117,5 +123,16 @@ describe('singular value decomposition', () => {
     );
     expect(await svd(gpu(), input)).toBe(null);
     release(gpu(), input);
+  });
+
+  it('a matrix with a number that is not finite is refused', async () => {
+    for (const wrong of [Number.NaN, Number.NEGATIVE_INFINITY]) {
+      const input = put(
+        gpu(),
+        dense(5, 6, (i, j) => (i === 3 && j === 5 ? wrong : i - j)),
+      );
+      await expect(svd(gpu(), input)).rejects.toThrow('expected numbers of some size');
+      release(gpu(), input);
+    }
   });
 });

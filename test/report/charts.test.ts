@@ -164,7 +164,7 @@ describe('charts', () => {
     expect(marks(svg, COLORS.agop)).toHaveLength(7);
     const line = /<path d="([^"]*)" stroke="#0072B2"/.exec(svg)![1]!;
     expect(line.match(/M/g)).toHaveLength(2);
-    expect(svg).toContain('Values that are not finite are left out.');
+    expect(svg).toContain('Values that are not defined are left out.');
     expect(svg).not.toMatch(/NaN|Infinity|undefined/);
   });
 

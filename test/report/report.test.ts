@@ -94,7 +94,7 @@ describe('page', () => {
     expect(html).not.toContain('No repairs');
     expect(html).toContain('Layer 12: up to 10⁻⁶ (jitter) was added to the diagonal');
     expect(html).toContain('Layers 13, 14: the solve did not reach');
-    expect(html).toContain('Layer 15: NC1 or NC2 is not a finite number');
+    expect(html).toContain('Layer 15: class means coincide up to rounding, so NC1 or NC2 is not defined');
     expect(html.match(/<tr class="repaired">/g)).toHaveLength(4);
   });
 
