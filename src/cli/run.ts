@@ -1,14 +1,17 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { writeNpy } from '../data/npy.js';
+import { countClasses } from '../data/rows.js';
 import { RfmError } from '../errors.js';
 import {
   ACTIVATION_NAMES,
+  classesText,
   formatBytes,
   formatNumber,
   formatPercent,
   formatSeconds,
   KERNEL_NAMES,
+  missingClassesText,
 } from '../report/format.js';
 import type { GramFile } from '../report/page.js';
 import type { RunPlan } from '../rfm/plan.js';
@@ -350,7 +353,7 @@ function heading({ config, dataset, d, out }: RunRequest, adapter: string, plan:
   const width = config.width === 0 ? 'as wide as their input' : `width ${config.width}`;
   const gamma = config.activation === 'cos' ? `, gamma ${formatNumber(config.gamma)}` : '';
   return [
-    `dataset  ${config.dataset}: ${config.n} × ${d} training rows, ${config.testN} test rows, ${dataset.classes} classes`,
+    `dataset  ${config.dataset}: ${config.n} × ${d} training rows, ${config.testN} test rows, ${classesText(countClasses(dataset.train, dataset.classes))}`,
     `method   depth ${config.depth}; ${kernel}; ${ACTIVATION_NAMES[config.activation]} features, ${width}${gamma}; seed ${config.seed}`,
     `adapter  ${adapter}`,
     `memory   about ${formatBytes(plan.peakBytes)} on the device (predicted)`,
@@ -391,6 +394,7 @@ const tableRow = (layer: LayerMetrics): string[] => [
 function summary(metrics: RunMetrics): string[] {
   return [
     ...tableLines(HEADER, metrics.layers.map(tableRow)),
+    ...[missingClassesText(metrics.classCounts) ?? []].flat(),
     '',
     `${formatSeconds(metrics.seconds)} on ${metrics.adapter.description || metrics.adapter.device || 'the adapter'} ` +
       `(${metrics.adapter.type}); device memory: peak ${formatBytes(metrics.memory.peakBytes)}`,
