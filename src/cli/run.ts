@@ -85,8 +85,8 @@ export function addRun(program: Command, signal: AbortSignal): void {
     .addOption(
       valued('--data-dir <folder>', "folder with the dataset's files (default: $DEEP_RFM_DATA)", path('--data-dir')),
     )
-    .addOption(valued('--x <file>', 'npy: training features, n × d', path('--x')))
-    .addOption(valued('--y <file>', 'npy: training labels, n, or ±1 targets, n × C', path('--y')))
+    .addOption(valued('--x <file>', 'npy: training features, n × d (FILE.npy, or FILE.npz:NAME)', path('--x')))
+    .addOption(valued('--y <file>', 'npy: training labels, n, or ±1 or one-hot targets, n × C', path('--y')))
     .addOption(valued('--test-x <file>', 'npy: test features', path('--test-x')))
     .addOption(valued('--test-y <file>', 'npy: test labels or targets', path('--test-y')))
     .addOption(valued('--n <rows>', 'training rows, from the first (default: 1000; npy: all)', rows('--n', 2)))
