@@ -55,7 +55,14 @@ export function loadNpyDataset(request: NpyDatasetRequest): Dataset {
   if (testN !== undefined && testN > 0 && testX === undefined) {
     throw inputError(`--test-n ${testN}: no test rows were given; add --test-x and --test-y, or use --test-n 0`);
   }
-  return { train, test, classes: classValues.length, classValues, imageShape: null, remarks: [] };
+  const all = Math.max(new Set(targets.values).size, targets.columns ?? 0);
+  const remarks: string[] = [];
+  if (all > classValues.length) {
+    remarks.push(
+      `${place('--y', y)}: ${classValues.length} of its ${all} classes have a row among the ${rows} training rows; the others are left out`,
+    );
+  }
+  return { train, test, classes: classValues.length, classValues, imageShape: null, remarks };
 }
 
 function loadTest(
@@ -76,6 +83,13 @@ function loadTest(
   if (columns !== null && targets.columns !== null && columns !== targets.columns) {
     throw inputError(
       `${atY}: has ${targets.columns} target columns, but --y has ${columns}; both need the same classes`,
+    );
+  }
+  // A column is a class only if labels count from 0, as columns do.
+  const known = [...classOf.keys()];
+  if (columns === null && targets.columns !== null && !(Math.max(...known) < targets.columns && known[0] >= 0)) {
+    throw inputError(
+      `${atY}: has ${targets.columns} target columns, but the labels of --y go from ${known[0]} to ${known.at(-1)}; give labels, too`,
     );
   }
   checkRows(features, targets, atX, atY);
