@@ -37,9 +37,11 @@ function toLabels(array: NpyArray, at: string): Int32Array {
   const signs = given.every((value) => value === 1 || value === -1);
   return Int32Array.from(given, (value, i) => {
     if (signs || (Number.isInteger(value) && value >= 0 && value <= 0x7fffffff)) return value;
+    const remedy = Number.isInteger(value)
+      ? 'leave out rows without a label, and number the rest with np.unique(a, return_inverse=True)[1]'
+      : 'give one class a row (any numbers: --y of layer and rfm)';
     throw inputError(
-      `${at}: label ${value} in row ${i} (counted from 0), expected integers from 0 to 2147483647, or just -1 and 1; ` +
-        'leave out rows without a label, and number the rest with np.unique(a, return_inverse=True)[1]',
+      `${at}: label ${value} in row ${i} (counted from 0), expected integers from 0 to 2147483647, or just -1 and 1; ${remedy}`,
     );
   });
 }

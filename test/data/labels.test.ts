@@ -48,7 +48,7 @@ describe('readClasses', () => {
     expect(message(write([2], [0, -1]), 2)).toMatch(
       /^--y .*: label -1 in row 1 .*or just -1 and 1; leave out rows without a label, .*np\.unique\(a, return_inverse=True\)\[1\]/,
     );
-    expect(message(write([2], [0.5, 1]), 2)).toMatch(/label 0\.5 in row 0/);
+    expect(message(write([2], [0.5, 1]), 2)).toMatch(/label 0\.5 in row 0 .*--y of layer and rfm/);
     expect(message(write([2], [0, Number.NaN]), 2)).toMatch(/label NaN in row 1/);
     expect(message(write([2], [0, 2 ** 31]), 2)).toMatch(/label 2147483648 in row 1/);
   });
