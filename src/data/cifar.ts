@@ -14,9 +14,9 @@ const PIXELS = 3072;
 const RECORD = 1 + PIXELS;
 /** Of CIFAR-100: a coarse and a fine label before the pixels. */
 const RECORD_100 = 2 + PIXELS;
-/** What to do about CIFAR-100. */
-export const CIFAR_100_REMEDY =
-  "use CIFAR-10, or --dataset npy with a = numpy.fromfile(FILE, 'u1').reshape(-1, 3074), a[:, 2:] as --x and a[:, 1] as --y";
+/** How a file of CIFAR-100's binary version can be used all the same. */
+export const CIFAR_100_AS_NPY =
+  "--dataset npy with a = numpy.fromfile(FILE, 'u1').reshape(-1, 3074), a[:, 2:] as --x and a[:, 1] as --y";
 
 /** The batch files of a part, in the order of their rows. */
 export const cifarNames = (part: Part): string[] =>
@@ -77,7 +77,7 @@ function checkSize(file: InputFile): number {
   if (known) throw inputError(`${at}: ${known.what}, ${expected}; download the binary version of CIFAR-10 again`);
   if (size > 0 && size % RECORD_100 === 0) {
     throw inputError(
-      `${at}: ${size} bytes, ${size / RECORD_100} records of ${RECORD_100}: a CIFAR-100 file, ${expected}; ${CIFAR_100_REMEDY}`,
+      `${at}: ${size} bytes, ${size / RECORD_100} records of ${RECORD_100}: a CIFAR-100 file, ${expected}; use CIFAR-10, or ${CIFAR_100_AS_NPY}`,
     );
   }
   throw inputError(`${at}: ${size} bytes, ${expected}; download the binary version again`);

@@ -3,7 +3,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { inputError, type RfmError } from '../errors.js';
-import { CIFAR_100_REMEDY, cifarNames, readCifar10 } from './cifar.js';
+import { CIFAR_100_AS_NPY, cifarNames, readCifar10 } from './cifar.js';
 import { errorCode } from './files.js';
 import { idxNames, readIdxClasses, readIdxRows } from './idx.js';
 import {
@@ -95,11 +95,15 @@ const SOURCES: Record<Exclude<DatasetName, 'mnist-sample'>, Source> = {
       [/(^|\/)data_batch_1\.mat$/, 'the MATLAB version', BINARY_VERSION],
       [/(^|\/)cifar-10-binary\.tar\.gz$/, 'the archive', 'unpack it with tar xzf'],
       [/(^|\/)cifar-10-(python|matlab)\.tar\.gz$/, 'the Python or MATLAB version', BINARY_VERSION],
-      [/(^|\/)(fine_label_names\.txt|train\.bin)$/, 'CIFAR-100, binary version', CIFAR_100_REMEDY],
+      [
+        /(^|\/)(fine_label_names\.txt|train\.bin)$/,
+        'CIFAR-100, binary version',
+        `use CIFAR-10, or ${CIFAR_100_AS_NPY}`,
+      ],
       [
         /(^|\/)cifar-100-|^meta$/,
         'CIFAR-100',
-        `take CIFAR-10, or of CIFAR-100 the binary version, and ${CIFAR_100_REMEDY.replace('use CIFAR-10, or ', '')}`,
+        `take CIFAR-10, or of CIFAR-100 the binary version and ${CIFAR_100_AS_NPY}`,
       ],
     ],
     read: readCifar10,
