@@ -1,7 +1,8 @@
 /** What `layer` is asked for: flags and files checked against each other before an adapter is opened. */
 
 import { place } from '../data/files.js';
-import { readLabels, readMatrix, toFloat32 } from '../data/npy.js';
+import { readClasses } from '../data/labels.js';
+import { readMatrix, toFloat32 } from '../data/npy.js';
 import { inputError } from '../errors.js';
 import type { FeatureWeights, LayerInput, LayerOptions } from '../rfm/types.js';
 import type { AdapterChoice } from '../runtime/gpu.js';
@@ -46,9 +47,9 @@ interface Samples {
 }
 
 /** The classes of the rows, renumbered from 0 in ascending order of the labels. */
-function readClasses(path: string, { path: xPath, n }: Samples): Int32Array {
+function classesOf(path: string, { path: xPath, n }: Samples): Int32Array {
   const at = place('--labels', path);
-  const labels = readLabels(path, '--labels');
+  const { values: labels } = readClasses(path, '--labels', n);
   if (labels.length !== n) throw rowsDisagree(at, labels.length, n, xPath);
   const values = [...new Set(labels)].sort((a, b) => a - b);
   if (values.length < 2) {
@@ -147,7 +148,7 @@ export function readLayerRequest(flags: LayerFlags): LayerRequest {
   const x = readFeatures(xPath, 'normalised');
   const samples: Samples = { path: xPath, n: x.rows, d: x.cols };
   const targets = readTargets(yPath, x, xPath);
-  const labels = flags.labels === undefined ? null : readClasses(flags.labels, samples);
+  const labels = flags.labels === undefined ? null : classesOf(flags.labels, samples);
   if (labels === null) checkTargetClasses(targets, place('--y', yPath));
   const activation = flags.activation ?? 'relu';
   const remarks: string[] = [];

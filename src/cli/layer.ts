@@ -36,11 +36,12 @@ Examples:
   $ deep-rfm layer --x X.npy --y Y.npy --labels labels.npy --activation cos \\
       --weights W.npy --phase u.npy --out out --save-kernel
 
-Arrays are .npy files: <f4 <f8 <i4 <i8 |u1, C or Fortran order. The rows of X
-are divided by their length, nothing else is done to them. Writes alpha.npy,
-agop.npy (before division by its maximum), agop_sqrt.npy (after it),
-agop_features.npy, features.npy and metrics.json, and kernel_matrix.npy with
---save-kernel.`;
+Arrays are .npy files of real numbers or booleans, or in an .npz archive:
+data.npz where it holds one, data.npz:X for the one named X. The rows of X are
+divided by their length, nothing else is done to them. Targets may be any
+numbers. Writes alpha.npy, agop.npy (before division by its maximum),
+agop_sqrt.npy (after it), agop_features.npy, features.npy and metrics.json, and
+kernel_matrix.npy with --save-kernel.`;
 
 /** `deep-rfm layer`: one layer on the user's arrays. */
 export function addLayer(program: Command, signal: AbortSignal): void {
@@ -51,7 +52,11 @@ export function addLayer(program: Command, signal: AbortSignal): void {
     .addOption(valued('--x <file>', 'features, n × d (required)', path('--x')))
     .addOption(valued('--y <file>', 'targets, n × C or n (required)', path('--y')))
     .addOption(
-      valued('--labels <file>', 'classes of the rows, n (default: the largest target, or its sign)', path('--labels')),
+      valued(
+        '--labels <file>',
+        'classes of the rows, n, or one-hot, n × C (default: the largest target, or its sign)',
+        path('--labels'),
+      ),
     )
     .addOption(valued('--weights <file>', 'weights W, width × d, in place of random ones', path('--weights')))
     .addOption(valued('--phase <file>', 'phases u of cos, width numbers; goes with --weights', path('--phase')))

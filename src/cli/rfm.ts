@@ -30,7 +30,8 @@ Examples:
   $ deep-rfm rfm --x X.npy --y Y.npy --out out
   $ deep-rfm rfm --x X.npy --y Y.npy --test-x T.npy --iterations 8 --out out
 
-Arrays are .npy files: <f4 <f8 <i4 <i8 |u1, C or Fortran order. Writes
+Arrays are .npy files of real numbers or booleans, or in an .npz archive:
+data.npz where it holds one, data.npz:X for the one named X. Writes
 M.npy (d × d, divided by its maximum), alpha.npy, and predictions.npy with
 --test-x: those of the fit with the final M. --save-iterations adds M_iterations.npy
 (T × d × d) and predictions_iterations.npy: M and the predictions after each iteration.

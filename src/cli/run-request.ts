@@ -1,6 +1,7 @@
 /** What `run` is asked for: flags checked against each other, rows loaded, before an adapter is opened. */
 
 import { DATASET_NAMES, type Dataset, type DatasetName, loadDataset, loadNpyDataset } from '../data/dataset.js';
+import { datasetRemarks } from '../data/rows.js';
 import { inputError } from '../errors.js';
 import type { DeepRfmConfig } from '../rfm/types.js';
 import type { AdapterChoice } from '../runtime/gpu.js';
@@ -103,7 +104,7 @@ export function readRunRequest(flags: RunFlags): RunRequest {
     throw inputError('--save-predictions: there are no test rows to predict; give some with --test-n or --test-x');
   }
   const out = flags.out ?? `results/${name}-n${config.n}-seed${config.seed}`;
-  return { config, dataset, d: dataset.train.cols, out, remarks };
+  return { config, dataset, d: dataset.train.cols, out, remarks: [...datasetRemarks(dataset), ...remarks] };
 }
 
 /** What `run --plan` needs to know. */
@@ -123,7 +124,9 @@ const SHAPES: Readonly<Partial<Record<DatasetName, readonly [train: number, test
 
 /** The same for a plan, which does not need the rows of a dataset whose shape is known. */
 export function readPlanRequest(flags: RunFlags): PlanRequest {
-  const shape = flags.dataset === undefined || flags.dataset === 'npy' ? undefined : SHAPES[flags.dataset];
+  // Under MNIST's names there may be EMNIST, which is larger.
+  const read = flags.dataset === undefined || flags.dataset === 'npy' || (flags.dataset === 'mnist' && flags.dataDir);
+  const shape = read ? undefined : SHAPES[flags.dataset as DatasetName];
   if (shape === undefined) {
     const { config, dataset, d } = readRunRequest(flags);
     return { config, d, classes: dataset.classes };

@@ -1,14 +1,17 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { writeNpy } from '../data/npy.js';
+import { countClasses } from '../data/rows.js';
 import { RfmError } from '../errors.js';
 import {
   ACTIVATION_NAMES,
+  classesText,
   formatBytes,
   formatNumber,
   formatPercent,
   formatSeconds,
   KERNEL_NAMES,
+  missingClassesText,
 } from '../report/format.js';
 import type { GramFile } from '../report/page.js';
 import type { RunPlan } from '../rfm/plan.js';
@@ -82,8 +85,8 @@ export function addRun(program: Command, signal: AbortSignal): void {
     .addOption(
       valued('--data-dir <folder>', "folder with the dataset's files (default: $DEEP_RFM_DATA)", path('--data-dir')),
     )
-    .addOption(valued('--x <file>', 'npy: training features, n × d', path('--x')))
-    .addOption(valued('--y <file>', 'npy: training labels, n, or ±1 targets, n × C', path('--y')))
+    .addOption(valued('--x <file>', 'npy: training features, n × d (FILE.npy, or FILE.npz:NAME)', path('--x')))
+    .addOption(valued('--y <file>', 'npy: training labels, n, or ±1 or one-hot targets, n × C', path('--y')))
     .addOption(valued('--test-x <file>', 'npy: test features', path('--test-x')))
     .addOption(valued('--test-y <file>', 'npy: test labels or targets', path('--test-y')))
     .addOption(valued('--n <rows>', 'training rows, from the first (default: 1000; npy: all)', rows('--n', 2)))
@@ -350,7 +353,7 @@ function heading({ config, dataset, d, out }: RunRequest, adapter: string, plan:
   const width = config.width === 0 ? 'as wide as their input' : `width ${config.width}`;
   const gamma = config.activation === 'cos' ? `, gamma ${formatNumber(config.gamma)}` : '';
   return [
-    `dataset  ${config.dataset}: ${config.n} × ${d} training rows, ${config.testN} test rows, ${dataset.classes} classes`,
+    `dataset  ${config.dataset}: ${config.n} × ${d} training rows, ${config.testN} test rows, ${classesText(countClasses(dataset.train, dataset.classes))}`,
     `method   depth ${config.depth}; ${kernel}; ${ACTIVATION_NAMES[config.activation]} features, ${width}${gamma}; seed ${config.seed}`,
     `adapter  ${adapter}`,
     `memory   about ${formatBytes(plan.peakBytes)} on the device (predicted)`,
@@ -391,6 +394,7 @@ const tableRow = (layer: LayerMetrics): string[] => [
 function summary(metrics: RunMetrics): string[] {
   return [
     ...tableLines(HEADER, metrics.layers.map(tableRow)),
+    ...[missingClassesText(metrics.classCounts) ?? []].flat(),
     '',
     `${formatSeconds(metrics.seconds)} on ${metrics.adapter.description || metrics.adapter.device || 'the adapter'} ` +
       `(${metrics.adapter.type}); device memory: peak ${formatBytes(metrics.memory.peakBytes)}`,

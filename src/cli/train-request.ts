@@ -1,6 +1,7 @@
 /** What `train` is asked for: flags checked against each other, rows loaded, before an adapter is opened. */
 
 import { DATASET_NAMES, type Dataset, type DatasetName, loadDataset, loadNpyDataset } from '../data/dataset.js';
+import { datasetRemarks } from '../data/rows.js';
 import { inputError } from '../errors.js';
 import type { LossName } from '../nn/loss.js';
 import type { ModelName } from '../nn/models.js';
@@ -92,7 +93,7 @@ export function readTrainRequest(flags: TrainFlags): TrainRequest {
     throw inputError(`--model ${model}: needs images, found plain features (--dataset ${name}); use --model mlp`);
   }
   const epochs = flags.epochs ?? 100;
-  const remarks: string[] = [];
+  const remarks = [...datasetRemarks(dataset)];
   if (flags.momentum !== undefined && optimizer === 'adam') {
     remarks.push('--momentum has no effect with --optimizer adam');
   }

@@ -1,9 +1,17 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { countClasses } from '../data/rows.js';
 import { inputError, RfmError } from '../errors.js';
 import type { TrainHooks } from '../nn/train.js';
 import { type Measurement, type SeedRecord, TRAIN_SCHEMA, type TrainMetrics } from '../nn/types.js';
-import { formatBytes, formatNumber, formatPercent, formatSeconds } from '../report/format.js';
+import {
+  classesText,
+  formatBytes,
+  formatNumber,
+  formatPercent,
+  formatSeconds,
+  missingClassesText,
+} from '../report/format.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { adapterOption, commonOptions, integer, oneOf, path, positive, seed, tuneOption, valued } from './flags.js';
 import { withGpu } from './gpu-session.js';
@@ -58,8 +66,8 @@ export function addTrain(program: Command, signal: AbortSignal): void {
       oneOf('--dataset', TRAIN_DATASETS),
     ),
     valued('--data-dir <folder>', "folder with the dataset's files (default: $DEEP_RFM_DATA)", path('--data-dir')),
-    valued('--x <file>', 'npy: training features, n × d', path('--x')),
-    valued('--y <file>', 'npy: training labels, n, or ±1 targets, n × C', path('--y')),
+    valued('--x <file>', 'npy: training features, n × d (FILE.npy, or FILE.npz:NAME)', path('--x')),
+    valued('--y <file>', 'npy: training labels, n, or ±1 or one-hot targets, n × C', path('--y')),
     valued('--test-x <file>', 'npy: test features', path('--test-x')),
     valued('--test-y <file>', 'npy: test labels or targets', path('--test-y')),
     valued('--n <rows>', 'training rows, from the first (default: 1000; npy: all)', rows('--n', 2)),
@@ -217,7 +225,7 @@ function heading({ config, dataset, out }: TrainRequest, d: number, adapter: str
   const { learningRate, momentum, weightDecay, optimizer } = config;
   const rate = `${optimizer}, rate ${formatNumber(learningRate)}${optimizer === 'sgd' ? `, momentum ${formatNumber(momentum)}` : ''}`;
   return [
-    `dataset  ${config.dataset}: ${config.n} × ${d} training rows, ${config.testN} test rows, ${dataset.classes} classes`,
+    `dataset  ${config.dataset}: ${config.n} × ${d} training rows, ${config.testN} test rows, ${classesText(countClasses(dataset.train, dataset.classes))}`,
     `network  ${config.model}: ${config.depth} hidden layers of width ${config.width}, Xavier gain ${formatNumber(config.init)}`,
     `training ${config.epochs} epochs of batches of ${config.batch}; ${rate}, weight decay ${formatNumber(weightDecay)}; ${config.loss}; seeds ${config.seeds.join(', ')}`,
     `adapter  ${adapter}`,
@@ -254,6 +262,7 @@ function summary(metrics: TrainMetrics): string[] {
     ...scores,
     '',
     ...tableLines(HEADER, rows),
+    ...[missingClassesText(metrics.classCounts) ?? []].flat(),
     '',
     `${formatSeconds(metrics.seconds)} on ${metrics.adapter.description || metrics.adapter.device || 'the adapter'} ` +
       `(${metrics.adapter.type}); device memory: peak ${formatBytes(metrics.memory.peakBytes)}`,

@@ -6,11 +6,17 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { inputError } from '../errors.js';
-import { allocateFor, withFile } from './files.js';
+import { allocateFor, type InputFile, withFile } from './files.js';
+import { recognize, startOf } from './recognize.js';
 import { countFlag, type LabelledRows, type Part, type RowsRequest, UNIT } from './rows.js';
 
 const PIXELS = 3072;
 const RECORD = 1 + PIXELS;
+/** Of CIFAR-100: a coarse and a fine label before the pixels. */
+const RECORD_100 = 2 + PIXELS;
+/** How a file of CIFAR-100's binary version can be used all the same. */
+export const CIFAR_100_AS_NPY =
+  "--dataset npy with a = numpy.fromfile(FILE, 'u1').reshape(-1, 3074), a[:, 2:] as --x and a[:, 1] as --y";
 
 /** The batch files of a part, in the order of their rows. */
 export const cifarNames = (part: Part): string[] =>
@@ -48,12 +54,7 @@ function findBatches({ dir, part, rows, flag }: RowsRequest): { path: string; co
       remedy = ` since ${name} is missing: add it, or`;
       break;
     }
-    const size = withFile(path, flag, (file) => file.size);
-    if (size === 0 || size % RECORD !== 0) {
-      throw inputError(
-        `${flag} ${path}: ${size} bytes, expected a multiple of ${RECORD} (30730000 as published); download the binary version again`,
-      );
-    }
+    const size = withFile(path, flag, checkSize);
     const count = Math.min(size / RECORD, rows - done);
     batches.push({ path, count });
     done += count;
@@ -65,6 +66,21 @@ function findBatches({ dir, part, rows, flag }: RowsRequest): { path: string; co
     );
   }
   return batches;
+}
+
+/** @throws input error for a file that is no whole number of records. */
+function checkSize(file: InputFile): number {
+  const { at, size } = file;
+  if (size > 0 && size % RECORD === 0) return size;
+  const known = recognize(startOf(file));
+  const expected = `expected a multiple of ${RECORD} (30730000 as published)`;
+  if (known) throw inputError(`${at}: ${known.what}, ${expected}; download the binary version of CIFAR-10 again`);
+  if (size > 0 && size % RECORD_100 === 0) {
+    throw inputError(
+      `${at}: ${size} bytes, ${size / RECORD_100} records of ${RECORD_100}: a CIFAR-100 file, ${expected}; use CIFAR-10, or ${CIFAR_100_AS_NPY}`,
+    );
+  }
+  throw inputError(`${at}: ${size} bytes, ${expected}; download the binary version again`);
 }
 
 function readBatch(path: string, flag: string, count: number, x: Float32Array, labels: Int32Array): void {

@@ -3,10 +3,18 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { inputError, type RfmError } from '../errors.js';
-import { cifarNames, readCifar10 } from './cifar.js';
+import { CIFAR_100_AS_NPY, cifarNames, readCifar10 } from './cifar.js';
 import { errorCode } from './files.js';
-import { idxNames, readIdxRows } from './idx.js';
-import { checkCounts, type Dataset, type ImageShape, type LabelledRows, type Part, type RowsRequest } from './rows.js';
+import { idxNames, readIdxClasses, readIdxRows } from './idx.js';
+import {
+  checkCounts,
+  type Dataset,
+  DIGITS,
+  type ImageShape,
+  type LabelledRows,
+  type Part,
+  type RowsRequest,
+} from './rows.js';
 import { readMnistSample } from './sample.js';
 import { readSvhn, svhnName } from './svhn.js';
 
@@ -35,13 +43,19 @@ interface Source {
   /** Complete file list and official address, for messages. */
   expected: string;
   url: string;
-  read(request: RowsRequest): LabelledRows;
+  /** Files, by their path in the folder or one level below, that show what was downloaded in place of the dataset. */
+  instead: readonly (readonly [path: RegExp, what: string, remedy: string])[];
+  /** The labels in the files, where these are not 0 to 9, and what has to be told about them. */
+  classes?(dir: string, flag: string): { values: readonly number[]; remarks: string[] };
+  read(request: RowsRequest, classValues: readonly number[]): LabelledRows;
 }
 
 const GREY: ImageShape = { channels: 1, height: 28, width: 28 };
 const COLOUR: ImageShape = { channels: 3, height: 32, width: 32 };
 const IDX_FILES =
   'train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each plain or .gz';
+
+const BINARY_VERSION = 'take the binary version, cifar-10-binary.tar.gz';
 
 const SOURCES: Record<Exclude<DatasetName, 'mnist-sample'>, Source> = {
   mnist: {
@@ -50,7 +64,16 @@ const SOURCES: Record<Exclude<DatasetName, 'mnist-sample'>, Source> = {
     marks: idxNames('train', 'images'),
     expected: IDX_FILES,
     url: 'http://yann.lecun.com/exdb/mnist/ (mirror: https://ossci-datasets.s3.amazonaws.com/mnist/)',
-    read: (request) => readIdxRows(request, GREY),
+    instead: [
+      [
+        /(^|\/)emnist-\w+-(train|test)-(images|labels)/,
+        'EMNIST under its own names',
+        'give the four files of one split the names of MNIST',
+      ],
+      [/(^|\/)mnist\.npz$/, "Keras' copy", 'take the four files, or reshape its images for --dataset npy'],
+    ],
+    classes: readIdxClasses,
+    read: (request, classValues) => readIdxRows(request, GREY, classValues),
   },
   'fashion-mnist': {
     image: GREY,
@@ -58,6 +81,7 @@ const SOURCES: Record<Exclude<DatasetName, 'mnist-sample'>, Source> = {
     marks: idxNames('train', 'images'),
     expected: IDX_FILES,
     url: "https://github.com/zalandoresearch/fashion-mnist (or install Debian's dataset-fashion-mnist)",
+    instead: [],
     read: (request) => readIdxRows(request, GREY),
   },
   cifar10: {
@@ -66,6 +90,22 @@ const SOURCES: Record<Exclude<DatasetName, 'mnist-sample'>, Source> = {
     marks: cifarNames('train').slice(0, 1),
     expected: `${cifarNames('train').join(', ')} and ${cifarNames('test')[0]}`,
     url: 'https://www.cs.toronto.edu/~kriz/cifar.html (the binary version)',
+    instead: [
+      [/(^|\/)data_batch_1$/, 'the Python version (pickles)', BINARY_VERSION],
+      [/(^|\/)data_batch_1\.mat$/, 'the MATLAB version', BINARY_VERSION],
+      [/(^|\/)cifar-10-binary\.tar\.gz$/, 'the archive', 'unpack it with tar xzf'],
+      [/(^|\/)cifar-10-(python|matlab)\.tar\.gz$/, 'the Python or MATLAB version', BINARY_VERSION],
+      [
+        /(^|\/)(fine_label_names\.txt|train\.bin)$/,
+        'CIFAR-100, binary version',
+        `use CIFAR-10, or ${CIFAR_100_AS_NPY}`,
+      ],
+      [
+        /(^|\/)cifar-100-|^meta$/,
+        'CIFAR-100',
+        `take CIFAR-10, or of CIFAR-100 the binary version and ${CIFAR_100_AS_NPY}`,
+      ],
+    ],
     read: readCifar10,
   },
   svhn: {
@@ -74,6 +114,13 @@ const SOURCES: Record<Exclude<DatasetName, 'mnist-sample'>, Source> = {
     marks: [svhnName('train')],
     expected: `${svhnName('train')} and ${svhnName('test')}`,
     url: 'http://ufldl.stanford.edu/housenumbers/ (format 2, cropped digits)',
+    instead: [
+      [
+        /(^|\/)(digitStruct\.mat|(train|test|extra)\.tar\.gz)$/,
+        'format 1, full pictures',
+        'take format 2, train_32x32.mat and test_32x32.mat',
+      ],
+    ],
     read: readSvhn,
   },
 };
@@ -94,19 +141,22 @@ export function loadDataset(request: DatasetRequest): Dataset {
   if (!DATASET_NAMES.includes(name)) {
     throw inputError(`--dataset ${name}: unknown dataset, expected ${DATASET_NAMES.join(', ')} or npy`);
   }
-  const classes = 10;
-  const classValues = Array.from({ length: classes }, (_, label) => label);
   if (name === 'mnist-sample') {
-    return { ...readMnistSample(n, testN), classes, classValues, imageShape: GREY };
+    const classes = { classes: DIGITS.length, classValues: DIGITS };
+    return { ...readMnistSample(n, testN), ...classes, imageShape: GREY, remarks: [] };
   }
   const source = SOURCES[name];
   const { dir, flag } = findFolder(name, source, request.dataDir);
-  const read = (part: Part, rows: number) => source.read({ dir, part, rows, flag });
+  const { values, remarks } = source.classes?.(dir, flag) ?? { values: DIGITS, remarks: [] };
+  const read = (part: Part, rows: number) => source.read({ dir, part, rows, flag }, values);
   const train = read('train', n);
   if (train.labels.every((label) => label === train.labels[0])) {
-    throw inputError(`--n ${n}: the first ${n} training rows are all of class ${train.labels[0]}; use a larger --n`);
+    throw inputError(
+      `--n ${n}: the first ${n} training rows are all of class ${values[train.labels[0]]}; use a larger --n`,
+    );
   }
-  return { train, test: testN > 0 ? read('test', testN) : null, classes, classValues, imageShape: source.image };
+  const test = testN > 0 ? read('test', testN) : null;
+  return { train, test, classes: values.length, classValues: values, imageShape: source.image, remarks };
 }
 
 /** The folder that holds the dataset's files, and the flag or variable that led to it. */
@@ -135,13 +185,31 @@ function notFound(name: string, source: Source, dataDir: string | undefined, var
 }
 
 function folderTrouble(dir: string, source: Source): string {
+  let found: string[];
   try {
-    readdirSync(dir);
-    return `no ${source.marks[0]} in it, nor in ${source.folders.slice(1).join(', ')} below it`;
+    found = readdirSync(dir, { withFileTypes: true }).flatMap((entry) =>
+      entry.isDirectory() ? [entry.name, ...namesIn(join(dir, entry.name), entry.name)] : [entry.name],
+    );
   } catch (error) {
     const code = errorCode(error);
     if (code === 'ENOENT') return 'no such folder';
     if (code === 'ENOTDIR') return 'a file, expected a folder';
     return `the folder cannot be read (${code})`;
+  }
+  const missing = `no ${source.marks[0]} in it, nor in ${source.folders.slice(1).join(', ')} below it`;
+  for (const [pattern, what, remedy] of source.instead) {
+    const path = found.find((name) => pattern.test(name));
+    if (path !== undefined) return `${missing}, but ${path}, which is ${what}: ${remedy}`;
+  }
+  return missing;
+}
+
+/** Paths of the files in a folder that is named after a dataset; others may be large, and are not looked into. */
+function namesIn(folder: string, name: string): string[] {
+  if (!/cifar|mnist|svhn|^(train|test|gzip)$/i.test(name)) return [];
+  try {
+    return readdirSync(folder).map((file) => `${name}/${file}`);
+  } catch {
+    return [];
   }
 }

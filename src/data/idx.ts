@@ -9,7 +9,16 @@ import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { inputError } from '../errors.js';
 import { allocateFor, errorCode, type InputFile, withFile } from './files.js';
-import { checkAvailable, type ImageShape, type LabelledRows, type Part, type RowsRequest, UNIT } from './rows.js';
+import { recognize, startOf } from './recognize.js';
+import {
+  checkAvailable,
+  DIGITS,
+  type ImageShape,
+  type LabelledRows,
+  type Part,
+  type RowsRequest,
+  UNIT,
+} from './rows.js';
 
 export interface IdxArray {
   /** All extents in the file; shape[0] counts items. */
@@ -33,7 +42,20 @@ export function readIdx(path: string, flag: string, dims: number, items = Number
   );
 }
 
+/** @throws input error for what is no gzip data, with what it is. */
+function checkGzip(file: InputFile): void {
+  const start = startOf(file);
+  if (!start.startsWith('\x1f\x8b')) {
+    const known = recognize(start);
+    const found = start === '' ? 'is empty' : `starts with ${Buffer.from(start.slice(0, 4), 'latin1').toString('hex')}`;
+    throw inputError(
+      `${file.at}: is no gzip data: it ${found}${known ? `, ${known.what}` : ''}; ${known?.remedy ?? 'download it again, or drop .gz from its name if it is not packed'}`,
+    );
+  }
+}
+
 function unpack(file: InputFile): InputFile {
+  checkGzip(file);
   const packed = allocateFor(file.at, file.size, () => new Uint8Array(file.size));
   file.read(packed, 0);
   let bytes: Uint8Array;
@@ -44,24 +66,32 @@ function unpack(file: InputFile): InputFile {
       throw inputError(`${file.at}: unpacks to more than ${MAX_UNPACKED_BYTES} bytes, expected an IDX dataset`);
     }
     const why = error instanceof Error ? error.message : String(error);
-    throw inputError(`${file.at}: damaged gzip data (${why}); download it again, or rename it if it is not gzipped`);
+    throw inputError(`${file.at}: damaged gzip data (${why}); download it again`);
   }
   const read = (target: Uint8Array, position: number) => target.set(bytes.subarray(position, position + target.length));
   return { at: file.at, size: bytes.length, read };
 }
 
+/** @throws input error for what does not begin as unsigned bytes in so many dimensions. */
+function checkMagic(file: InputFile, dims: number): void {
+  const start = startOf(file);
+  const magic = Buffer.from(start.slice(0, 4), 'latin1').toString('hex');
+  const expected = `000008${String(dims).padStart(2, '0')}`;
+  if (magic === expected) return;
+  const known = recognize(start);
+  const gzip = magic.startsWith('1f8b');
+  const what = known ? ` (${known.what}${gzip ? ': its name should end in .gz' : ''})` : '';
+  const remedy = gzip ? undefined : known?.remedy;
+  throw inputError(
+    `${file.at}: starts with ${magic === '' ? 'nothing' : magic}${what}, expected ${expected}: unsigned bytes in ${dims} dimension${dims === 1 ? '' : 's'}; ${remedy ?? 'check that the file was not renamed'}`,
+  );
+}
+
 function readUnpacked(file: InputFile, dims: number, items: number): IdxArray {
+  checkMagic(file, dims);
   const headerBytes = 4 + 4 * dims;
   const header = Buffer.alloc(Math.min(headerBytes, file.size));
   file.read(header, 0);
-  const expected = `000008${String(dims).padStart(2, '0')}`;
-  const magic = header.subarray(0, 4).toString('hex');
-  if (magic !== expected) {
-    const gzip = magic.startsWith('1f8b') ? ' (gzip data: its name should end in .gz)' : '';
-    throw inputError(
-      `${file.at}: starts with ${magic === '' ? 'nothing' : magic}${gzip}, expected ${expected}: unsigned bytes in ${dims} dimension${dims === 1 ? '' : 's'}; check that the file was not renamed`,
-    );
-  }
   if (header.length < headerBytes)
     throw inputError(`${file.at}: ends inside its ${headerBytes}-byte header; download it again`);
   const shape = Array.from({ length: dims }, (_, axis) => header.readUInt32BE(4 + 4 * axis));
@@ -87,7 +117,7 @@ export function idxNames(part: Part, kind: 'images' | 'labels'): string[] {
   return [`${stem}-${type}`, `${stem}.${type}`].flatMap((name) => [name, `${name}.gz`]);
 }
 
-function findIdx(request: RowsRequest, kind: 'images' | 'labels'): string {
+function findIdx(request: Pick<RowsRequest, 'dir' | 'flag' | 'part'>, kind: 'images' | 'labels'): string {
   const names = idxNames(request.part, kind);
   const found = names.map((name) => join(request.dir, name)).find((path) => existsSync(path));
   if (found === undefined) {
@@ -98,16 +128,51 @@ function findIdx(request: RowsRequest, kind: 'images' | 'labels'): string {
   return found;
 }
 
+/** EMNIST's digits have labels as MNIST's, but there are more of them. */
+const EMNIST_DIGITS = 240_000;
+
 /**
- * Reads the first rows of an MNIST-like folder: images of the given shape, pixels from 0 to 1, labels 0 to 9.
- * @throws input error for missing, damaged or disagreeing files, and for more rows than there are.
+ * The classes of a folder with MNIST's names: 0 to 9, or where the training labels go on beyond 9, as EMNIST's do, the
+ * values that occur among all of them, ascending. Remarks say so, and that EMNIST's images are transposed.
+ * @throws input error as readIdx.
  */
-export function readIdxRows(request: RowsRequest, image: ImageShape): LabelledRows {
+export function readIdxClasses(dir: string, flag: string): { values: readonly number[]; remarks: string[] } {
+  const images = findIdx({ dir, flag, part: 'train' }, 'images');
+  // Before labels are asked for, which may not be there: where one download failed, others did, too.
+  withFile(images, flag, (file) => (images.endsWith('.gz') ? checkGzip(file) : checkMagic(file, 3)));
+  const path = findIdx({ dir, flag, part: 'train' }, 'labels');
+  const { data } = readIdx(path, flag, 1);
+  const beyond = data.some((label) => label > 9);
+  const values = beyond ? [...new Set(data)].sort((a, b) => a - b) : DIGITS;
+  const remarks: string[] = [];
+  if (beyond) {
+    remarks.push(
+      `${path}: labels from ${values[0]} to ${values.at(-1)}, so ${values.length} classes, those that occur`,
+    );
+  }
+  if (beyond || data.length === EMNIST_DIGITS || /emnist/i.test(path)) {
+    remarks.push(
+      'the images of EMNIST are stored transposed, columns as rows; they are used as they are, training and test rows alike',
+    );
+  }
+  return { values, remarks };
+}
+
+/**
+ * Reads the first rows of an MNIST-like folder: images of the given shape, pixels from 0 to 1, and for labels their places
+ * in `classValues`.
+ * @throws input error for missing, damaged or disagreeing files, other labels, and more rows than there are.
+ */
+export function readIdxRows(
+  request: RowsRequest,
+  image: ImageShape,
+  classValues: readonly number[] = DIGITS,
+): LabelledRows {
   const { part, rows, flag } = request;
   const imagePath = findIdx(request, 'images');
   const labelPath = findIdx(request, 'labels');
-  const labels = readIdx(labelPath, flag, 1, rows);
   const images = readIdx(imagePath, flag, 3, rows);
+  const labels = readIdx(labelPath, flag, 1, rows);
   const [count, height, width] = images.shape;
   if (height !== image.height || width !== image.width) {
     throw inputError(
@@ -120,13 +185,14 @@ export function readIdxRows(request: RowsRequest, image: ImageShape): LabelledRo
     );
   }
   checkAvailable(part, rows, count, `${imagePath} holds`);
-  const wrong = labels.data.findIndex((label) => label > 9);
+  const classes = Int32Array.from(labels.data, (label) => classValues.indexOf(label));
+  const wrong = classes.indexOf(-1);
   if (wrong >= 0) {
     throw inputError(
-      `${flag} ${labelPath}: label ${labels.data[wrong]} in item ${wrong} (counted from 0), expected 0 to 9`,
+      `${flag} ${labelPath}: label ${labels.data[wrong]} in item ${wrong} (counted from 0), expected ${classValues[0]} to ${classValues.at(-1)}${classValues === DIGITS ? '' : ', as among the training labels'}`,
     );
   }
   const x = allocateFor(`${flag} ${imagePath}`, images.data.length * 4, () => new Float32Array(images.data.length));
   for (let i = 0; i < x.length; i++) x[i] = UNIT[images.data[i]];
-  return { x, labels: Int32Array.from(labels.data), rows, cols: height * width };
+  return { x, labels: classes, rows, cols: height * width };
 }

@@ -4,10 +4,12 @@
  */
 
 import { kMaxLength } from 'node:buffer';
+import { basename } from 'node:path';
 import { constants, inflateSync, type ZlibOptions } from 'node:zlib';
 import { inputError } from '../errors.js';
 import { allocateFor, type InputFile, withFile } from './files.js';
 import { excerpt } from './npy-header.js';
+import { recognize } from './recognize.js';
 
 export interface MatArray {
   shape: number[];
@@ -79,7 +81,7 @@ const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes
  */
 export function readMat(path: string, wanted: readonly string[], flag: string): Map<string, MatArray> {
   return withFile(path, flag, (file) => {
-    const little = readByteOrder(file);
+    const little = readByteOrder(file, path, wanted);
     const arrays = new Map<string, MatArray>();
     const names: string[] = [];
     for (let position = HEADER_BYTES; position < file.size && wanted.some((name) => !arrays.has(name)); ) {
@@ -117,24 +119,53 @@ export function readMat(path: string, wanted: readonly string[], flag: string): 
 const namesText = (names: string[]): string =>
   [...names.slice(0, 8), ...(names.length > 8 ? ['…'] : [])].map((name) => name.replace(/[^ -~…]/g, '?')).join(', ');
 
-/** Checks the 128-byte header; true for little-endian. */
-function readByteOrder(file: InputFile): boolean {
+/** Checks the 128-byte header; true for little-endian. `path` and the variables wanted are for the remedy. */
+function readByteOrder(file: InputFile, path: string, wanted: readonly string[]): boolean {
   const header = Buffer.alloc(Math.min(HEADER_BYTES, file.size));
   file.read(header, 0);
   const text = header.toString('latin1');
   const order = text.slice(126);
   const version = order === 'IM' ? header.readUInt16LE(124) : order === 'MI' ? header.readUInt16BE(124) : 0;
-  if (version === 0x0200 || text.startsWith('MATLAB 7.3') || text.startsWith('\x89HDF')) {
-    throw inputError(
-      `${file.at}: a MATLAB v7.3 (HDF5) file, expected v5 to v7; save it in MATLAB with save(..., '-v7')`,
-    );
+  if (version === 0x0100) return order === 'IM';
+  const other = otherFormat(text, version);
+  if (other !== null) {
+    const save = `save -v7 ${basename(path)} ${wanted.join(' ')}`;
+    throw inputError(`${file.at}: ${other}, expected MATLAB v5 to v7; load it there and write it with ${save}`);
   }
-  if (version !== 0x0100) {
-    throw inputError(
-      `${file.at}: not a MATLAB v5 file: it starts with ${excerpt(text.slice(0, 19))}; download it again`,
+  const known = recognize(text);
+  throw inputError(
+    `${file.at}: not a MATLAB v5 file: it starts with ${excerpt(text.slice(0, 19))}${known ? `, ${known.what}` : ''}; ${known?.remedy ?? 'download it again'}`,
+  );
+}
+
+/** A format that MATLAB or Octave can load, and save again as one that is read here; null for others. */
+function otherFormat(text: string, version: number): string | null {
+  if (version === 0x0200 || text.startsWith('MATLAB 7.3')) return 'a MATLAB v7.3 (HDF5) file';
+  if (text.startsWith('\x89HDF')) return "an HDF5 file, as MATLAB's -v7.3 and Octave's -hdf5 write";
+  if (/^# (Created by Octave|name: )/.test(text)) return "a file in Octave's text format";
+  if (text.startsWith('Octave-1-')) return "a file in Octave's binary format";
+  if (text.startsWith('\x1f\x8b')) return "gzip data, as Octave's -zip writes";
+  return isLevel4(Buffer.from(text, 'latin1')) ? 'a MATLAB v4 file' : null;
+}
+
+/** Level 4 has no signature: five 32-bit words, type (byte order, 0, precision, kind), rows, columns, complex or not, and length of the name. */
+function isLevel4(header: Buffer): boolean {
+  if (header.length < 20) return false;
+  const fits = (word: (offset: number) => number, order: number): boolean => {
+    const [type, rows, columns, complex, name] = [0, 4, 8, 12, 16].map(word);
+    const digits = Math.floor(type / 1000) === order && Math.floor(type / 100) % 10 === 0;
+    return (
+      digits &&
+      Math.floor(type / 10) % 10 < 6 &&
+      type % 10 < 3 &&
+      rows > 0 &&
+      columns > 0 &&
+      complex < 2 &&
+      name > 1 &&
+      name < 256
     );
-  }
-  return order === 'IM';
+  };
+  return fits((offset) => header.readUInt32LE(offset), 0) || fits((offset) => header.readUInt32BE(offset), 1);
 }
 
 /** Reads one variable into `arrays` if it is wanted; returns its name. */

@@ -2,13 +2,14 @@
 
 import { inputError } from '../errors.js';
 import { place } from './files.js';
-import { type Matrix, readMatrix, readNpy, toLabels, toMatrix } from './npy.js';
+import { type ClassLabels, readClasses } from './labels.js';
+import { type Matrix, readMatrix } from './npy.js';
 import { checkAvailable, checkCounts, type Dataset, type LabelledRows } from './rows.js';
 
 export interface NpyDatasetRequest {
   /** --x: features, n × d. */
   x: string;
-  /** --y: labels of length n (or n × 1), or an n × C matrix of ±1 targets. */
+  /** --y: labels of length n (or n × 1), or an n × C matrix of ±1 or 0/1; see `readClasses`. */
   y: string;
   /** --test-x and --test-y: both or neither. */
   testX?: string | undefined;
@@ -18,16 +19,9 @@ export interface NpyDatasetRequest {
   testN?: number | undefined;
 }
 
-/** Labels as in the file, and the number of target columns (null for a file of labels). */
-interface Targets {
-  values: Int32Array;
-  columns: number | null;
-}
-
 /**
- * Loads features and labels. Labels may be any non-negative integers: the distinct values among the training rows, in
- * ascending order, become the classes 0 … C − 1 (`classValues` maps back). Of a matrix of ±1 targets the label is the
- * column of the row's only +1; of a single ±1 column it is 1 where the target is +1, else 0.
+ * Loads features and labels. The distinct labels among the training rows, in ascending order, become the classes
+ * 0 … C − 1 (`classValues` maps back).
  * @throws input error naming the flag and file for rows or columns that disagree, a single class, and test labels that
  * no training row has.
  */
@@ -39,7 +33,7 @@ export function loadNpyDataset(request: NpyDatasetRequest): Dataset {
   }
   checkCounts(n ?? 2, testN ?? 0);
   const features = readMatrix(x, '--x');
-  const targets = readTargets(y, '--y');
+  const targets = readClasses(y, '--y', features.rows);
   checkRows(features, targets, place('--x', x), place('--y', y));
   const rows = n ?? features.rows;
   if (rows < 2) throw inputError(`${place('--x', x)}: has 1 row, expected at least 2; give more data`);
@@ -61,7 +55,14 @@ export function loadNpyDataset(request: NpyDatasetRequest): Dataset {
   if (testN !== undefined && testN > 0 && testX === undefined) {
     throw inputError(`--test-n ${testN}: no test rows were given; add --test-x and --test-y, or use --test-n 0`);
   }
-  return { train, test, classes: classValues.length, classValues, imageShape: null };
+  const all = Math.max(new Set(targets.values).size, targets.columns ?? 0);
+  const remarks: string[] = [];
+  if (all > classValues.length) {
+    remarks.push(
+      `${place('--y', y)}: ${classValues.length} of its ${all} classes have a row among the ${rows} training rows; the others are left out`,
+    );
+  }
+  return { train, test, classes: classValues.length, classValues, imageShape: null, remarks };
 }
 
 function loadTest(
@@ -78,10 +79,17 @@ function loadTest(
   if (features.cols !== train.cols) {
     throw inputError(`${atX}: has ${features.cols} columns, but --x has ${train.cols}; both need the same features`);
   }
-  const targets = readTargets(testY, '--test-y');
+  const targets = readClasses(testY, '--test-y', features.rows);
   if (columns !== null && targets.columns !== null && columns !== targets.columns) {
     throw inputError(
       `${atY}: has ${targets.columns} target columns, but --y has ${columns}; both need the same classes`,
+    );
+  }
+  // A column is a class only if labels count from 0, as columns do.
+  const known = [...classOf.keys()];
+  if (columns === null && targets.columns !== null && !(Math.max(...known) < targets.columns && known[0] >= 0)) {
+    throw inputError(
+      `${atY}: has ${targets.columns} target columns, but the labels of --y go from ${known[0]} to ${known.at(-1)}; give labels, too`,
     );
   }
   checkRows(features, targets, atX, atY);
@@ -90,7 +98,7 @@ function loadTest(
   return take(features, targets.values.subarray(0, rows), classOf, atY);
 }
 
-function checkRows(features: Matrix, targets: Targets, atX: string, atY: string): void {
+function checkRows(features: Matrix, targets: ClassLabels, atX: string, atY: string): void {
   if (features.rows !== targets.values.length) {
     throw inputError(
       `${atY}: has ${targets.values.length} rows, but ${atX} has ${features.rows}; both need one per sample`,
@@ -114,34 +122,4 @@ function take(features: Matrix, values: Int32Array, classOf: Map<number, number>
   // A copy only where rows are left out, so that these can be freed.
   const x = rows === features.rows ? features.data : features.data.slice(0, rows * cols);
   return { x, labels, rows, cols };
-}
-
-function readTargets(path: string, flag: string): Targets {
-  const array = readNpy(path, { flag });
-  const at = place(flag, path);
-  const [rows, cols = 1] = array.shape;
-  // A single column of labels and one of ±1 targets differ only where there are negative entries.
-  if (array.shape.length === 1 || (cols === 1 && array.data.every((value: number | bigint) => !(value < 0)))) {
-    return { values: toLabels(array, at), columns: null };
-  }
-  const { data } = toMatrix(array, at);
-  const values = new Int32Array(rows);
-  for (let row = 0; row < rows; row++) {
-    const entries = data.subarray(row * cols, (row + 1) * cols);
-    const wrong = entries.findIndex((entry) => entry !== 1 && entry !== -1);
-    if (wrong >= 0) {
-      throw inputError(
-        `${at}: ${entries[wrong]} in row ${row}, column ${wrong} (counted from 0), expected ±1 targets or one column of labels`,
-      );
-    }
-    const label = entries.indexOf(1);
-    if (cols > 1 && (label < 0 || entries.lastIndexOf(1) !== label)) {
-      const count = entries.filter((entry) => entry === 1).length;
-      throw inputError(
-        `${at}: row ${row} (counted from 0) has ${count} entries +1, expected exactly one, at its class`,
-      );
-    }
-    values[row] = cols === 1 ? label + 1 : label;
-  }
-  return { values, columns: cols };
 }

@@ -5,11 +5,6 @@
 
 import { inputError } from '../errors.js';
 
-export type NpyDtype = '<f4' | '<f8' | '<i4' | '<i8' | '|u1';
-
-/** The element types that are read, as one text for messages. */
-export const SUPPORTED_DTYPES = '<f4, <f8, <i4, <i8 or |u1';
-
 export interface NpyHeader {
   /** As found; whether it is supported is the reader's question. */
   descr: string;
@@ -74,7 +69,9 @@ export function parseNpyHeader(text: string, at: string): NpyHeader {
     need(/:\s*/y, 'a colon');
     if (key === 'descr' && descr === undefined) {
       if (take(/(\[)/y) !== null) {
-        throw inputError(`${at}: has a structured dtype, expected ${SUPPORTED_DTYPES}; save one plain array`);
+        throw inputError(
+          `${at}: has a structured dtype, expected a plain one; save numpy.lib.recfunctions.structured_to_unstructured(a)`,
+        );
       }
       descr = need(string, 'a quoted dtype');
     } else if (key === 'fortran_order' && fortranOrder === undefined) {
@@ -103,7 +100,7 @@ export const shapeText = (shape: readonly (number | bigint)[]): string =>
  * The bytes before the data in a version 1.0 file, the same as numpy.save writes: the data start at a multiple of 64,
  * and spaces leave room for the first dimension to grow to 21 digits in place.
  */
-export function formatNpyHeader(dtype: NpyDtype, shape: readonly number[]): Uint8Array {
+export function formatNpyHeader(dtype: '<f4' | '<f8' | '<i4', shape: readonly number[]): Uint8Array {
   const dict = `{'descr': '${dtype}', 'fortran_order': False, 'shape': ${shapeText(shape)}, }`;
   const room = shape.length === 0 ? 0 : 21 - String(shape[0]).length;
   const used = 10 + dict.length + room + 1;

@@ -4,18 +4,19 @@
  * runs on are.
  */
 
-import { inputError, type RfmError } from '../errors.js';
+import { existsSync } from 'node:fs';
+import { inputError } from '../errors.js';
 import type { Numbers } from '../numbers.js';
 import { allocateFor, type InputFile, place, withFile, writeAtomic } from './files.js';
-import { excerpt, formatNpyHeader, type NpyDtype, parseNpyHeader, SUPPORTED_DTYPES, shapeText } from './npy-header.js';
-
-export type { NpyDtype } from './npy-header.js';
-
-export type NpyData = Float64Array | Float32Array | Int32Array | BigInt64Array | Uint8Array;
+import { decode, elementType, type NpyData } from './npy-dtypes.js';
+import { formatNpyHeader, parseNpyHeader, shapeText } from './npy-header.js';
+import { isZip, openArray } from './npz.js';
+import { recognize, startOf } from './recognize.js';
 
 export interface NpyArray {
   shape: number[];
-  dtype: NpyDtype;
+  /** As the file names it. */
+  dtype: string;
   /** Elements in C order (last index fastest), whatever the order in the file. */
   data: NpyData;
 }
@@ -39,33 +40,36 @@ const MAGIC = Buffer.from('\x93NUMPY', 'latin1');
 /** What version 1 can express, and far more than a plain array needs: a longer header is damage or an attack. */
 const MAX_HEADER_BYTES = 65535;
 
-const ARRAYS = {
-  '<f4': Float32Array,
-  '<f8': Float64Array,
-  '<i4': Int32Array,
-  '<i8': BigInt64Array,
-  '|u1': Uint8Array,
-} as const;
-
-const isDtype = (descr: string): descr is NpyDtype => Object.hasOwn(ARRAYS, descr);
+/** An array in an archive: `data.npz:X`. */
+const MEMBER = /^(.+\.npz):([^:]+)$/i;
 
 /**
- * Reads a .npy file of one or two dimensions, C or Fortran order, of dtype <f4, <f8, <i4, <i8 or |u1.
+ * Reads a .npy file of one or two dimensions, C or Fortran order, of real numbers or booleans of any size and byte order;
+ * or such an array in an .npz archive, the only one of `data.npz` or the one that `data.npz:X` names.
  * @throws input error for anything else, and for a file whose length does not agree with its header.
  */
 export function readNpy(path: string, options: NpyReadOptions = {}): NpyArray {
-  return withFile(path, options.flag ?? '', (file) => {
-    const { text, dataStart } = readHeaderText(file);
-    const header = parseNpyHeader(text, file.at);
-    const dtype = header.descr;
-    if (!isDtype(dtype)) throw unsupported(dtype, file.at);
-    const itemBytes = ARRAYS[dtype].BYTES_PER_ELEMENT;
-    const shape = checkShape(header.shape, dtype, file.size - dataStart, options.maxDims ?? 2, file.at);
-    const length = shape.reduce((product, extent) => product * extent, 1);
-    const data = allocateFor(file.at, length * itemBytes, () => new ARRAYS[dtype](length));
-    file.read(new Uint8Array(data.buffer), dataStart);
-    return { shape, dtype, data: header.fortranOrder && shape.length > 1 ? toCOrder(data, shape, file.at) : data };
+  const { flag = '', maxDims = 2 } = options;
+  const [, archive, name] = (existsSync(path) ? null : MEMBER.exec(path)) ?? [];
+  return withFile(archive ?? path, flag, (found) => {
+    const file = { ...found, at: place(flag, path) };
+    if (isZip(startOf(file))) return readArray(openArray(file, name ?? null), maxDims);
+    if (name !== undefined) throw inputError(`${file.at}: ${archive} is no .npz archive; drop :${name}`);
+    return readArray(file, maxDims);
   });
+}
+
+function readArray(file: InputFile, maxDims: number): NpyArray {
+  const { text, dataStart } = readHeaderText(file);
+  const header = parseNpyHeader(text, file.at);
+  const type = elementType(header.descr, file.at);
+  const shape = checkShape(header.shape, header.descr, type.bytes, file.size - dataStart, maxDims, file.at);
+  const bytes = shape.reduce((product, extent) => product * extent, type.bytes);
+  const raw = allocateFor(file.at, bytes, () => new Uint8Array(bytes));
+  file.read(raw, dataStart);
+  const data = allocateFor(file.at, bytes, () => decode(type, raw, file.at));
+  const fortran = header.fortranOrder && shape.length > 1;
+  return { shape, dtype: header.descr, data: fortran ? toCOrder(data, shape, file.at) : data };
 }
 
 function readHeaderText(file: InputFile): { text: string; dataStart: number } {
@@ -73,8 +77,10 @@ function readHeaderText(file: InputFile): { text: string; dataStart: number } {
   file.read(start, 0);
   if (!start.subarray(0, 6).equals(MAGIC)) {
     const found = file.size === 0 ? 'it is empty' : `it starts with the bytes ${start.subarray(0, 6).toString('hex')}`;
-    const npz = start.subarray(0, 4).toString('latin1') === 'PK\x03\x04' ? ', an .npz archive or other zip' : '';
-    throw inputError(`${file.at}: not a .npy file: ${found}${npz}, expected 934e554d5059; write it with numpy.save`);
+    const known = recognize(startOf(file));
+    throw inputError(
+      `${file.at}: not a .npy file: ${found}${known ? `, ${known.what}` : ''}, expected 934e554d5059; ${known?.remedy ?? 'write it with numpy.save'}`,
+    );
   }
   const [major, minor] = [start[6], start[7]];
   if (start.length >= 8 && (major < 1 || major > 3 || minor !== 0)) {
@@ -100,19 +106,19 @@ function readHeaderText(file: InputFile): { text: string; dataStart: number } {
   return { text: text.toString(major === 3 ? 'utf8' : 'latin1'), dataStart: lengthEnd + length };
 }
 
-function unsupported(descr: string, at: string): RfmError {
-  const endian = descr.startsWith('>') ? ' (big-endian)' : '';
-  return inputError(
-    `${at}: dtype ${excerpt(descr)}${endian} is not supported, expected ${SUPPORTED_DTYPES}; convert it with a.astype('<f4') or a.astype('<i4')`,
-  );
-}
-
 /** The shape as numbers, once it is known to be positive and to agree with the bytes in the file. */
-function checkShape(shape: bigint[], dtype: NpyDtype, bytes: number, maxDims: number, at: string): number[] {
+function checkShape(
+  shape: bigint[],
+  dtype: string,
+  itemBytes: number,
+  bytes: number,
+  maxDims: number,
+  at: string,
+): number[] {
   if (shape.length === 0)
     throw inputError(`${at}: holds a scalar (0-d), expected an array of 1 to ${maxDims} dimensions`);
   if (shape.length > maxDims) {
-    throw inputError(`${at}: has ${shape.length} dimensions, expected 1 to ${maxDims}; reshape it before saving`);
+    throw inputError(`${at}: has ${shape.length} dimensions, expected 1 to ${maxDims}; save a.reshape(len(a), -1)`);
   }
   if (shape.some((extent) => extent < 0n)) {
     throw inputError(`${at}: has the shape ${shapeText(shape)}, expected positive extents; write it with numpy.save`);
@@ -123,7 +129,7 @@ function checkShape(shape: bigint[], dtype: NpyDtype, bytes: number, maxDims: nu
     );
   }
   // Exact integers: a product of hostile extents must not wrap or round into agreement.
-  const needed = shape.reduce((product, extent) => product * extent, BigInt(ARRAYS[dtype].BYTES_PER_ELEMENT));
+  const needed = shape.reduce((product, extent) => product * extent, BigInt(itemBytes));
   if (needed !== BigInt(bytes)) {
     const what = needed > BigInt(bytes) ? 'is cut short' : 'has trailing bytes';
     throw inputError(
@@ -165,6 +171,7 @@ export function readMatrix(path: string, flagName: string): Matrix {
 /** See readMatrix. `at` starts the messages. */
 export function toMatrix(array: NpyArray, at: string): Matrix {
   const [rows, cols = 1] = array.shape;
+  checkDigits(array.data, cols, at);
   const data = toNumbers(array.data, at);
   const wrong = data.findIndex((value: number) => !Number.isFinite(value));
   if (wrong >= 0) {
@@ -189,6 +196,34 @@ function toNumbers(source: NpyData, at: string): Numbers {
   );
 }
 
+/** Of the spread of a column; less is rounded away when the column is standardised to float32. */
+const ROUNDING = 1e-8;
+
+/**
+ * 64-bit integers may have more digits than float64, such as times in nanoseconds. That is as good as exact unless a
+ * column varies in just these digits.
+ * @throws input error with row and column of such an entry.
+ */
+function checkDigits(data: NpyData, cols: number, at: string): void {
+  if (!(data instanceof BigInt64Array || data instanceof BigUint64Array)) return;
+  const roundedBy = (value: bigint): bigint => BigInt(Number(value)) - value;
+  if (!data.some((value: bigint) => roundedBy(value) !== 0n)) return;
+  for (let column = 0; column < cols; column++) {
+    let [least, most, worst] = [data[column], data[column], column];
+    const error = (index: number): number => Math.abs(Number(roundedBy(data[index])));
+    for (let i = column; i < data.length; i += cols) {
+      if (data[i] < least) least = data[i];
+      if (data[i] > most) most = data[i];
+      if (error(i) > error(worst)) worst = i;
+    }
+    if (error(worst) > ROUNDING * Number(most - least) && most > least) {
+      throw inputError(
+        `${at}: ${data[worst]} in ${elementText(worst, cols)} has more digits than float64, and column ${column} varies in these; save a - a.min(axis=0)`,
+      );
+    }
+  }
+}
+
 /**
  * The numbers of a matrix rounded to float32.
  * @throws input error for a value beyond its range, with its row and column. `at` starts the message.
@@ -203,31 +238,6 @@ export function toFloat32({ data, cols }: Matrix, at: string): Float32Array {
     );
   }
   return rounded;
-}
-
-/**
- * Reads class labels: non-negative integers (or floats with such values) in an array of length n, or n × 1.
- * @param flagName the flag that named the file, `--y`.
- * @throws input error as readNpy, for another shape, and for a negative, fractional or too large value, with its row.
- */
-export function readLabels(path: string, flagName: string): Int32Array {
-  return toLabels(readNpy(path, { flag: flagName }), place(flagName, path));
-}
-
-/** See readLabels. `at` starts the messages. */
-export function toLabels(array: NpyArray, at: string): Int32Array {
-  const [rows, cols = 1] = array.shape;
-  if (cols !== 1)
-    throw inputError(`${at}: has the shape ${shapeText(array.shape)}, expected one label a row: (${rows},)`);
-  const labels = new Int32Array(rows);
-  for (let i = 0; i < rows; i++) {
-    const value = Number(array.data[i]);
-    if (!Number.isInteger(value) || value < 0 || value > 0x7fffffff) {
-      throw inputError(`${at}: label ${value} in row ${i} (counted from 0), expected integers from 0 to 2147483647`);
-    }
-    labels[i] = value;
-  }
-  return labels;
 }
 
 /**

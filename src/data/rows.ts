@@ -27,9 +27,11 @@ export interface Dataset {
   /** Labels are 0 … classes − 1. */
   classes: number;
   /** The label of each class in the user's files, ascending. */
-  classValues: number[];
+  classValues: readonly number[];
   /** Rows are channel planes, each row-major; null for plain features. */
   imageShape: ImageShape | null;
+  /** What was found in the files and has to be told. */
+  remarks: string[];
 }
 
 export interface RowsRequest {
@@ -42,8 +44,31 @@ export interface RowsRequest {
   flag: string;
 }
 
+/** The labels of most datasets. */
+export const DIGITS: readonly number[] = Array.from({ length: 10 }, (_, label) => label);
+
 /** A pixel's byte as a float32 from 0 to 1. */
 export const UNIT = Float32Array.from({ length: 256 }, (_, byte) => byte / 255);
+
+/** Rows of each class. */
+export function countClasses({ labels }: LabelledRows, classes: number): number[] {
+  const counts = new Array<number>(classes).fill(0);
+  for (const label of labels) counts[label]++;
+  return counts;
+}
+
+/** What has to be told about a dataset: what was found in its files, and classes that no training row has. */
+export function datasetRemarks({ train, test, classes, remarks }: Dataset): string[] {
+  const counts = countClasses(train, classes);
+  const missing = counts.filter((count) => count === 0).length;
+  if (missing === 0) return remarks;
+  const unseen = test?.labels.reduce((sum, label) => sum + (counts[label] === 0 ? 1 : 0), 0) ?? 0;
+  const tests = unseen > 0 ? `; ${unseen} of the ${test?.rows} test rows are of these, and cannot be right` : '';
+  return [
+    ...remarks,
+    `${missing} of ${classes} classes have no row among the first ${train.rows} training rows${tests}; a larger --n may have them`,
+  ];
+}
 
 /** The flag that says how many rows of a part are wanted. */
 export const countFlag = (part: Part): string => (part === 'train' ? '--n' : '--test-n');

@@ -1,5 +1,5 @@
 /**
- * SVHN, cropped digits: MATLAB v5 files with X (32 × 32 × 3 × N, uint8) and y (N × 1, 1 to 9, and 10 for the digit 0).
+ * SVHN, cropped digits: MATLAB v5 files with X (32 × 32 × 3 × N, uint8) and y (N × 1 or 1 × N, 1 to 9, and 10 for the digit 0).
  * Source: Netzer et al., http://ufldl.stanford.edu/housenumbers/
  */
 
@@ -32,7 +32,8 @@ export function readSvhn({ dir, part, rows, flag }: RowsRequest): LabelledRows {
   if (!(pixels instanceof Uint8Array) || height !== SIDE || width !== SIDE || channels !== 3 || more.length > 0) {
     throw inputError(`${at}: X is ${images.className} ${images.shape.join(' × ')}, expected uint8 32 × 32 × 3 × N`);
   }
-  if (digits.data.length !== count || digits.shape[0] !== count) {
+  // A row of labels is what SciPy's savemat makes of a NumPy vector.
+  if (digits.data.length !== count || !digits.shape.includes(count)) {
     throw inputError(
       `${at}: y is ${digits.shape.join(' × ')}, expected one label for each of the ${count} images of X`,
     );

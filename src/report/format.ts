@@ -127,6 +127,26 @@ export function wrapParts(parts: readonly string[], width: number): string[] {
   return lines;
 }
 
+/** How many classes have rows: NC1, NC2 and the simplex ETF are of these. */
+export const occurring = (classCounts: readonly number[]): number => classCounts.filter((count) => count > 0).length;
+
+/** `10 classes`, or `4 of 10 classes` where the others have no rows. */
+export function classesText(classCounts: readonly number[]): string {
+  const [there, all] = [occurring(classCounts), classCounts.length];
+  return there === all ? `${all} classes` : `${there} of ${all} classes`;
+}
+
+/** The cosine between centred class means that form a simplex ETF: `−1/(C − 1) = −0.111`. */
+export const simplexCosine = (classes: number): string =>
+  `−1/(C − 1) = ${formatNumber(-1 / (classes - 1)).replace('-', '−')}`;
+
+/** A sentence for where some classes have no training rows; null where all have. */
+export function missingClassesText(classCounts: readonly number[]): string | null {
+  const there = occurring(classCounts);
+  if (there === classCounts.length) return null;
+  return `NC1 and NC2 are of the C = ${there} classes with training rows, of ${classCounts.length}; ${simplexCosine(there)}`;
+}
+
 /** Dataset, size, kernel, activation and adapter of a run: what every chart says below its title. */
 export function runParts(metrics: RunMetrics): string[] {
   const { config, classCounts, adapter } = metrics;
@@ -134,7 +154,7 @@ export function runParts(metrics: RunMetrics): string[] {
     // Cut here and not at the end of a line, so that 'software' is never what is left out.
     shorten(config.dataset, 40),
     `n = ${config.n}`,
-    `${classCounts.length} classes`,
+    classesText(classCounts),
     `${KERNEL_NAMES[config.kernel]} kernel`,
     `${ACTIVATION_NAMES[config.activation]} features`,
     `adapter: ${adapterLabel(adapter, 40)}`,

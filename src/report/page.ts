@@ -3,6 +3,7 @@ import type { ChartName } from './charts.js';
 import {
   ACTIVATION_NAMES,
   adapterLabel,
+  classesText,
   escapeHtml,
   formatBytes,
   formatCell,
@@ -12,7 +13,10 @@ import {
   KERNEL_NAMES,
   LARGE_CANCELLATION,
   LARGE_ROUNDING,
+  missingClassesText,
+  occurring,
   RESIDUAL_GOAL,
+  simplexCosine,
   UNDEFINED_REASON,
 } from './format.js';
 import { PAGE_STYLE } from './page-style.js';
@@ -108,8 +112,9 @@ function repairNote({ layers, config }: RunMetrics): string {
 
 function settingsTable(metrics: RunMetrics): string {
   const { config, adapter, classCounts, layers, memory } = metrics;
-  const smallest = Math.min(...classCounts);
-  const largest = Math.max(...classCounts);
+  const sizesOfClasses = classCounts.filter((count) => count > 0);
+  const smallest = Math.min(...sizesOfClasses);
+  const largest = Math.max(...sizesOfClasses);
   const sizes = smallest === largest ? `${smallest} rows each` : `${smallest} to ${largest} rows each`;
   const length = config.kernel === 'laplace' ? 'exp(−‖x − z‖ / L)' : 'exp(−‖x − z‖² / (2L²))';
   const width = config.width === 0 ? 'the width of the input' : String(config.width);
@@ -119,7 +124,7 @@ function settingsTable(metrics: RunMetrics): string {
   const details = [adapter.vendor, adapter.architecture, adapter.device].filter((part) => part !== '').join(' ');
   const rows: Array<[string, string]> = [
     ['Dataset', escapeHtml(config.dataset)],
-    ['Training rows', `${config.n}, ${classCounts.length} classes (${sizes})`],
+    ['Training rows', `${config.n}, ${classesText(classCounts)} (${sizes})`],
     ['Test rows', config.testN > 0 ? String(config.testN) : 'none'],
     ['Layers', `${layers.length}${done}`],
     [
@@ -189,10 +194,9 @@ function gramSection(grams: readonly GramFile[], classes: number): string {
     return `<figure><img src="data:image/png;base64,${Buffer.from(png).toString('base64')}" width="${width}" height="${height}" alt="${alt}">
 <figcaption>Layer ${layer}</figcaption></figure>`;
   });
-  const ideal = classes > 1 ? `−1/(C − 1) = ${formatNumber(-1 / (classes - 1)).replace('-', '−')}` : 'undefined';
   return `<section><h2>Gram matrices after the AGOP projection</h2>
 <p>Cosine similarities of the rows of ${ROOT}X, centred by their mean, in class order. Red is +1, white 0 and blue −1.
-Under collapse each class is a solid red block, and everything else has the one value of a simplex ETF, ${ideal}.</p>
+Under collapse each class is a solid red block, and everything else has the one value of a simplex ETF, ${simplexCosine(classes)}.</p>
 <div class="grams">${pictures.join('\n')}</div></section>`;
 }
 
@@ -203,7 +207,8 @@ const chartFigure = (svg: string, label: string, caption: string): string =>
 /** The report as one page that needs nothing else: style, charts and pictures are inside, and there are no scripts. */
 export function renderPage({ metrics, charts, grams }: PageParts): string {
   const { config, layers, classCounts } = metrics;
-  const classes = classCounts.length;
+  const classes = occurring(classCounts);
+  const missing = missingClassesText(classCounts);
   const dataset = escapeHtml(config.dataset);
   const title = `Deep RFM on ${dataset}`;
   const twoClasses =
@@ -221,9 +226,9 @@ export function renderPage({ metrics, charts, grams }: PageParts): string {
 </head>
 <body>
 <header><h1>${title}</h1>
-<p>How the features of ${config.n} training rows of ${classes} classes collapse over the ${layers.length}
+<p>How the features of ${config.n} training rows of ${classesText(classCounts)} collapse over the ${layers.length}
 ${layers.length === 1 ? 'layer' : 'layers'} of a Deep Recursive Feature Machine, each of which fits a kernel predictor,
-multiplies the data by the root of its average gradient outer product (AGOP) M and applies random features.</p></header>
+multiplies the data by the root of its average gradient outer product (AGOP) M and applies random features.${missing === null ? '' : ` ${missing}.`}</p></header>
 <main>
 ${repairNote(metrics)}
 ${settingsTable(metrics)}

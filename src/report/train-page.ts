@@ -1,12 +1,14 @@
 import type { Measurement, SeedRecord, TrainMetrics } from '../nn/types.js';
 import {
   adapterLabel,
+  classesText,
   escapeHtml,
   formatBytes,
   formatCell,
   formatNumber,
   formatPercent,
   formatSeconds,
+  missingClassesText,
   UNDEFINED_REASON,
 } from './format.js';
 import { PAGE_STYLE } from './page-style.js';
@@ -123,7 +125,7 @@ function settingsTable(metrics: TrainMetrics): string {
   const rows: [string, string][] = [
     [
       'Dataset',
-      `${escapeHtml(config.dataset)}, ${config.n} training rows, ${config.testN} test rows, ${classCounts.length} classes`,
+      `${escapeHtml(config.dataset)}, ${config.n} training rows, ${config.testN} test rows, ${classesText(classCounts)}`,
     ],
     [
       'Network',
@@ -148,6 +150,7 @@ function settingsTable(metrics: TrainMetrics): string {
 /** The report of a training as one page without scripts or links to other files. */
 export function renderTrainPage(metrics: TrainMetrics, charts: Readonly<Record<TrainChartName, string>>): string {
   const { config } = metrics;
+  const missing = missingClassesText(metrics.classCounts);
   const title = `${MODEL_NAMES[config.model]} on ${escapeHtml(config.dataset)}`;
   const section = (name: TrainChartName): string =>
     `<figure class="chart"><div class="scroll" tabindex="0" role="region" aria-label="Figure ${name}">${charts[name]}</div>
@@ -164,7 +167,7 @@ export function renderTrainPage(metrics: TrainMetrics, charts: Readonly<Record<T
 <body>
 <header><h1>${title}</h1>
 <p>How the features of ${config.n} training rows collapse while a network learns, which part of a layer does it, and how the
-layer’s weights relate to the average gradient outer product (AGOP) of the network at its input.</p></header>
+layer’s weights relate to the average gradient outer product (AGOP) of the network at its input.${missing === null ? '' : ` ${missing}.`}</p></header>
 <main>
 ${undefinedNote(metrics)}
 ${settingsTable(metrics)}

@@ -249,7 +249,7 @@ async function runLayers(
       const stages = await stageMetrics(gpu, { input: unit, agop: mx, features }, starts, clock);
       let gram: GramPicture | null = null;
       if (config.gramLayers.includes(layer)) {
-        gram = await clock.phase('metrics', () => pictureOf(gpu, layer, mx, starts));
+        gram = await clock.phase('metrics', () => pictureOf(gpu, layer, mx, labels, data.classes));
         grams.push(gram);
       }
       drop(root, map.w, map.phase, mx, unit);
@@ -326,13 +326,14 @@ async function normalizeTest(gpu: Gpu, raw: Rows, unit: Rows): Promise<void> {
   );
 }
 
-/** The Gram picture of rows, of evenly spaced ones where there are many. */
-async function pictureOf(gpu: Gpu, layer: number, mx: Rows, starts: readonly number[]): Promise<GramPicture> {
+/** The Gram picture of rows, of evenly spaced ones where there are many. Classes without rows keep their number in it. */
+async function pictureOf(gpu: Gpu, layer: number, mx: Rows, labels: Int32Array, classes: number): Promise<GramPicture> {
   const ids = evenlySpaced(mx.grid.n, PICTURE_ROWS);
   const out = allocate(gpu, ids.length, ids.length);
   try {
     await sendBatch(gpu, (batch) => gramPicture(batch, mx, ids, out));
-    const classCounts = starts.slice(1).map((end, c) => ids.filter((id) => id >= starts[c] && id < end).length);
+    const classCounts = new Array<number>(classes).fill(0);
+    for (const id of ids) classCounts[labels[id]]++;
     return { layer, size: ids.length, classCounts, values: await download(gpu, out) };
   } finally {
     release(gpu, out);

@@ -43,6 +43,16 @@ describe('run', () => {
     expect(JSON.parse(again.stdout)).toMatchObject({ schema: 'deep-rfm/report/1', dir: out });
   });
 
+  it('says how many classes the first rows have, before and after', async () => {
+    const args = 'run --n 6 --test-n 20 --depth 1 --width 16 --gram-layers none --out few'.split(' ');
+    const { code, stdout, stderr } = await deepRfm(args, { cwd });
+    expect(code).toBe(0);
+    const notes = stderr.join('\n');
+    expect(notes).toMatch(/note: 4 of 10 classes have no row among the first 6 training rows; 8 of the 20 test rows/);
+    expect(notes).toContain('dataset  mnist-sample: 6 × 784 training rows, 20 test rows, 6 of 10 classes');
+    expect(stdout).toContain('NC1 and NC2 are of the C = 6 classes with training rows, of 10; −1/(C − 1) = −0.2');
+  });
+
   it('--json prints one document, --quiet nothing on stderr', async () => {
     const args = [
       ...small,

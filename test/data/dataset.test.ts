@@ -1,8 +1,9 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, mkdtempSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type DATASET_NAMES, loadDataset } from '../../src/data/dataset.js';
+import { datasetRemarks } from '../../src/data/rows.js';
 import { readMnistSample, SAMPLE_TRAIN_ROWS } from '../../src/data/sample.js';
 import { idxBytes, inputMessage, noise, put, shared, temporaryFolder } from './helpers.js';
 
@@ -115,6 +116,48 @@ describe('loadDataset', () => {
     );
     expect(load('imagenet' as 'mnist')).toMatch(
       /^--dataset imagenet: unknown dataset, expected mnist-sample, .*or npy/,
+    );
+  });
+
+  it('says what was downloaded in place of the files', () => {
+    const found = (name: (typeof DATASET_NAMES)[number], ...files: string[]) => {
+      const root = mkdtempSync(join(dir, 'instead-'));
+      for (const file of files) {
+        mkdirSync(dirname(join(root, file)), { recursive: true });
+        put(root, file, 'x');
+      }
+      return inputMessage(() => loadDataset({ name, dataDir: root, n: 10, testN: 0 }));
+    };
+    expect(found('cifar10', 'cifar-10-batches-py/data_batch_1')).toMatch(
+      /but cifar-10-batches-py\/data_batch_1, which is the Python version \(pickles\): take the binary version/,
+    );
+    expect(found('cifar10', 'data_batch_1.mat')).toMatch(/the MATLAB version: take the binary version/);
+    expect(found('cifar10', 'cifar-10-binary.tar.gz')).toMatch(/unpack it with tar xzf/);
+    expect(found('cifar10', 'cifar-100-binary/train.bin')).toMatch(/CIFAR-100, binary version: .*reshape\(-1, 3074\)/);
+    expect(found('cifar10', 'cifar-100-python/train')).toMatch(/which is CIFAR-100: take CIFAR-10/);
+    expect(found('mnist', 'gzip/emnist-letters-train-images-idx3-ubyte.gz')).toMatch(
+      /EMNIST under its own names: give the four files of one split the names of MNIST/,
+    );
+    expect(found('svhn', 'train.tar.gz')).toMatch(/format 1, full pictures: take format 2/);
+    expect(found('svhn', 'photos/holiday.jpg')).not.toMatch(/which is/);
+  });
+
+  it('takes the classes of EMNIST from the training labels, and says which have no row', () => {
+    const dataDir = mnistFolder('emnist');
+    put(dataDir, 'train-labels-idx1-ubyte', idxBytes([6], Uint8Array.of(26, 1, 2, 1, 13, 5)));
+    put(dataDir, 't10k-labels-idx1-ubyte', idxBytes([3], Uint8Array.of(13, 26, 13)));
+    const dataset = loadDataset({ name: 'mnist', dataDir, n: 4, testN: 3 });
+    expect(dataset).toMatchObject({ classes: 5, classValues: [1, 2, 5, 13, 26] });
+    expect(dataset.train.labels).toEqual(Int32Array.of(4, 0, 1, 0));
+    expect(dataset.test?.labels).toEqual(Int32Array.of(3, 4, 3));
+    expect(datasetRemarks(dataset)).toEqual([
+      expect.stringMatching(/labels from 1 to 26, so 5 classes/),
+      expect.stringMatching(/stored transposed/),
+      '2 of 5 classes have no row among the first 4 training rows; 2 of the 3 test rows are of these, and cannot be right; a larger --n may have them',
+    ]);
+    // All of Fashion-MNIST has ten classes.
+    expect(inputMessage(() => loadDataset({ name: 'fashion-mnist', dataDir, n: 4, testN: 0 }))).toMatch(
+      /label 26 in item 0 .*expected 0 to 9/,
     );
   });
 

@@ -2,13 +2,14 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { readIdx, readIdxRows } from '../../src/data/idx.js';
+import { readIdx, readIdxClasses, readIdxRows } from '../../src/data/idx.js';
 import { idxBytes, inputMessage, noise, put, shared, temporaryFolder } from './helpers.js';
 
 const dir = temporaryFolder();
 const IMAGE = { channels: 1, height: 28, width: 28 };
 const pixels = noise(5 * 784);
 const images = idxBytes([5, 28, 28], pixels);
+const PAGE = Buffer.from('<html>403 Forbidden</html>');
 const labels = idxBytes([5], Uint8Array.of(3, 1, 4, 1, 5));
 
 function folder(name: string, files: Record<string, Uint8Array>): string {
@@ -31,7 +32,14 @@ describe('readIdx', () => {
     ['labels for images', 'a', labels, /starts with 00000801, expected 00000803: unsigned bytes in 3 dimensions/],
     ['another element type', 'a', Buffer.from('00000d03', 'hex'), /starts with 00000d03/],
     ['gzip data without .gz', 'a', gzipSync(images), /gzip data: its name should end in \.gz/],
-    ['plain data with .gz', 'a.gz', images, /damaged gzip data .*incorrect header check/],
+    ['plain data with .gz', 'a.gz', images, /is no gzip data: it starts with 00000803; .*drop \.gz from its name/],
+    ['nothing with .gz', 'a.gz', new Uint8Array(0), /is no gzip data: it is empty; download it again/],
+    ['a page with .gz', 'a.gz', PAGE, /is no gzip data: it starts with 3c68746d, a web page; download it again/],
+    ['a page, packed', 'a.gz', gzipSync(PAGE), /starts with 3c68746d \(a web page\), expected 00000803/],
+    ['a page', 'a', Buffer.from('\r\n<!DOCTYPE html>'), /\(a web page\), expected 00000803.*; download it again/],
+    ['an answer of a storage service', 'a', Buffer.from('<?xml version="1.0"?><Error>'), /\(a web page\)/],
+    ['a pointer', 'a', Buffer.from('version https://git-lfs.github.com/spec/v1'), /Git LFS pointer.*git lfs pull/],
+    ['a damaged gzip file', 'a.gz', Buffer.from('1f8b0000ffff', 'hex'), /damaged gzip data/],
     ['half a gzip file', 'a.gz', gzipSync(images).subarray(0, 500), /damaged gzip data .*unexpected end of file/],
     ['half a header', 'a', images.subarray(0, 10), /ends inside its 16-byte header/],
     ['no items', 'a', idxBytes([0, 28, 28], new Uint8Array(0)), /shape 0 × 28 × 28, expected at least one/],
@@ -94,6 +102,48 @@ describe('readIdxRows', () => {
       'train-labels-idx1-ubyte': idxBytes([5], Uint8Array.of(1, 10, 2, 3, 4)),
     });
     expect(inputMessage(() => read(ten, 2))).toMatch(/label 10 in item 1 .*expected 0 to 9/);
+  });
+});
+
+describe('readIdxClasses', () => {
+  const TRANSPOSED = /EMNIST are stored transposed/;
+  const find = (name: string, values: number[], bytes = images) => {
+    const path = folder(name, {
+      'train-images-idx3-ubyte': bytes,
+      'train-labels-idx1-ubyte': idxBytes([values.length], Uint8Array.from(values)),
+    });
+    return { path, ...readIdxClasses(path, '--data-dir') };
+  };
+
+  it('gives the ten digits, whichever of them occur', () => {
+    expect(find('digits', [3, 1, 4, 1, 5])).toMatchObject({ values: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9], remarks: [] });
+  });
+
+  it('gives the labels that occur where they go beyond 9, and numbers rows by them', () => {
+    const { path, values, remarks } = find('letters', [26, 1, 13, 1, 2]);
+    expect(values).toEqual([1, 2, 13, 26]);
+    expect(remarks[0]).toMatch(/labels from 1 to 26, so 4 classes, those that occur/);
+    expect(remarks[1]).toMatch(TRANSPOSED);
+    const read = (part: 'train' | 'test') =>
+      readIdxRows({ dir: path, part, rows: 3, flag: '--data-dir' }, IMAGE, values).labels;
+    expect(read('train')).toEqual(Int32Array.of(3, 0, 2));
+    put(path, 't10k-images-idx3-ubyte', images);
+    put(path, 't10k-labels-idx1-ubyte', idxBytes([5], Uint8Array.of(2, 13, 7, 1, 1)));
+    expect(inputMessage(() => read('test'))).toMatch(
+      /t10k-labels-idx1-ubyte: label 7 in item 2 .*expected 1 to 26, as among the training labels/,
+    );
+  });
+
+  it('knows EMNIST’s digits by their number and by the name of the folder', () => {
+    expect(find('emnist-mnist', [3, 1]).remarks[0]).toMatch(TRANSPOSED);
+    expect(find('many', new Array(240_000).fill(1)).remarks[0]).toMatch(TRANSPOSED);
+  });
+
+  it('calls a page a page although the labels are missing', () => {
+    for (const name of ['train-images-idx3-ubyte.gz', 'train-images-idx3-ubyte']) {
+      const path = folder(`page-${name.length}`, { [name]: PAGE });
+      expect(inputMessage(() => readIdxClasses(path, '--data-dir'))).toMatch(/a web page/);
+    }
   });
 });
 

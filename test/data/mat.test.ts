@@ -84,11 +84,27 @@ describe('readMat refuses', () => {
   it('other formats', () => {
     const v73 = matHeader({ version: 0x0200 });
     v73.write('MATLAB 7.3 MAT-file');
-    expect(inputMessage(() => read(v73, 'X'))).toMatch(
-      /v7\.3 \(HDF5\) file, expected v5 to v7; save it in MATLAB with save\(\.\.\., '-v7'\)/,
+    const remedy = 'expected MATLAB v5 to v7; load it there and write it with save -v7 a.mat X y';
+    const cases: [Uint8Array, string][] = [
+      [v73, 'a MATLAB v7.3 (HDF5) file'],
+      [Buffer.from('\x89HDF\r\n\x1a\n', 'latin1'), "an HDF5 file, as MATLAB's -v7.3 and Octave's -hdf5 write"],
+      [Buffer.from('# Created by Octave 7.3.0, Sat Nov 28\n# name: X\n'), "a file in Octave's text format"],
+      [Buffer.from('# name: X\n# type: uint8 matrix\n'), "a file in Octave's text format"],
+      [Buffer.from('Octave-1-L\0\x01'), "a file in Octave's binary format"],
+      [Buffer.from('1f8b0800', 'hex'), "gzip data, as Octave's -zip writes"],
+      // A double matrix y of 4 × 1, and the same from a big-endian machine.
+      [Buffer.from('0000000004000000010000000000000002000000', 'hex'), 'a MATLAB v4 file'],
+      [Buffer.from('000003e800000004000000010000000000000002', 'hex'), 'a MATLAB v4 file'],
+    ];
+    for (const [file, what] of cases) {
+      expect(inputMessage(() => read(file, 'X', 'y'))).toMatch(`${what}, ${remedy}`);
+    }
+    expect(inputMessage(() => read(Buffer.from('<html>404'), 'X'))).toMatch(
+      /"<html>404", a web page; download it again/,
     );
-    expect(inputMessage(() => read(Buffer.from('\x89HDF\r\n\x1a\n', 'latin1'), 'X'))).toMatch(/HDF5/);
-    expect(inputMessage(() => read(Buffer.from('PK'), 'X'))).toMatch(/not a MATLAB v5 file: it starts with "PK"/);
+    expect(inputMessage(() => read(Buffer.from('PK'), 'X'))).toMatch(
+      /not a MATLAB v5 file: it starts with "PK"; download it again/,
+    );
     expect(inputMessage(() => read(matHeader({ version: 0x0400 }), 'X'))).toMatch(/not a MATLAB v5 file/);
   });
 

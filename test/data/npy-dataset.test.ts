@@ -37,12 +37,20 @@ describe('loadNpyDataset', () => {
     expect(load({ testX: x, testY: y, testN: 0 }).test).toBeNull();
   });
 
+  it('reads one-hot targets as those of ±1', () => {
+    const hot = load({ y: file([4, 3], [0, 1, 0, 1, 0, 0, 0, 0, 1, 0, 1, 0]) });
+    expect(hot).toEqual(load({ y: file([4, 3], [-1, 1, -1, 1, -1, -1, -1, -1, 1, -1, 1, -1]) }));
+    const test = load({ testX: file([1, 2], [1, 2]), testY: file([1, 3], [0, 0, 1]), y: file([4], [0, 1, 2, 0]) });
+    expect(test.test?.labels).toEqual(Int32Array.of(2));
+  });
+
   it('reads ±1 targets', () => {
     const three = file([4, 3], [-1, 1, -1, 1, -1, -1, -1, -1, 1, -1, 1, -1]);
     expect(load({ y: three }).train.labels).toEqual(Int32Array.of(1, 0, 2, 1));
     const one = load({ y: file([4, 1], [1, -1, -1, 1]) });
     expect(one.train.labels).toEqual(Int32Array.of(1, 0, 0, 1));
-    expect(one.classValues).toEqual([0, 1]);
+    expect(one.classValues).toEqual([-1, 1]);
+    expect(load({ y: file([4], [1, -1, -1, 1]) })).toEqual(one);
     expect(load({ y: file([4, 1], [3, 1, 3, 1]) }).classValues).toEqual([1, 3]);
   });
 
@@ -52,7 +60,7 @@ describe('loadNpyDataset', () => {
       /row 1 .* has 2 entries \+1, expected exactly one/,
     );
     expect(message({ y: file([4, 2], [1, -1, -1, -1, -1, 1, 1, -1]) })).toMatch(/row 1 .* has 0 entries \+1/);
-    expect(message({ y: file([4], [1, -1, 1, 1]) })).toMatch(/label -1 in row 1/);
+    expect(message({ y: file([4], [1, -1, 0, 1]) })).toMatch(/label -1 in row 1/);
   });
 
   it('refuses rows, columns and classes that disagree', () => {
@@ -68,9 +76,25 @@ describe('loadNpyDataset', () => {
     expect(message({ testX: file([2, 2], [1, 2, 3, 4]), testY: file([2], [9, 4]) })).toMatch(
       /^--test-y .*: label 4 in row 1 \(counted from 0\) is in no training row, expected 2, 5, 9/,
     );
+    const ofColumns = message({
+      testX: file([1, 2], [1, 2]),
+      testY: file([1, 3], [0, 1, 0]),
+      y: file([4], [1, 2, 3, 1]),
+    });
+    expect(ofColumns).toMatch(/^--test-y .*: has 3 target columns, but the labels of --y go from 1 to 3; give labels/);
     const two = file([4, 2], [1, -1, -1, 1, 1, -1, 1, -1]);
     const three = file([4, 3], [1, -1, -1, -1, 1, -1, 1, -1, -1, 1, -1, -1]);
     expect(message({ y: two, testX: x, testY: three })).toMatch(/^--test-y .*: has 3 target columns, but --y has 2/);
+  });
+
+  it('tells of classes of the file that have no training row', () => {
+    expect(load({ n: 2 })).toMatchObject({
+      classes: 2,
+      remarks: [expect.stringMatching(/2 of its 3 classes .* 2 train/)],
+    });
+    const hot = load({ y: file([4, 3], [0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 1, 0]) });
+    expect(hot).toMatchObject({ classes: 2, remarks: [expect.stringMatching(/^--y .*: 2 of its 3 classes/)] });
+    expect(load({}).remarks).toEqual([]);
   });
 
   it('refuses half a test set and too many rows', () => {

@@ -1,8 +1,8 @@
-import { mkdirSync } from 'node:fs';
+import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readSvhn } from '../../src/data/svhn.js';
-import { inputMessage, noise, put, temporaryFolder } from './helpers.js';
+import { inputMessage, noise, put, shared, temporaryFolder } from './helpers.js';
 import { type MatOptions, type MatVariable, matFile, matHeader } from './mat-writer.js';
 
 const dir = temporaryFolder();
@@ -38,6 +38,15 @@ describe('readSvhn', () => {
     const one = { ...X, shape: [32, 32, 3], values: values.subarray(0, 3072) };
     const { labels } = read([{ ...y, classCode: 6, shape: [1, 1], storage: 9, values: [10] }, one], 1);
     expect(labels).toEqual(Int32Array.of(0));
+  });
+
+  it('reads labels that lie in a row, as SciPy writes a vector', () => {
+    expect(read([X, { ...y, shape: [1, COUNT] }], 3).labels).toEqual(Int32Array.of(1, 0, 9));
+    const given = shared('cases', 'svhn-labels-as-a-row.mat');
+    if (given.absent) return;
+    copyFileSync(given.path, join(dir, 'test_32x32.mat'));
+    const { labels } = readSvhn({ dir, part: 'test', rows: 12, flag: '--data-dir' });
+    expect([...labels]).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2]);
   });
 
   it('refuses other shapes, labels and counts', () => {

@@ -3,7 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PNG } from 'pngjs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { TRAIN_SCHEMA, type TrainMetrics } from '../../src/nn/types.js';
+import { missingClassesText, runParts } from '../../src/report/format.js';
 import { type PageParts, renderPage } from '../../src/report/page.js';
+import { renderTrainPage } from '../../src/report/train-page.js';
 import type { RunMetrics } from '../../src/rfm/types.js';
 import { blockGram, fallingRun, golden, goldenRun } from './fixtures.js';
 
@@ -105,6 +108,62 @@ describe('page', () => {
     expect(html).toContain('With two classes');
     expect(html).toContain('500 rows each');
     expect(html).toContain('3 (asked for: 20)');
+  });
+});
+
+describe('classes without rows', () => {
+  const classCounts = [250, 250, 250, 250, 0, 0, 0, 0, 0, 0];
+  const sentence = 'NC1 and NC2 are of the C = 4 classes with training rows, of 10; −1/(C − 1) = −0.333';
+
+  it('are told apart from those that the metrics are of', () => {
+    const metrics = fallingRun(3, 0.5, 4, { classCounts });
+    const html = renderPage({ metrics, charts, grams: [{ layer: 1, png: new Uint8Array(24) }] });
+    checkPage(html);
+    expect(html).toContain(`${sentence}.`);
+    expect(html).toContain('1000, 4 of 10 classes (250 rows each)');
+    expect(html).toContain('C = 4 times smaller');
+    expect(html).toContain('simplex ETF, −1/(C − 1) = −0.333.');
+    expect(html).not.toContain('−0.111');
+    expect(runParts(metrics)).toContain('4 of 10 classes');
+    expect(page(fallingRun(3, 0.5, 4, { classCounts: [500, 500, 0] }))).toContain('With two classes');
+    expect(page(fallingRun(3, 0.5))).not.toContain('classes with training rows');
+    expect(missingClassesText([1, 2])).toBeNull();
+  });
+
+  it('are told in the page of a training', () => {
+    const config = {
+      model: 'mlp',
+      dataset: 'npy',
+      n: 1000,
+      testN: 0,
+      depth: 1,
+      width: 8,
+      init: 1,
+      learningRate: 0.01,
+      momentum: 0.9,
+      weightDecay: 0,
+      optimizer: 'sgd',
+      loss: 'mse',
+      epochs: 1,
+      batch: 128,
+      measureEvery: 1,
+      seeds: [0],
+    } as TrainMetrics['config'];
+    const { adapter } = fallingRun(1, 0.5);
+    const metrics = {
+      schema: TRAIN_SCHEMA,
+      version: '0.1.0',
+      config,
+      adapter,
+      classCounts,
+      seeds: [],
+      memory: { peakBytes: 0 },
+      seconds: 1,
+    } as TrainMetrics;
+    const charts = { nc1: '', nfa: '', variance: '', loss: '', 'singular-values': '' };
+    const html = renderTrainPage(metrics, charts);
+    expect(html).toContain(`${sentence}.`);
+    expect(html).toContain('0 test rows, 4 of 10 classes');
   });
 });
 

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readLabels, readMatrix, readNpy, toFloat32 } from '../../src/data/npy.js';
+import { readClasses } from '../../src/data/labels.js';
+import { readMatrix, readNpy, toFloat32 } from '../../src/data/npy.js';
 import { rfmLayer } from '../../src/rfm/layer.js';
 import { rfm } from '../../src/rfm/rfm.js';
 import type { LayerInput, LayerOptions } from '../../src/rfm/types.js';
@@ -43,7 +44,7 @@ describe.each(['laplace-relu', 'laplace-cos', 'gaussian-relu', 'one-output'])('o
         d: x.cols,
         y: y.data,
         outputs: y.cols,
-        labels: readLabels(files.path('labels.npy'), '--labels'),
+        labels: readClasses(files.path('labels.npy'), '--labels', x.rows).values,
         features: { kind: 'given', weights: toFloat32(w, 'weights.npy'), width: w.rows, phase },
       },
       options: config,

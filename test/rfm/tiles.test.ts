@@ -2,7 +2,8 @@ import { existsSync } from 'node:fs';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadDataset } from '../../src/data/dataset.js';
-import { readLabels, readMatrix, toFloat32 } from '../../src/data/npy.js';
+import { readClasses } from '../../src/data/labels.js';
+import { readMatrix, toFloat32 } from '../../src/data/npy.js';
 import type { SolvePlan } from '../../src/ops/solve.js';
 import { type DeepRfmData, deepRfm, planOf } from '../../src/rfm/deep-rfm.js';
 import { rfmLayer } from '../../src/rfm/layer.js';
@@ -64,7 +65,7 @@ describe.each(['laplace-relu', 'laplace-cos', 'one-output', 'gaussian-relu'])('a
         d: x.cols,
         y: y.data,
         outputs: y.cols,
-        labels: readLabels(files.path('labels.npy'), '--labels'),
+        labels: readClasses(files.path('labels.npy'), '--labels', x.rows).values,
         features: { kind: 'given', weights: toFloat32(w, 'weights.npy'), width: w.rows, phase },
       },
       options: files.case() as unknown as LayerOptions,
