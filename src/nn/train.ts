@@ -60,6 +60,9 @@ export async function trainNetworks(
   return { records, seconds: elapsed() };
 }
 
+/** A clock, in seconds, that stands while shaders are compiled. */
+const workTime = (gpu: Gpu): number => performance.now() / 1000 - gpu.compiling.seconds;
+
 interface Session {
   model: Model;
   optimizer: Optimizer;
@@ -91,7 +94,7 @@ async function trainSeed(
         saved = performance.now();
       }
       if (epoch >= epochs) break;
-      const from = performance.now();
+      const from = workTime(gpu);
       enter(gpu, null, 'training');
       const score = await trainEpoch(gpu, model, optimizer, data.train, {
         loss,
@@ -102,7 +105,7 @@ async function trainSeed(
         ...(hooks.onStep && { onStep: hooks.onStep }),
       });
       record.epochs.push(score);
-      hooks.onEpoch?.(seed, epoch + 1, score, (performance.now() - from) / 1000);
+      hooks.onEpoch?.(seed, epoch + 1, score, workTime(gpu) - from);
       if (performance.now() - saved > 1000 * CHECKPOINT_SECONDS) {
         await save({ model, optimizer });
         saved = performance.now();
@@ -124,7 +127,7 @@ export async function measure(
   epoch: number,
   signal?: AbortSignal,
 ): Promise<Measurement> {
-  const started = performance.now();
+  const started = workTime(gpu);
   enter(gpu, null, 'measurement');
   const head = model.layers.slice(model.head);
   const phi = allocate(gpu, data.train.count, head[0].parameters[0].value.cols);
@@ -132,7 +135,7 @@ export async function measure(
     const train = await evaluate(gpu, model, data.train, loss, phi);
     const test = data.test && (await evaluate(gpu, model, data.test, loss));
     const probe = await probeHead(gpu, head, phi, data.starts, signal);
-    return { epoch, train, test, ...probe, seconds: (performance.now() - started) / 1000 };
+    return { epoch, train, test, ...probe, seconds: workTime(gpu) - started };
   } finally {
     release(gpu, phi);
   }
