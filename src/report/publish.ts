@@ -1,0 +1,72 @@
+/** Result files, which take their places together. */
+
+import { randomBytes } from 'node:crypto';
+import { readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeNpy } from '../data/npy.js';
+import { inputError, RfmError } from '../errors.js';
+import { writeError, writeFileAtomic } from './atomic.js';
+
+/** A file to write: an array, text or bytes. */
+export type OutputFile =
+  | { name: string; shape: readonly number[]; data: Float32Array | Float64Array }
+  | { name: string; text: string | Uint8Array };
+
+/** Names of files that a folder may hold: some by name, some by pattern. */
+export type FileNames = readonly (string | RegExp)[];
+
+const matches = (name: string, names: FileNames): boolean =>
+  names.some((known) => (typeof known === 'string' ? known === name : known.test(name)));
+
+/** The files of these names that a folder holds. */
+export function filesOf(dir: string, names: FileNames): string[] {
+  try {
+    return readdirSync(dir)
+      .filter((name) => matches(name, names))
+      .sort();
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * Writes files into `dir`: first all of them into a hidden folder inside, then each takes its name, so that a full disk
+ * leaves the old files and no new ones. Of `names`, files of an earlier command that are not written now are removed,
+ * since they would not belong to the others.
+ * @param float64 whether arrays become <f8.
+ * @returns names of the files written, and of those removed.
+ * @throws input error if a name is taken by a folder or the place cannot be written, internal error if the disk is full.
+ */
+export async function publish(
+  dir: string,
+  files: readonly OutputFile[],
+  names: FileNames,
+  float64 = false,
+): Promise<{ written: string[]; removed: string[] }> {
+  const staging = join(dir, `.tmp-${process.pid}-${randomBytes(6).toString('hex')}`);
+  const written = files.map(({ name }) => name);
+  try {
+    await mkdir(staging);
+    for (const file of files) {
+      const path = join(staging, file.name);
+      if ('text' in file) await writeFileAtomic(path, file.text);
+      else writeNpy(path, file.shape, float64 ? Float64Array.from(file.data) : Float32Array.from(file.data));
+    }
+    for (const name of written) {
+      if (!statSync(join(dir, name), { throwIfNoEntry: false })?.isDirectory()) continue;
+      throw inputError(`cannot write ${join(dir, name)}: a folder of that name is in the way; remove it`);
+    }
+    // From here on without a pause in which a signal could end the process.
+    for (const name of written) renameSync(join(staging, name), join(dir, name));
+    const removed = filesOf(dir, names).filter((name) => !written.includes(name));
+    for (const name of removed) rmSync(join(dir, name), { recursive: true });
+    return { written, removed };
+  } catch (error) {
+    // Users know the files by the names they were to have.
+    if (error instanceof RfmError) throw new RfmError(error.kind, error.message.replaceAll(staging, dir));
+    throw writeError(dir, error) ?? error;
+  } finally {
+    await rm(staging, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
