@@ -8,7 +8,7 @@ import { inputError } from '../errors.js';
 import { ensureOutputDirectory, writeError } from '../report/atomic.js';
 import { filesOfOthers, findingsIn, KNOWN_FILES, type Writer } from '../report/known-files.js';
 import { filesOf } from '../report/publish.js';
-import { atForcedEnd, tellLauncher } from './interrupt.js';
+import { atForcedEnd, setInterruptOutcome, tellLauncher } from './interrupt.js';
 import { acquireLock, type Holder, type Lock } from './lock.js';
 import { observer } from './observer.js';
 
@@ -139,6 +139,7 @@ export async function withOutput<T>(output: Output, work: () => Promise<T>): Pro
     const others = checkOwner(output);
     observer()?.output(dir);
     const result = await work();
+    setInterruptOutcome(`the results are in ${dir}`);
     if (by !== null) await removeOthers(dir, others, by, note);
     // A profile has yet to write its trace.
     const watching = observer();

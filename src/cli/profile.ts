@@ -180,7 +180,7 @@ function layerTable({ layers }: ProfileDocument): string[] {
 }
 
 function summaryLines(document: ProfileDocument, adapter: string): string[] {
-  const { busy, span, wall, compilation } = document.milliseconds;
+  const { busy, span, wall, compilation = 0 } = document.milliseconds;
   const clock =
     document.clock === 'gpu'
       ? 'GPU timestamps'

@@ -60,7 +60,7 @@ export interface ProfileDocument {
    * busy: sum of the passes, in which no shader is compiled; span: from the first pass to the end of the last; wall: of the
    * whole command on the device; compilation: of wall, what shaders took to be compiled.
    */
-  milliseconds: { busy: number; span: number; wall: number; compilation: number };
+  milliseconds: { busy: number; span: number; wall: number; compilation?: number };
   groups: ProfileGroup[];
   layers: LayerTimes[];
   agop: AgopThroughput | null;
@@ -156,7 +156,7 @@ export function profileDocument(
   about: Pick<ProfileDocument, 'version' | 'command' | 'adapter'> & { wall: number; compilation?: number },
 ): ProfileDocument {
   const { passes, scopes, clock } = profile;
-  const { wall, compilation = 0, ...rest } = about;
+  const { wall, compilation, ...rest } = about;
   const busy = sum(passes.map(milliseconds));
   const first = passes.reduce((least, { start }) => Math.min(least, start), Number.POSITIVE_INFINITY);
   const last = passes.reduce((most, { end }) => Math.max(most, end), Number.NEGATIVE_INFINITY);
@@ -165,7 +165,12 @@ export function profileDocument(
     schema: PROFILE_SCHEMA,
     ...rest,
     clock,
-    milliseconds: { busy, span: passes.length > 0 ? (last - first) / 1e6 : 0, wall, compilation },
+    milliseconds: {
+      busy,
+      span: passes.length > 0 ? (last - first) / 1e6 : 0,
+      wall,
+      ...(compilation !== undefined && { compilation }),
+    },
     groups: groupPasses(passes, scopes, 0, busy),
     layers: layerTimes(passes),
     agop: agopThroughput(passes, scopes),
