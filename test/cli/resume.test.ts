@@ -94,11 +94,9 @@ describe('run --resume', () => {
       files: entries(out),
     });
     expect(entries(out).map((name) => statSync(join(cwd, out, name)).mtimeMs)).toEqual(before);
-    const [deeper, rows, predictions] = await Promise.all([
-      run(out, '--resume', '--depth', '6'),
-      run(out, '--resume', '--test-n', '50', '--tile', '1MiB'),
-      run(out, '--resume', '--save-predictions'),
-    ]);
+    const deeper = await run(out, '--resume', '--depth', '6');
+    const rows = await run(out, '--resume', '--test-n', '50', '--tile', '1MiB');
+    const predictions = await run(out, '--resume', '--save-predictions');
     expect([deeper.code, rows.code, predictions.code]).toEqual([2, 2, 2]);
     expect(deeper.stderr.at(-1)).toMatch(/another configuration \(--depth: 4 in the finished run, now 6\)/);
     expect(rows.stderr.at(-1)).toMatch(/--test-n: 51 in the finished run, now 50; --tile: null in the/);
