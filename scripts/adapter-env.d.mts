@@ -26,5 +26,5 @@ export function readState(dirs?: string[]): State;
 export function launchEnv(
   env?: Env,
   options?: { platform?: string; dirs?: string[]; icds?: string[]; avx512?: boolean },
-): { set: Env; restart: boolean; problem: string | null };
+): { set: Env; problem: string | null };
 export function fingerprint(choice: string, env?: Env): string;

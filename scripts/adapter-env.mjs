@@ -223,9 +223,7 @@ const installAdvice = (env, choice) =>
     : `run \`DEEP_RFM_ADAPTER=${choice} npm run setup\``;
 
 /**
- * The variables to add to env, and whether they only work from a process's start. The dynamic linker reads
- * LD_LIBRARY_PATH once, when a process starts; the others are read when Dawn opens the driver, so process.env will do.
- * `problem` says why an adapter asked for by name is not to be had. `driver`, where the caller found one just now, wins
+ * The variables to add to env at a process's start: the dynamic linker reads LD_LIBRARY_PATH only then. `problem` says why an adapter asked for by name is not to be had. `driver`, where the caller found one just now, wins
  * over what is on record.
  */
 export function launchEnv(env = process.env, options = {}) {
@@ -264,7 +262,7 @@ export function launchEnv(env = process.env, options = {}) {
   }
   if (problem) problem = `DEEP_RFM_ADAPTER=${choice}: ${problem}`;
   else if (driver) Object.assign(set, driverEnv(driver, env));
-  return { set, restart: 'LD_LIBRARY_PATH' in set, problem };
+  return { set, problem };
 }
 
 function dawnVersion() {

@@ -25,7 +25,8 @@ if (env) {
     ...process.argv.slice(2),
   ];
   process.stderr.write(`demo: deep-rfm ${args.join(' ')}\n`);
-  const end = await runChild(process.execPath, [join(ROOT, 'bin', 'deep-rfm.mjs'), ...args], { cwd: ROOT, env });
+  const launcher = join(ROOT, 'bin', 'deep-rfm.mjs');
+  const end = await runChild(process.execPath, [launcher, ...args], { cwd: ROOT, env, parent: 'demo' });
   if (end.code === 0 && !process.argv.includes('--out')) {
     process.stderr.write(`demo: the report is ${join(ROOT, OUT, 'report.html')}\n`);
   }

@@ -1,8 +1,11 @@
-// Starts the program with the adapter's environment. Only SwiftShader's own Vulkan loader needs a second process (the
-// dynamic linker reads LD_LIBRARY_PATH at a process's start); otherwise the program runs in this one.
+// Starts the program with the adapter's environment, as a process of its own. This one stays, for what the program
+// cannot do itself while a driver compiles or computes: it answers a signal within a second, it notices that npx is gone,
+// and it keeps what Dawn and the drivers print away from the program's output.
 
 import { fileURLToPath } from 'node:url';
 import { launchEnv } from './adapter-env.mjs';
+import { removeLeftovers } from './leftovers.mjs';
+import { endLike, runChild, signalNumber } from './run-child.mjs';
 
 /** Says why nothing was started. */
 export function refuse(message, exitCode) {
@@ -10,16 +13,90 @@ export function refuse(message, exitCode) {
   process.exitCode = exitCode;
 }
 
+/** Milliseconds from a signal to the end. The program ends itself before that, if it can (src/cli/interrupt.ts). */
+const GRACE = 850;
+
+/** What Dawn says about every driver that has room for more descriptors than it uses. */
+const NOISE = /^Warning: max\w+ artificially reduced from \d+ to \d+ to fit dynamic offset allocation limit\.$/;
+
+/** Exit codes that the README explains: after any other one, what the driver said may be the reason. */
+const EXPLAINED = new Set([0, 2, 3, 4, 5]);
+
 /** Runs the program at this URL with the command line's arguments; `driver` as launchEnv takes it. */
 export async function launch(program, { driver } = {}) {
-  const { set, restart, problem } = launchEnv(process.env, { driver });
+  const { set, problem } = launchEnv(process.env, { driver });
   if (problem) return refuse(problem, 3);
-  if (!restart) {
-    Object.assign(process.env, set);
-    await import(program.href);
-    return;
+  const rest = process.argv.slice(2);
+  const streams = process.platform === 'win32' ? inherited() : kept(rest.includes('--quiet'));
+  let hold = null;
+  let stopped = null;
+  let killed = false;
+  const end = await runChild(process.execPath, [...process.execArgv, fileURLToPath(program), ...rest], {
+    env: { ...process.env, ...set, ...streams.env },
+    stdio: streams.stdio,
+    parent: 'npx',
+    onStart(child) {
+      child.on('message', (message) => {
+        if ('hold' in message) hold = message.hold;
+      });
+      streams.read(child);
+    },
+    onSignal(signal, child) {
+      if (stopped) return;
+      stopped = signal;
+      if (child.connected) child.send({ stop: signal }, () => {});
+      setTimeout(() => {
+        killed = child.kill('SIGKILL');
+      }, GRACE).unref();
+    },
+  });
+  if (hold && end.signal) removeLeftovers(hold);
+  if (killed && end.signal === 'SIGKILL') {
+    // A progress bar hides the cursor.
+    if (process.stderr.isTTY) process.stderr.write('\n\x1b[?25h');
+    process.stderr.write(
+      `deep-rfm: interrupted by ${stopped} and ended at once; a checkpoint is the last that was whole\n`,
+    );
   }
-  const { endLike, runChild } = await import('./run-child.mjs');
-  const args = [...process.execArgv, fileURLToPath(program), ...process.argv.slice(2)];
-  endLike(await runChild(process.execPath, args, { env: { ...process.env, ...set } }));
+  const asked = stopped && (end.signal === stopped || (killed && end.signal === 'SIGKILL'));
+  streams.end(!asked && (end.signal !== null || !EXPLAINED.has(end.code)));
+  if (asked) process.exitCode = 128 + signalNumber(stopped);
+  else endLike(end);
+}
+
+/** Where descriptors beyond the third cannot be handed over. */
+const inherited = () => ({ stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env: {}, read() {}, end() {} });
+
+/**
+ * The program's 1 and 2 end here; it writes to 4 and 5, which are ours. What comes are the words of Dawn, of drivers, and
+ * of Node where it dies: all but the known noise is passed on to stderr, with --quiet only if the end asks for it.
+ */
+function kept(quiet) {
+  const held = [];
+  const show = (line) => process.stderr.write(`${line}\n`);
+  const take = (line) => {
+    if (NOISE.test(line)) return;
+    if (quiet) held.push(line);
+    else show(line);
+  };
+  return {
+    stdio: ['inherit', 'pipe', 'pipe', 'ipc', 1, 2],
+    env: { DEEP_RFM_STREAMS: '4 5' },
+    read(child) {
+      for (const stream of [child.stdout, child.stderr]) {
+        let rest = '';
+        stream.setEncoding('utf8').on('data', (text) => {
+          const lines = (rest + text).split('\n');
+          rest = lines.pop();
+          for (const line of lines) take(line);
+        });
+        stream.on('end', () => {
+          if (rest !== '') take(rest);
+        });
+      }
+    },
+    end(wanted) {
+      if (wanted) for (const line of held) show(line);
+    },
+  };
 }

@@ -17,7 +17,8 @@ if (env) {
   const file = join(dir, 'report.json');
   const vitest = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
-  end = await runChild(process.execPath, [vitest, 'run', ...reporters, ...process.argv.slice(2)], { cwd: ROOT, env });
+  const args = [vitest, 'run', ...reporters, ...process.argv.slice(2)];
+  end = await runChild(process.execPath, args, { cwd: ROOT, env, parent: 'test' });
   try {
     report = JSON.parse(readFileSync(file, 'utf8'));
   } catch {

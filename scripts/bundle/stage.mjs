@@ -43,6 +43,7 @@ const SCRIPTS = [
   'choose-adapter.mjs',
   'is-main.mjs',
   'launch.mjs',
+  'leftovers.mjs',
   'probe-adapter.mjs',
   'run-child.mjs',
   'test-counts.mjs',

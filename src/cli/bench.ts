@@ -8,13 +8,22 @@ import { tableText } from '../report/text-table.js';
 import type { AdapterChoice, Gpu } from '../runtime/gpu.js';
 import type { TuningOutcome } from '../runtime/tuning.js';
 import type { Variant } from '../runtime/variants.js';
-import { adapterOption, type CommonFlags, commonOptions, integer, oneOf, path, tuneOption, valued } from './flags.js';
+import {
+  adapterOption,
+  commonOptions,
+  integer,
+  type OutputFlags,
+  oneOf,
+  overwriteOption,
+  path,
+  tuneOption,
+  valued,
+} from './flags.js';
 import { withGpu } from './gpu-session.js';
 import { withOutput } from './output.js';
 import { type Terminal, terminalFor } from './terminal.js';
 import { VERSION, webgpuVersion } from './version.js';
 
-const FILES = ['bench.json', 'bench.md', 'bench.svg', 'bench.png', 'scaling.svg', 'scaling.png'];
 const PEERS = ['numpy', 'torch', 'jax-js'] as const;
 
 const EXAMPLES = `
@@ -35,7 +44,7 @@ at the same time; a library that is not installed is left out with a note.
 sizes also scaling.svg and scaling.png, with the power of n that each phase
 grows as.`;
 
-interface BenchFlags extends CommonFlags {
+interface BenchFlags extends OutputFlags {
   sizes?: number[];
   variants?: string[];
   mixedPrecision?: boolean;
@@ -114,7 +123,8 @@ export function addBench(program: Command, signal: AbortSignal): void {
     )
     .addOption(valued('--compare <file>', 'bench.json of an earlier run: marks what changed', path('--compare')))
     .addOption(adapterOption())
-    .addOption(valued('--out <folder>', 'where to write bench.json, .md, .svg and .png', path('--out')));
+    .addOption(valued('--out <folder>', 'where to write bench.json, .md, .svg and .png', path('--out')))
+    .addOption(overwriteOption());
   for (const option of commonOptions()) command.addOption(option);
   command.addHelpText('after', EXAMPLES).action(async (ops: OpName[] | undefined, flags: BenchFlags) => {
     const terminal = terminalFor(flags);
@@ -125,7 +135,8 @@ export function addBench(program: Command, signal: AbortSignal): void {
       return;
     }
     const inputs = [{ flag: '--compare', path: flags.compare }];
-    await withOutput(out, FILES, inputs, async () => {
+    const output = { dir: out, by: 'bench', inputs, overwrite: flags.overwrite, note: terminal.note } as const;
+    await withOutput(output, async () => {
       const document = await bench(request, flags, terminal, signal);
       const { writeBenchReport } = await import('../report/bench-report.js');
       const files = await writeBenchReport(out, document);

@@ -9,6 +9,10 @@ export interface CommonFlags {
   quiet?: boolean;
 }
 
+export interface OutputFlags extends CommonFlags {
+  overwrite?: boolean;
+}
+
 /** Enough of a value to recognise it, on one line. */
 const shown = (value: string): string => {
   const line = JSON.stringify(value).slice(1, -1);
@@ -136,6 +140,10 @@ export const commonOptions = (): Option[] => [
   new Option('--json', 'print one JSON document on stdout and nothing else there'),
   new Option('--quiet', 'print no progress and no notes'),
 ];
+
+/** For every command that writes into --out. */
+export const overwriteOption = (): Option =>
+  new Option('--overwrite', 'replace results of another command in --out, whose files are removed');
 
 export const adapterOption = (): Option =>
   valued(

@@ -1,4 +1,5 @@
 import type { AdapterChoice, Gpu } from '../runtime/gpu.js';
+import { leaveDevice } from './interrupt.js';
 import { observer } from './observer.js';
 import { VERSION, webgpuVersion } from './version.js';
 
@@ -13,7 +14,8 @@ export interface GpuFlags {
 }
 
 /**
- * Opens an adapter, hands it to `work` and closes it whatever happens: a process that ends with a live device crashes.
+ * Opens an adapter, hands it to `work` and closes it whatever happens: a process that ends by itself with a live device
+ * crashes. After a signal it is left, since to close it waits for the step it works on: see interrupt.ts.
  * The variants of its operations are those measured on it earlier, or now where that is quick, unless `flags.tune` is
  * false.
  * @param signal when aborted, work is not begun.
@@ -34,7 +36,7 @@ export async function withGpu<T>(flags: GpuFlags, signal: AbortSignal, work: (gp
     signal.throwIfAborted();
     return result;
   } finally {
-    await gpu.close();
+    if (!leaveDevice(signal)) await gpu.close();
   }
 }
 

@@ -6,10 +6,10 @@ import { readMatrix, toFloat32 } from '../data/npy.js';
 import { inputError } from '../errors.js';
 import type { FeatureWeights, LayerInput, LayerOptions } from '../rfm/types.js';
 import type { AdapterChoice } from '../runtime/gpu.js';
-import { type CommonFlags, defaultWidth } from './flags.js';
+import { defaultWidth, type OutputFlags } from './flags.js';
 import { readFeatures, readTargets, required, rowsDisagree, type TargetMatrix } from './matrices.js';
 
-export interface LayerFlags extends CommonFlags {
+export interface LayerFlags extends OutputFlags {
   x?: string;
   y?: string;
   labels?: string;

@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
 import { formatPercent, formatSeconds } from '../report/format.js';
+import { KNOWN_FILES } from '../report/known-files.js';
+import { type OutputFile, publish } from '../report/publish.js';
 import type { AdapterSummary, FeatureWeights, LayerResult } from '../rfm/types.js';
 import {
   adapterOption,
@@ -7,6 +9,7 @@ import {
   featureOptions,
   integer,
   kernelOptions,
+  overwriteOption,
   path,
   tuneOption,
   valued,
@@ -14,20 +17,10 @@ import {
 import { withGpu } from './gpu-session.js';
 import { type LayerFlags, type LayerRequest, readLayerRequest } from './layer-request.js';
 import { likeTargets } from './matrices.js';
-import { type OutputFile, withOutput, writeFiles } from './output.js';
+import { withOutput } from './output.js';
 import { layerRemark, undefinedRemark } from './run-progress.js';
 import { scientific, type Terminal, terminalFor } from './terminal.js';
 import { VERSION } from './version.js';
-
-const FILES = [
-  'kernel_matrix.npy',
-  'alpha.npy',
-  'agop.npy',
-  'agop_sqrt.npy',
-  'agop_features.npy',
-  'features.npy',
-  'metrics.json',
-];
 
 const EXAMPLES = `
 Examples:
@@ -73,7 +66,8 @@ export function addLayer(program: Command, signal: AbortSignal): void {
     .option('--float64', 'write arrays as <f8 (alpha with more digits than float32, the rest is float32 all the same)')
     .addOption(adapterOption())
     .addOption(tuneOption())
-    .addOption(valued('--out <folder>', 'where to write (required)', path('--out')));
+    .addOption(valued('--out <folder>', 'where to write (required)', path('--out')))
+    .addOption(overwriteOption());
   for (const option of commonOptions()) command.addOption(option);
   command.addHelpText('after', EXAMPLES).action(async (flags: LayerFlags) => {
     const terminal = terminalFor(flags);
@@ -82,7 +76,8 @@ export function addLayer(program: Command, signal: AbortSignal): void {
       flag: `--${name}`,
       path: flags[name],
     }));
-    await withOutput(request.out, FILES, inputs, () => runLayer(request, flags, terminal, signal));
+    const output = { dir: request.out, by: 'layer', inputs, overwrite: flags.overwrite, note: terminal.note } as const;
+    await withOutput(output, () => runLayer(request, flags, terminal, signal));
   });
 }
 
@@ -107,10 +102,10 @@ async function runLayer(
     if (remark !== null) terminal.note(`note: ${remark}`);
   }
   const metrics = metricsDocument(request, flags, result, adapter);
-  const { written, removed } = await writeFiles(
+  const { written, removed } = await publish(
     out,
     outputFiles(request, result, metrics),
-    FILES,
+    KNOWN_FILES.layer,
     flags.float64 === true,
   );
   for (const name of removed) terminal.note(`note: removed ${name} of an earlier command from ${out}`);
@@ -123,7 +118,7 @@ async function runLayer(
   );
   terminal.print(
     `train ${formatPercent(trainAccuracy)}, residual ${scientific(solve.relativeResidual)} (${solve.method}), ` +
-      `AGOP by ${agop.path}, rank ${agop.rank}, ${formatSeconds(seconds.total)}`,
+      `AGOP by ${agop.path}, rank ${agop.rank}, ${formatSeconds(seconds.total)}, and ${formatSeconds(seconds.compilation ?? 0)} to compile shaders`,
   );
   terminal.print(`wrote to ${out}: ${written.join(', ')}`);
   terminal.document({ ...metrics, out, files: written });

@@ -3,11 +3,13 @@
  * crashes.
  */
 
+import './standard-streams.js';
+
 import { CommanderError } from 'commander';
 import { EXIT, RfmError } from '../errors.js';
-import { type Interruption, interruptOutcome, watchSignals } from './interrupt.js';
+import { type Interruption, watchSignals } from './interrupt.js';
 import { buildProgram } from './program.js';
-import { ignoreBrokenPipes } from './terminal.js';
+import { watchOutput } from './terminal.js';
 
 const oneLine = (text: string): string => text.trim().replace(/\s*\n\s*/g, '; ');
 
@@ -31,11 +33,9 @@ function classify(error: unknown): { message: string; exitCode: number } {
 
 /** Says what went wrong, in one line, and sets the exit code. */
 function fail(error: unknown, interruption: Interruption): void {
-  const cause = interruption.cause();
-  if (cause !== null) {
-    // Whatever the abort made fail, the signal is the reason.
-    process.exitCode = interruption.exitCode();
-    process.stderr.write(`deep-rfm: interrupted by ${cause}; ${interruptOutcome()}\n`);
+  // Whatever the abort made fail, the signal is the reason.
+  if (interruption.cause() !== null) {
+    interruption.end();
     return;
   }
   const { message, exitCode } = classify(error);
@@ -45,8 +45,8 @@ function fail(error: unknown, interruption: Interruption): void {
 }
 
 async function main(args: readonly string[]): Promise<void> {
-  ignoreBrokenPipes();
   const interruption = watchSignals();
+  watchOutput((error) => fail(error, interruption));
   // Node would end the process at once, with a device that may be alive.
   process.on('unhandledRejection', (error) => fail(error, interruption));
   try {
@@ -57,7 +57,7 @@ async function main(args: readonly string[]): Promise<void> {
       return;
     }
     await program.parseAsync(args, { from: 'user' });
-    if (interruption.cause() !== null) process.exitCode = interruption.exitCode();
+    interruption.end();
   } catch (error) {
     // Help and the version were printed.
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.input;

@@ -6,6 +6,8 @@ export interface Observer {
   opened(gpu: Gpu): void;
   /** The command writes its files here. */
   output(dir: string): void;
+  /** The command has written its files; `release` lets go of the folder, which the observer may write into before. */
+  written(release: () => void): void;
   /** The command's result as it would print it with --json. */
   document(value: unknown): void;
   /** Whether lines for people are to be kept off stdout. */

@@ -1,18 +1,35 @@
-/** Output folders: checked before anything is computed, filled in one go at the end. */
+/** Output folders: checked and locked before anything is computed, filled in one go at the end. */
 
-import { randomBytes } from 'node:crypto';
-import { mkdir, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { realpath, rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { writeNpy } from '../data/npy.js';
-import { inputError, RfmError } from '../errors.js';
-import type { Numbers } from '../numbers.js';
-import { ensureOutputDirectory, writeFileAtomic } from '../report/atomic.js';
+import { LOCK, removeLeftovers, removeParts } from '../../scripts/leftovers.mjs';
+import { inputError } from '../errors.js';
+import { ensureOutputDirectory, writeError } from '../report/atomic.js';
+import { filesOfOthers, findingsIn, KNOWN_FILES, type Writer } from '../report/known-files.js';
+import { filesOf } from '../report/publish.js';
+import { atForcedEnd, setInterruptOutcome, tellLauncher } from './interrupt.js';
+import { acquireLock, type Holder, type Lock } from './lock.js';
 import { observer } from './observer.js';
 
 /** A file read by the command, with the flag that named it. */
 export interface InputPath {
   flag: string;
   path: string | undefined;
+}
+
+/** Where a command writes. */
+export interface Output {
+  dir: string;
+  /** What named the folder. */
+  flag?: string;
+  /** Whose files they are; null for `report`, which draws anew what is there. */
+  by: Writer | null;
+  inputs?: readonly InputPath[];
+  /** Whether results of another command may be in the folder: they are removed when the work is done. */
+  overwrite?: boolean | undefined;
+  /** Receives remarks. */
+  note(line: string): void;
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -30,8 +47,10 @@ async function missingFolders(path: string): Promise<string[]> {
 }
 
 /** @throws input error if a file to be written is a folder, or one that the command reads. */
-async function checkNames(dir: string, names: readonly string[], inputs: readonly InputPath[]): Promise<void> {
-  for (const name of names) {
+async function checkNames({ dir, by, inputs = [] }: Output): Promise<void> {
+  if (by === null) return;
+  const names = KNOWN_FILES[by];
+  for (const name of filesOf(dir, names)) {
     const found = await stat(join(dir, name)).catch(() => null);
     if (found?.isDirectory()) {
       throw inputError(`--out ${dir}: ${name} is to be written, but a folder has this name; choose another folder`);
@@ -41,93 +60,111 @@ async function checkNames(dir: string, names: readonly string[], inputs: readonl
   for (const { flag, path } of inputs) {
     if (path === undefined) continue;
     const file = await realpath(path).catch(() => resolve(path));
-    if (dirname(file) === folder && names.includes(basename(file))) {
+    const name = basename(file);
+    if (dirname(file) === folder && names.some((own) => (typeof own === 'string' ? own === name : own.test(name)))) {
       throw inputError(`--out ${dir}: would overwrite ${flag} ${path}; choose another folder`);
     }
   }
 }
 
-/**
- * Makes the folder `dir` if needed, does the work, and if that fails removes again the folders it made, as far as they
- * are empty.
- * @param names files that the work will write; `inputs` those that it reads.
- * @throws input error before the work begins if the folder cannot be written to.
- */
-export async function withOutput<T>(
-  dir: string,
-  names: readonly string[],
-  inputs: readonly InputPath[],
-  work: () => Promise<T>,
-): Promise<T> {
-  await checkNames(dir, names, inputs);
-  const made = await missingFolders(dir);
-  const undo = async (): Promise<void> => {
-    for (const folder of made) await rmdir(folder).catch(() => undefined);
-  };
+/** The command line, short enough for a message. */
+function commandLine(): string {
+  const line = `deep-rfm ${process.argv.slice(2).join(' ')}`.replace(/\s+/g, ' ').trim();
+  return line.length > 120 ? `${line.slice(0, 119)}…` : line;
+}
+
+const who = ({ command, pid, host, since }: Holder): string =>
+  `\`${command}\` (process ${pid} on ${host}, since ${since})`;
+
+function lockFolder({ dir, flag = '--out', note }: Output): Lock {
+  const path = join(dir, LOCK);
+  let acquired: ReturnType<typeof acquireLock>;
   try {
-    await ensureOutputDirectory(dir);
-    observer()?.output(dir);
-    return await work();
+    acquired = acquireLock(path, commandLine());
   } catch (error) {
-    await undo();
+    throw writeError(path, error) ?? error;
+  }
+  const { lock } = acquired;
+  if (lock === null) {
+    const holder = acquired.holder === null ? 'another process' : who(acquired.holder);
+    throw inputError(
+      `${flag} ${dir}: ${holder} is writing there; wait until it has ended, or choose another folder ` +
+        `(if it is gone for good, delete ${path})`,
+    );
+  }
+  if (acquired.gone !== null) {
+    note(`note: ${dir} was left by ${who(acquired.gone)}, which is gone; taken over`);
+    removeParts(dir, acquired.gone.pid);
+  }
+  return lock;
+}
+
+/** @throws input error if the folder holds results of another command, unless they may be replaced. Returns those commands. */
+function checkOwner({ dir, by, overwrite = false }: Output): (Writer | null)[] {
+  if (by === null) return [];
+  const others = findingsIn(dir).filter((finding) => finding.by !== by);
+  const [first] = others;
+  if (first !== undefined && !overwrite) {
+    const what =
+      first.by === null ? `${first.file}, which is not of this program` : `results of \`${first.by}\` (${first.file})`;
+    throw inputError(
+      `--out ${dir}: holds ${what}; choose another folder, or add --overwrite, which replaces ${first.by === null ? 'it' : 'them'}`,
+    );
+  }
+  return [...new Set(others.map((finding) => finding.by))];
+}
+
+/**
+ * Makes the folder if needed, locks it, does the work, and if that fails removes again the folders it made, as far as
+ * they are empty.
+ * @throws input error before the work begins if the folder cannot be written to, another process writes into it, or it
+ * holds what is not to be replaced.
+ */
+export async function withOutput<T>(output: Output, work: () => Promise<T>): Promise<T> {
+  const { dir, by, flag = '--out', note } = output;
+  await checkNames(output);
+  const made = await missingFolders(dir);
+  let release = (): void => {};
+  try {
+    await ensureOutputDirectory(dir, flag);
+    const lock = lockFolder(output);
+    const hold = { folder: resolve(dir), pid: process.pid, token: lock.holder.token, made };
+    const forget = atForcedEnd(() => removeLeftovers(hold));
+    tellLauncher({ hold });
+    release = () => {
+      lock.release();
+      forget();
+      tellLauncher({ hold: null });
+    };
+    const others = checkOwner(output);
+    observer()?.output(dir);
+    const result = await work();
+    setInterruptOutcome(`the results are in ${dir}`);
+    if (by !== null) await removeOthers(dir, others, by, note);
+    // A profile has yet to write its trace.
+    const watching = observer();
+    if (watching) watching.written(release);
+    else release();
+    return result;
+  } catch (error) {
+    release();
+    for (const folder of made) await rmdir(folder).catch(() => undefined);
     throw error;
   }
 }
 
-/** @throws input error where the numbers are too large, or all too small, for float32; internal error for NaN or an infinity. */
-function checkRange(dir: string, name: string, data: Numbers, float64: boolean): void {
-  let largest = 0;
-  for (const value of data) {
-    if (!Number.isFinite(value)) throw new RfmError('internal', `${name} has the entry ${value}; nothing was written`);
-    largest = Math.max(largest, Math.abs(value));
-  }
-  if (float64 || largest === 0 || (largest <= LARGEST_FLOAT32 && largest >= SMALLEST_FLOAT32)) return;
-  throw inputError(
-    `--out ${dir}: the largest entry of ${name} is ${largest.toExponential(2)}, and float32 holds 1.2e-38 to 3.4e38; use --float64, or scale the data`,
-  );
-}
-
-const LARGEST_FLOAT32 = 3.4028234663852886e38;
-/** The smallest with all its digits. */
-const SMALLEST_FLOAT32 = 2 ** -126;
-
-/** A file to write: an array, or text. */
-export type OutputFile = { name: string; shape: readonly number[]; data: Numbers } | { name: string; text: string };
-
-/**
- * Writes files into `dir`: first all of them into a hidden folder inside, then each takes its name, so that a full disk
- * leaves the old files and no new ones. Of `names`, files of an earlier command that are not written now are removed,
- * since they would not belong to the others.
- * @param float64 whether arrays become <f8.
- * @returns names of the files written, and of those removed.
- */
-export async function writeFiles(
+async function removeOthers(
   dir: string,
-  files: readonly OutputFile[],
-  names: readonly string[],
-  float64: boolean,
-): Promise<{ written: string[]; removed: string[] }> {
-  const staging = join(dir, `.tmp-${process.pid}-${randomBytes(6).toString('hex')}`);
-  try {
-    await mkdir(staging);
-    for (const file of files) {
-      const path = join(staging, file.name);
-      if ('text' in file) await writeFileAtomic(path, file.text);
-      else {
-        checkRange(dir, file.name, file.data, float64);
-        writeNpy(path, file.shape, float64 ? Float64Array.from(file.data) : Float32Array.from(file.data));
-      }
-    }
-    for (const { name } of files) await rename(join(staging, name), join(dir, name));
-  } finally {
-    await rm(staging, { recursive: true, force: true });
-  }
-  const written = files.map(({ name }) => name);
-  const removed: string[] = [];
-  for (const name of names) {
-    if (written.includes(name) || !(await exists(join(dir, name)))) continue;
-    await rm(join(dir, name));
-    removed.push(name);
-  }
-  return { written, removed };
+  others: readonly (Writer | null)[],
+  by: Writer,
+  note: Output['note'],
+): Promise<void> {
+  const files = filesOfOthers(dir, others, by);
+  const state = join('checkpoint', 'state.bin');
+  const foreign = findingsIn(dir).some((finding) => finding.file === state && finding.by !== by);
+  if (others.length > 0 && foreign && existsSync(join(dir, state))) files.push(state);
+  for (const name of files) await rm(join(dir, name), { force: true });
+  await rmdir(join(dir, 'checkpoint')).catch(() => undefined);
+  const whose = others.filter((other) => other !== null).map((other) => `\`${other}\``);
+  if (files.length > 0) note(`note: removed from ${dir}, of ${whose.join(' and ')}: ${files.join(', ')}`);
 }

@@ -21,8 +21,9 @@ Examples:
   $ deep-rfm profile train --n 500 --epochs 2 --out results/profiled-training
 
 Runs the command with a timestamp before and after every dispatch and says where
-the time on the device went. trace.json is written beside the command's own files
-(or to --trace); ui.perfetto.dev and chrome://tracing open it.
+the time on the device went, what shaders take to be compiled left out and told
+apart. trace.json is written beside the command's own files (or to --trace);
+ui.perfetto.dev and chrome://tracing open it.
 Options of profile itself come before the command. With --json the command's own
 document is the field "result" of the one that is printed.`;
 
@@ -59,10 +60,20 @@ export function addProfile(program: Command, signal: AbortSignal, build: (signal
     ];
     // Made before the observer is there: it prints what the command would otherwise hold back.
     const terminal = terminalFor({ json, quiet });
-    const run = await runObserved(build(signal), inner, json);
-    if (run === null)
-      throw inputError(`profile ${name}: this command computes nothing on a device; profile run, layer, rfm or train`);
-    await report(run, inner, flags, terminal);
+    let letGo = (): void => {};
+    try {
+      const run = await runObserved(build(signal), inner, json, (release) => {
+        letGo = release;
+      });
+      if (run === null) {
+        throw inputError(
+          `profile ${name}: this command computes nothing on a device; profile run, layer, rfm or train`,
+        );
+      }
+      await report(run, inner, flags, terminal);
+    } finally {
+      letGo();
+    }
   });
 }
 
@@ -82,12 +93,20 @@ interface ObservedRun {
   /** The command's --out; null if it has none. */
   out: string | null;
   result: unknown;
+  /** Milliseconds. */
   wall: number;
+  compilation: number;
 }
 
-async function runObserved(program: Command, words: readonly string[], silent: boolean): Promise<ObservedRun | null> {
+/** `onWritten` receives what lets go of the command's folder. */
+async function runObserved(
+  program: Command,
+  words: readonly string[],
+  silent: boolean,
+  onWritten: (release: () => void) => void,
+): Promise<ObservedRun | null> {
   const { createProfile } = await import('../runtime/timing.js');
-  let seen: { profile: Profile; adapter: AdapterSummary; started: number } | null = null;
+  let seen: { profile: Profile; gpu: Gpu; started: number } | null = null;
   let out: string | null = null;
   let result: unknown = null;
   await observed(
@@ -95,11 +114,12 @@ async function runObserved(program: Command, words: readonly string[], silent: b
       opened(gpu: Gpu) {
         const profile = createProfile(gpu);
         gpu.profile = profile;
-        seen = { profile, adapter: gpu.adapter, started: performance.now() };
+        seen = { profile, gpu, started: performance.now() };
       },
       output(dir) {
         out = dir;
       },
+      written: onWritten,
       document(value) {
         result = value;
       },
@@ -108,8 +128,9 @@ async function runObserved(program: Command, words: readonly string[], silent: b
     () => program.parseAsync(words, { from: 'user' }),
   );
   if (seen === null) return null;
-  const { profile, adapter, started } = seen as { profile: Profile; adapter: AdapterSummary; started: number };
-  return { profile, adapter, out, result, wall: performance.now() - started };
+  const { profile, gpu, started } = seen as { profile: Profile; gpu: Gpu; started: number };
+  const wall = performance.now() - started;
+  return { profile, adapter: gpu.adapter, out, result, wall, compilation: 1000 * gpu.compiling.seconds };
 }
 
 async function report(run: ObservedRun, words: string[], flags: ProfileFlags, terminal: Terminal): Promise<void> {
@@ -118,9 +139,9 @@ async function report(run: ObservedRun, words: string[], flags: ProfileFlags, te
     import('../report/atomic.js'),
     import('../report/format.js'),
   ]);
-  const { profile, adapter, out, result, wall } = run;
+  const { profile, adapter, out, result, wall, compilation } = run;
   const trace = flags.trace ?? (out === null ? 'trace.json' : join(out, 'trace.json'));
-  const document = profileDocument(profile, { version: VERSION, command: words, adapter, wall });
+  const document = profileDocument(profile, { version: VERSION, command: words, adapter, wall, compilation });
   await writeFileAtomic(trace, chromeTrace(profile, adapterLabel(adapter)));
   terminal.print('');
   for (const line of summaryLines(document, adapterLabel(adapter))) terminal.print(line);
@@ -159,7 +180,7 @@ function layerTable({ layers }: ProfileDocument): string[] {
 }
 
 function summaryLines(document: ProfileDocument, adapter: string): string[] {
-  const { busy, span, wall } = document.milliseconds;
+  const { busy, span, wall, compilation = 0 } = document.milliseconds;
   const clock =
     document.clock === 'gpu'
       ? 'GPU timestamps'
@@ -167,7 +188,7 @@ function summaryLines(document: ProfileDocument, adapter: string): string[] {
   const { agop } = document;
   return [
     `profile on ${adapter}; ${clock}`,
-    `device busy ${formatSeconds(busy / 1000)} of ${formatSeconds(span / 1000)} between its first and last pass; ${formatSeconds(wall / 1000)} in all with compiling, reading back and files`,
+    `device busy ${formatSeconds(busy / 1000)} of ${formatSeconds(span / 1000)} between its first and last pass; ${formatSeconds(wall / 1000)} in all, with ${formatSeconds(compilation / 1000)} to compile shaders (in none of the times below), reading back and files`,
     '',
     ...groupTable(document.groups),
     '',

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type CommonFlags, commonOptions, path } from './flags.js';
+import { withOutput } from './output.js';
 import { terminalFor } from './terminal.js';
 
 /** `deep-rfm report DIR`: the figures and the page of a finished run or training, drawn again. */
@@ -17,8 +18,14 @@ export function addReport(program: Command): void {
   for (const option of commonOptions()) command.addOption(option);
   command.action(async (dir: string, flags: CommonFlags) => {
     const terminal = terminalFor(flags);
-    const { rewriteReport } = await import('../report/rewrite.js');
-    const files = await rewriteReport(dir);
+    const [{ rewriteReport }, { readMetricsDocument }] = await Promise.all([
+      import('../report/rewrite.js'),
+      import('../report/metrics-files.js'),
+    ]);
+    // Before a lock is looked for in a folder that is not there.
+    await readMetricsDocument(dir);
+    const output = { dir, flag: 'report', by: null, note: terminal.note } as const;
+    const files = await withOutput(output, () => rewriteReport(dir));
     terminal.print(`wrote ${files.join(', ')}`);
     terminal.print(`report: ${join(dir, 'report.html')}`);
     terminal.document({ schema: 'deep-rfm/report/1', dir, files });

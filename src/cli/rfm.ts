@@ -4,26 +4,27 @@ import { type Matrix, readMatrix } from '../data/npy.js';
 import { inputError } from '../errors.js';
 import type { Numbers } from '../numbers.js';
 import { formatSeconds } from '../report/format.js';
+import { KNOWN_FILES } from '../report/known-files.js';
+import { type OutputFile, publish } from '../report/publish.js';
 import type { RfmOptions, RfmResult } from '../rfm/types.js';
 import type { AdapterChoice } from '../runtime/gpu.js';
 import {
   adapterOption,
-  type CommonFlags,
   commonOptions,
   integer,
   kernelOptions,
+  type OutputFlags,
+  overwriteOption,
   path,
   tuneOption,
   valued,
 } from './flags.js';
 import { withGpu } from './gpu-session.js';
 import { likeTargets, readFeatures, readTargets, required, type TargetMatrix } from './matrices.js';
-import { type OutputFile, withOutput, writeFiles } from './output.js';
+import { withOutput } from './output.js';
 import { solveRemarks } from './run-progress.js';
 import { scientific, type Terminal, terminalFor } from './terminal.js';
 import { VERSION } from './version.js';
-
-const FILES = ['M.npy', 'alpha.npy', 'predictions.npy', 'M_iterations.npy', 'predictions_iterations.npy'];
 
 const EXAMPLES = `
 Examples:
@@ -37,7 +38,7 @@ M.npy (d × d, divided by its maximum), alpha.npy, and predictions.npy with
 (T × d × d) and predictions_iterations.npy: M and the predictions after each iteration.
 Rows are used as they are, neither normalised nor standardised.`;
 
-interface RfmFlags extends CommonFlags {
+interface RfmFlags extends OutputFlags {
   x?: string;
   y?: string;
   testX?: string;
@@ -117,7 +118,8 @@ export function addRfm(program: Command, signal: AbortSignal): void {
     .option('--float64', 'write arrays as <f8 (values are float32 all the same)')
     .addOption(adapterOption())
     .addOption(tuneOption())
-    .addOption(valued('--out <folder>', 'where to write (required)', path('--out')));
+    .addOption(valued('--out <folder>', 'where to write (required)', path('--out')))
+    .addOption(overwriteOption());
   for (const option of commonOptions()) command.addOption(option);
   command.addHelpText('after', EXAMPLES).action(async (flags: RfmFlags) => {
     const terminal = terminalFor(flags);
@@ -127,7 +129,8 @@ export function addRfm(program: Command, signal: AbortSignal): void {
       { flag: '--y', path: flags.y },
       { flag: '--test-x', path: flags.testX },
     ];
-    await withOutput(request.out, FILES, inputs, () => runRfm(request, flags, terminal, signal));
+    const output = { dir: request.out, by: 'rfm', inputs, overwrite: flags.overwrite, note: terminal.note } as const;
+    await withOutput(output, () => runRfm(request, flags, terminal, signal));
   });
 }
 
@@ -161,10 +164,10 @@ async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, 
   result.solves.forEach((solve, index) => {
     for (const remark of solveRemarks(solve)) terminal.note(`note: fit ${index + 1}: ${remark}`);
   });
-  const { written, removed } = await writeFiles(
+  const { written, removed } = await publish(
     out,
     outputFiles(request, result, flags.saveIterations === true),
-    FILES,
+    KNOWN_FILES.rfm,
     flags.float64 === true,
   );
   for (const name of removed) terminal.note(`note: removed ${name} of an earlier command from ${out}`);

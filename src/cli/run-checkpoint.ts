@@ -7,10 +7,12 @@ import { join } from 'node:path';
 import { type CheckpointFormat, readCheckpoint, refuseOtherSettings, writeCheckpoint } from '../data/checkpoint.js';
 import { inputError } from '../errors.js';
 import { ensureOutputDirectory } from '../report/atomic.js';
+import { writerOf } from '../report/known-files.js';
 import type { GramFile } from '../report/page.js';
 import type { DeepRfmState, FeatureRows } from '../rfm/deep-rfm.js';
-import type { AdapterSummary, LayerMetrics } from '../rfm/types.js';
+import { type AdapterSummary, type LayerMetrics, type Made, PREDICTIONS, SCHEMA } from '../rfm/types.js';
 import type { Gpu } from '../runtime/gpu.js';
+import { type Finished, otherRows, readFinished, refuseOtherRun } from './resume.js';
 import type { RunFlags, RunRequest } from './run-request.js';
 import { VERSION, webgpuVersion } from './version.js';
 
@@ -69,18 +71,31 @@ function settingsOf({ config }: RunRequest, flags: RunFlags): Record<string, unk
   };
 }
 
+const fingerprints = new WeakMap<object, string>();
+
 export function fingerprint(rows: RunRequest['dataset']['test']): string | null {
   if (rows === null) return null;
+  const known = fingerprints.get(rows);
+  if (known !== undefined) return known;
   const hash = createHash('sha256').update(`${rows.rows} × ${rows.cols}`);
   for (const { buffer, byteOffset, byteLength } of [rows.x, rows.labels]) {
     hash.update(new Uint8Array(buffer, byteOffset, byteLength));
   }
-  return hash.digest('hex').slice(0, 32);
+  const digest = hash.digest('hex').slice(0, 32);
+  fingerprints.set(rows, digest);
+  return digest;
 }
 
-const fingerprintsOf = ({ dataset }: RunRequest): Record<string, string | null> => ({
+export const fingerprintsOf = ({ dataset }: Pick<RunRequest, 'dataset'>): Made['rows'] => ({
   'training rows': fingerprint(dataset.train),
   'test rows': fingerprint(dataset.test),
+});
+
+/** What this run is made of. */
+export const madeOf = (request: RunRequest, flags: RunFlags): Made => ({
+  webgpu: webgpuVersion(),
+  settings: settingsOf(request, flags),
+  rows: fingerprintsOf(request),
 });
 
 const bytesOf = (x: Float32Array): Uint8Array => new Uint8Array(x.buffer, x.byteOffset, x.byteLength);
@@ -147,19 +162,31 @@ export function checkpointWriter(
 }
 
 /**
- * The checkpoint in the output folder of this run.
- * @throws input error if there is none, or it is damaged, of another version or of another configuration.
+ * The results of this run where it is finished; null where it is not.
+ * @throws input error if it is a finished run of another configuration, or one without the predictions asked for.
  */
-export function readRunCheckpoint(request: RunRequest, flags: RunFlags): RunCheckpoint {
-  const path = checkpointPath(request.out);
-  if (!existsSync(path)) {
-    const finished = existsSync(join(request.out, 'metrics.json'));
+export function readFinishedRun(request: RunRequest, flags: RunFlags): Finished | null {
+  const { out } = request;
+  // A checkpoint beside results is that of a later run.
+  const finished = writerOf(checkpointPath(out)) === 'run' ? null : readFinished(out, SCHEMA);
+  if (finished === null) return null;
+  const { settings, rows } = madeOf(request, flags);
+  refuseOtherRun(out, finished, settings, rows);
+  if (flags.savePredictions && !existsSync(join(out, PREDICTIONS))) {
     throw inputError(
-      finished
-        ? `--resume ${path}: no such file, and ${request.out} holds the results of a finished run; drop --resume to run again`
-        : `--resume ${path}: no such file; name the folder of the run to go on with by --out, or drop --resume`,
+      `--resume ${out}: is finished, without --save-predictions; drop that, or run again without --resume`,
     );
   }
+  return finished;
+}
+
+/**
+ * The checkpoint in the output folder of this run; null if there is none.
+ * @throws input error if it is damaged, of another version or of another configuration.
+ */
+export function readRunCheckpoint(request: RunRequest, flags: RunFlags): RunCheckpoint | null {
+  const path = checkpointPath(request.out);
+  if (!existsSync(path) || (flags.overwrite && writerOf(path) === 'train')) return null;
   const { header: found, arrays } = readCheckpoint(path, FORMAT);
   // The checksum fits, so this is what some version of this program wrote.
   const header = found as Header;
@@ -171,8 +198,7 @@ export function readRunCheckpoint(request: RunRequest, flags: RunFlags): RunChec
     );
   }
   refuseOtherSettings(path, header.settings, settingsOf(request, flags));
-  const fingerprints = fingerprintsOf(request);
-  const other = Object.keys(fingerprints).filter((name) => fingerprints[name] !== header.fingerprints[name]);
+  const other = otherRows(header.fingerprints, fingerprintsOf(request));
   if (other.length > 0) {
     throw inputError(
       `--resume ${path}: was made with another configuration (the values of the ${other.join(' and of the ')} differ); ` +

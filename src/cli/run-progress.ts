@@ -9,6 +9,7 @@ import {
   undefinedStages,
 } from '../report/format.js';
 import type { LayerMetrics, Stages } from '../rfm/types.js';
+import { atForcedEnd } from './interrupt.js';
 import { scientific, type Terminal } from './terminal.js';
 
 const PHASES = ['kernel', 'solve', 'agop', 'sqrt', 'features', 'metrics'] as const;
@@ -22,6 +23,9 @@ export interface RunProgress {
 }
 
 const stages = ({ input, agop, features }: Stages): string => [input, agop, features].map(scientific).join(' → ');
+
+/** Seconds of compilation from which on a line names them. */
+const WORTH_NAMING = 0.05;
 
 /** One line about a finished layer; `left` is the estimated time of the layers to come, in seconds. */
 export function layerLine(metrics: LayerMetrics, depth: number, left: number): string {
@@ -37,14 +41,15 @@ export function layerLine(metrics: LayerMetrics, depth: number, left: number): s
   if (solve.jitter > 0) parts.push(`jitter ${solve.jitter.toExponential(0)}`);
   const { samples, samplingError } = metrics.agop;
   if (samplingError > 0) parts.push(`AGOP of ${samples} rows ± ${formatPercent(samplingError)}`);
-  parts.push(formatSeconds(metrics.seconds.total));
+  const { total, compilation = 0 } = metrics.seconds;
+  parts.push(formatSeconds(total));
+  if (compilation >= WORTH_NAMING) parts.push(`compiling ${formatSeconds(compilation)}`);
   if (layer < depth) parts.push(`about ${formatSeconds(Math.max(1, Math.round(left)))} left`);
   return parts.join('  ');
 }
 
 /**
- * What is left, from the layers so far. The first is left out as soon as there are others: it has another width, and
- * compiles the shaders.
+ * What is left, from the layers so far. The first is left out as soon as there are others: it has another width.
  */
 export function secondsLeft(seconds: readonly number[], depth: number): number {
   const typical = seconds.length > 1 ? seconds.slice(1) : seconds;
@@ -113,6 +118,16 @@ export function runProgress(terminal: Terminal, depth: number, done: readonly nu
   const bar = bars?.create(depth * PHASES.length, done.length * PHASES.length, { what: 'starting' });
   let reached = 0;
   let stopped = false;
+  const stop = (): void => {
+    if (stopped || bars === null) return;
+    stopped = true;
+    // Writes the lines that wait for the next frame.
+    bars.update();
+    bars.stop();
+    forget();
+  };
+  // The bar hides the cursor.
+  const forget = atForcedEnd(stop);
   return {
     onPhase(layer, phase) {
       // A phase may come twice in a layer, with the test rows; the bar does not go back for it.
@@ -129,12 +144,6 @@ export function runProgress(terminal: Terminal, depth: number, done: readonly nu
       }
       bar?.update(metrics.layer * PHASES.length);
     },
-    stop() {
-      if (stopped || bars === null) return;
-      stopped = true;
-      // Writes the lines that wait for the next frame.
-      bars.update();
-      bars.stop();
-    },
+    stop,
   };
 }

@@ -5,7 +5,7 @@ import { datasetRemarks } from '../data/rows.js';
 import { inputError } from '../errors.js';
 import type { DeepRfmConfig } from '../rfm/types.js';
 import type { AdapterChoice } from '../runtime/gpu.js';
-import { type CommonFlags, defaultWidth } from './flags.js';
+import { defaultWidth, type OutputFlags } from './flags.js';
 import { required } from './matrices.js';
 
 export const RUN_DATASETS = [...DATASET_NAMES, 'npy'] as const;
@@ -13,7 +13,7 @@ export const RUN_DATASETS = [...DATASET_NAMES, 'npy'] as const;
 const DEFAULT_GRAM_LAYERS = [1, 3, 7, 13, 19];
 const DEFAULT_ROWS = 1000;
 
-export interface RunFlags extends CommonFlags {
+export interface RunFlags extends OutputFlags {
   dataset?: DatasetName | 'npy';
   dataDir?: string;
   x?: string;

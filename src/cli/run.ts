@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { writeNpy } from '../data/npy.js';
 import { countClasses } from '../data/rows.js';
 import { RfmError } from '../errors.js';
 import {
@@ -26,6 +25,7 @@ import {
   kernelOptions,
   layerList,
   oneOf,
+  overwriteOption,
   path,
   SOLVERS,
   tuneOption,
@@ -34,13 +34,16 @@ import {
 import { withGpu } from './gpu-session.js';
 import { setInterruptOutcome } from './interrupt.js';
 import { withOutput } from './output.js';
+import { showFinished } from './resume.js';
 import {
   adoptDevice,
   checkpointPath,
   checkpointWriter,
   closeCheckpoints,
+  madeOf,
   openCheckpoints,
   type RunCheckpoint,
+  readFinishedRun,
   readRunCheckpoint,
   removeCheckpoint,
 } from './run-checkpoint.js';
@@ -50,9 +53,6 @@ import { RUN_DATASETS, type RunFlags, type RunRequest, readPlanRequest, readRunR
 import { scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
 import { VERSION } from './version.js';
 
-/** Files whose names are known before the run; Gram pictures come with the layers. */
-const FILES = ['metrics.json', 'metrics.csv', 'nc1.svg', 'nc1.png', 'nc2.svg', 'nc2.png', 'report.html'];
-
 const EXAMPLES = `
 Examples:
   $ deep-rfm run
@@ -60,6 +60,7 @@ Examples:
   $ deep-rfm run --dataset cifar10 --data-dir ~/data --activation cos --seed 1
   $ deep-rfm run --dataset npy --x X.npy --y labels.npy --out out
   $ deep-rfm run --n 5000 --resume
+      begins, goes on, or says that all is done: repeat it until it is
   $ deep-rfm run --dataset cifar10 --data-dir ~/data --n 10000 --memory-limit 1GiB
   $ deep-rfm run --dataset cifar10 --data-dir ~/data --n 50000 --plan-for h100
 
@@ -147,7 +148,11 @@ export function addRun(program: Command, signal: AbortSignal): void {
     .addOption(tuneOption())
     .addOption(valued('--out <folder>', 'where to write (default: results/<dataset>-n<N>-seed<S>)', path('--out')))
     .option('--save-predictions', "write predictions.npy, too: the last layer's outputs for the test rows")
-    .option('--resume', 'go on from the checkpoint that an interrupted run left in --out');
+    .addOption(overwriteOption())
+    .option(
+      '--resume',
+      'go on from the checkpoint in --out; begin if there is none, do nothing if the run is finished',
+    );
   for (const option of commonOptions()) command.addOption(option);
   command.addHelpText('after', EXAMPLES).action(async (flags: RunFlags) => {
     const terminal = terminalFor(flags);
@@ -162,9 +167,15 @@ export function addRun(program: Command, signal: AbortSignal): void {
       { flag: '--test-x', path: flags.testX },
       { flag: '--test-y', path: flags.testY },
     ];
-    const resume = flags.resume ? readRunCheckpoint(request, flags) : null;
-    const names = flags.savePredictions ? [...FILES, PREDICTIONS] : FILES;
-    await withOutput(request.out, names, inputs, () => run(request, flags, resume, terminal, signal));
+    const { out } = request;
+    const { overwrite, resume } = flags;
+    await withOutput({ dir: out, by: 'run', inputs, overwrite, note: terminal.note }, async () => {
+      const finished = resume ? readFinishedRun(request, flags) : null;
+      if (finished) return showFinished(out, 'run', finished, terminal);
+      const checkpoint = resume ? readRunCheckpoint(request, flags) : null;
+      if (resume && !checkpoint) terminal.note(`note: there is nothing to go on from in ${out} yet: beginning`);
+      return run(request, flags, checkpoint, terminal, signal);
+    });
   });
 }
 
@@ -181,13 +192,12 @@ async function run(
     await openCheckpoints(out);
     const { metrics, pictures, predictions } = await compute(request, flags, resume, terminal, signal, (layer) => {
       kept = layer;
+      setInterruptOutcome(`no results were written, ${keptIn(out, layer)}`);
     });
     const { writeRunReport } = await import('../report/run-report.js');
-    const files = await writeRunReport(out, metrics, pictures);
-    if (flags.savePredictions && predictions) {
-      writeNpy(join(out, PREDICTIONS), [request.config.testN, request.dataset.classes], predictions);
-      files.push(PREDICTIONS);
-    }
+    const shape = [request.config.testN, request.dataset.classes];
+    const more = flags.savePredictions && predictions ? [{ name: PREDICTIONS, shape, data: predictions }] : [];
+    const files = await writeRunReport(out, metrics, pictures, more);
     await removeCheckpoint(out);
     for (const line of summary(metrics)) terminal.print(line);
     terminal.print('');
@@ -197,15 +207,16 @@ async function run(
   } catch (error) {
     await closeCheckpoints(out);
     if (kept > 0) {
-      const layers = kept === 1 ? 'layer 1 is' : `layers 1 to ${kept} are`;
-      const left = `${layers} kept in ${checkpointPath(out)}: the same command with --resume goes on`;
-      if (signal.aborted) setInterruptOutcome(`no results were written, ${left}`);
       // After wrong input the same command would only fail again.
-      else if (!(error instanceof RfmError && error.kind === 'input')) terminal.note(`note: ${left}`);
+      const again = !(error instanceof RfmError && error.kind === 'input');
+      if (again && !signal.aborted) terminal.note(`note: ${keptIn(out, kept)}`);
     }
     throw error;
   }
 }
+
+const keptIn = (out: string, layer: number): string =>
+  `${layer === 1 ? 'layer 1 is' : `layers 1 to ${layer} are`} kept in ${checkpointPath(out)}: the same command with --resume goes on`;
 
 interface Computed {
   metrics: RunMetrics;
@@ -269,7 +280,9 @@ async function onDevice(
     if (lost.here === 0) {
       for (const line of heading(request, describeAdapter(gpu.adapter), plan)) terminal.note(line);
       const seconds = await estimate(gpu, request, plan);
-      if (seconds !== null) terminal.note(`time     about ${formatSeconds(seconds)} (estimated)`);
+      if (seconds !== null) {
+        terminal.note(`time     about ${formatSeconds(seconds)} (estimated), and what shaders take to be compiled`);
+      }
     }
     const before = resume?.state.layers ?? [];
     if (resume) {
@@ -311,6 +324,7 @@ async function onDevice(
         schema: SCHEMA,
         version: VERSION,
         config,
+        made: madeOf(request, flags),
         adapter: gpu.adapter,
         classCounts: result.classCounts,
         layers: result.layers,
@@ -392,11 +406,12 @@ const tableRow = (layer: LayerMetrics): string[] => [
 ];
 
 function summary(metrics: RunMetrics): string[] {
+  const compilation = metrics.layers.reduce((sum, { seconds }) => sum + (seconds.compilation ?? 0), 0);
   return [
     ...tableLines(HEADER, metrics.layers.map(tableRow)),
     ...[missingClassesText(metrics.classCounts) ?? []].flat(),
     '',
     `${formatSeconds(metrics.seconds)} on ${metrics.adapter.description || metrics.adapter.device || 'the adapter'} ` +
-      `(${metrics.adapter.type}); device memory: peak ${formatBytes(metrics.memory.peakBytes)}`,
+      `(${metrics.adapter.type}), ${formatSeconds(compilation)} of it to compile shaders; device memory: peak ${formatBytes(metrics.memory.peakBytes)}`,
   ];
 }

@@ -1,5 +1,6 @@
 /** Where words go: results to stdout, everything else to stderr. */
 
+import { RfmError } from '../errors.js';
 import type { CommonFlags } from './flags.js';
 import { observer } from './observer.js';
 
@@ -34,11 +35,15 @@ export function terminalFor({ json = false, quiet = false }: CommonFlags): Termi
   };
 }
 
-/** A reader that has left, as in `deep-rfm … | head`, is no error: the work goes on and nothing is said about it. */
-export function ignoreBrokenPipes(): void {
-  for (const stream of [process.stdout, process.stderr]) {
+/**
+ * Watches stdout and stderr. A reader that has left, as in `deep-rfm … | head`, is no error: the work goes on and nothing
+ * is said about it. `fail` hears of everything else, such as a full disk.
+ */
+export function watchOutput(fail: (error: unknown) => void): void {
+  for (const [name, stream] of Object.entries({ stdout: process.stdout, stderr: process.stderr })) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
+      if (error.code === 'EPIPE') return;
+      fail(new RfmError('internal', `${name} cannot be written (${error.code ?? error.message}); write it elsewhere`));
     });
   }
 }

@@ -4,8 +4,12 @@ import { existsSync } from 'node:fs';
 import { type CheckpointFormat, readCheckpoint, refuseOtherSettings, writeCheckpoint } from '../data/checkpoint.js';
 import { inputError } from '../errors.js';
 import type { Checkpoint } from '../nn/checkpoint.js';
+import { TRAIN_SCHEMA } from '../nn/types.js';
+import { writerOf } from '../report/known-files.js';
+import type { Made } from '../rfm/types.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { checkpointPath, type DeviceIdentity, fingerprint, identityOf, kebab } from './run-checkpoint.js';
+import { type Finished, otherRows, readFinished, refuseOtherRun } from './resume.js';
+import { checkpointPath, type DeviceIdentity, fingerprintsOf, identityOf, kebab } from './run-checkpoint.js';
 import type { TrainFlags, TrainRequest } from './train-request.js';
 import { VERSION, webgpuVersion } from './version.js';
 
@@ -34,10 +38,44 @@ function settingsOf({ config }: TrainRequest, flags: TrainFlags): Record<string,
   return { ...settings, '--lr': learningRate, '--no-tune': flags.tune === false };
 }
 
-const fingerprintsOf = ({ dataset }: TrainRequest): Record<string, string | null> => ({
-  'training rows': fingerprint(dataset.train),
-  'test rows': fingerprint(dataset.test),
+/** What this training is made of, the number of its epochs aside. */
+export const madeOf = (request: TrainRequest, flags: TrainFlags): Made => ({
+  webgpu: webgpuVersion(),
+  settings: settingsOf(request, flags),
+  rows: fingerprintsOf(request),
 });
+
+/** Where it is not given it follows from the number of epochs, which may grow: then it stays as it was. */
+function keepMeasureEvery({ config }: TrainRequest, flags: TrainFlags, settings: Record<string, unknown>): void {
+  const made = settings['--measure-every'];
+  if (flags.measureEvery === undefined && typeof made === 'number') config.measureEvery = made;
+}
+
+/**
+ * The results of this training where it is finished; null where it is not, or is to go on for more epochs.
+ * @throws input error if it is a finished training of another configuration.
+ */
+export function readFinishedTraining(request: TrainRequest, flags: TrainFlags): Finished | null {
+  const { out, config } = request;
+  const finished = readFinished(out, TRAIN_SCHEMA);
+  const { epochs } = finished?.config ?? {};
+  if (finished === null || typeof epochs !== 'number') return null;
+  const checkpoint = readTrainCheckpoint(request, flags);
+  const { records } = checkpoint?.state ?? {};
+  // A checkpoint that is not at the end is that of a later training.
+  if (records && !(records.length === config.seeds.length && records.every((r) => r.epochs.length >= config.epochs))) {
+    return null;
+  }
+  keepMeasureEvery(request, flags, finished.made.settings);
+  const { settings, rows } = madeOf(request, flags);
+  refuseOtherRun(out, finished, settings, rows);
+  if (epochs === config.epochs) return finished;
+  if (checkpoint) return null;
+  throw inputError(
+    `--resume ${out}: is finished, after ${epochs} epochs, and its checkpoint is gone; use --epochs ${epochs}, or start ` +
+      'again without --resume',
+  );
+}
 
 /** Makes the function that writes a checkpoint of this training. */
 export function checkpointWriter(
@@ -59,17 +97,13 @@ export function checkpointWriter(
 }
 
 /**
- * The checkpoint in the output folder of this training.
- * @throws input error if there is none, or it is damaged, of another version or of other settings, or has trained longer
+ * The checkpoint in the output folder of this training; null if there is none.
+ * @throws input error if it is damaged, of another version or of other settings, or has trained longer
  * than is asked for.
  */
-export function readTrainCheckpoint(request: TrainRequest, flags: TrainFlags): TrainCheckpoint {
+export function readTrainCheckpoint(request: TrainRequest, flags: TrainFlags): TrainCheckpoint | null {
   const path = checkpointPath(request.out);
-  if (!existsSync(path)) {
-    throw inputError(
-      `--resume ${path}: no such file; name the folder of the training to go on with by --out, or drop --resume`,
-    );
-  }
+  if (!existsSync(path) || (flags.overwrite && writerOf(path) === 'run')) return null;
   const { header: found, arrays } = readCheckpoint(path, FORMAT);
   // The checksum fits, so this is what some version of this program wrote.
   const { version, webgpu, settings, fingerprints, adapter, lanes, choices, peakBytes, ...state } = found as Header;
@@ -80,9 +114,9 @@ export function readTrainCheckpoint(request: TrainRequest, flags: TrainFlags): T
         'delete it, or start again without --resume',
     );
   }
+  keepMeasureEvery(request, flags, settings);
   refuseOtherSettings(path, settings, settingsOf(request, flags));
-  const now = fingerprintsOf(request);
-  const other = Object.keys(now).filter((name) => now[name] !== fingerprints[name]);
+  const other = otherRows(fingerprints, fingerprintsOf(request));
   if (other.length > 0) {
     throw inputError(
       `--resume ${path}: was made with other data (the values of the ${other.join(' and of the ')} differ); ` +

@@ -8,13 +8,13 @@ import type { ModelName } from '../nn/models.js';
 import type { OptimizerName } from '../nn/optimizer.js';
 import type { TrainConfig } from '../nn/types.js';
 import type { AdapterChoice } from '../runtime/gpu.js';
-import type { CommonFlags } from './flags.js';
+import type { OutputFlags } from './flags.js';
 import { required } from './matrices.js';
 
 export const TRAIN_DATASETS = [...DATASET_NAMES, 'npy'] as const;
 const DEFAULT_ROWS = 1000;
 
-export interface TrainFlags extends CommonFlags {
+export interface TrainFlags extends OutputFlags {
   model?: ModelName;
   dataset?: DatasetName | 'npy';
   dataDir?: string;

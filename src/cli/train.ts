@@ -13,24 +13,34 @@ import {
   missingClassesText,
 } from '../report/format.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { adapterOption, commonOptions, integer, oneOf, path, positive, seed, tuneOption, valued } from './flags.js';
+import {
+  adapterOption,
+  commonOptions,
+  integer,
+  oneOf,
+  overwriteOption,
+  path,
+  positive,
+  seed,
+  tuneOption,
+  valued,
+} from './flags.js';
 import { withGpu } from './gpu-session.js';
 import { setInterruptOutcome } from './interrupt.js';
 import { withOutput } from './output.js';
+import { showFinished } from './resume.js';
 import { adoptDevice, checkpointPath, closeCheckpoints, openCheckpoints } from './run-checkpoint.js';
 import { fixed, scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
-import { checkpointWriter, readTrainCheckpoint, type TrainCheckpoint } from './train-checkpoint.js';
+import {
+  checkpointWriter,
+  madeOf,
+  readFinishedTraining,
+  readTrainCheckpoint,
+  type TrainCheckpoint,
+} from './train-checkpoint.js';
 import { trainProgress } from './train-progress.js';
 import { readTrainRequest, TRAIN_DATASETS, type TrainFlags, type TrainRequest } from './train-request.js';
 import { VERSION } from './version.js';
-
-const FIGURES = ['nc1', 'nfa', 'variance', 'loss', 'singular-values'];
-const FILES = [
-  'metrics.json',
-  'metrics.csv',
-  ...FIGURES.flatMap((name) => [`${name}.svg`, `${name}.png`]),
-  'report.html',
-];
 
 const EXAMPLES = `
 Examples:
@@ -110,7 +120,12 @@ export function addTrain(program: Command, signal: AbortSignal): void {
     valued('--out <folder>', 'where to write (default: results/<model>-<dataset>-n<N>)', path('--out')),
   ];
   for (const option of options) command.addOption(option);
-  command.option('--resume', 'go on from the checkpoint in the output folder');
+  command
+    .addOption(overwriteOption())
+    .option(
+      '--resume',
+      'go on from the checkpoint in --out; begin if there is none, do nothing if all epochs are done',
+    );
   for (const option of commonOptions()) command.addOption(option);
   command.addHelpText('after', EXAMPLES).action(async (flags: TrainFlags) => {
     const terminal = terminalFor(flags);
@@ -121,8 +136,15 @@ export function addTrain(program: Command, signal: AbortSignal): void {
       { flag: '--test-x', path: flags.testX },
       { flag: '--test-y', path: flags.testY },
     ];
-    const resume = flags.resume ? readTrainCheckpoint(request, flags) : null;
-    await withOutput(request.out, FILES, inputs, () => train(request, flags, resume, terminal, signal));
+    const { out } = request;
+    const { overwrite, resume } = flags;
+    await withOutput({ dir: out, by: 'train', inputs, overwrite, note: terminal.note }, async () => {
+      const finished = resume ? readFinishedTraining(request, flags) : null;
+      if (finished) return showFinished(out, 'train', finished, terminal);
+      const checkpoint = resume ? readTrainCheckpoint(request, flags) : null;
+      if (resume && !checkpoint) terminal.note(`note: there is nothing to go on from in ${out} yet: beginning`);
+      return train(request, flags, checkpoint, terminal, signal);
+    });
   });
 }
 
@@ -139,6 +161,7 @@ async function train(
     await openCheckpoints(out);
     const metrics = await compute(request, flags, resume, terminal, signal, (what) => {
       kept = what;
+      setInterruptOutcome(`no results were written, ${keptIn(out, what)}`);
     });
     const { writeTrainReport } = await import('../report/train-report.js');
     const files = await writeTrainReport(out, metrics);
@@ -150,16 +173,18 @@ async function train(
   } catch (error) {
     await closeCheckpoints(out);
     if (kept !== null) {
-      const left = `${kept} is kept in ${checkpointPath(out)}: the same command with --resume goes on`;
-      if (signal.aborted) setInterruptOutcome(`no results were written, ${left}`);
       // A training that diverged would only do so again.
-      else if (error instanceof RfmError && error.kind === 'input') {
+      if (error instanceof RfmError && error.kind === 'input') {
         throw inputError(`${error.message}; the last good state, ${kept}, is kept in ${checkpointPath(out)}`);
-      } else terminal.note(`note: ${left}`);
+      }
+      if (!signal.aborted) terminal.note(`note: ${keptIn(out, kept)}`);
     }
     throw error;
   }
 }
+
+const keptIn = (out: string, what: string): string =>
+  `${what} is kept in ${checkpointPath(out)}: the same command with --resume goes on`;
 
 /** The training, with checkpoints; `onKept` hears what each of them holds. */
 async function compute(
@@ -206,11 +231,13 @@ async function compute(
       schema: TRAIN_SCHEMA,
       version: VERSION,
       config,
+      made: madeOf(request, flags),
       adapter: gpu.adapter,
       classCounts: data.counts,
       seeds: result.records,
       memory: { peakBytes: peakBytes() },
       seconds: result.seconds,
+      compilationSeconds: gpu.compiling.seconds,
     };
   });
 }
@@ -265,6 +292,6 @@ function summary(metrics: TrainMetrics): string[] {
     ...[missingClassesText(metrics.classCounts) ?? []].flat(),
     '',
     `${formatSeconds(metrics.seconds)} on ${metrics.adapter.description || metrics.adapter.device || 'the adapter'} ` +
-      `(${metrics.adapter.type}); device memory: peak ${formatBytes(metrics.memory.peakBytes)}`,
+      `(${metrics.adapter.type}), ${formatSeconds(metrics.compilationSeconds ?? 0)} of it to compile shaders; device memory: peak ${formatBytes(metrics.memory.peakBytes)}`,
   ];
 }

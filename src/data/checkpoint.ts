@@ -113,18 +113,20 @@ function parse(
 
 /**
  * A checkpoint goes on only with the settings it was made with.
- * @param made what each flag was when the checkpoint was made, and `given` what it is now; undefined: not given.
+ * @param made what each flag was when the checkpoint was made, and `given` what it is now; undefined: not given. `where`:
+ * what was made with the former, for the message.
  * @throws input error that lists every difference.
  */
 export function refuseOtherSettings(
   path: string,
   made: Readonly<Record<string, unknown>>,
   given: Readonly<Record<string, unknown>>,
+  where = 'in the checkpoint',
 ): void {
   const show = (value: unknown): string => (typeof value === 'string' ? value : (JSON.stringify(value) ?? 'not given'));
   const differences = [...new Set([...Object.keys(made), ...Object.keys(given)])]
     .filter((name) => show(made[name]) !== show(given[name]))
-    .map((name) => `${name}: ${show(made[name])} in the checkpoint, now ${show(given[name])}`);
+    .map((name) => `${name}: ${show(made[name])} ${where}, now ${show(given[name])}`);
   if (differences.length === 0) return;
   throw inputError(
     `--resume ${path}: was made with another configuration (${differences.join('; ')}); ` +

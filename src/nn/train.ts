@@ -65,6 +65,9 @@ export async function trainNetworks(
   return { records, seconds: elapsed() };
 }
 
+/** A clock, in seconds, that stands while shaders are compiled. */
+const workTime = (gpu: Gpu): number => performance.now() / 1000 - gpu.compiling.seconds;
+
 interface Session {
   model: Model;
   optimizer: Optimizer;
@@ -96,7 +99,7 @@ async function trainSeed(
         saved = performance.now();
       }
       if (epoch >= epochs) break;
-      const from = performance.now();
+      const from = workTime(gpu);
       enter(gpu, null, 'training');
       const score = await trainEpoch(gpu, model, optimizer, data.train, {
         loss,
@@ -108,7 +111,7 @@ async function trainSeed(
       });
       await expectFinite(gpu, { model, optimizer }, epoch + 1, seed);
       record.epochs.push(score);
-      hooks.onEpoch?.(seed, epoch + 1, score, (performance.now() - from) / 1000);
+      hooks.onEpoch?.(seed, epoch + 1, score, workTime(gpu) - from);
       if (performance.now() - saved > 1000 * CHECKPOINT_SECONDS) {
         const some = { ...data.train, count: Math.min(data.train.count, CHECKED_ROWS) };
         await finiteScore(gpu, model, some, 'training rows', { loss, seed, epoch: epoch + 1 });
@@ -168,7 +171,7 @@ export async function measure(
   epoch: number,
   signal?: AbortSignal,
 ): Promise<Measurement> {
-  const started = performance.now();
+  const started = workTime(gpu);
   enter(gpu, null, 'measurement');
   const head = model.layers.slice(model.head);
   const phi = allocate(gpu, data.train.count, head[0].parameters[0].value.cols);
@@ -177,7 +180,7 @@ export async function measure(
     const train = await finiteScore(gpu, model, data.train, 'training rows', at, phi);
     const test = data.test && (await finiteScore(gpu, model, data.test, 'test rows', at));
     const probe = await probeHead(gpu, head, phi, data.starts, signal);
-    return { epoch, train, test, ...probe, seconds: (performance.now() - started) / 1000 };
+    return { epoch, train, test, ...probe, seconds: workTime(gpu) - started };
   } finally {
     release(gpu, phi);
   }

@@ -1,4 +1,4 @@
-import type { AdapterSummary } from '../rfm/types.js';
+import type { AdapterSummary, Made } from '../rfm/types.js';
 import type { LossName } from './loss.js';
 import type { ModelName } from './models.js';
 import type { OptimizerName } from './optimizer.js';
@@ -54,6 +54,8 @@ export interface TrainMetrics {
   schema: typeof TRAIN_SCHEMA;
   version: string;
   config: TrainConfig;
+  /** Absent in what earlier versions wrote. */
+  made?: Made | undefined;
   adapter: AdapterSummary;
   /** Training rows in each class. */
   classCounts: number[];
@@ -61,6 +63,8 @@ export interface TrainMetrics {
   memory: { peakBytes: number };
   /** Of the whole training, over all resumes. */
   seconds: number;
+  /** Of them, what shaders took to be compiled since the last resume; epochs and measurements leave it out. */
+  compilationSeconds?: number | undefined;
 }
 
 export type { LayerProbe, Score };

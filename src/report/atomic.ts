@@ -2,11 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { access, mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { WRITE_FAULTS } from '../data/files.js';
+import { errorCode as codeOf, WRITE_FAULTS } from '../data/files.js';
 import { inputError, RfmError } from '../errors.js';
-
-const codeOf = (error: unknown): string =>
-  typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
 
 /** What the user can do about the errors of a file system; anything else is passed on as it is. */
 const REMEDIES: Readonly<Record<string, string>> = {
@@ -21,7 +18,21 @@ const REMEDIES: Readonly<Record<string, string>> = {
   ENOSPC: 'no space is left on the device; free some or choose another folder',
   EDQUOT: 'the disk quota is used up; free some space or choose another folder',
   ENAMETOOLONG: 'the name is too long; choose a shorter one',
+  ELOOP: 'its links lead in a circle; choose another path',
+  EFBIG: 'the file is larger than this system allows; choose another folder',
+  EIO: 'the disk failed; choose another folder',
+  ESTALE: 'the network file system has lost it; choose another folder',
+  ENODEV: 'its device is gone; choose another folder',
+  ENXIO: 'its device is gone; choose another folder',
 };
+
+/** What a failed write into `path` means for the user; null where it is no matter of the file system. */
+export function writeError(path: string, error: unknown): RfmError | null {
+  const remedy = REMEDIES[codeOf(error)];
+  if (!remedy) return null;
+  const kind = WRITE_FAULTS.has(codeOf(error)) ? 'internal' : 'input';
+  return new RfmError(kind, `cannot write ${path}: ${remedy} (${codeOf(error)})`);
+}
 
 /**
  * Writes a file so that a reader sees the old content or all of the new one, never a part: the data goes to a
@@ -42,10 +53,7 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
-    const remedy = REMEDIES[codeOf(error)];
-    if (!remedy) throw error;
-    const kind = WRITE_FAULTS.has(codeOf(error)) ? 'internal' : 'input';
-    throw new RfmError(kind, `cannot write ${path}: ${remedy} (${codeOf(error)})`);
+    throw writeError(path, error) ?? error;
   }
 }
 
@@ -63,11 +71,21 @@ async function nearestExisting(path: string): Promise<{ path: string; isDirector
   }
 }
 
+/** What `ensureOutputDirectory` asks of the file system. */
+export interface FolderCalls {
+  mkdir(path: string): Promise<unknown>;
+  access(path: string, mode: number): Promise<void>;
+}
+
 /**
  * Creates a folder with its parents, or accepts an existing one that can be written to. `flag` is the option that
  * named it, for the message.
  */
-export async function ensureOutputDirectory(path: string, flag = '--out'): Promise<void> {
+export async function ensureOutputDirectory(
+  path: string,
+  flag = '--out',
+  calls: FolderCalls = { mkdir, access },
+): Promise<void> {
   if (path === '') throw inputError(`${flag}: the folder name is empty; give the folder to write to`);
   const found = await nearestExisting(path);
   if (!found.isDirectory) {
@@ -75,11 +93,35 @@ export async function ensureOutputDirectory(path: string, flag = '--out'): Promi
     throw inputError(`${flag} ${path}: expected a folder, but ${where}; choose another path or remove the file`);
   }
   try {
-    await mkdir(path, { recursive: true });
-    await access(path, constants.W_OK | constants.X_OK);
+    // One by one: made with its parents at once, a folder on a read-only file system is reported as missing.
+    for (const folder of foldersBetween(found.path, resolve(path))) await makeFolder(folder, calls);
+    await calls.access(path, constants.W_OK | constants.X_OK);
   } catch (error) {
     const remedy = REMEDIES[codeOf(error)];
     if (!remedy) throw error;
-    throw inputError(`${flag} ${path}: cannot be written to: ${remedy} (${codeOf(error)}, found at ${found.path})`);
+    const kind = WRITE_FAULTS.has(codeOf(error)) ? 'internal' : 'input';
+    throw new RfmError(
+      kind,
+      `${flag} ${path}: cannot be written to: ${remedy} (${codeOf(error)}, found at ${found.path})`,
+    );
+  }
+}
+
+/** The folders below `above` down to `path`. */
+function foldersBetween(above: string, path: string): string[] {
+  const folders: string[] = [];
+  for (let current = path; current !== above && dirname(current) !== current; current = dirname(current)) {
+    folders.unshift(current);
+  }
+  return folders;
+}
+
+/** Another process may make it at the same time. */
+async function makeFolder(path: string, { mkdir }: FolderCalls): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const there = codeOf(error) === 'EEXIST' && (await stat(path).catch(() => null))?.isDirectory();
+    if (!there) throw error;
   }
 }

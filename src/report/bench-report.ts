@@ -1,11 +1,11 @@
-import { join } from 'node:path';
 import type { TopLevelSpec } from 'vega-lite';
-import { writeFileAtomic } from './atomic.js';
 import type { BenchChange, BenchDocument, BenchResult } from './bench-document.js';
 import { ladders } from './bench-ladder.js';
 import { scalingOf, scalingSpec, scalingTable } from './bench-scaling.js';
 import { chartSvg } from './charts.js';
 import { adapterLabel, formatNumber, formatPercent, shorten } from './format.js';
+import { KNOWN_FILES } from './known-files.js';
+import { type OutputFile, publish } from './publish.js';
 import { FONT_FAMILY, svgToPng } from './raster.js';
 import type { Table } from './text-table.js';
 
@@ -199,21 +199,17 @@ export function benchSpec(document: BenchDocument): TopLevelSpec | null {
 export async function writeBenchReport(dir: string, document: BenchDocument): Promise<string[]> {
   const rates = `GFLOP/s of ${document.results.length} results, up to ${formatNumber(Math.max(...document.results.map((r) => r.gflops ?? 0)))}; ceiling ${formatNumber(document.ceilings.gflops)}.`;
   const powers = scalingOf(document).map(({ phase, exponent }) => `${phase} n^${exponent.toFixed(2)}`);
-  // All is drawn before anything is written.
-  const figures: { name: string; svg: string; png: Buffer }[] = [];
+  const files: OutputFile[] = [
+    { name: 'bench.json', text: `${JSON.stringify(document, null, 2)}\n` },
+    { name: 'bench.md', text: benchMarkdown(document) },
+  ];
   for (const [name, spec, description] of [
     ['bench', benchSpec(document), rates],
     ['scaling', scalingSpec(document), `Time of a layer against n: ${powers.join(', ')}.`],
   ] as const) {
     if (spec === null) continue;
     const svg = await chartSvg(spec, description);
-    figures.push({ name, svg, png: await svgToPng(svg) });
+    files.push({ name: `${name}.svg`, text: svg }, { name: `${name}.png`, text: await svgToPng(svg) });
   }
-  await writeFileAtomic(join(dir, 'bench.json'), `${JSON.stringify(document, null, 2)}\n`);
-  await writeFileAtomic(join(dir, 'bench.md'), benchMarkdown(document));
-  for (const { name, svg, png } of figures) {
-    await writeFileAtomic(join(dir, `${name}.svg`), svg);
-    await writeFileAtomic(join(dir, `${name}.png`), png);
-  }
-  return ['bench.json', 'bench.md', ...figures.flatMap(({ name }) => [`${name}.svg`, `${name}.png`])];
+  return (await publish(dir, files, KNOWN_FILES.bench)).written;
 }

@@ -352,7 +352,9 @@ export async function chartSvg(spec: TopLevelSpec, label: string): Promise<strin
   const { textMetrics } = vega as unknown as { textMetrics: TextMetrics };
   textMetrics.width = ({ fontSize = 11, fontWeight }, text) =>
     textWidth(String(text ?? ''), fontSize) * (fontWeight === 'bold' ? 1.12 : 1);
-  const view = new vega.View(vega.parse(vegaLite.compile(spec).spec), { renderer: 'none', logLevel: vega.Warn });
+  // The specifications are this program's own: what vega would say about them is no word to users.
+  const compiled = vegaLite.compile(spec, { logger: vega.logger(vega.Error) }).spec;
+  const view = new vega.View(vega.parse(compiled), { renderer: 'none', logLevel: vega.Error });
   try {
     const svg = await view.toSVG();
     const description = label.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);

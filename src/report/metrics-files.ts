@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { inputError } from '../errors.js';
 import { type LayerMetrics, type RunMetrics, SCHEMA } from '../rfm/types.js';
-import { writeFileAtomic } from './atomic.js';
 
 /** JSON has no NaN: what could not be computed is written as null and read back as NaN. */
 export const measured = z
@@ -45,6 +44,7 @@ const layerSchema = z.object({
     features: measured,
     metrics: measured,
     total: measured,
+    compilation: z.number().optional(),
   }),
 });
 
@@ -55,6 +55,14 @@ export const adapterSchema = z.object({
   description: z.string(),
   type: z.enum(['hardware', 'software']),
 });
+
+export const madeSchema = z
+  .object({
+    webgpu: z.string(),
+    settings: z.record(z.string(), z.unknown()),
+    rows: z.record(z.string(), z.string().nullable()),
+  })
+  .optional();
 
 const runSchema = z.object({
   schema: z.literal(SCHEMA),
@@ -76,6 +84,7 @@ const runSchema = z.object({
     solver: z.enum(['auto', 'cholesky', 'cholesky-host', 'conjugate-gradients']),
     gramLayers: z.array(z.int()),
   }),
+  made: madeSchema,
   adapter: adapterSchema,
   classCounts: z.array(count).min(1),
   layers: z.array(layerSchema).min(1),
@@ -135,14 +144,6 @@ export const metricsCsv = (metrics: RunMetrics): string =>
     ...metrics.layers.map((layer) => COLUMNS.map(([, value]) => csvCell(value(layer))).join(',')),
     '',
   ].join('\n');
-
-/** Writes `metrics.json` into a folder. */
-export const writeMetricsJson = (dir: string, metrics: RunMetrics): Promise<void> =>
-  writeFileAtomic(join(dir, 'metrics.json'), metricsJson(metrics));
-
-/** Writes `metrics.csv` into a folder. */
-export const writeMetricsCsv = (dir: string, metrics: RunMetrics): Promise<void> =>
-  writeFileAtomic(join(dir, 'metrics.csv'), metricsCsv(metrics));
 
 const fieldName = (path: readonly PropertyKey[]): string =>
   path.reduce<string>(

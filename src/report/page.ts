@@ -110,6 +110,12 @@ function repairNote({ layers, config }: RunMetrics): string {
     <ul>${items.map((item) => `<li>${item}</li>`).join('')}</ul></div>`;
 }
 
+function totalTime({ layers, seconds }: RunMetrics): string {
+  const compilation = layers.reduce((sum, layer) => sum + (layer.seconds.compilation ?? 0), 0);
+  const part = compilation > 0 ? `, of which ${formatSeconds(compilation)} to compile shaders` : '';
+  return `${formatSeconds(seconds)}${part}`;
+}
+
 function settingsTable(metrics: RunMetrics): string {
   const { config, adapter, classCounts, layers, memory } = metrics;
   const sizesOfClasses = classCounts.filter((count) => count > 0);
@@ -134,7 +140,7 @@ function settingsTable(metrics: RunMetrics): string {
     ['Random features', `${ACTIVATION_NAMES[config.activation]}, width ${width}${gamma}, seed ${config.seed}`],
     ['AGOP', agopSetting(metrics)],
     ['Adapter', `${escapeHtml(adapterLabel(adapter))} <span class="tag">${kind}</span>`],
-    ['Total time', formatSeconds(metrics.seconds)],
+    ['Total time', totalTime(metrics)],
     ['Device memory', `${formatBytes(memory.peakBytes)} at most (predicted: ${formatBytes(memory.predictedBytes)})`],
     ['deep-rfm', escapeHtml(metrics.version)],
   ];

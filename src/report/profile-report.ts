@@ -56,8 +56,11 @@ export interface ProfileDocument {
   command: string[];
   adapter: AdapterSummary;
   clock: Profile['clock'];
-  /** busy: sum of the passes; span: from the first pass to the end of the last; wall: of the whole command on the device. */
-  milliseconds: { busy: number; span: number; wall: number };
+  /**
+   * busy: sum of the passes, in which no shader is compiled; span: from the first pass to the end of the last; wall: of the
+   * whole command on the device; compilation: of wall, what shaders took to be compiled.
+   */
+  milliseconds: { busy: number; span: number; wall: number; compilation?: number };
   groups: ProfileGroup[];
   layers: LayerTimes[];
   agop: AgopThroughput | null;
@@ -150,10 +153,10 @@ function passCounts(passes: readonly Pass[]): Map<Scope, number> {
 /** Sums a profile up. */
 export function profileDocument(
   profile: Profile,
-  about: Pick<ProfileDocument, 'version' | 'command' | 'adapter'> & { wall: number },
+  about: Pick<ProfileDocument, 'version' | 'command' | 'adapter'> & { wall: number; compilation?: number },
 ): ProfileDocument {
   const { passes, scopes, clock } = profile;
-  const { wall, ...rest } = about;
+  const { wall, compilation, ...rest } = about;
   const busy = sum(passes.map(milliseconds));
   const first = passes.reduce((least, { start }) => Math.min(least, start), Number.POSITIVE_INFINITY);
   const last = passes.reduce((most, { end }) => Math.max(most, end), Number.NEGATIVE_INFINITY);
@@ -162,7 +165,12 @@ export function profileDocument(
     schema: PROFILE_SCHEMA,
     ...rest,
     clock,
-    milliseconds: { busy, span: passes.length > 0 ? (last - first) / 1e6 : 0, wall },
+    milliseconds: {
+      busy,
+      span: passes.length > 0 ? (last - first) / 1e6 : 0,
+      wall,
+      ...(compilation !== undefined && { compilation }),
+    },
     groups: groupPasses(passes, scopes, 0, busy),
     layers: layerTimes(passes),
     agop: agopThroughput(passes, scopes),

@@ -1,12 +1,14 @@
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inputError } from '../errors.js';
-import { type GramPicture, PREDICTIONS, type RunMetrics } from '../rfm/types.js';
-import { ensureOutputDirectory, writeFileAtomic } from './atomic.js';
+import type { GramPicture, RunMetrics } from '../rfm/types.js';
+import { ensureOutputDirectory } from './atomic.js';
 import { type ChartName, chartSpec, chartSvg, INLINE, PAPER } from './charts.js';
 import { formatNumber, formatPercent } from './format.js';
-import { metricsJson, writeMetricsCsv } from './metrics-files.js';
+import { KNOWN_FILES } from './known-files.js';
+import { metricsCsv, metricsJson } from './metrics-files.js';
 import type { GramFile } from './page.js';
+import { type OutputFile, publish } from './publish.js';
 
 const GRAM_FILE = /^gram-layer-(\d{2,})\.png$/;
 const PNG_SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
@@ -35,16 +37,13 @@ function chartDescription(name: ChartName, { layers }: RunMetrics): string {
 const draw = (name: ChartName, metrics: RunMetrics, theme = PAPER): Promise<string> =>
   chartSvg(chartSpec(name, metrics, theme), chartDescription(name, metrics));
 
-/** Writes the files that follow from the metrics and the pictures; the page is the last, so that it implies the rest. */
-async function writeFigures(dir: string, metrics: RunMetrics, grams: readonly GramFile[]): Promise<string[]> {
+/** The files that follow from the metrics and the pictures; the page is the last, so that it implies the rest. */
+async function figuresOf(metrics: RunMetrics, grams: readonly GramFile[]): Promise<OutputFile[]> {
   const [{ svgToPng }, { renderPage }] = await Promise.all([import('./raster.js'), import('./page.js')]);
-  const names = ['metrics.csv'];
-  await writeMetricsCsv(dir, metrics);
+  const files: OutputFile[] = [{ name: 'metrics.csv', text: metricsCsv(metrics) }];
   for (const name of ['nc1', 'nc2'] as const) {
     const svg = await draw(name, metrics);
-    await writeFileAtomic(join(dir, `${name}.svg`), svg);
-    await writeFileAtomic(join(dir, `${name}.png`), await svgToPng(svg));
-    names.push(`${name}.svg`, `${name}.png`);
+    files.push({ name: `${name}.svg`, text: svg }, { name: `${name}.png`, text: await svgToPng(svg) });
   }
   const charts = {
     nc1: await draw('nc1', metrics, INLINE),
@@ -52,40 +51,37 @@ async function writeFigures(dir: string, metrics: RunMetrics, grams: readonly Gr
     accuracy: await draw('accuracy', metrics, INLINE),
     time: await draw('time', metrics, INLINE),
   };
-  await writeFileAtomic(join(dir, 'report.html'), renderPage({ metrics, charts, grams }));
-  names.push('report.html');
-  return names;
+  return [...files, { name: 'report.html', text: renderPage({ metrics, charts, grams }) }];
 }
 
 /**
  * Writes the report of a run into a folder, which is made if needed: `metrics.json`, `metrics.csv`, `nc1` and `nc2` as
- * SVG and PNG, `gram-layer-NN.png`, `report.html`. Gram pictures and predictions of an earlier run in the folder are
- * removed, since nothing would tell them from this one's: predictions are written after it, and `grams` has to hold
- * every picture, after a resume, too; those that are drawn already are taken as they are.
+ * SVG and PNG, `gram-layer-NN.png`, `report.html`. All take their places together; what an earlier run left beside them
+ * is removed, since nothing would tell it from this one's: so `grams` has to hold every picture, after a resume, too;
+ * those that are drawn already are taken as they are.
+ * @param more files that are written with them, before the page.
  * @returns Names of the files, in the order in which they were written.
  */
 export async function writeRunReport(
   dir: string,
   metrics: RunMetrics,
   grams: readonly (GramPicture | GramFile)[],
+  more: readonly OutputFile[] = [],
 ): Promise<string[]> {
   if (metrics.layers.length === 0) throw new Error('a report needs at least one layer');
   await ensureOutputDirectory(dir);
-  await rm(join(dir, PREDICTIONS), { force: true });
-  // First, so that the numbers are safe whatever becomes of the drawing.
-  await writeFileAtomic(join(dir, 'metrics.json'), metricsJson(metrics));
   const { gramFileName, gramPng } = await import('./gram.js');
-  const files: GramFile[] = [];
+  const drawn: GramFile[] = [];
   for (const gram of [...grams].sort((a, b) => a.layer - b.layer)) {
-    const png = 'png' in gram ? gram.png : await gramPng(gram);
-    await writeFileAtomic(join(dir, gramFileName(gram.layer)), png);
-    files.push({ layer: gram.layer, png });
+    drawn.push({ layer: gram.layer, png: 'png' in gram ? gram.png : await gramPng(gram) });
   }
-  const gramNames = files.map(({ layer }) => gramFileName(layer));
-  for (const name of await readdir(dir)) {
-    if (GRAM_FILE.test(name) && !gramNames.includes(name)) await rm(join(dir, name), { force: true });
-  }
-  return ['metrics.json', ...gramNames, ...(await writeFigures(dir, metrics, files))];
+  const files = [
+    { name: 'metrics.json', text: metricsJson(metrics) },
+    ...drawn.map(({ layer, png }) => ({ name: gramFileName(layer), text: png })),
+    ...more,
+    ...(await figuresOf(metrics, drawn)),
+  ];
+  return (await publish(dir, files, KNOWN_FILES.run)).written;
 }
 
 async function readGramFiles(dir: string): Promise<GramFile[]> {
@@ -111,5 +107,5 @@ async function readGramFiles(dir: string): Promise<GramFile[]> {
 export async function rewriteRunReport(dir: string, metrics: RunMetrics): Promise<string[]> {
   const grams = await readGramFiles(dir);
   await ensureOutputDirectory(dir, 'DIR');
-  return writeFigures(dir, metrics, grams);
+  return (await publish(dir, await figuresOf(metrics, grams), [])).written;
 }

@@ -5,7 +5,7 @@ import { LOSSES } from '../nn/loss.js';
 import { MODELS } from '../nn/models.js';
 import { OPTIMIZERS } from '../nn/optimizer.js';
 import { TRAIN_SCHEMA, type TrainMetrics } from '../nn/types.js';
-import { adapterSchema, count, measured, validated } from './metrics-files.js';
+import { adapterSchema, count, madeSchema, measured, validated } from './metrics-files.js';
 
 const score = z.object({ loss: measured, accuracy: measured });
 const stages = z.object({ input: measured, right: measured, output: measured, agop: measured });
@@ -53,6 +53,7 @@ const trainSchema = z.object({
     measureEvery: count,
     seeds: z.array(z.number()).min(1),
   }),
+  made: madeSchema,
   adapter: adapterSchema,
   classCounts: z.array(count).min(1),
   seeds: z
@@ -60,6 +61,7 @@ const trainSchema = z.object({
     .min(1),
   memory: z.object({ peakBytes: z.number() }),
   seconds: z.number(),
+  compilationSeconds: z.number().optional(),
 });
 
 /** Checks a parsed `metrics.json` of a training; `source` names it in the message. */

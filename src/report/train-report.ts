@@ -1,7 +1,8 @@
-import { join } from 'node:path';
 import type { SeedRecord, TrainMetrics } from '../nn/types.js';
-import { ensureOutputDirectory, writeFileAtomic } from './atomic.js';
+import { ensureOutputDirectory } from './atomic.js';
 import { chartSvg, INLINE, PAPER, type Theme } from './charts.js';
+import { KNOWN_FILES } from './known-files.js';
+import { type OutputFile, publish } from './publish.js';
 import { TRAIN_CHARTS, type TrainChartName, trainChartSpec } from './train-charts.js';
 
 /** Singular values kept of a layer, except at a seed's first and last measurement, which keep all. */
@@ -97,35 +98,32 @@ export function trainCsv({ seeds }: TrainMetrics): string {
 const draw = (name: TrainChartName, metrics: TrainMetrics, theme: Theme): Promise<string> =>
   chartSvg(trainChartSpec(name, metrics, theme), DESCRIPTIONS[name]);
 
-/** Writes what follows from the metrics; the page is the last, so that it implies the rest. */
-async function writeFigures(dir: string, metrics: TrainMetrics): Promise<string[]> {
+/** What follows from the metrics; the page is the last, so that it implies the rest. */
+async function figuresOf(metrics: TrainMetrics): Promise<OutputFile[]> {
   const { svgToPng } = await import('./raster.js');
   const { renderTrainPage } = await import('./train-page.js');
-  await writeFileAtomic(join(dir, 'metrics.csv'), trainCsv(metrics));
-  const files = ['metrics.csv'];
+  const files: OutputFile[] = [{ name: 'metrics.csv', text: trainCsv(metrics) }];
   const inline: Partial<Record<TrainChartName, string>> = {};
   for (const name of TRAIN_CHARTS) {
     const svg = await draw(name, metrics, PAPER);
-    await writeFileAtomic(join(dir, `${name}.svg`), svg);
-    await writeFileAtomic(join(dir, `${name}.png`), await svgToPng(svg));
-    files.push(`${name}.svg`, `${name}.png`);
+    files.push({ name: `${name}.svg`, text: svg }, { name: `${name}.png`, text: await svgToPng(svg) });
     inline[name] = await draw(name, metrics, INLINE);
   }
-  await writeFileAtomic(join(dir, 'report.html'), renderTrainPage(metrics, inline as Record<TrainChartName, string>));
-  return [...files, 'report.html'];
+  const page = renderTrainPage(metrics, inline as Record<TrainChartName, string>);
+  return [...files, { name: 'report.html', text: page }];
 }
 
 /**
  * Writes `metrics.json`, `metrics.csv`, the figures as SVG and PNG, and `report.html` into a folder, which is made if
- * needed. All are made of the numbers that metrics.json holds, so that `rewriteTrainReport` makes the same again.
+ * needed; all take their places together. They are made of the numbers that metrics.json holds, so that
+ * `rewriteTrainReport` makes the same again.
  * @returns names of the files.
  */
 export async function writeTrainReport(dir: string, metrics: TrainMetrics): Promise<string[]> {
   await ensureOutputDirectory(dir);
   const kept: TrainMetrics = { ...metrics, seeds: metrics.seeds.map(compact) };
-  // First, so that the numbers are safe whatever becomes of the drawing.
-  await writeFileAtomic(join(dir, 'metrics.json'), `${JSON.stringify(kept, null, 1)}\n`);
-  return ['metrics.json', ...(await writeFigures(dir, kept))];
+  const numbers = { name: 'metrics.json', text: `${JSON.stringify(kept, null, 1)}\n` };
+  return (await publish(dir, [numbers, ...(await figuresOf(kept))], KNOWN_FILES.train)).written;
 }
 
 /**
@@ -134,5 +132,5 @@ export async function writeTrainReport(dir: string, metrics: TrainMetrics): Prom
  */
 export async function rewriteTrainReport(dir: string, metrics: TrainMetrics): Promise<string[]> {
   await ensureOutputDirectory(dir, 'DIR');
-  return writeFigures(dir, metrics);
+  return (await publish(dir, await figuresOf(metrics), [])).written;
 }

@@ -23,7 +23,7 @@ export interface Rates {
   cholesky: number;
 }
 
-type Phases = Omit<LayerMetrics['seconds'], 'total' | 'metrics'>;
+type Phases = Omit<LayerMetrics['seconds'], 'total' | 'compilation' | 'metrics'>;
 /** Operations of each phase by the rate they run at. */
 type Operations = Record<keyof Phases, Partial<Record<keyof Rates, number>>>;
 

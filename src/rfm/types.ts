@@ -87,14 +87,29 @@ export interface LayerMetrics {
     sqrt: number;
     features: number;
     metrics: number;
+    /** Sum of the phases. */
     total: number;
+    /** Shaders that were compiled meanwhile; in no phase. Absent in what earlier versions wrote, whose phases hold it. */
+    compilation?: number | undefined;
   };
+}
+
+/** What results were made of, by which `--resume` tells whether they are those that are asked for. */
+export interface Made {
+  /** Version of Dawn's bindings. */
+  webgpu: string;
+  /** Every setting that the results depend on, by its flag. */
+  settings: Record<string, unknown>;
+  /** SHA-256 of the rows, cut short; null where there are none. */
+  rows: Record<string, string | null>;
 }
 
 export interface RunMetrics {
   schema: typeof SCHEMA;
   version: string;
   config: DeepRfmConfig;
+  /** Absent in what earlier versions wrote. */
+  made?: Made | undefined;
   adapter: AdapterSummary;
   /** Number of classes, and of rows in each class, in class order. */
   classCounts: number[];

@@ -1,6 +1,6 @@
 import { RfmError } from '../errors.js';
 import { divide, type Part, type RowWork } from './division.js';
-import type { Gpu } from './gpu.js';
+import { type Gpu, IMMEDIATE_BYTES } from './gpu.js';
 import { allocate, type Matrix, release } from './matrix.js';
 import { type Kernel, type Pipeline, pipelinesOf } from './pipeline.js';
 import { textureBytes } from './pool.js';
@@ -226,13 +226,60 @@ function bindGroups(gpu: Gpu, recorded: readonly Dispatch[], pipelines: readonly
   });
 }
 
+/** Tells when the device is idle, as far as it has been told so. */
+function idleSince(gpu: Gpu): () => number {
+  let since = gpu.sent.last === null ? performance.now() : Number.POSITIVE_INFINITY;
+  const idle = (): void => {
+    since = performance.now();
+  };
+  gpu.sent.last?.then(idle, idle);
+  return () => since;
+}
+
+/**
+ * Has the driver compile pipelines that it meets for the first time. lavapipe leaves that to the first dispatch, within
+ * its timestamps; one of no workgroups, with what the real one binds, does it before. It is timed from when the device
+ * has nothing else to do, which `since` tells: what is compiled beside other work costs nothing.
+ */
+async function warm(
+  gpu: Gpu,
+  pipelines: readonly Pipeline[],
+  groups: readonly GPUBindGroup[],
+  since: () => number,
+): Promise<void> {
+  const cold = new Map<Pipeline, GPUBindGroup>();
+  pipelines.forEach((pipeline, i) => {
+    if (!pipeline.warm && !cold.has(pipeline)) cold.set(pipeline, groups[i]);
+  });
+  if (cold.size === 0) return;
+  await gpu.sent.last;
+  // Three zeros. Of a dispatch with a literal count of zero Dawn prints that it is unusual.
+  const none = gpu.device.createBuffer({ size: 12, usage: GPUBufferUsage.INDIRECT });
+  const encoder = gpu.device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  for (const [pipeline, group] of cold) {
+    pass.setPipeline(pipeline.compute);
+    pass.setBindGroup(0, group);
+    setImmediates(pass, new Uint32Array(IMMEDIATE_BYTES / 4));
+    pass.dispatchWorkgroupsIndirect(none, 0);
+  }
+  pass.end();
+  gpu.device.queue.submit([encoder.finish()]);
+  await gpu.device.queue.onSubmittedWorkDone();
+  none.destroy();
+  for (const pipeline of cold.keys()) pipeline.warm = true;
+  gpu.compiling.seconds += Math.max(0, performance.now() - since()) / 1000;
+}
+
 /** Gives the device its work, and returns as soon as it has it; `gpu.sent.last` settles when it is done. */
 async function start(gpu: Gpu, recorded: readonly Dispatch[]): Promise<void> {
+  const since = idleSince(gpu);
   const pipelines = await pipelinesOf(
     gpu,
     recorded.map(({ kernel }) => kernel),
   );
   const groups = bindGroups(gpu, recorded, pipelines);
+  await warm(gpu, pipelines, groups, since);
   /** Dispatches from … to − 1 in one pass, or more where there is something to copy between them. */
   const encode = (encoder: GPUCommandEncoder, from: number, to: number, times?: PassTimes): void => {
     const starts = recorded.flatMap(({ copies }, i) =>

@@ -40,6 +40,8 @@ export function kernelCode({ source, constants = {} }: Kernel): string {
 export interface Pipeline {
   readonly compute: GPUComputePipeline;
   readonly bindings: GPUBindGroupLayout;
+  /** Whether the driver has compiled it: some leave that to the first dispatch. */
+  warm: boolean;
 }
 
 /** The pipelines of these kernels, among which few are different: a promise for each would be garbage by the thousand. */
@@ -95,5 +97,5 @@ async function compile(device: GPUDevice, label: string, code: string): Promise<
     layout,
     compute: { module: device.createShaderModule({ label, code }) },
   });
-  return { compute, bindings };
+  return { compute, bindings, warm: false };
 }

@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -41,7 +41,8 @@ export function buildProgram(): Promise<void> {
 }
 
 export interface Outcome {
-  code: number | null;
+  /** As shells count: 128 and its number after a signal. */
+  code: number;
   signal: NodeJS.Signals | null;
   stdout: string;
   /** Lines on stderr, without those that Dawn itself prints about the driver. */
@@ -83,7 +84,8 @@ export async function deepRfm(args: readonly string[], options: RunOptions = {})
     child.once('error', reject);
     child.once('close', (code, signal) => {
       const lines = stderr.split('\n').filter((line) => line.trim() !== '' && !DAWN.test(line));
-      resolve({ code, signal, stdout, stderr: lines });
+      const ended = code ?? 128 + constants.signals[signal!];
+      resolve({ code: ended, signal, stdout, stderr: lines });
     });
   });
 }

@@ -1,6 +1,7 @@
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { LOCK } from '../../scripts/leftovers.mjs';
 import { readCheckpoint, writeCheckpoint } from '../../src/data/checkpoint.js';
 import { buildProgram, clusters, deepRfm, workFolder, writeArrays } from './program.js';
 
@@ -71,7 +72,7 @@ describe('run --resume', () => {
     expect(second.stderr).toContain(`resumed  after layer ${first} of 4`);
     expect(second.stderr.join('\n')).not.toMatch(new RegExp(`^layer ${first}/`, 'm'));
     // Nothing but the checkpoint: a killed run has no half of its results.
-    expect(entries(out)).toEqual(['checkpoint']);
+    expect(entries(out)).toEqual([LOCK, 'checkpoint']);
     // What a kill in the middle of a write leaves.
     writeFileSync(join(cwd, out, 'checkpoint', '.tmp-1-00'), 'part');
     const kept = layersKept(out);
@@ -84,9 +85,22 @@ describe('run --resume', () => {
     for (const name of ['gram-layer-01.png', 'gram-layer-04.png']) {
       expect(readFileSync(join(cwd, out, name))).toEqual(readFileSync(join(cwd, 'whole', name)));
     }
-    const finished = await run(out, '--resume');
-    expect(finished.code).toBe(2);
-    expect(finished.stderr.at(-1)).toMatch(/no such file, and .+ holds the results of a finished run; drop --resume/);
+    const before = entries(out).map((name) => statSync(join(cwd, out, name)).mtimeMs);
+    const finished = await run(out, '--resume', '--json');
+    expect([finished.code, finished.stderr]).toEqual([0, []]);
+    expect(JSON.parse(finished.stdout)).toEqual({
+      ...JSON.parse(readFileSync(join(cwd, out, 'metrics.json'), 'utf8')),
+      out,
+      files: entries(out),
+    });
+    expect(entries(out).map((name) => statSync(join(cwd, out, name)).mtimeMs)).toEqual(before);
+    const deeper = await run(out, '--resume', '--depth', '6');
+    const rows = await run(out, '--resume', '--test-n', '50', '--tile', '1MiB');
+    const predictions = await run(out, '--resume', '--save-predictions');
+    expect([deeper.code, rows.code, predictions.code]).toEqual([2, 2, 2]);
+    expect(deeper.stderr.at(-1)).toMatch(/another configuration \(--depth: 4 in the finished run, now 6\)/);
+    expect(rows.stderr.at(-1)).toMatch(/--test-n: 51 in the finished run, now 50; --tile: null in the/);
+    expect(predictions.stderr.at(-1)).toMatch(/is finished, without --save-predictions/);
   }, 60_000);
 });
 
@@ -144,15 +158,23 @@ describe('run with a checkpoint', () => {
     expect(lines[2]).toMatch(/was made on another adapter \(Another GPU with/);
   }, 60_000);
 
-  it('needs a checkpoint, and a place for it', async () => {
+  it('begins where there is no checkpoint, and needs a place for one', async () => {
     mkdirSync(join(cwd, 'taken'));
     writeFileSync(join(cwd, 'taken', 'checkpoint'), 'mine');
-    const [none, taken] = await Promise.all([run('none', '--resume'), run('taken', '--quiet')]);
-    expect(none.code).toBe(2);
-    expect(none.stderr).toEqual([
-      `deep-rfm: --resume ${join('none', STATE)}: no such file; name the folder of the run to go on with by --out, or drop --resume`,
+    // Killed before its first layer: a lock and an empty folder.
+    const early = await killed('early', /^output /m);
+    expect(early.signal).toBe('SIGKILL');
+    expect(entries('early')).toContain(LOCK);
+    const [begun, taken] = await Promise.all([run('early', '--resume'), run('taken', '--quiet')]);
+    expect(begun.stderr.slice(0, 2)).toEqual([
+      expect.stringMatching(
+        /^note: early was left by `deep-rfm run .+` \(process \d+ on .+\), which is gone; taken over$/,
+      ),
+      'note: there is nothing to go on from in early yet: beginning',
     ]);
-    expect(existsSync(join(cwd, 'none'))).toBe(false);
+    expect(begun.code).toBe(0);
+    expect(metricsOf('early')).toBe(metricsOf('whole'));
+    expect(entries('early')).toEqual(entries('whole'));
     expect(taken.code).toBe(2);
     expect(taken.stderr[0]).toContain('expected a folder, but it is a file');
     expect(readFileSync(join(cwd, 'taken', 'checkpoint'), 'utf8')).toBe('mine');

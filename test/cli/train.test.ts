@@ -1,4 +1,4 @@
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readCheckpoint, writeCheckpoint } from '../../src/data/checkpoint.js';
@@ -105,7 +105,7 @@ describe('train', () => {
     expect([wrong.code, readdirSync(join(cwd, 'again'))]).toEqual([2, ['metrics.json']]);
   });
 
-  it('refuses to resume with other settings or data, from a damaged file, or from nothing', async () => {
+  it('refuses to resume with other settings or data, or from a damaged file', async () => {
     const args = small('refused', '--epochs', '1');
     expect((await deepRfm(args, { cwd })).code).toBe(0);
     const file = join(cwd, 'refused', STATE);
@@ -149,9 +149,39 @@ describe('train', () => {
     expect(await refusal(rewritten({ records }))).toContain(
       'has trained 3 epochs, more than --epochs 1; use --epochs 3',
     );
-    const none = await deepRfm([...small('nothing'), '--resume'], { cwd });
-    expect(none.stderr).toEqual([expect.stringContaining(`--resume ${join('nothing', STATE)}: no such file`)]);
-    expect(existsSync(join(cwd, 'nothing'))).toBe(false);
+  });
+
+  it('can be repeated with --resume: begins, says that it is finished, goes on for more epochs', async () => {
+    const args = small('repeated').join(' ').replace('--measure-every 2 ', '').split(' ');
+    const again = (...more: string[]) => deepRfm([...args, '--resume', '--json', ...more], { cwd });
+    const first = await again('--epochs', '4');
+    expect(first.stderr).toContain('note: there is nothing to go on from in repeated yet: beginning');
+    expect(first.code).toBe(0);
+    const before = statSync(join(cwd, 'repeated', 'metrics.json')).mtimeMs;
+    const second = await again('--epochs', '4');
+    expect([second.code, second.stderr]).toEqual([0, []]);
+    expect(statSync(join(cwd, 'repeated', 'metrics.json')).mtimeMs).toBe(before);
+    const { out, files, ...document } = JSON.parse(second.stdout);
+    expect(document).toEqual(metricsIn('repeated'));
+    expect([out, files]).toEqual(['repeated', FILES.filter((name) => name !== 'checkpoint').sort()]);
+    // What follows from the number of epochs stays as it was.
+    const longer = await again('--epochs', '14');
+    expect(longer.code).toBe(0);
+    expect(metricsIn('repeated').config).toMatchObject({ epochs: 14, measureEvery: 1 });
+    expect((await again('--epochs', '14', '--lr', '0.1')).stderr[0]).toContain(
+      '(--lr: 0.05 in the checkpoint, now 0.1)',
+    );
+    rmSync(join(cwd, 'repeated', 'checkpoint'), { recursive: true });
+    expect((await again('--epochs', '14')).code).toBe(0);
+    const [other, more] = [await again('--epochs', '14', '--x', 'other.npy'), await again('--epochs', '20')];
+    expect([other.code, other.stderr[0]]).toEqual([
+      2,
+      expect.stringContaining('was made with other data (the values of the training rows differ)'),
+    ]);
+    expect([more.code, more.stderr[0]]).toEqual([
+      2,
+      expect.stringContaining('its checkpoint is gone; use --epochs 14'),
+    ]);
   });
 
   it('a finished training goes on with more epochs', async () => {

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { gemm } from '../../src/ops/gemm.js';
 import { transpose } from '../../src/ops/transpose.js';
+import { createClock } from '../../src/rfm/step.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { release } from '../../src/runtime/matrix.js';
@@ -33,6 +34,43 @@ async function profiled(gpu: Gpu, detail: Profile['detail'], n = 96): Promise<Pr
 }
 
 const chain = (scope: Profile['current']): string[] => (scope ? [...chain(scope.parent), scope.op] : []);
+
+describe('compilation', () => {
+  it('is counted by itself, once a shader, and is in no pass and no phase', async () => {
+    const gpu = opened();
+    // Takes a while to compile and none to run; the number keeps the driver from knowing it.
+    const lines = Array.from({ length: 60 }, (_, i) => `v = fract(v * ${i + 2}.5 + f32(UNKNOWN)); v = v + sin(v);`);
+    const source = `
+      @group(0) @binding(0) var<storage, read_write> out: array<f32>;
+      @compute @workgroup_size(32) fn main(@builtin(global_invocation_id) id: vec3u) {
+        var v = f32(id.x);
+        ${lines.join('\n')}
+        out[id.x] = v;
+      }`;
+    const kernel = { name: 'slow to compile', source, constants: { UNKNOWN: Date.now() % 2 ** 20 } };
+    const out = poisoned(gpu, 32, 32);
+    const profile = createProfile(gpu);
+    gpu.profile = profile;
+    const clock = createClock(gpu);
+    const before = gpu.compiling.seconds;
+    const run = () => clock.phase('solve', () => runBatch(gpu, (batch) => batch.dispatch(kernel, [out], [], [32])));
+    const started = performance.now();
+    await run();
+    const wall = (performance.now() - started) / 1000;
+    const took = gpu.compiling.seconds - before;
+    await run();
+    expect(gpu.compiling.seconds - before).toBe(took);
+    const { solve, total, compilation } = await clock.times();
+    expect(compilation).toBe(took);
+    expect(took).toBeGreaterThan(0.5 * wall);
+    expect([solve, total]).toEqual([total, solve]);
+    expect(solve).toBeLessThan(wall - took + 0.5 * wall);
+    const [first, second] = profile.passes.map(({ start, end }) => (end - start) / 1e9);
+    expect(first).toBeLessThan(0.5 * took);
+    expect(second).toBeLessThan(0.5 * took);
+    release(gpu, out);
+  });
+});
 
 describe('a profile', () => {
   it('times every dispatch, in order, with its scopes, place and bytes', async () => {

@@ -1,17 +1,19 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { SWIFTSHADER, swiftshaderDir } from '../../scripts/adapter-env.mjs';
+import { LOCK } from '../../scripts/leftovers.mjs';
 
 // The launcher as it is, in a checkout of its own whose program reports how it was started.
 const root = mkdtempSync(join(tmpdir(), 'deep-rfm-launcher-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 const source = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-for (const file of ['bin/deep-rfm.mjs', 'scripts/adapter-env.mjs', 'scripts/launch.mjs', 'scripts/run-child.mjs']) {
+const scripts = ['adapter-env', 'launch', 'leftovers', 'run-child'].map((name) => `scripts/${name}.mjs`);
+for (const file of ['bin/deep-rfm.mjs', ...scripts]) {
   cpSync(join(source, file), join(root, file), { recursive: true });
 }
 writeFileSync(join(root, 'package.json'), '{"type": "module"}');
@@ -26,16 +28,37 @@ for (const { name, size } of SWIFTSHADER.files) {
 }
 
 const PROGRAM = `
+import { readFileSync, writeSync } from 'node:fs';
 const [command, value] = process.argv.slice(2);
+const [out, err] = process.env.DEEP_RFM_STREAMS.split(' ').map(Number);
+const print = (text) => writeSync(out, text);
 if (command === 'exit') process.exitCode = Number(value);
 else if (command === 'die') process.kill(process.pid, value);
 else if (command === 'wait') {
-  process.on(value, () => { process.stdout.write('got ' + value); process.exit(7); });
+  process.on(value, () => { print('got ' + value); process.exit(7); });
   setInterval(() => {}, 1000);
-  process.stdout.write('ready ');
+  print('ready ');
+} else if (command === 'hang') {
+  // Holds a folder, and hears of nothing any more.
+  process.on('SIGTERM', () => {});
+  process.send({ hold: JSON.parse(value.replaceAll('PID', process.pid)) }, () => {
+    print('ready ');
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20_000);
+  });
+} else if (command === 'follow') {
+  process.on('message', ({ stop }) => { print('told ' + stop); process.exit(7); });
+  process.on('SIGTERM', () => {});
+  print('ready ' + process.pid + ' ');
+} else if (command === 'speak') {
+  print('document');
+  writeSync(err, 'note\\n');
+  console.log('words of a driver on stdout');
+  console.error('words of a driver on stderr');
+  console.error('Warning: maxDynamicUniformBuffersPerPipelineLayout artificially reduced from 1000000 to 16 to fit dynamic offset allocation limit.');
+  if (value) process.kill(process.pid, value);
 } else {
   const { VK_DRIVER_FILES, LD_LIBRARY_PATH } = process.env;
-  process.stdout.write(JSON.stringify({ args: process.argv.slice(2), pid: process.pid, VK_DRIVER_FILES, LD_LIBRARY_PATH }));
+  print(JSON.stringify({ args: process.argv.slice(2), pid: process.pid, VK_DRIVER_FILES, LD_LIBRARY_PATH }));
 }`;
 beforeEach(() => {
   mkdirSync(join(root, 'dist'), { recursive: true });
@@ -44,8 +67,8 @@ beforeEach(() => {
 
 const base: Record<string, string | undefined> = { ...process.env, XDG_CACHE_HOME: cache };
 for (const name of ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES', 'LD_LIBRARY_PATH', 'DEEP_RFM_ADAPTER']) delete base[name];
-const again = { ...base, DEEP_RFM_ADAPTER: 'swiftshader' }; // needs a second process
-const here = { ...base, VK_DRIVER_FILES: '/mine.json' }; // runs in the launcher's own
+const again = { ...base, DEEP_RFM_ADAPTER: 'swiftshader' };
+const here = { ...base, VK_DRIVER_FILES: '/mine.json' };
 
 const run = (env: NodeJS.ProcessEnv, ...args: string[]) =>
   spawnSync(process.execPath, [launcher, ...args], { env, encoding: 'utf8' });
@@ -58,16 +81,15 @@ describe.skipIf(process.platform !== 'linux')('bin/deep-rfm.mjs', () => {
     expect(result.stderr).toBe('deep-rfm: dist/deep-rfm.js is missing: run `npm run setup` first\n');
   });
 
-  it('runs the program in its own process and leaves the user’s driver alone', () => {
+  it('runs the program and leaves the user’s driver alone', () => {
     const result = run(here, 'bench', '--sizes', '8');
-    const { args, pid, VK_DRIVER_FILES } = JSON.parse(result.stdout);
+    const { args, VK_DRIVER_FILES } = JSON.parse(result.stdout);
     expect(args).toEqual(['bench', '--sizes', '8']);
-    expect(pid).toBe(result.pid);
     expect(VK_DRIVER_FILES).toBe('/mine.json');
     expect(run(here, 'exit', '4').status).toBe(4);
   });
 
-  it('starts a second process with SwiftShader’s loader', () => {
+  it('starts it with SwiftShader’s loader', () => {
     const result = run(again, 'run', '--x', 'a b');
     const seen = JSON.parse(result.stdout);
     expect(seen.args).toEqual(['run', '--x', 'a b']);
@@ -96,6 +118,66 @@ describe.skipIf(process.platform !== 'linux')('bin/deep-rfm.mjs', () => {
     });
     expect(await exit).toEqual([7, null]);
     expect(text).toBe(`ready got ${signal}`);
+  });
+
+  it('answers a signal within a second, and clears up, where the program hears of nothing', async () => {
+    const made = join(root, 'made');
+    const folder = join(made, 'out');
+    mkdirSync(join(folder, 'checkpoint'), { recursive: true });
+    const hold = { folder, pid: 'PID', token: 'mine', made: [folder, made] };
+    const child = spawn(process.execPath, [launcher, 'hang', JSON.stringify(hold).replace('"PID"', 'PID')], {
+      env: here,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let text = '';
+    child.stderr.on('data', (chunk) => {
+      text += chunk;
+    });
+    await once(child.stdout, 'data');
+    writeFileSync(join(folder, LOCK), JSON.stringify({ token: 'mine' }));
+    const since = performance.now();
+    child.kill('SIGTERM');
+    expect(await once(child, 'close')).toEqual([143, null]);
+    expect(performance.now() - since).toBeLessThan(2000); // 850 ms on an idle machine
+    expect(text).toMatch(/^deep-rfm: interrupted by SIGTERM and ended at once/);
+    expect(existsSync(made)).toBe(false);
+  });
+
+  it('keeps the words of drivers off stdout, the known noise away, and all of them with --quiet', () => {
+    const driver = 'words of a driver on stdout\nwords of a driver on stderr\n';
+    const loud = run(here, 'speak');
+    expect(loud.stdout).toBe('document');
+    expect(loud.stderr.split('\n').sort()).toEqual(`note\n${driver}`.split('\n').sort());
+    expect(run(here, 'speak', '', '--quiet')).toMatchObject({ stdout: 'document', stderr: 'note\n', status: 0 });
+    const died = run(here, 'speak', 'SIGSEGV', '--quiet');
+    expect(died.signal).toBe('SIGSEGV');
+    expect(died.stderr).toContain('words of a driver on stderr');
+  });
+
+  it('ends with the shell that npx makes, and outlives any other parent', async () => {
+    // The shell waits, since it has something left to do; it dies of the signal and passes it on to nobody.
+    const start = async (npm: NodeJS.ProcessEnv) => {
+      const shell = spawn('sh', ['-c', '"$0" "$@"; true', process.execPath, launcher, 'follow'], {
+        env: { ...here, ...npm },
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
+      let text = '';
+      shell.stdout.on('data', (chunk) => {
+        text += chunk;
+      });
+      await once(shell.stdout, 'data');
+      const [, pid] = text.split(' ');
+      shell.kill('SIGTERM');
+      return { pid: Number(pid), heard: () => text, closed: once(shell.stdout, 'close') };
+    };
+    const followed = await start({ npm_lifecycle_event: 'npx', npm_lifecycle_script: "'deep-rfm'" });
+    await followed.closed;
+    expect(followed.heard()).toMatch(/told SIGTERM$/);
+    const alone = await start({ npm_lifecycle_event: undefined });
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    expect(alone.heard()).not.toContain('told');
+    process.kill(alone.pid, 'SIGKILL');
+    await alone.closed;
   });
 
   it('refuses unknown adapters', () => {
