@@ -104,7 +104,8 @@ fn exponential(x: Pair) -> Pair {
   let q = round(high * 1.44269504088896341);
   var r = Pair(high - q * 0.693359375, vec4f());
   r = addProduct(r, q, vec4f(2.1219253540039062e-4));
-  r.low += q * 1.9046542121259336e-9 - x.low;
+  // Where the value vanishes the low part may be of any size, and infinity times 0 would be NaN.
+  r.low += q * 1.9046542121259336e-9 - select(x.low, vec4f(), vanishes);
   r = renormalize(r);
   let z = r.high;
   var tail = vec4f(2.48015873e-5);

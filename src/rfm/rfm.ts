@@ -91,7 +91,7 @@ export async function rfm(
     } = centred(given, input.testX && { x: input.testX, rows: input.testRows, cols: d });
     refuseLostDifferences(given, train, options.kernel);
     const targets = scaledTargets(input.y, options.ridge);
-    const scaled = { ...options, bandwidth: options.bandwidth / unit };
+    const scaled = { ...options, bandwidth: Math.max(options.bandwidth / unit, SMALLEST_BANDWIDTH) };
     const x = own(uploadRows(gpu, grid, d, train));
     const y = own(uploadColumns(gpu, grid, outputs, transposeHost(targets.y, n, outputs)));
     const test = testX && own(uploadRows(gpu, cut(input.testRows, grid.starts[1]), d, testX));
@@ -136,6 +136,9 @@ export async function rfm(
     restore();
   }
 }
+
+/** Beside rows of size 1 kernel values vanish long before, and its square is within float32. */
+const SMALLEST_BANDWIDTH = 1e-15;
 
 /** The largest length of a row. */
 async function longestRow(gpu: Gpu, rows: Rows): Promise<number> {
