@@ -1,6 +1,7 @@
 import { inputError } from '../errors.js';
+import { allocateRows, gridOf, releasePanels } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, downloadBytes, type Matrix, release } from '../runtime/matrix.js';
+import { downloadBytes, type Matrix } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
 import type { Checkpoint } from './checkpoint.js';
 import { initialize } from './init.js';
@@ -127,14 +128,15 @@ export async function measure(
   const started = performance.now();
   enter(gpu, null, 'measurement');
   const head = model.layers.slice(model.head);
-  const phi = allocate(gpu, data.train.count, head[0].parameters[0].value.cols);
+  const inputs = head[0].parameters[0].value.cols;
+  const phi = allocateRows(gpu, gridOf(gpu, data.train.count, inputs), inputs);
   try {
     const train = await evaluate(gpu, model, data.train, loss, phi);
     const test = data.test && (await evaluate(gpu, model, data.test, loss));
     const probe = await probeHead(gpu, head, phi, data.starts, signal);
     return { epoch, train, test, ...probe, seconds: (performance.now() - started) / 1000 };
   } finally {
-    release(gpu, phi);
+    releasePanels(gpu, phi);
   }
 }
 

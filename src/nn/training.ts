@@ -1,5 +1,6 @@
 import { inputError } from '../errors.js';
 import { copyScaled } from '../ops/elementwise.js';
+import type { Rows } from '../ops/tiles.js';
 import { type Batch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, block, download, type Matrix, release } from '../runtime/matrix.js';
@@ -97,6 +98,17 @@ function scoreOf(results: Float32Array, loss: LossName, rows: number, outputs: n
   return { loss: sum / lossTerms(loss, rows, outputs), accuracy: correct / rows };
 }
 
+/** Rows of `to` from `first` on = the rows of `from`. */
+function copyInto(batch: Batch, from: Matrix, { grid, tiles }: Rows, first: number): void {
+  const { rows, cols } = from;
+  tiles.forEach((tile, i) => {
+    const [begin, end] = [Math.max(first, grid.starts[i]), Math.min(first + rows, grid.starts[i + 1])];
+    if (begin >= end) return;
+    const count = end - begin;
+    copyScaled(batch, block(from, begin - first, 0, count, cols), block(tile, begin - grid.starts[i], 0, count, cols));
+  });
+}
+
 /** Samples that go through a network at once where nothing is trained: a bound on memory, not on speed. */
 export const evaluationChunk = (model: Model): number => (model.head === 0 ? 1024 : 128);
 
@@ -109,7 +121,7 @@ export async function evaluate(
   model: Model,
   samples: Samples,
   loss: LossName,
-  headInputs?: Matrix,
+  headInputs?: Rows,
 ): Promise<Score> {
   const size = evaluationChunk(model);
   const chunks = Math.ceil(samples.count / size);
@@ -127,7 +139,7 @@ export async function evaluate(
           lossAndGradient(batch, loss, matrix, targets, gradient, results, 2 * chunk);
           if (!headInputs) return;
           const features = model.head === 0 ? x : steps[model.head - 1].y;
-          copyScaled(batch, features.matrix, block(headInputs, rows[0], 0, rows.length, headInputs.cols));
+          copyInto(batch, features.matrix, headInputs, rows[0]);
         });
       } finally {
         release(gpu, x.matrix, targets);
