@@ -14,7 +14,7 @@ import type { Gpu } from '../runtime/gpu.js';
 import type { RunFlags, RunRequest } from './run-request.js';
 import { VERSION, webgpuVersion } from './version.js';
 
-const FORMAT: CheckpointFormat = { command: 'run', layout: 3 };
+const FORMAT: CheckpointFormat = { command: 'run', layout: 4 };
 
 const folderOf = (out: string): string => join(out, 'checkpoint');
 export const checkpointPath = (out: string): string => join(folderOf(out), 'state.bin');

@@ -11,6 +11,7 @@ import {
   KERNEL_NAMES,
 } from '../report/format.js';
 import type { GramFile } from '../report/page.js';
+import type { DeepRfmResult } from '../rfm/deep-rfm.js';
 import type { RunPlan } from '../rfm/plan.js';
 import { type LayerMetrics, PREDICTIONS, type RunMetrics, SCHEMA } from '../rfm/types.js';
 import type { Gpu } from '../runtime/gpu.js';
@@ -174,17 +175,15 @@ async function run(
 ): Promise<void> {
   const { out } = request;
   let kept = 0;
+  let whole = null as Computed | null;
   try {
     await openCheckpoints(out);
-    const { metrics, pictures, predictions } = await compute(request, flags, resume, terminal, signal, (layer) => {
+    const computed = await compute(request, flags, resume, terminal, signal, (layer, soFar) => {
       kept = layer;
+      whole = soFar;
     });
-    const { writeRunReport } = await import('../report/run-report.js');
-    const files = await writeRunReport(out, metrics, pictures);
-    if (flags.savePredictions && predictions) {
-      writeNpy(join(out, PREDICTIONS), [request.config.testN, request.dataset.classes], predictions);
-      files.push(PREDICTIONS);
-    }
+    const { metrics } = computed;
+    const files = await writeResults(request, flags, computed);
     await removeCheckpoint(out);
     for (const line of summary(metrics)) terminal.print(line);
     terminal.print('');
@@ -197,11 +196,29 @@ async function run(
       const layers = kept === 1 ? 'layer 1 is' : `layers 1 to ${kept} are`;
       const left = `${layers} kept in ${checkpointPath(out)}: the same command with --resume goes on`;
       if (signal.aborted) setInterruptOutcome(`no results were written, ${left}`);
-      // After wrong input the same command would only fail again.
       else if (!(error instanceof RfmError && error.kind === 'input')) terminal.note(`note: ${left}`);
+      else if (whole) {
+        // The same command would only end here again: what there is are its results.
+        const files = await writeResults(request, flags, whole);
+        terminal.note(`note: ${layers} whole; wrote to ${out}: ${files.join(', ')}`);
+      }
     }
     throw error;
   }
+}
+
+async function writeResults(
+  { config, dataset, out }: RunRequest,
+  flags: RunFlags,
+  { metrics, pictures, predictions }: Computed,
+): Promise<string[]> {
+  const { writeRunReport } = await import('../report/run-report.js');
+  const files = await writeRunReport(out, metrics, pictures);
+  if (flags.savePredictions && predictions) {
+    writeNpy(join(out, PREDICTIONS), [config.testN, dataset.classes], predictions);
+    files.push(PREDICTIONS);
+  }
+  return files;
 }
 
 interface Computed {
@@ -217,7 +234,7 @@ async function compute(
   resume: RunCheckpoint | null,
   terminal: Terminal,
   signal: AbortSignal,
-  onKept: (layer: number) => void,
+  onKept: (layer: number, whole: Computed | null) => void,
 ): Promise<Computed> {
   for (const remark of request.remarks) terminal.note(`note: ${remark}`);
   let from = resume;
@@ -227,9 +244,9 @@ async function compute(
   for (let losses = 0; ; losses++) {
     const lost = { here: losses, ever: losses + (resume?.deviceLosses ?? 0) };
     try {
-      return await onDevice(request, flags, from, lost, terminal, signal, (layer) => {
+      return await onDevice(request, flags, from, lost, terminal, signal, (layer, whole) => {
         saved = true;
-        onKept(layer);
+        onKept(layer, whole);
       });
     } catch (error) {
       if (!(error instanceof RfmError && error.kind === 'deviceLost')) throw error;
@@ -250,11 +267,11 @@ async function onDevice(
   lost: { here: number; ever: number },
   terminal: Terminal,
   signal: AbortSignal,
-  onKept: (layer: number) => void,
+  onKept: (layer: number, whole: Computed | null) => void,
 ): Promise<Computed> {
   const { dataset, config, out } = request;
   const { train, test, classes } = dataset;
-  const [{ deepRfm, describeAdapter, planOf }, { gramPng }] = await Promise.all([
+  const [{ classCountsOf, deepRfm, describeAdapter, planOf }, { gramPng }] = await Promise.all([
     import('./method.js'),
     import('../report/gram.js'),
   ]);
@@ -271,7 +288,7 @@ async function onDevice(
     const before = resume?.state.layers ?? [];
     if (resume) {
       adoptDevice(resume, gpu, out, describeAdapter);
-      onKept(before.length);
+      onKept(before.length, null);
       if (lost.here === 0) terminal.note(`resumed  after layer ${before.length} of ${config.depth}`);
     }
     const pictures = [...(resume?.pictures ?? [])];
@@ -285,6 +302,21 @@ async function onDevice(
       config.depth,
       before.map((layer) => layer.seconds.total),
     );
+    const computedOf = ({ layers, classCounts, predictions }: Omit<DeepRfmResult, 'grams'>): Computed => ({
+      metrics: {
+        schema: SCHEMA,
+        version: VERSION,
+        config,
+        adapter: gpu.adapter,
+        classCounts,
+        layers,
+        memory: { predictedBytes: plan.peakBytes, peakBytes: peakBytes() },
+        deviceLosses,
+        seconds: seconds(),
+      },
+      pictures: [...pictures],
+      predictions,
+    });
     try {
       const result = await deepRfm(gpu, data, config, {
         plan,
@@ -299,23 +331,13 @@ async function onDevice(
           async save(state, gram) {
             if (gram) pictures.push({ layer: gram.layer, png: await gramPng(gram) });
             keep({ state, pictures, seconds: seconds(), peakBytes: peakBytes(), deviceLosses });
-            onKept(state.layers.length);
+            const classCounts = classCountsOf(train.labels, classes);
+            onKept(state.layers.length, computedOf({ ...state, classCounts }));
           },
           signal,
         },
       });
-      const metrics: RunMetrics = {
-        schema: SCHEMA,
-        version: VERSION,
-        config,
-        adapter: gpu.adapter,
-        classCounts: result.classCounts,
-        layers: result.layers,
-        memory: { predictedBytes: plan.peakBytes, peakBytes: peakBytes() },
-        deviceLosses,
-        seconds: seconds(),
-      };
-      return { metrics, pictures, predictions: result.predictions };
+      return computedOf(result);
     } finally {
       progress.stop();
     }
@@ -376,6 +398,10 @@ const HEADER = [
   'time',
 ];
 
+const DEAD = 'dead rows';
+const anyDead = (layers: readonly LayerMetrics[]): boolean =>
+  layers.some(({ deadRows }) => deadRows.train + deadRows.test > 0);
+
 const tableRow = (layer: LayerMetrics): string[] => [
   String(layer.layer),
   ...[layer.nc1.input, layer.nc1.agop, layer.nc1.features].map(scientific),
@@ -388,9 +414,16 @@ const tableRow = (layer: LayerMetrics): string[] => [
   formatSeconds(layer.seconds.total),
 ];
 
+const deadCell = ({ deadRows }: LayerMetrics): string => `${deadRows.train} + ${deadRows.test}`;
+
 function summary(metrics: RunMetrics): string[] {
+  const dead = anyDead(metrics.layers);
   return [
-    ...tableLines(HEADER, metrics.layers.map(tableRow)),
+    ...tableLines(
+      dead ? [...HEADER, DEAD] : HEADER,
+      metrics.layers.map((layer) => (dead ? [...tableRow(layer), deadCell(layer)] : tableRow(layer))),
+    ),
+    ...(dead ? [`${DEAD}: training + test rows whose features are all zero; they stay zero`] : []),
     '',
     `${formatSeconds(metrics.seconds)} on ${metrics.adapter.description || metrics.adapter.device || 'the adapter'} ` +
       `(${metrics.adapter.type}); device memory: peak ${formatBytes(metrics.memory.peakBytes)}`,

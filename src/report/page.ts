@@ -36,9 +36,11 @@ const stagesFinite = ({ input, agop, features }: Stages): boolean => [input, ago
 const missedGoal = (layer: LayerMetrics): boolean => !(layer.solve.relativeResidual <= RESIDUAL_GOAL);
 const jittered = (layer: LayerMetrics): boolean => layer.solve.jitter !== 0;
 const undefinedMetric = (layer: LayerMetrics): boolean => !stagesFinite(layer.nc1) || !stagesFinite(layer.nc2);
+const withDeadRows = ({ deadRows }: LayerMetrics): boolean => deadRows.train + deadRows.test > 0;
 
 /** Whether something about a layer has to be pointed out. */
-const needsNote = (layer: LayerMetrics): boolean => missedGoal(layer) || jittered(layer) || undefinedMetric(layer);
+const needsNote = (layer: LayerMetrics): boolean =>
+  missedGoal(layer) || jittered(layer) || undefinedMetric(layer) || withDeadRows(layer);
 
 const layerList = (layers: readonly LayerMetrics[]): string =>
   `${layers.length === 1 ? 'Layer' : 'Layers'} ${layers.map((layer) => layer.layer).join(', ')}`;
@@ -64,6 +66,12 @@ function repairNote({ layers, config }: RunMetrics): string {
   const unknown = layers.filter(undefinedMetric);
   if (unknown.length > 0) {
     items.push(`${layerList(unknown)}: NC1 or NC2 is not a finite number; it is left out of the curves.`);
+  }
+  for (const layer of layers.filter(withDeadRows)) {
+    const { train, test } = layer.deadRows;
+    items.push(
+      `${layerList([layer])}: all features of ${train} training and ${test} test rows are zero; they stay zero.`,
+    );
   }
   if (items.length === 0) {
     return `<div class="note"><p>No repairs: no jitter was added, and every solve reached a relative residual of
