@@ -9,7 +9,7 @@ import { buffersOf, createModel, type Model, parametersOf, releaseModel } from '
 import { createOptimizer, type Optimizer } from './optimizer.js';
 import { probeHead } from './probes.js';
 import type { TrainingData } from './samples.js';
-import { evaluate, trainEpoch } from './training.js';
+import { evaluate, refuseSingleValues, trainEpoch } from './training.js';
 import type { Measurement, Score, SeedRecord, TrainConfig } from './types.js';
 
 export interface TrainHooks {
@@ -79,6 +79,7 @@ async function trainSeed(
   const model = createModel(gpu, config.model, { input: data.train.shape, outputs: data.classes, depth, width });
   const optimizer = createOptimizer(gpu, parametersOf(model), config);
   try {
+    refuseSingleValues(model, data.train.count, batch);
     if (resume) restore(gpu, { model, optimizer }, resume);
     else await initialize(gpu, parametersOf(model), { gain: init, seed });
     let saved = performance.now();

@@ -9,7 +9,7 @@ import { type LossName, lossAndGradient, lossTerms } from './loss.js';
 import type { Model } from './models.js';
 import type { Optimizer } from './optimizer.js';
 import { consecutive, type Samples, shuffledRows, uploadSamples, uploadTargets } from './samples.js';
-import type { Tensor } from './tensor.js';
+import { pixelsOf, type Tensor } from './tensor.js';
 
 /** Loss and share of samples in the right class. */
 export interface Score {
@@ -34,6 +34,33 @@ export function trainingStep(
   lossAndGradient(batch, loss, output.matrix, targets, gradient, results, slot);
   backAll(steps, { ...output, matrix: gradient }, { parameters: true, input: false });
   optimizer.step(batch);
+}
+
+/** Pixels at the layers with batch normalisation where images are smallest there; null for a network without. */
+function smallestNormalised({ layers, input }: Model): number | null {
+  let [shape, smallest] = [input, Number.POSITIVE_INFINITY];
+  for (const layer of layers) {
+    shape = layer.outputShape(shape);
+    // The normalisations of a block are after its convolutions, where images have the size they leave it with.
+    if (layer.kind === 'norm' || layer.kind === 'block') smallest = Math.min(smallest, pixelsOf(shape));
+  }
+  return Number.isFinite(smallest) ? smallest : null;
+}
+
+/**
+ * Refuses a training in which batch normalisation would get one value per channel: a batch of one image where images are
+ * 1 × 1 pixel. PyTorch refuses that, too. Where images are larger, or nothing is normalised, a batch of one is allowed.
+ */
+export function refuseSingleValues(model: Model, samples: number, size: number): void {
+  const last = samples % size || size;
+  if (last > 1 || smallestNormalised(model) !== 1) return;
+  const works = (batch: number): boolean => batch > 1 && samples % batch !== 1;
+  const sizes = Array.from({ length: samples }, (_, i) => i + 1).filter(works);
+  const nearest = sizes.reduce((best, batch) => (Math.abs(batch - size) < Math.abs(best - size) ? batch : best));
+  const fewer = size > 1 ? `, or --n ${samples - 1}` : '';
+  throw inputError(
+    `--batch ${size}: the last step of ${samples} training rows has 1 image, and ${model.name} normalises images of 1 × 1 pixel over the batch, which needs more than 1 value per channel; use --batch ${nearest}${fewer}`,
+  );
 }
 
 export interface EpochOptions {
