@@ -15,7 +15,7 @@ export { agopJacobian } from './agop-jacobian.js';
 export type { AgopInput } from './gradients.js';
 
 /** Rows at most at which `agopCancellation` computes the exact gradients. */
-const SAMPLES = 32;
+export const CANCELLATION_ROWS = 32;
 
 /**
  * How many times larger the terms that `agopGram` sums are than their sum:
@@ -30,7 +30,7 @@ async function estimateCancellation(gpu: Gpu, input: AgopInput): Promise<number>
   const { x, alpha } = input;
   const { n } = x.grid;
   const outputs = alpha.tiles[0].rows;
-  const samples = Math.min(SAMPLES, n);
+  const samples = Math.min(CANCELLATION_ROWS, n);
   const ids = Array.from({ length: samples }, (_, i) => i * Math.floor(n / samples));
   // As many rows at a time as `agopJacobian` takes: with hundreds of outputs their gradients are larger than the rows.
   const most = gradientRows(gpu.tileBytes, n, tileSize(x.grid, 0), x.tiles[0].cols, outputs);

@@ -37,7 +37,7 @@ export async function rfmLayer(
   const { order, starts } = classOrder(labels);
   const width = input.features.width || d;
   const plan = planRun(
-    { n, testN: 0, d, outputs, width, agop: options.agop, agopSamples: null, solver: 'auto' },
+    { n, testN: 0, d, outputs, width, agop: options.agop, agopSamples: null, solver: 'auto', holds: 'layer' },
     limitsOf(gpu, null),
   );
   const { grid } = plan;
@@ -52,13 +52,14 @@ export async function rfmLayer(
     enter(gpu, 1, phase);
   });
   try {
-    const raw = own(uploadRows(gpu, grid, d, permuteRows(input.x, d, order)));
     const x = own(allocateRows(gpu, grid, d));
+    const raw = own(uploadRows(gpu, grid, d, permuteRows(input.x, d, order)));
     await normalizeOrRefuse(gpu, raw, x, (row) =>
       inputError(
         `--x: row ${order[row]} (from 0) has length 0 or is not finite, and rows are divided by their length; remove it`,
       ),
     );
+    release(gpu, ...owned.splice(-raw.tiles.length));
     const yT = transposeHost(permuteRows(input.y, outputs, order), n, outputs);
     const y = own(uploadColumns(gpu, grid, outputs, yT));
 

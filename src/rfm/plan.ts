@@ -5,8 +5,8 @@
 
 import { totalmem } from 'node:os';
 import { RfmError } from '../errors.js';
-import { gramIsCheaper } from '../ops/agop.js';
-import { gradientRows } from '../ops/agop-jacobian.js';
+import { CANCELLATION_ROWS, gramIsCheaper } from '../ops/agop.js';
+import { classRows, gradientRows, squaresRows } from '../ops/agop-jacobian.js';
 import { texelLayout } from '../ops/gemm-packed.js';
 import { copiesFactors } from '../ops/gemm-variants.js';
 import type { SolveMethod, SolvePlan } from '../ops/solve.js';
@@ -70,12 +70,14 @@ export interface ProblemSize {
   /** Rows whose Jacobians are summed; null: all. */
   agopSamples: number | null;
   solver: SolverChoice;
+  /** What the classic RFM holds beside, or a single layer on arrays. Default: nothing. */
+  holds?: 'metric' | 'layer';
 }
 
 /** 'auto': the fastest solver that fits into memory. */
 export type SolverChoice = SolveMethod | 'auto';
 
-export type PlanPhase = 'rows' | 'solve' | 'agop' | 'sqrt' | 'features';
+export type PlanPhase = 'rows' | 'solve' | 'predict' | 'agop' | 'sqrt' | 'features';
 
 /** A large object: its bytes, and the phases in which it lives. */
 export interface PlanItem {
@@ -103,7 +105,7 @@ export interface RunPlan extends LayerPlan {
   peakBytes: number;
 }
 
-export const PLAN_PHASES: readonly PlanPhase[] = ['rows', 'solve', 'agop', 'sqrt', 'features'];
+export const PLAN_PHASES: readonly PlanPhase[] = ['rows', 'solve', 'predict', 'agop', 'sqrt', 'features'];
 
 /** Rows of a Gram picture at most: it is drawn at a few hundred pixels, and its matrix is one tile. */
 export const PICTURE_ROWS = 2048;
@@ -143,6 +145,21 @@ function rowBytes(grid: Grid, cols: number): number {
   return full * bytes(size, cols) + bytes(last, cols);
 }
 
+/** Bytes of outputs × n, cut as the grid says. */
+function columnBytes(grid: Grid, outputs: number): number {
+  const { full, size, last } = lengths(grid);
+  return full * bytes(outputs, size) + bytes(outputs, last);
+}
+
+/** Bytes that the collapse metrics of three stages hold for `classes`: means twice, their products, and rows for the sums by tile. */
+function classBytes(side: number | null, grid: Grid, classes: number, d: number): number {
+  const sums = tileCount(grid) > 1 ? classes * (3 * tileCount(grid) + 2) * bytes(1, d) : 0;
+  return 3 * (2 * bytes(classes, d) + bytes(classes, classes) + copies(side, classes, classes, d) + sums);
+}
+
+/** Below it products are computed without copies as texels. */
+const SMALL_SIDE = 64;
+
 /** The large objects of a layer computed in this way. */
 function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: LayerPlan): PlanItem[] {
   const { n, testN, outputs, width } = size;
@@ -159,29 +176,58 @@ function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: L
   const add = (name: string, size: number, ...phases: PlanPhase[]): void => {
     if (size > 0) items.push({ name, bytes: size, phases });
   };
-  add('training rows', x, 'rows', 'solve', 'agop', ...(plan.parkRows ? [] : (['sqrt'] as const)), 'features');
-  add('test rows', test, 'rows', 'solve', 'agop', ...(plan.parkRows ? [] : (['sqrt'] as const)), 'features');
+  add(
+    'training rows',
+    x,
+    'rows',
+    'solve',
+    'predict',
+    'agop',
+    ...(plan.parkRows ? [] : (['sqrt'] as const)),
+    'features',
+  );
+  add('test rows', test, 'rows', 'solve', 'predict', 'agop', ...(plan.parkRows ? [] : (['sqrt'] as const)), 'features');
   add('rows before their lengths are divided out', Math.max(x, test), 'rows');
-  add('targets, coefficients, residuals', 10 * bytes(outputs, n), 'solve');
-  add('targets', bytes(outputs, n), 'rows');
-  add('targets and coefficients', 2 * bytes(outputs, n), 'agop');
+  if (size.holds === 'metric') {
+    add('rows after the root of the metric', x, ...PLAN_PHASES);
+    add('metric, its root', 2 * metric, ...PLAN_PHASES);
+    add('test rows after the root of the metric', test, 'predict');
+  }
+  const y = columnBytes(grid, outputs);
+  add('targets, coefficients, residuals', 10 * y, 'solve');
+  add('targets', y, 'rows', 'sqrt', 'features');
+  // A single layer gives its coefficients back at the end.
+  add('coefficients', y, ...(size.holds === 'layer' ? (['sqrt', 'features'] as const) : []));
+  add('targets and coefficients', 2 * y, 'predict', 'agop');
   const triangle = triangleBytes(grid);
   if (plan.keepDistances) {
-    add('squared distances', triangle, 'solve', ...(tileCount(grid) > 1 ? (['agop'] as const) : []));
+    add('squared distances', triangle, 'solve', 'predict', ...(tileCount(grid) > 1 ? (['agop'] as const) : []));
     add('their low parts', triangle, 'solve');
   }
   const product = copies(side, tile, tile, d);
+  if (testN > 0) {
+    const testTile = Math.min(testN, tile);
+    add('predictions', 2 * columnBytes(cut(testN, tile), outputs), 'predict');
+    add(
+      'kernel values, copies of factors',
+      2 * bytes(testTile, tile) + Math.max(copies(side, testTile, tile, d), copies(side, outputs, testTile, tile)),
+      'predict',
+    );
+  }
   // Kernels that read factors as they are need them row by row: one whose columns are summed over is copied first.
+  // So are those of products with a short side, which are too small for copies as texels.
   const transposed = side === null ? 1 : 0;
+  const small = transposed || Math.min(d, outputs, tile) < SMALL_SIDE ? 1 : 0;
   // Then the weights of all pairs are stored for either form of the AGOP.
   const stored = plan.keepDistances && tileCount(grid) === 1;
   if (plan.solve.method === 'conjugate-gradients') {
     const rank = plan.solve.landmarks;
     add('preconditioner', rowBytes(grid, rank) + bytes(rank, rank) + 2 * bytes(rank, 32), 'solve');
+    add('right-hand sides by landmarks', 4 * bytes(outputs, rank), 'solve');
     add(
       'tiles of the kernel matrix, copies of factors',
       Math.max(
-        3 * square + product,
+        (3 + small) * square + Math.max(product, copies(side, outputs, tile, tile)),
         4 * bytes(rank, rank) + bytes(rank, d) + copies(side, rank, rank, d),
         2 * bytes(tile, rank) + 2 * bytes(rank, rank) + bytes(rank, d) + copies(side, tile, rank, Math.max(d, rank)),
       ),
@@ -197,7 +243,9 @@ function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: L
     add(
       'tiles at work, copies of factors',
       Math.max(
-        (tileCount(grid) > 1 ? made : square / 2) + copies(side, tile, tile, Math.max(d, tile)),
+        (tileCount(grid) > 1 ? made : square / 2) +
+          copies(side, Math.max(tile, outputs), tile, Math.max(d, tile)) +
+          small * square,
         residual + product,
       ),
       'solve',
@@ -205,21 +253,26 @@ function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: L
   }
   add('AGOP and its low part', 2 * metric, 'agop');
   const rows = gradientRows(plan.tileBytes, n, tile, d, outputs);
-  // Their coefficients class by class.
-  const ofClass = Math.min(rows, Math.ceil((1.5 * n) / outputs));
+  // Their coefficients are made class by class, those of the rows at which the cancellation is estimated at once.
+  const ofClass = Math.max(classRows(n, outputs, rows), Math.min(rows, CANCELLATION_ROWS));
   const [columns, columnsOfClass] = [rows * outputs, ofClass * outputs];
   const stacked = texelBytes(side, d, columns);
+  const squared = squaresRows(outputs, rows) * outputs;
+  // What is scratch by its shape is there twice where the last tile is shorter.
+  const shapes = grid.starts.length > 2 && n - grid.starts[grid.starts.length - 2] !== tile ? 2 : 1;
   const jacobian =
-    bytes(columnsOfClass, tile) +
-    bytes(d, columns) +
+    shapes * bytes(columnsOfClass, tile) +
+    bytes(columns, d) +
     tileCount(grid) * bytes(rows, tile) +
+    rows * bytes(outputs, 4) +
     2 * panel +
-    (size.agopSamples === null ? 0 : 2 * bytes(columnsOfClass, columnsOfClass)) +
-    (stored ? square : bytes(ofClass, tile) + bytes(rows, d) + copies(side, ofClass, tile, d)) +
+    (size.agopSamples === null ? 0 : bytes(squared, squared) + copies(side, squared, squared, d)) +
+    (stored ? square : shapes * bytes(ofClass, tile) + bytes(rows, d) + copies(side, ofClass, tile, d)) +
     copies(side, d, columnsOfClass, tile) +
     stacked.texture +
     stacked.staging +
-    transposed * (panel + bytes(d, columns));
+    small * shapes * panel +
+    transposed * bytes(d, columns);
   // Where the Gram form is asked for, whatever cancels, it may need two parts of both factors of each product.
   const parts = size.agop === 'gram' ? (tileCount(grid) > 1 ? 6 : 4) * square + 4 * panel : 0;
   const gram =
@@ -227,7 +280,9 @@ function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: L
     (4 + 2 * transposed) * square +
     10 * panel +
     parts +
-    copies(side, Math.max(tile, d), Math.max(tile, d), tile);
+    3 * y +
+    3 * bytes(outputs, tile) +
+    copies(side, Math.max(tile, d, outputs), Math.max(tile, d), tile);
   const path = plan.gram && size.agop !== 'jacobian' && size.agopSamples === null;
   add(path ? 'weights and tiles of Q, or gradients' : 'gradients', path ? Math.max(gram, jacobian) : jacobian, 'agop');
   // M, its low part and its factor; then the factor, two iterates, the identity, its distance and the correction.
@@ -237,6 +292,8 @@ function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: L
   const pictured = Math.min(n, PICTURE_ROWS);
   const shown = texelBytes(side, pictured, d);
   const picture = 2 * bytes(pictured, d) + bytes(pictured, pictured) + shown.texture + shown.staging;
+  add('class means of three stages', classBytes(side, grid, outputs, d), 'features');
+  if (size.holds === 'layer') add('kernel values', 2 * square + product, 'features');
   add('tiles at work, Gram picture', Math.max(bytes(tile, wide) + copies(side, tile, d, d), picture), 'features');
   return items;
 }
@@ -276,7 +333,10 @@ function* ways(size: ProblemSize, device: DeviceLimits): Generator<LayerPlan> {
       const tileBytes = device.tileBytes * share;
       const rows = tileRows(tileBytes, Math.min(device.bindingBytes, device.bufferBytes), widest);
       if (rows === 0) continue;
+      const panel = size.outputs * strideOf(Math.min(rows, size.n)) * 4;
       for (const gram of forms) {
+        // Coefficients, and for the Gram form three rows for each output, are panels of all outputs.
+        if ((gram ? 3 : 1) * panel > Math.min(device.bindingBytes, device.bufferBytes)) continue;
         for (const parkRows of [false, true]) {
           yield { ...solver, gram, parkRows, tileBytes, grid: cut(size.n, rows) };
         }
@@ -297,19 +357,32 @@ export function planRun(size: ProblemSize, device: DeviceLimits): RunPlan {
     if (device.memoryBytes === null || plan.peakBytes <= device.memoryBytes) return plan;
     if (least === null || plan.peakBytes < least.peakBytes) least = plan;
   }
+  if (!least) {
+    throw new RfmError(
+      'doesNotFit',
+      `${size.outputs} outputs of 32 rows are more than this adapter binds, ${Math.min(device.bindingBytes, device.bufferBytes)} bytes; use fewer outputs`,
+    );
+  }
   const limit = device.memoryBytes ?? 0;
-  const needed = least?.peakBytes ?? 0;
+  const needed = least.peakBytes;
   throw new RfmError(
     'doesNotFit',
     `n = ${size.n} with ${Math.max(size.d, size.width)} features needs at least ${needed} bytes of device memory, the limit is ${limit}; ${whatFits(size, device)}`,
   );
 }
 
-/** The d × d matrices are not cut into tiles. */
+/** The d × d matrices and the gradients at a row, outputs × d, are not cut into tiles. */
 function refuseMetric(size: ProblemSize, device: DeviceLimits): void {
   const d = Math.max(size.d, size.width);
   const needed = d * strideOf(d) * 4;
   const most = Math.min(device.bindingBytes, device.bufferBytes);
+  const gradients = size.outputs * strideOf(d) * 4;
+  if (gradients > most) {
+    throw new RfmError(
+      'doesNotFit',
+      `${size.outputs} outputs and ${d} features make gradients of ${gradients} bytes at a row, this adapter binds at most ${most}; use fewer outputs, or a smaller --width`,
+    );
+  }
   if (needed > most) {
     throw new RfmError(
       'doesNotFit',
