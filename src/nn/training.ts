@@ -1,4 +1,4 @@
-import { inputError } from '../errors.js';
+import { inputError, RfmError } from '../errors.js';
 import { copyScaled } from '../ops/elementwise.js';
 import type { Rows } from '../ops/tiles.js';
 import { type Batch, sendBatch } from '../runtime/batch.js';
@@ -95,12 +95,16 @@ export async function trainEpoch(
     for (let step = 0; step < steps; step++) {
       signal?.throwIfAborted();
       const rows = order.subarray(step * size, Math.min(samples.count, (step + 1) * size));
-      const x = uploadSamples(gpu, samples, rows);
-      const targets = uploadTargets(gpu, samples.labels, rows, model.outputs);
       try {
-        await sendBatch(gpu, (batch) => trainingStep(batch, model, optimizer, loss, x, targets, results, 2 * step));
-      } finally {
-        release(gpu, x.matrix, targets);
+        const x = uploadSamples(gpu, samples, rows);
+        const targets = uploadTargets(gpu, samples.labels, rows, model.outputs);
+        try {
+          await sendBatch(gpu, (batch) => trainingStep(batch, model, optimizer, loss, x, targets, results, 2 * step));
+        } finally {
+          release(gpu, x.matrix, targets);
+        }
+      } catch (error) {
+        throw error instanceof RfmError && error.kind === 'doesNotFit' ? stepTooLarge(size, error) : error;
       }
       options.onStep?.(step + 1, steps);
     }
@@ -115,6 +119,13 @@ export async function trainEpoch(
     release(gpu, results);
   }
 }
+
+/** What a step holds grows with its rows, not with those of the data. */
+const stepTooLarge = (size: number, { message }: RfmError): RfmError =>
+  new RfmError(
+    'doesNotFit',
+    `--batch ${size}: ${message.replace(/; use [^;]*$/, '')}; use a smaller --batch or --width`,
+  );
 
 function scoreOf(results: Float32Array, loss: LossName, rows: number, outputs: number): Score {
   let [sum, correct] = [0, 0];

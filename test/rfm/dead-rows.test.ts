@@ -135,13 +135,14 @@ describe('rows whose features are all zero', () => {
     const layer = found.layers[1];
     expect(layer.deadRows).toEqual({ train: dead.length, test: 2 });
     const expected = reference(unitRows(train), unitRows(test));
+    // Zero rows of two classes coincide: coefficients are of the size 1/ridge, and each is rounded to float32.
+    const bound = dead.length === 1 ? 1e-5 : 1e-4;
     for (const stage of ['input', 'agop'] as const) {
       const [nc1, nc2] = [layer.nc1[stage], layer.nc2[stage]];
-      expectBelow(`NC1 ${stage}`, Math.abs(nc1 - expected[stage].nc1) / expected[stage].nc1, 3e-5);
-      expectBelow(`NC2 ${stage}`, Math.abs(nc2 - expected[stage].nc2) / expected[stage].nc2, 3e-5);
+      expectBelow(`NC1 ${stage}`, Math.abs(nc1 - expected[stage].nc1) / expected[stage].nc1, bound);
+      expectBelow(`NC2 ${stage}`, Math.abs(nc2 - expected[stage].nc2) / expected[stage].nc2, bound);
     }
     expect([layer.nc1.features, layer.nc2.features].every(Number.isFinite)).toBe(true);
-    // Zero rows of two classes coincide: coefficients are of the size 1/ridge, and each is rounded to float32.
     found.predictions?.forEach((value, e) => {
       expectBelow('predictions', Math.abs(value - expected.predictions.data[e]) / Math.max(1, expected.size), 1e-6);
     });
