@@ -8,7 +8,7 @@ import { RfmError } from '../errors.js';
 import { CANCELLATION_ROWS, gramIsCheaper } from '../ops/agop.js';
 import { classRows, gradientRows, squaresRows } from '../ops/agop-jacobian.js';
 import { texelLayout } from '../ops/gemm-packed.js';
-import { copiesFactors } from '../ops/gemm-variants.js';
+import { copiesFactors, copiesSmallFactors } from '../ops/gemm-variants.js';
 import type { SolveMethod, SolvePlan } from '../ops/solve.js';
 import { cut, type Grid, tileCount, tileRows } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
@@ -27,6 +27,8 @@ export interface DeviceLimits {
   memoryBytes: number | null;
   /** Where products read their factors from textures, the largest texture's side; else null. */
   textureSide: number | null;
+  /** Whether small products do so, too. Default false. */
+  copiesSmall?: boolean;
 }
 
 /** Of the memory of the machine that a software adapter may fill. */
@@ -44,6 +46,7 @@ export function limitsOf(gpu: Gpu, memoryLimit: number | null): DeviceLimits {
     tileBytes: gpu.tileBytes,
     memoryBytes: memoryLimit ?? machine,
     textureSide: copiesFactors(gpu) ? gpu.limits.maxTextureDimension2D : null,
+    copiesSmall: copiesSmallFactors(gpu),
   };
 }
 
@@ -123,9 +126,13 @@ function texelBytes(side: number | null, rows: number, k: number): { texture: nu
   return { texture: textureBytes(texture), staging: pooledSize(width * height * 16) };
 }
 
+/** Below these, products are small ones (`productOperation`), whatever their other sides. */
+const [SMALL_RESULT, SMALL_SUM] = [24, 64];
+
 /** Bytes of the copies of a product's two factors, (m × k)(n × k)ᵀ. */
-function copies(side: number | null, m: number, n: number, k: number): number {
-  const [a, b] = [texelBytes(side, m, k), texelBytes(side, n, k)];
+function copies({ textureSide, copiesSmall }: DeviceLimits, m: number, n: number, k: number): number {
+  if (!copiesSmall && (Math.min(m, n) < SMALL_RESULT || k < SMALL_SUM)) return 0;
+  const [a, b] = [texelBytes(textureSide, m, k), texelBytes(textureSide, n, k)];
   return a.texture + b.texture + Math.max(a.staging, b.staging);
 }
 
@@ -152,17 +159,15 @@ function columnBytes(grid: Grid, outputs: number): number {
 }
 
 /** Bytes that the collapse metrics of three stages hold for `classes`: means twice, their products, and rows for the sums by tile. */
-function classBytes(side: number | null, grid: Grid, classes: number, d: number): number {
+function classBytes(device: DeviceLimits, grid: Grid, classes: number, d: number): number {
   const sums = tileCount(grid) > 1 ? classes * (3 * tileCount(grid) + 2) * bytes(1, d) : 0;
-  return 3 * (2 * bytes(classes, d) + bytes(classes, classes) + copies(side, classes, classes, d) + sums);
+  return 3 * (2 * bytes(classes, d) + bytes(classes, classes) + copies(device, classes, classes, d) + sums);
 }
 
-/** Below it products are computed without copies as texels. */
-const SMALL_SIDE = 64;
-
 /** The large objects of a layer computed in this way. */
-function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: LayerPlan): PlanItem[] {
+function itemsOf(size: ProblemSize, device: DeviceLimits, plan: LayerPlan): PlanItem[] {
   const { n, testN, outputs, width } = size;
+  const { textureSide: side } = device;
   const { grid } = plan;
   const d = Math.max(size.d, width);
   const wide = width || size.d;
@@ -174,7 +179,7 @@ function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: L
   const test = testN > 0 ? rowBytes(cut(testN, tile), d) : 0;
   const items: PlanItem[] = [];
   const add = (name: string, size: number, ...phases: PlanPhase[]): void => {
-    if (size > 0) items.push({ name, bytes: size, phases });
+    if (size > 0 && phases.length > 0) items.push({ name, bytes: size, phases });
   };
   add(
     'training rows',
@@ -204,20 +209,20 @@ function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: L
     add('squared distances', triangle, 'solve', 'predict', ...(tileCount(grid) > 1 ? (['agop'] as const) : []));
     add('their low parts', triangle, 'solve');
   }
-  const product = copies(side, tile, tile, d);
+  const product = copies(device, tile, tile, d);
   if (testN > 0) {
     const testTile = Math.min(testN, tile);
     add('predictions', 2 * columnBytes(cut(testN, tile), outputs), 'predict');
     add(
       'kernel values, copies of factors',
-      2 * bytes(testTile, tile) + Math.max(copies(side, testTile, tile, d), copies(side, outputs, testTile, tile)),
+      2 * bytes(testTile, tile) + Math.max(copies(device, testTile, tile, d), copies(device, outputs, testTile, tile)),
       'predict',
     );
   }
   // Kernels that read factors as they are need them row by row: one whose columns are summed over is copied first.
   // So are those of products with a short side, which are too small for copies as texels.
   const transposed = side === null ? 1 : 0;
-  const small = transposed || Math.min(d, outputs, tile) < SMALL_SIDE ? 1 : 0;
+  const small = transposed || Math.min(d, outputs, tile) < SMALL_SUM ? 1 : 0;
   // Then the weights of all pairs are stored for either form of the AGOP.
   const stored = plan.keepDistances && tileCount(grid) === 1;
   if (plan.solve.method === 'conjugate-gradients') {
@@ -227,9 +232,10 @@ function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: L
     add(
       'tiles of the kernel matrix, copies of factors',
       Math.max(
-        (3 + small) * square + Math.max(product, copies(side, outputs, tile, tile)),
-        4 * bytes(rank, rank) + bytes(rank, d) + copies(side, rank, rank, d),
-        2 * bytes(tile, rank) + 2 * bytes(rank, rank) + bytes(rank, d) + copies(side, tile, rank, Math.max(d, rank)),
+        // Products with few outputs transpose a tile, others copy it.
+        3 * square + product + copies(device, outputs, tile, tile),
+        4 * bytes(rank, rank) + bytes(rank, d) + copies(device, rank, rank, d),
+        2 * bytes(tile, rank) + 2 * bytes(rank, rank) + bytes(rank, d) + copies(device, tile, rank, Math.max(d, rank)),
       ),
       'solve',
     );
@@ -243,9 +249,7 @@ function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: L
     add(
       'tiles at work, copies of factors',
       Math.max(
-        (tileCount(grid) > 1 ? made : square / 2) +
-          copies(side, Math.max(tile, outputs), tile, Math.max(d, tile)) +
-          small * square,
+        (tileCount(grid) > 1 ? made : square / 2) + copies(device, Math.max(tile, outputs), tile, Math.max(d, tile)),
         residual + product,
       ),
       'solve',
@@ -266,13 +270,13 @@ function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: L
     tileCount(grid) * bytes(rows, tile) +
     rows * bytes(outputs, 4) +
     2 * panel +
-    (size.agopSamples === null ? 0 : bytes(squared, squared) + copies(side, squared, squared, d)) +
-    (stored ? square : shapes * bytes(ofClass, tile) + bytes(rows, d) + copies(side, ofClass, tile, d)) +
-    copies(side, d, columnsOfClass, tile) +
+    (size.agopSamples === null ? 0 : bytes(squared, squared) + copies(device, squared, squared, d)) +
+    (stored ? square : shapes * bytes(ofClass, tile) + bytes(rows, d) + copies(device, ofClass, tile, d)) +
+    copies(device, d, columnsOfClass, tile) +
     stacked.texture +
     stacked.staging +
     small * shapes * panel +
-    transposed * bytes(d, columns);
+    small * bytes(d, columns);
   // Where the Gram form is asked for, whatever cancels, it may need two parts of both factors of each product.
   const parts = size.agop === 'gram' ? (tileCount(grid) > 1 ? 6 : 4) * square + 4 * panel : 0;
   const gram =
@@ -282,19 +286,19 @@ function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: L
     parts +
     3 * y +
     3 * bytes(outputs, tile) +
-    copies(side, Math.max(tile, d, outputs), Math.max(tile, d), tile);
+    copies(device, Math.max(tile, d, outputs), Math.max(tile, d), tile);
   const path = plan.gram && size.agop !== 'jacobian' && size.agopSamples === null;
   add(path ? 'weights and tiles of Q, or gradients' : 'gradients', path ? Math.max(gram, jacobian) : jacobian, 'agop');
   // M, its low part and its factor; then the factor, two iterates, the identity, its distance and the correction.
-  add('factor of the AGOP and polar iterates', (6 + transposed) * metric + copies(side, d, d, d), 'sqrt');
+  add('factor of the AGOP and polar iterates', (6 + transposed) * metric + copies(device, d, d, d), 'sqrt');
   add('square root, weights of the features', 2 * metric, 'features');
   add('rows after the square root, features', x + rowBytes(grid, wide) + test, 'features');
   const pictured = Math.min(n, PICTURE_ROWS);
   const shown = texelBytes(side, pictured, d);
   const picture = 2 * bytes(pictured, d) + bytes(pictured, pictured) + shown.texture + shown.staging;
-  add('class means of three stages', classBytes(side, grid, outputs, d), 'features');
+  add('class means of three stages', classBytes(device, grid, outputs, d), 'features');
   if (size.holds === 'layer') add('kernel values', 2 * square + product, 'features');
-  add('tiles at work, Gram picture', Math.max(bytes(tile, wide) + copies(side, tile, d, d), picture), 'features');
+  add('tiles at work, Gram picture', Math.max(bytes(tile, wide) + copies(device, tile, d, d), picture), 'features');
   return items;
 }
 

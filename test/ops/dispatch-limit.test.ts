@@ -198,7 +198,7 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
   );
 
   const layers: [string, (gpu: Gpu) => Layer, number][] = [
-    ['convolution', (gpu) => convolution(gpu, 'c', { inputs: 8, outputs: 68, size: 3, pad: 1 }), 8],
+    ['convolution', (gpu) => convolution(gpu, 'c', { inputs: 20, outputs: 68, size: 3, pad: 1 }), 20],
     [
       'convolution, im2col',
       (gpu) => convolution(gpu, 'c', { inputs: 8, outputs: 68, size: 3, stride: 2, variant: 'im2col' }),
