@@ -1,4 +1,4 @@
-// squares[r] = the sum of the squared entries of block r on the diagonal of A, blocks of SIZE × SIZE. One workgroup a
+// squares[firstBlock + r] = the sum of the squared entries of block r on the diagonal of A, blocks of SIZE × SIZE. One workgroup a
 // block.
 requires immediate_address_space;
 
@@ -8,6 +8,7 @@ const INVOCATIONS = 32u;
 
 struct Params {
   stride: u32,
+  firstBlock: u32,
 }
 var<immediate> p: Params;
 
@@ -29,5 +30,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
     workgroupBarrier();
     if (index < half) { partial[index] += partial[index + half]; }
   }
-  if (index == 0u) { squares[group.x] = partial[0]; }
+  if (index == 0u) { squares[p.firstBlock + group.x] = partial[0]; }
 }

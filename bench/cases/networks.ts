@@ -8,6 +8,7 @@ import { featuresOf, flatShape, pixelsOf, type Shape, type Tensor } from '../../
 import { trainingStep } from '../../src/nn/training.js';
 import { copyScaled, symmetrize } from '../../src/ops/elementwise.js';
 import { GEMM } from '../../src/ops/gemm.js';
+import { asPanel } from '../../src/ops/tiles.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { allocate, download, type Matrix, release, strideOf, upload } from '../../src/runtime/matrix.js';
@@ -274,10 +275,11 @@ async function prepareProbe(gpu: Gpu, size: Size): Promise<Prepared> {
   const { model, x, numbers } = network;
   // Linear layers and ReLUs take turns.
   const hidden = Array.from({ length: depth }, (_, l) => 2 * l);
+  const seen = { rows: asPanel(x.matrix, x.matrix.rows), shape: x.shape };
   const sums = hidden.map((): SplitMatrix => ({ high: allocate(gpu, width, width), low: allocate(gpu, width, width) }));
   return {
     run: (g) =>
-      outputGradients(g, model.layers, x, hidden, (batch, layer, rows, isFirst) =>
+      outputGradients(g, model.layers, seen, hidden, (batch, layer, rows, isFirst) =>
         addOuterProducts(batch, rows, samples, sums[layer / 2], isFirst),
       ),
     /** The largest over the layers. */

@@ -1,8 +1,16 @@
 /** The method as the commands see it. They import this module only when a computation starts: it loads the GPU. */
 
-export { type DeepRfmData, type DeepRfmProgress, deepRfm, planOf, sizeOf } from '../rfm/deep-rfm.js';
+export {
+  type DeepRfmData,
+  type DeepRfmProgress,
+  type DeepRfmResult,
+  deepRfm,
+  planOf,
+  sizeOf,
+} from '../rfm/deep-rfm.js';
 export { estimateLayers, measureRates, totalOf } from '../rfm/estimate.js';
 export { rfmLayer } from '../rfm/layer.js';
 export { type DeviceLimits, limitsOf, PLAN_PHASES, planRun, type RunPlan } from '../rfm/plan.js';
 export { rfm } from '../rfm/rfm.js';
+export { classCountsOf } from '../rfm/rows.js';
 export { describeAdapter, openGpu } from '../runtime/gpu.js';

@@ -16,7 +16,7 @@ import { type Finished, otherRows, readFinished, refuseOtherRun } from './resume
 import type { RunFlags, RunRequest } from './run-request.js';
 import { VERSION, webgpuVersion } from './version.js';
 
-const FORMAT: CheckpointFormat = { command: 'run', layout: 3 };
+const FORMAT: CheckpointFormat = { command: 'run', layout: 4 };
 
 const folderOf = (out: string): string => join(out, 'checkpoint');
 export const checkpointPath = (out: string): string => join(folderOf(out), 'state.bin');

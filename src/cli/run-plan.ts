@@ -74,6 +74,7 @@ export function planLine(plan: RunPlan): string {
 const PHASES: Readonly<Record<PlanPhase, string>> = {
   rows: 'rows',
   solve: 'kernel and solve',
+  predict: 'predictions',
   agop: 'AGOP',
   sqrt: 'square root',
   features: 'features',

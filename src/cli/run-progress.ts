@@ -37,6 +37,8 @@ export function layerLine(metrics: LayerMetrics, depth: number, left: number): s
     `train ${formatPercent(metrics.trainAccuracy)}`,
   ];
   if (metrics.testAccuracy !== null) parts.push(`test ${formatPercent(metrics.testAccuracy)}`);
+  const { deadRows } = metrics;
+  if (deadRows.train + deadRows.test > 0) parts.push(`dead rows ${deadRows.train} + ${deadRows.test}`);
   parts.push(`residual ${solve.relativeResidual.toExponential(0)}`);
   if (solve.jitter > 0) parts.push(`jitter ${solve.jitter.toExponential(0)}`);
   const { samples, samplingError } = metrics.agop;
@@ -96,6 +98,13 @@ export function layerRemark({ layer, solve, agop, argumentRounding = 0 }: LayerM
   return found.length === 0 ? null : `layer ${layer}: ${found.join('; ')}`;
 }
 
+/** A remark about rows that have no features, or null. */
+export function deadRemark({ layer, deadRows }: Pick<LayerMetrics, 'layer' | 'deadRows'>): string | null {
+  const { train, test } = deadRows;
+  if (train + test === 0) return null;
+  return `layer ${layer}: all features of ${train} training and ${test} test rows are zero; they stay zero from here on`;
+}
+
 /** A line a layer on stderr, and below them a bar where stderr is a terminal. `done` are the seconds of layers before. */
 export function runProgress(terminal: Terminal, depth: number, done: readonly number[] = []): RunProgress {
   const seconds = [...done];
@@ -137,7 +146,9 @@ export function runProgress(terminal: Terminal, depth: number, done: readonly nu
     onLayer(metrics) {
       seconds.push(metrics.seconds.total);
       const line = layerLine(metrics, depth, secondsLeft(seconds, depth));
-      const remarks = [layerRemark(metrics), undefinedRemark(metrics)].filter((remark) => remark !== null);
+      const remarks = [layerRemark(metrics), undefinedRemark(metrics), deadRemark(metrics)].filter(
+        (remark) => remark !== null,
+      );
       for (const text of [line, ...remarks.map((remark) => `note: ${remark}`)]) {
         if (bars === null) terminal.note(text);
         else bars.log(`${text}\n`);

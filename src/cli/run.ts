@@ -13,6 +13,7 @@ import {
   missingClassesText,
 } from '../report/format.js';
 import type { GramFile } from '../report/page.js';
+import type { DeepRfmResult } from '../rfm/deep-rfm.js';
 import type { RunPlan } from '../rfm/plan.js';
 import { type LayerMetrics, PREDICTIONS, type RunMetrics, SCHEMA } from '../rfm/types.js';
 import type { Gpu } from '../runtime/gpu.js';
@@ -188,16 +189,16 @@ async function run(
 ): Promise<void> {
   const { out } = request;
   let kept = 0;
+  let whole = null as Computed | null;
   try {
     await openCheckpoints(out);
-    const { metrics, pictures, predictions } = await compute(request, flags, resume, terminal, signal, (layer) => {
+    const computed = await compute(request, flags, resume, terminal, signal, (layer, soFar) => {
       kept = layer;
+      whole = soFar;
       setInterruptOutcome(`no results were written, ${keptIn(out, layer)}`);
     });
-    const { writeRunReport } = await import('../report/run-report.js');
-    const shape = [request.config.testN, request.dataset.classes];
-    const more = flags.savePredictions && predictions ? [{ name: PREDICTIONS, shape, data: predictions }] : [];
-    const files = await writeRunReport(out, metrics, pictures, more);
+    const { metrics } = computed;
+    const files = await writeResults(request, flags, computed);
     await removeCheckpoint(out);
     for (const line of summary(metrics)) terminal.print(line);
     terminal.print('');
@@ -207,16 +208,33 @@ async function run(
   } catch (error) {
     await closeCheckpoints(out);
     if (kept > 0) {
-      // After wrong input the same command would only fail again.
-      const again = !(error instanceof RfmError && error.kind === 'input');
-      if (again && !signal.aborted) terminal.note(`note: ${keptIn(out, kept)}`);
+      const input = error instanceof RfmError && error.kind === 'input';
+      if (!input && !signal.aborted) terminal.note(`note: ${keptIn(out, kept)}`);
+      if (input && whole) {
+        // The same command would only end here again: what there is are its results.
+        const files = await writeResults(request, flags, whole);
+        terminal.note(`note: ${layersText(kept)} whole; wrote to ${out}: ${files.join(', ')}`);
+      }
     }
     throw error;
   }
 }
 
+const layersText = (layer: number): string => (layer === 1 ? 'layer 1 is' : `layers 1 to ${layer} are`);
+
 const keptIn = (out: string, layer: number): string =>
-  `${layer === 1 ? 'layer 1 is' : `layers 1 to ${layer} are`} kept in ${checkpointPath(out)}: the same command with --resume goes on`;
+  `${layersText(layer)} kept in ${checkpointPath(out)}: the same command with --resume goes on`;
+
+async function writeResults(
+  { config, dataset, out }: RunRequest,
+  flags: RunFlags,
+  { metrics, pictures, predictions }: Computed,
+): Promise<string[]> {
+  const { writeRunReport } = await import('../report/run-report.js');
+  const shape = [config.testN, dataset.classes];
+  const more = flags.savePredictions && predictions ? [{ name: PREDICTIONS, shape, data: predictions }] : [];
+  return writeRunReport(out, metrics, pictures, more);
+}
 
 interface Computed {
   metrics: RunMetrics;
@@ -231,7 +249,7 @@ async function compute(
   resume: RunCheckpoint | null,
   terminal: Terminal,
   signal: AbortSignal,
-  onKept: (layer: number) => void,
+  onKept: (layer: number, whole: Computed | null) => void,
 ): Promise<Computed> {
   for (const remark of request.remarks) terminal.note(`note: ${remark}`);
   let from = resume;
@@ -241,9 +259,9 @@ async function compute(
   for (let losses = 0; ; losses++) {
     const lost = { here: losses, ever: losses + (resume?.deviceLosses ?? 0) };
     try {
-      return await onDevice(request, flags, from, lost, terminal, signal, (layer) => {
+      return await onDevice(request, flags, from, lost, terminal, signal, (layer, whole) => {
         saved = true;
-        onKept(layer);
+        onKept(layer, whole);
       });
     } catch (error) {
       if (!(error instanceof RfmError && error.kind === 'deviceLost')) throw error;
@@ -264,11 +282,11 @@ async function onDevice(
   lost: { here: number; ever: number },
   terminal: Terminal,
   signal: AbortSignal,
-  onKept: (layer: number) => void,
+  onKept: (layer: number, whole: Computed | null) => void,
 ): Promise<Computed> {
   const { dataset, config, out } = request;
   const { train, test, classes } = dataset;
-  const [{ deepRfm, describeAdapter, planOf }, { gramPng }] = await Promise.all([
+  const [{ classCountsOf, deepRfm, describeAdapter, planOf }, { gramPng }] = await Promise.all([
     import('./method.js'),
     import('../report/gram.js'),
   ]);
@@ -287,7 +305,7 @@ async function onDevice(
     const before = resume?.state.layers ?? [];
     if (resume) {
       adoptDevice(resume, gpu, out, describeAdapter);
-      onKept(before.length);
+      onKept(before.length, null);
       if (lost.here === 0) terminal.note(`resumed  after layer ${before.length} of ${config.depth}`);
     }
     const pictures = [...(resume?.pictures ?? [])];
@@ -301,6 +319,23 @@ async function onDevice(
       config.depth,
       before.map((layer) => layer.seconds.total),
     );
+    const computedOf = ({ layers, classCounts, predictions }: Omit<DeepRfmResult, 'grams'>): Computed => ({
+      metrics: {
+        schema: SCHEMA,
+        version: VERSION,
+        config,
+        // Of a run that ended early the results are not those of a finished one.
+        ...(layers.length === config.depth && { made: madeOf(request, flags) }),
+        adapter: gpu.adapter,
+        classCounts,
+        layers,
+        memory: { predictedBytes: plan.peakBytes, peakBytes: peakBytes() },
+        deviceLosses,
+        seconds: seconds(),
+      },
+      pictures: [...pictures],
+      predictions,
+    });
     try {
       const result = await deepRfm(gpu, data, config, {
         plan,
@@ -315,24 +350,13 @@ async function onDevice(
           async save(state, gram) {
             if (gram) pictures.push({ layer: gram.layer, png: await gramPng(gram) });
             keep({ state, pictures, seconds: seconds(), peakBytes: peakBytes(), deviceLosses });
-            onKept(state.layers.length);
+            const classCounts = classCountsOf(train.labels, classes);
+            onKept(state.layers.length, computedOf({ ...state, classCounts }));
           },
           signal,
         },
       });
-      const metrics: RunMetrics = {
-        schema: SCHEMA,
-        version: VERSION,
-        config,
-        made: madeOf(request, flags),
-        adapter: gpu.adapter,
-        classCounts: result.classCounts,
-        layers: result.layers,
-        memory: { predictedBytes: plan.peakBytes, peakBytes: peakBytes() },
-        deviceLosses,
-        seconds: seconds(),
-      };
-      return { metrics, pictures, predictions: result.predictions };
+      return computedOf(result);
     } finally {
       progress.stop();
     }
@@ -393,6 +417,10 @@ const HEADER = [
   'time',
 ];
 
+const DEAD = 'dead rows';
+const anyDead = (layers: readonly LayerMetrics[]): boolean =>
+  layers.some(({ deadRows }) => deadRows.train + deadRows.test > 0);
+
 const tableRow = (layer: LayerMetrics): string[] => [
   String(layer.layer),
   ...[layer.nc1.input, layer.nc1.agop, layer.nc1.features].map(scientific),
@@ -405,11 +433,18 @@ const tableRow = (layer: LayerMetrics): string[] => [
   formatSeconds(layer.seconds.total),
 ];
 
+const deadCell = ({ deadRows }: LayerMetrics): string => `${deadRows.train} + ${deadRows.test}`;
+
 function summary(metrics: RunMetrics): string[] {
   const compilation = metrics.layers.reduce((sum, { seconds }) => sum + (seconds.compilation ?? 0), 0);
+  const dead = anyDead(metrics.layers);
   return [
-    ...tableLines(HEADER, metrics.layers.map(tableRow)),
+    ...tableLines(
+      dead ? [...HEADER, DEAD] : HEADER,
+      metrics.layers.map((layer) => (dead ? [...tableRow(layer), deadCell(layer)] : tableRow(layer))),
+    ),
     ...[missingClassesText(metrics.classCounts) ?? []].flat(),
+    ...(dead ? [`${DEAD}: training + test rows whose features are all zero; they stay zero`] : []),
     '',
     `${formatSeconds(metrics.seconds)} on ${metrics.adapter.description || metrics.adapter.device || 'the adapter'} ` +
       `(${metrics.adapter.type}), ${formatSeconds(compilation)} of it to compile shaders; device memory: peak ${formatBytes(metrics.memory.peakBytes)}`,

@@ -107,7 +107,11 @@ export function addTrain(program: Command, signal: AbortSignal): void {
       'passes over the training rows (default: 100)',
       integer('--epochs', { min: 1, max: 1e6, example: 100 }),
     ),
-    valued('--batch <rows>', 'rows in a step (default: 128)', integer('--batch', { min: 1, max: 65536, example: 128 })),
+    valued(
+      '--batch <rows>',
+      'rows in a step; the last takes what is left; resnet18 needs 2 in it (default: 128)',
+      integer('--batch', { min: 1, max: 65536, example: 128 }),
+    ),
     valued(
       '--measure-every <epochs>',
       'epochs between measurements (default: a tenth of all)',

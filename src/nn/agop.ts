@@ -1,12 +1,13 @@
 import { RfmError } from '../errors.js';
 import { symmetrize } from '../ops/elementwise.js';
 import { syrkTN } from '../ops/gemm.js';
+import { asPanel, type Rows } from '../ops/tiles.js';
 import { type Batch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, type Matrix, release, upload } from '../runtime/matrix.js';
 import { createPass, forwardAll, type Layer, type Step } from './layer.js';
 import { flatten } from './linear.js';
-import { featuresOf, pixelsOf, type Tensor } from './tensor.js';
+import { featuresOf, pixelsOf, type Shape, type Tensor } from './tensor.js';
 
 /** Rows of Jacobians, samples × outputs, that go back through a network at once. */
 const JACOBIAN_ROWS = 2048;
@@ -20,7 +21,7 @@ export interface SplitMatrix {
 /**
  * Gradients of every output by the result of chosen layers, a chunk of samples at a time, exact for the pass that was
  * recorded (a ReLU's derivative at 0 counts as 0). Layers run in evaluation mode, where samples do not depend on each
- * other.
+ * other. `x` has a row for each pixel of each sample, as a `Tensor` has, in tiles.
  *
  * `visit` gets the number of the layer and the rows (samples · outputs) × features: the outputs one after the other, and
  * within each the samples; layer number −1 stands for the input of the first. It is called while the batch is recorded,
@@ -29,20 +30,21 @@ export interface SplitMatrix {
 export async function outputGradients(
   gpu: Gpu,
   layers: readonly Layer[],
-  x: Tensor,
+  x: { rows: Rows; shape: Shape },
   at: readonly number[],
   visit: (batch: Batch, layer: number, rows: Matrix, isFirst: boolean) => void,
 ): Promise<void> {
   const outputs = featuresOf(layers.reduce((shape, layer) => layer.outputShape(shape), x.shape));
   const pixels = pixelsOf(x.shape);
   const lowest = Math.min(...at);
+  const samples = x.rows.grid.n / pixels;
   const size = Math.max(1, Math.floor(JACOBIAN_ROWS / outputs));
-  for (let first = 0; first < x.count; first += size) {
-    const count = Math.min(size, x.count - first);
+  for (let first = 0; first < samples; first += size) {
+    const count = Math.min(size, samples - first);
     const seeds = upload(gpu, count * outputs, outputs, oneHot(count, outputs));
     // A view has an offset, which the layers do not know of: the chunk gets a matrix of its own.
-    const chunk = allocate(gpu, count * pixels, x.matrix.cols);
-    copyRows(gpu, x.matrix, first * pixels, chunk);
+    const chunk = allocate(gpu, count * pixels, x.rows.tiles[0].cols);
+    copyRows(gpu, x.rows, first * pixels, chunk);
     try {
       await sendBatch(gpu, (batch) => {
         const steps = forwardAll(layers, createPass(batch, false), { matrix: chunk, count, shape: x.shape });
@@ -75,10 +77,16 @@ function oneHot(count: number, outputs: number): Float32Array {
   return seeds;
 }
 
-function copyRows(gpu: Gpu, from: Matrix, row: number, to: Matrix): void {
+/** to = as many rows of `from` as it has, from `row` on. */
+function copyRows(gpu: Gpu, { grid, tiles }: Rows, row: number, to: Matrix): void {
   const encoder = gpu.device.createCommandEncoder();
   const bytes = to.stride * 4;
-  encoder.copyBufferToBuffer(from.buffer, (from.offset + row * from.stride) * 4, to.buffer, 0, to.rows * bytes);
+  tiles.forEach(({ buffer, offset }, i) => {
+    const [first, end] = [Math.max(row, grid.starts[i]), Math.min(row + to.rows, grid.starts[i + 1])];
+    if (first >= end) return;
+    const source = offset * 4 + (first - grid.starts[i]) * bytes;
+    encoder.copyBufferToBuffer(buffer, source, to.buffer, (first - row) * bytes, (end - first) * bytes);
+  });
   gpu.device.queue.submit([encoder.finish()]);
 }
 
@@ -106,8 +114,9 @@ export async function networkAgop(gpu: Gpu, layers: readonly Layer[], x: Tensor)
   const sum: SplitMatrix = { high: allocate(gpu, d, d), low: allocate(gpu, d, d) };
   const agop = allocate(gpu, d, d);
   try {
-    await outputGradients(gpu, layers, x, [-1], (batch, _layer, rows, isFirst) =>
-      addOuterProducts(batch, rows, x.count, sum, isFirst),
+    const rows = asPanel(x.matrix, x.matrix.rows);
+    await outputGradients(gpu, layers, { rows, shape: x.shape }, [-1], (batch, _layer, gradients, isFirst) =>
+      addOuterProducts(batch, gradients, x.count, sum, isFirst),
     );
     await sendBatch(gpu, (batch) => symmetrize(batch, sum.high, agop));
     return agop;

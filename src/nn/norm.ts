@@ -1,5 +1,5 @@
 import batchNormSource from '../../shaders/batch_norm.wgsl';
-import { RfmError } from '../errors.js';
+import { inputError, RfmError } from '../errors.js';
 import { ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import type { Matrix } from '../runtime/matrix.js';
@@ -19,6 +19,12 @@ const kernel = (operation: number): Kernel => ({
   constants: { OPERATION: operation },
 });
 const [TRAIN, EVALUATE, TRAIN_BACK, EVALUATE_BACK] = [0, 1, 2, 3].map(kernel);
+
+/** As PyTorch: the variance of one number is 0, and so would everything be that is divided by it. */
+const oneValue = (name: string): RfmError =>
+  inputError(
+    `${name}: found 1 value per channel (one image of 1 × 1 pixel), batch normalisation needs more than 1 in training; use a larger --batch`,
+  );
 
 /**
  * Batch normalisation over samples and pixels (Ioffe and Szegedy, ICML 2015) with ε = 1e-5. Parameters: weight and
@@ -65,6 +71,7 @@ export function batchNorm(gpu: Gpu, name: string, channels: number): Layer {
       const y = temporaryTensor(batch, x.count, x.shape);
       let statistics = running;
       if (pass.training) {
+        if (x.matrix.rows === 1) throw oneValue(name);
         statistics = batch.temporary(2, channels);
         columnMoments(batch, x.matrix, running, statistics, EPSILON, MOMENTUM);
       }

@@ -4,12 +4,12 @@ import { copyScaled } from '../ops/elementwise.js';
 import { gemm, gemmNN, syrk } from '../ops/gemm.js';
 import { factorRows, releaseSvd, type Svd, svd } from '../ops/jacobi.js';
 import { exponentOf, largestMagnitudes, scaleByPowerOfTwo } from '../ops/magnitude.js';
-import { asPanel } from '../ops/tiles.js';
-import { runBatch } from '../runtime/batch.js';
+import { allocateRows, matricesOf, type Rows, releasePanels } from '../ops/tiles.js';
+import { runBatch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, block, download, type Matrix, release, upload } from '../runtime/matrix.js';
 import { addOuterProducts, outputGradients, type SplitMatrix } from './agop.js';
-import { createPass, forwardAll, type Layer } from './layer.js';
+import { createPass, type Layer } from './layer.js';
 import { releaseScaledHead, type ScaledHead, scaledHead } from './scaled-head.js';
 import { flatShape } from './tensor.js';
 
@@ -67,7 +67,7 @@ const TOP_EIGENVALUES = 16;
 export async function probeHead(
   gpu: Gpu,
   head: readonly Layer[],
-  phi: Matrix,
+  phi: Rows,
   starts: readonly number[],
   signal?: AbortSignal,
 ): Promise<HeadProbe> {
@@ -82,16 +82,16 @@ export async function probeHead(
 async function probeScaled(
   gpu: Gpu,
   { layers: head, exponents }: ScaledHead,
-  phi: Matrix,
+  phi: Rows,
   starts: readonly number[],
   signal?: AbortSignal,
 ): Promise<HeadProbe> {
   const hidden = head.flatMap((layer, i) => (layer.kind === 'linear' && i < head.length - 1 ? [i] : []));
   const outputs = head[head.length - 1].parameters[0].value.rows;
   const owned: Matrix[] = [];
-  const own = (matrix: Matrix): Matrix => {
-    owned.push(matrix);
-    return matrix;
+  const own = <T extends Matrix | Rows>(held: T): T => {
+    owned.push(...matricesOf(held));
+    return held;
   };
   try {
     const { inputs, collapses, last } = await forwardMeasures(gpu, head, hidden, phi, starts, own);
@@ -99,10 +99,10 @@ async function probeScaled(
       const { rows } = head[i].parameters[0].value;
       return { high: own(allocate(gpu, rows, rows)), low: own(allocate(gpu, rows, rows)) };
     });
-    const x = { matrix: phi, count: phi.rows, shape: flatShape(phi.cols) };
+    const x = { rows: phi, shape: flatShape(phi.tiles[0].cols) };
     await outputGradients(gpu, head, x, hidden, (batch, layer, rows, isFirst) => {
       signal?.throwIfAborted();
-      addOuterProducts(batch, rows, phi.rows, sums[hidden.indexOf(layer)], isFirst);
+      addOuterProducts(batch, rows, phi.grid.n, sums[hidden.indexOf(layer)], isFirst);
     });
     const layers: LayerProbe[] = [];
     for (const [l, i] of hidden.entries()) {
@@ -134,31 +134,24 @@ async function forwardMeasures(
   gpu: Gpu,
   head: readonly Layer[],
   hidden: readonly number[],
-  phi: Matrix,
+  phi: Rows,
   starts: readonly number[],
-  own: (matrix: Matrix) => Matrix,
+  own: <T extends Matrix | Rows>(held: T) => T,
 ) {
-  const inputs: Matrix[] = [];
-  const results: Matrix[] = [];
-  await runBatch(gpu, (batch) => {
-    const x = { matrix: phi, count: phi.rows, shape: flatShape(phi.cols) };
-    const steps = forwardAll(head, createPass(batch, false), x);
-    const measure = (matrix: Matrix): void => {
-      const result = own(allocateCollapse(gpu));
-      results.push(result);
-      collapseTraces(batch, asPanel(matrix, matrix.rows), starts, result);
-    };
-    measure(phi);
-    for (const i of hidden) {
-      const input = i === 0 ? phi : own(allocate(gpu, phi.rows, steps[i - 1].y.matrix.cols));
-      if (i > 0) copyScaled(batch, steps[i - 1].y.matrix, input);
-      inputs.push(input);
-      measure(steps[i].y.matrix);
-      measure(steps[i + 1].y.matrix);
+  const inputs: Rows[] = [];
+  const found: Collapse[] = [await collapseOf(gpu, phi, starts)];
+  let input = phi;
+  for (const i of hidden) {
+    inputs.push(input);
+    const right = await through(gpu, head[i], input);
+    try {
+      found.push(await collapseOf(gpu, right, starts));
+      input = own(await through(gpu, head[i + 1], right));
+    } finally {
+      releasePanels(gpu, right);
     }
-  });
-  const found: Collapse[] = [];
-  for (const result of results) found.push(await readCollapse(gpu, result));
+    found.push(await collapseOf(gpu, input, starts));
+  }
   return {
     inputs,
     collapses: hidden.map((_, l) => ({ input: found[2 * l], right: found[2 * l + 1], output: found[2 * l + 2] })),
@@ -172,12 +165,40 @@ interface Units {
   agop: number;
 }
 
+/** The layer applied to rows of plain features, a tile at a time. Release it with `releasePanels`. */
+async function through(gpu: Gpu, layer: Layer, x: Rows): Promise<Rows> {
+  const shape = flatShape(x.tiles[0].cols);
+  const out = allocateRows(gpu, x.grid, layer.outputShape(shape).channels);
+  try {
+    for (const [i, tile] of x.tiles.entries()) {
+      await sendBatch(gpu, (batch) => {
+        const { y } = layer.forward(createPass(batch, false), { matrix: tile, count: tile.rows, shape });
+        copyScaled(batch, y.matrix, out.tiles[i]);
+      });
+    }
+    return out;
+  } catch (error) {
+    releasePanels(gpu, out);
+    throw error;
+  }
+}
+
+async function collapseOf(gpu: Gpu, x: Rows, starts: readonly number[]): Promise<Collapse> {
+  const result = allocateCollapse(gpu);
+  try {
+    await sendBatch(gpu, (batch) => collapseTraces(batch, x, starts, result));
+    return await readCollapse(gpu, result);
+  } finally {
+    release(gpu, result);
+  }
+}
+
 async function probeLayer(
   gpu: Gpu,
   weights: Matrix,
   units: Units,
   sum: SplitMatrix,
-  phi: Matrix,
+  phi: Rows,
   starts: readonly number[],
   classes: number,
 ): Promise<Omit<LayerProbe, 'layer' | 'nc1' | 'nc2'> & { rootCollapse: Collapse }> {
@@ -201,13 +222,11 @@ async function probeLayer(
       };
     }
     decompositions.push(spectrum);
-    const root = allocate(gpu, phi.rows, spectrum.scaled.rows);
-    const result = allocateCollapse(gpu);
-    owned.push(root, result);
-    await runBatch(gpu, (batch) => {
-      gemm(batch, { a: phi, b: spectrum.scaled, out: root });
-      collapseTraces(batch, asPanel(root, root.rows), starts, result);
-    });
+    const root = allocateRows(gpu, phi.grid, spectrum.scaled.rows);
+    owned.push(...root.tiles);
+    for (const [i, tile] of phi.tiles.entries()) {
+      await sendBatch(gpu, (batch) => gemm(batch, { a: tile, b: spectrum.scaled, out: root.tiles[i] }));
+    }
     const angles = Math.min(classes, right.v.rows, spectrum.v.rows);
     return {
       ...(await featureAnsatz(gpu, weights, spectrum)),
@@ -219,7 +238,7 @@ async function probeLayer(
         await download(gpu, block(spectrum.v, 0, 0, angles, right.v.cols)),
         angles,
       ),
-      rootCollapse: await readCollapse(gpu, result),
+      rootCollapse: await collapseOf(gpu, root, starts),
     };
   } finally {
     for (const decomposition of decompositions) releaseSvd(gpu, decomposition);

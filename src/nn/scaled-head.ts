@@ -1,7 +1,7 @@
 import { copyScaled } from '../ops/elementwise.js';
 import { exponentOf, largestMagnitudes, scaleByPowerOfTwo } from '../ops/magnitude.js';
 import { evenlySpaced } from '../ops/nystrom.js';
-import { asPanel, gatherRows } from '../ops/tiles.js';
+import { gatherRows, type Rows } from '../ops/tiles.js';
 import { runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, type Matrix, release } from '../runtime/matrix.js';
@@ -28,10 +28,10 @@ const LARGEST_EXPONENT = 100;
  * beyond float32 from a gain of 1e10 and of 1e-10 on.
  * @throws internal error where Φ or weights are not finite.
  */
-export async function scaledHead(gpu: Gpu, head: readonly Layer[], phi: Matrix): Promise<ScaledHead> {
+export async function scaledHead(gpu: Gpu, head: readonly Layer[], phi: Rows): Promise<ScaledHead> {
   const layers: Layer[] = [];
   const exponents: number[] = [];
-  const ids = evenlySpaced(phi.rows, SAMPLE_ROWS);
+  const ids = evenlySpaced(phi.grid.n, SAMPLE_ROWS);
   const owned: Matrix[] = [];
   const rows = (cols: number): Matrix => {
     const matrix = allocate(gpu, ids.length, cols);
@@ -47,8 +47,8 @@ export async function scaledHead(gpu: Gpu, head: readonly Layer[], phi: Matrix):
     return y;
   };
   try {
-    let x = rows(phi.cols);
-    await runBatch(gpu, (batch) => gatherRows(batch, asPanel(phi, phi.rows), ids, x));
+    let x = rows(phi.tiles[0].cols);
+    await runBatch(gpu, (batch) => gatherRows(batch, phi, ids, x));
     for (const layer of head) {
       if (layer.kind !== 'linear') {
         layers.push(layer);

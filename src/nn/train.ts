@@ -1,7 +1,8 @@
 import { inputError } from '../errors.js';
 import { largestMagnitudes } from '../ops/magnitude.js';
+import { allocateRows, gridOf, type Rows, releasePanels } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, downloadBytes, type Matrix, release } from '../runtime/matrix.js';
+import { downloadBytes, type Matrix } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
 import type { Checkpoint } from './checkpoint.js';
 import { initialize } from './init.js';
@@ -10,7 +11,7 @@ import { buffersOf, createModel, type Model, parametersOf, releaseModel } from '
 import { createOptimizer, type Optimizer } from './optimizer.js';
 import { probeHead } from './probes.js';
 import type { Samples, TrainingData } from './samples.js';
-import { DIVERGED, evaluate, trainEpoch } from './training.js';
+import { DIVERGED, evaluate, refuseSingleValues, trainEpoch } from './training.js';
 import type { Measurement, Score, SeedRecord, TrainConfig } from './types.js';
 
 export interface TrainHooks {
@@ -86,6 +87,7 @@ async function trainSeed(
   const model = createModel(gpu, config.model, { input: data.train.shape, outputs: data.classes, depth, width });
   const optimizer = createOptimizer(gpu, parametersOf(model), config);
   try {
+    refuseSingleValues(model, data.train.count, batch);
     if (resume) restore(gpu, { model, optimizer }, resume);
     else await initialize(gpu, parametersOf(model), { gain: init, seed });
     let saved = performance.now();
@@ -148,7 +150,7 @@ async function finiteScore(
   samples: Samples,
   what: string,
   { loss, seed, epoch }: { loss: LossName; seed: number; epoch: number },
-  headInputs?: Matrix,
+  headInputs?: Rows,
 ): Promise<Score> {
   const score = await evaluate(gpu, model, samples, loss, headInputs);
   if (Number.isFinite(score.loss)) return score;
@@ -174,7 +176,8 @@ export async function measure(
   const started = workTime(gpu);
   enter(gpu, null, 'measurement');
   const head = model.layers.slice(model.head);
-  const phi = allocate(gpu, data.train.count, head[0].parameters[0].value.cols);
+  const inputs = head[0].parameters[0].value.cols;
+  const phi = allocateRows(gpu, gridOf(gpu, data.train.count, inputs), inputs);
   try {
     const at = { loss, seed, epoch };
     const train = await finiteScore(gpu, model, data.train, 'training rows', at, phi);
@@ -182,7 +185,7 @@ export async function measure(
     const probe = await probeHead(gpu, head, phi, data.starts, signal);
     return { epoch, train, test, ...probe, seconds: workTime(gpu) - started };
   } finally {
-    release(gpu, phi);
+    releasePanels(gpu, phi);
   }
 }
 

@@ -1,5 +1,6 @@
-import { inputError } from '../errors.js';
+import { inputError, RfmError } from '../errors.js';
 import { copyScaled } from '../ops/elementwise.js';
+import type { Rows } from '../ops/tiles.js';
 import { type Batch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, block, download, type Matrix, release } from '../runtime/matrix.js';
@@ -8,7 +9,7 @@ import { type LossName, lossAndGradient, lossTerms } from './loss.js';
 import type { Model } from './models.js';
 import type { Optimizer } from './optimizer.js';
 import { consecutive, type Samples, shuffledRows, uploadSamples, uploadTargets } from './samples.js';
-import type { Tensor } from './tensor.js';
+import { pixelsOf, type Tensor } from './tensor.js';
 
 /** Loss and share of samples in the right class. */
 export interface Score {
@@ -37,6 +38,33 @@ export function trainingStep(
 
 /** What went wrong, and what to do, where weights or losses are beyond float32. */
 export const DIVERGED = 'training diverged; use a smaller --lr, --momentum, --weight-decay or --init';
+
+/** Pixels at the layers with batch normalisation where images are smallest there; null for a network without. */
+function smallestNormalised({ layers, input }: Model): number | null {
+  let [shape, smallest] = [input, Number.POSITIVE_INFINITY];
+  for (const layer of layers) {
+    shape = layer.outputShape(shape);
+    // The normalisations of a block are after its convolutions, where images have the size they leave it with.
+    if (layer.kind === 'norm' || layer.kind === 'block') smallest = Math.min(smallest, pixelsOf(shape));
+  }
+  return Number.isFinite(smallest) ? smallest : null;
+}
+
+/**
+ * Refuses a training in which batch normalisation would get one value per channel: a batch of one image where images are
+ * 1 × 1 pixel. PyTorch refuses that, too. Where images are larger, or nothing is normalised, a batch of one is allowed.
+ */
+export function refuseSingleValues(model: Model, samples: number, size: number): void {
+  const last = samples % size || size;
+  if (last > 1 || smallestNormalised(model) !== 1) return;
+  const works = (batch: number): boolean => batch > 1 && samples % batch !== 1;
+  const sizes = Array.from({ length: samples }, (_, i) => i + 1).filter(works);
+  const nearest = sizes.reduce((best, batch) => (Math.abs(batch - size) < Math.abs(best - size) ? batch : best));
+  const fewer = size > 1 ? `, or --n ${samples - 1}` : '';
+  throw inputError(
+    `--batch ${size}: the last step of ${samples} training rows has 1 image, and ${model.name} normalises images of 1 × 1 pixel over the batch, which needs more than 1 value per channel; use --batch ${nearest}${fewer}`,
+  );
+}
 
 export interface EpochOptions {
   loss: LossName;
@@ -70,12 +98,16 @@ export async function trainEpoch(
     for (let step = 0; step < steps; step++) {
       signal?.throwIfAborted();
       const rows = order.subarray(step * size, Math.min(samples.count, (step + 1) * size));
-      const x = uploadSamples(gpu, samples, rows);
-      const targets = uploadTargets(gpu, samples.labels, rows, model.outputs);
       try {
-        await sendBatch(gpu, (batch) => trainingStep(batch, model, optimizer, loss, x, targets, results, 2 * step));
-      } finally {
-        release(gpu, x.matrix, targets);
+        const x = uploadSamples(gpu, samples, rows);
+        const targets = uploadTargets(gpu, samples.labels, rows, model.outputs);
+        try {
+          await sendBatch(gpu, (batch) => trainingStep(batch, model, optimizer, loss, x, targets, results, 2 * step));
+        } finally {
+          release(gpu, x.matrix, targets);
+        }
+      } catch (error) {
+        throw error instanceof RfmError && error.kind === 'doesNotFit' ? stepTooLarge(size, error) : error;
       }
       options.onStep?.(step + 1, steps);
     }
@@ -89,6 +121,13 @@ export async function trainEpoch(
   }
 }
 
+/** What a step holds grows with its rows, not with those of the data. */
+const stepTooLarge = (size: number, { message }: RfmError): RfmError =>
+  new RfmError(
+    'doesNotFit',
+    `--batch ${size}: ${message.replace(/; use [^;]*$/, '')}; use a smaller --batch or --width`,
+  );
+
 function scoreOf(results: Float32Array, loss: LossName, rows: number, outputs: number): Score {
   let [sum, correct] = [0, 0];
   for (let i = 0; i < results.length; i += 2) {
@@ -96,6 +135,17 @@ function scoreOf(results: Float32Array, loss: LossName, rows: number, outputs: n
     correct += results[i + 1];
   }
   return { loss: sum / lossTerms(loss, rows, outputs), accuracy: correct / rows };
+}
+
+/** Rows of `to` from `first` on = the rows of `from`. */
+function copyInto(batch: Batch, from: Matrix, { grid, tiles }: Rows, first: number): void {
+  const { rows, cols } = from;
+  tiles.forEach((tile, i) => {
+    const [begin, end] = [Math.max(first, grid.starts[i]), Math.min(first + rows, grid.starts[i + 1])];
+    if (begin >= end) return;
+    const count = end - begin;
+    copyScaled(batch, block(from, begin - first, 0, count, cols), block(tile, begin - grid.starts[i], 0, count, cols));
+  });
 }
 
 /** Samples that go through a network at once where nothing is trained: a bound on memory, not on speed. */
@@ -110,7 +160,7 @@ export async function evaluate(
   model: Model,
   samples: Samples,
   loss: LossName,
-  headInputs?: Matrix,
+  headInputs?: Rows,
 ): Promise<Score> {
   const size = evaluationChunk(model);
   const chunks = Math.ceil(samples.count / size);
@@ -128,7 +178,7 @@ export async function evaluate(
           lossAndGradient(batch, loss, matrix, targets, gradient, results, 2 * chunk);
           if (!headInputs) return;
           const features = model.head === 0 ? x : steps[model.head - 1].y;
-          copyScaled(batch, features.matrix, block(headInputs, rows[0], 0, rows.length, headInputs.cols));
+          copyInto(batch, features.matrix, headInputs, rows[0]);
         });
       } finally {
         release(gpu, x.matrix, targets);

@@ -14,6 +14,15 @@ import { agopJacobianWork } from './work.js';
 export const gradientRows = (tileBytes: number, n: number, tile: number, d: number, outputs: number): number =>
   Math.max(1, Math.min(n, Math.floor(tileBytes / ((outputs * (tile + d) + n) * 4))));
 
+/** Rows of one class whose coefficients are held at a time, of `rows` gradients: classes are seldom half as large again as their mean. */
+export const classRows = (n: number, outputs: number, rows: number): number =>
+  Math.min(rows, Math.ceil((1.5 * n) / outputs));
+
+/** Rows whose gradients are multiplied with each other at a time for their squares: no more numbers than this squared, or one row's. */
+const SQUARES = 1024;
+export const squaresRows = (outputs: number, rows: number): number =>
+  Math.min(rows, Math.max(1, Math.floor(SQUARES / outputs)));
+
 export interface SampledAgop {
   /** Rows that were summed over. */
   samples: number;
@@ -57,7 +66,7 @@ async function sumJacobians(
   const mean = allocate(gpu, 1, d);
   try {
     let done = 0;
-    for (const parts of portions(starts, samples, most)) {
+    for (const parts of portions(starts, samples, most, classRows(n, outputs, most))) {
       // One product for the classes together, since each addition to a result in two parts reads and writes all of it.
       const batch = createBatch(gpu);
       const rows = parts.reduce((sum, { ids }) => sum + ids.length, 0);
@@ -96,8 +105,13 @@ interface Part {
   ids: number[];
 }
 
-/** The rows to take (all if null), in order, as many at a time as `most`: each portion in parts by class. */
-function portions(starts: readonly number[], samples: readonly number[] | null, most: number): Part[][] {
+/** The rows to take (all if null), in order, as many at a time as `most`: each portion in parts by class, of at most `ofClass`. */
+function portions(
+  starts: readonly number[],
+  samples: readonly number[] | null,
+  most: number,
+  ofClass: number,
+): Part[][] {
   const all: Part[][] = [];
   let room = 0;
   for (let group = 0; group + 1 < starts.length; group++) {
@@ -109,7 +123,7 @@ function portions(starts: readonly number[], samples: readonly number[] | null, 
         all.push([]);
         room = most;
       }
-      const some = ids.slice(from, from + room);
+      const some = ids.slice(from, from + Math.min(room, ofClass));
       all[all.length - 1].push({ group, ids: some });
       from += some.length;
       room -= some.length;
@@ -121,15 +135,21 @@ function portions(starts: readonly number[], samples: readonly number[] | null, 
 /** (1 × rows) = ‖J_iᵀ J_i‖² = ‖J_i J_iᵀ‖² of the rows whose gradients these are. Release it. */
 function recordSquares(batch: Batch, jacobians: Matrix, outputs: number): Matrix {
   const rows = jacobians.rows / outputs;
-  const gram = batch.temporary(jacobians.rows, jacobians.rows);
-  syrk(batch, { a: jacobians, b: jacobians, out: gram });
   const squares = allocate(batch.gpu, 1, rows);
-  batch.dispatch(
-    { name: 'block_squares', source: blockSquaresSource, constants: { SIZE: outputs } },
-    [gram, squares],
-    [gram.stride],
-    [rows],
-  );
+  const most = squaresRows(outputs, rows);
+  const scratch = batch.scratch(most * outputs, most * outputs, 'products of gradients');
+  for (let from = 0; from < rows; from += most) {
+    const count = Math.min(most, rows - from);
+    const some = block(jacobians, from * outputs, 0, count * outputs, jacobians.cols);
+    const gram = { ...scratch, rows: count * outputs, cols: count * outputs, padding: 0 };
+    syrk(batch, { a: some, b: some, out: gram });
+    batch.dispatch(
+      { name: 'block_squares', source: blockSquaresSource, constants: { SIZE: outputs } },
+      [gram, squares],
+      [gram.stride, from],
+      [count],
+    );
+  }
   return squares;
 }
 

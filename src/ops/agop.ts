@@ -3,18 +3,19 @@ import { createBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, release } from '../runtime/matrix.js';
 import { scoped } from '../runtime/timing.js';
+import { gradientRows } from './agop-jacobian.js';
 import { subtractRow } from './elementwise.js';
 import { type AgopInput, gradients, shiftedTiles, weightRows, weightSums } from './gradients.js';
 import { meanOfRows } from './row-statistics.js';
 import { rowLengths } from './statistics.js';
-import { downloadColumns, gatherRows } from './tiles.js';
+import { downloadColumns, gatherRows, tileSize } from './tiles.js';
 
 export { agopGram } from './agop-gram.js';
 export { agopJacobian } from './agop-jacobian.js';
 export type { AgopInput } from './gradients.js';
 
-/** Rows at which `agopCancellation` computes the exact gradients. */
-const SAMPLES = 32;
+/** Rows at most at which `agopCancellation` computes the exact gradients. */
+export const CANCELLATION_ROWS = 32;
 
 /**
  * How many times larger the terms that `agopGram` sums are than their sum:
@@ -28,16 +29,40 @@ export async function agopCancellation(gpu: Gpu, input: AgopInput): Promise<numb
 async function estimateCancellation(gpu: Gpu, input: AgopInput): Promise<number> {
   const { x, alpha } = input;
   const { n } = x.grid;
+  const outputs = alpha.tiles[0].rows;
+  const samples = Math.min(CANCELLATION_ROWS, n);
+  const ids = Array.from({ length: samples }, (_, i) => i * Math.floor(n / samples));
+  // As many rows at a time as `agopJacobian` takes: with hundreds of outputs their gradients are larger than the rows.
+  const most = gradientRows(gpu.tileBytes, n, tileSize(x.grid, 0), x.tiles[0].cols, outputs);
+  const a = await downloadColumns(gpu, alpha);
+  let [terms, total] = [0, 0];
+  for (let from = 0; from < samples; from += most) {
+    const some = ids.slice(from, from + most);
+    const { weights, sums, rows, gradients } = await squaredLengths(gpu, input, some);
+    some.forEach((id, r) => {
+      let alphaSquared = 0;
+      for (let c = 0; c < outputs; c++) alphaSquared += a[c * n + id] ** 2;
+      terms += (alphaSquared * weights[r] + sums[r]) * rows[r];
+    });
+    total += gradients;
+  }
+  return terms / total;
+}
+
+/** At the rows `ids`: ‖W_i‖², ‖(Wα)_i‖² and ‖z_i‖², z relative to the mean, and the sum of the squared lengths of all gradients. */
+async function squaredLengths(
+  gpu: Gpu,
+  input: AgopInput,
+  ids: readonly number[],
+): Promise<{ weights: Float64Array; sums: Float64Array; rows: Float64Array; gradients: number }> {
+  const { x, alpha } = input;
   const d = x.tiles[0].cols;
   const outputs = alpha.tiles[0].rows;
-  // The lengths of their gradients are computed one workgroup each.
-  const most = Math.floor(gpu.limits.maxComputeWorkgroupsPerDimension / outputs);
-  const samples = Math.max(1, Math.min(SAMPLES, n, most));
-  const ids = Array.from({ length: samples }, (_, i) => i * Math.floor(n / samples));
-  const weightLengths = x.tiles.map(() => allocate(gpu, 1, samples));
-  const zLengths = allocate(gpu, 1, samples);
-  const gradientLengths = allocate(gpu, 1, samples * outputs);
-  const sums = allocate(gpu, outputs, samples);
+  const count = ids.length;
+  const weightLengths = x.tiles.map(() => allocate(gpu, 1, count));
+  const zLengths = allocate(gpu, 1, count);
+  const gradientLengths = allocate(gpu, 1, count * outputs);
+  const sums = allocate(gpu, outputs, count);
   try {
     const batch = createBatch(gpu);
     const w = weightRows(batch, input, ids);
@@ -46,30 +71,29 @@ async function estimateCancellation(gpu: Gpu, input: AgopInput): Promise<number>
     });
     weightSums(batch, input, w, sums);
     const mean = batch.temporary(1, d);
-    meanOfRows(batch, x, 0, n, mean);
-    const [rows, z] = [batch.temporary(samples, d), batch.temporary(samples, d)];
+    meanOfRows(batch, x, 0, x.grid.n, mean);
+    const [rows, z] = [batch.temporary(count, d), batch.temporary(count, d)];
     gatherRows(batch, x, ids, rows);
     subtractRow(batch, rows, mean, z);
     rowLengths(batch, z, zLengths);
-    const g = batch.temporary(samples * outputs, d);
+    const g = batch.temporary(count * outputs, d);
     gradients(batch, input, ids, w, sums, shiftedTiles(batch, x, mean), g);
     rowLengths(batch, g, gradientLengths);
     await batch.send();
-    const [a, s, z2, g2, ...w2] = await Promise.all([
-      downloadColumns(gpu, alpha),
-      ...[sums, zLengths, gradientLengths, ...weightLengths].map((matrix) => download(gpu, matrix)),
-    ]);
-    let terms = 0;
-    ids.forEach((id, r) => {
-      let [alphaSquared, sSquared] = [0, 0];
-      for (let c = 0; c < outputs; c++) {
-        alphaSquared += a[c * n + id] ** 2;
-        sSquared += s[c * samples + r] ** 2;
-      }
-      const weightSquared = w2.reduce((sum, lengths) => sum + lengths[r] ** 2, 0);
-      terms += (alphaSquared * weightSquared + sSquared) * z2[r] ** 2;
-    });
-    return terms / g2.reduce((sum, length) => sum + length * length, 0);
+    const [s, z2, g2, ...w2] = await Promise.all(
+      [sums, zLengths, gradientLengths, ...weightLengths].map((matrix) => download(gpu, matrix)),
+    );
+    const ofRows = (value: (r: number) => number): Float64Array => Float64Array.from(ids, (_, r) => value(r));
+    return {
+      weights: ofRows((r) => w2.reduce((sum, lengths) => sum + lengths[r] ** 2, 0)),
+      sums: ofRows((r) => {
+        let squared = 0;
+        for (let c = 0; c < outputs; c++) squared += s[c * count + r] ** 2;
+        return squared;
+      }),
+      rows: ofRows((r) => z2[r] ** 2),
+      gradients: g2.reduce((sum, length) => sum + length * length, 0),
+    };
   } finally {
     release(gpu, ...weightLengths, zLengths, gradientLengths, sums);
   }

@@ -153,6 +153,9 @@ export const GEMM_SMALL: Operation<GemmVariant> = {
 /** Whether products on this adapter read their factors from copies of them, which need device memory. */
 export const copiesFactors = (gpu: Gpu): boolean => variantOf(gpu, GEMM) === packed;
 
+/** Whether small ones do. */
+export const copiesSmallFactors = (gpu: Gpu): boolean => variantOf(gpu, GEMM_SMALL) === packed;
+
 /** rows × k; copied first where it is stored the other way, or in the buffer that the kernel writes to. */
 function asRows(batch: Batch, { matrix, transposed }: Factor, out: Matrix, role: 'a' | 'b'): Matrix {
   if (!transposed) {

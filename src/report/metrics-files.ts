@@ -19,6 +19,8 @@ const layerSchema = z.object({
   nc2: stages,
   trainAccuracy: measured,
   testAccuracy: z.number().nullable(),
+  // Earlier versions refused such rows.
+  deadRows: z.object({ train: count, test: count }).default({ train: 0, test: 0 }),
   solve: z.object({
     method: z.string(),
     relativeResidual: measured,
@@ -109,6 +111,8 @@ const COLUMNS: ReadonlyArray<readonly [name: string, value: (layer: LayerMetrics
   ['nc2_features', (l) => l.nc2.features],
   ['train_accuracy', (l) => l.trainAccuracy],
   ['test_accuracy', (l) => l.testAccuracy],
+  ['dead_rows', (l) => l.deadRows.train],
+  ['dead_test_rows', (l) => l.deadRows.test],
   ['solve_method', (l) => l.solve.method],
   ['solve_relative_residual', (l) => l.solve.relativeResidual],
   ['solve_refinements', (l) => l.solve.refinements],

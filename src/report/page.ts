@@ -46,10 +46,13 @@ const regularised = ({ solve }: LayerMetrics): boolean => solve.addedRidge !== u
 const cancelled = ({ agop }: LayerMetrics): boolean => agop.path === 'gram' && agop.cancellation >= LARGE_CANCELLATION;
 const rounded = ({ argumentRounding = 0 }: LayerMetrics): boolean => argumentRounding >= LARGE_ROUNDING;
 const undefinedMetric = (layer: LayerMetrics): boolean => !stagesFinite(layer.nc1) || !stagesFinite(layer.nc2);
+const withDeadRows = ({ deadRows }: LayerMetrics): boolean => deadRows.train + deadRows.test > 0;
 
 /** Whether something about a layer has to be pointed out. */
 const needsNote = (layer: LayerMetrics): boolean =>
-  [missedGoal, jittered, regularised, cancelled, rounded, undefinedMetric].some((applies) => applies(layer));
+  [missedGoal, jittered, regularised, cancelled, rounded, undefinedMetric, withDeadRows].some((applies) =>
+    applies(layer),
+  );
 
 const layerList = (layers: readonly LayerMetrics[]): string =>
   `${layers.length === 1 ? 'Layer' : 'Layers'} ${layers.map((layer) => layer.layer).join(', ')}`;
@@ -100,6 +103,12 @@ function repairNote({ layers, config }: RunMetrics): string {
   if (unknown.length > 0) {
     items.push(
       `${layerList(unknown)}: ${UNDEFINED_REASON}, so NC1 or NC2 is not defined; it is left out of the curves.`,
+    );
+  }
+  for (const layer of layers.filter(withDeadRows)) {
+    const { train, test } = layer.deadRows;
+    items.push(
+      `${layerList([layer])}: all features of ${train} training and ${test} test rows are zero; they stay zero.`,
     );
   }
   if (items.length === 0) {

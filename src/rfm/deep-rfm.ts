@@ -2,15 +2,15 @@ import { inputError, type RfmError } from '../errors.js';
 import { gramPicture } from '../ops/collapse.js';
 import { featureMap } from '../ops/features.js';
 import { evenlySpaced } from '../ops/nystrom.js';
-import { normalizeRows } from '../ops/statistics.js';
 import { allocateRows, cut, downloadRows, matricesOf, type Rows, uploadColumns, uploadRows } from '../ops/tiles.js';
 import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
-import { normalizeOrRefuse } from './layer.js';
+import { normalizeAll, normalizeOrRefuse } from './layer.js';
 import { adopt, limitsOf, PICTURE_ROWS, type ProblemSize, planRun, type RunPlan } from './plan.js';
 import {
+  classCountsOf,
   classOrder,
   type HostRows,
   permuteRows,
@@ -126,9 +126,10 @@ const samplesOf = ({ agopSamples }: DeepRfmConfig, n: number): number | null =>
 /**
  * Deep Recursive Feature Machine (Beaglehole, Súkeník, Mondelli, Belkin, NeurIPS 2024): training rows
  * are sorted by class and standardised, then `depth` layers of kernel ridge regression, AGOP, M^{1/2}
- * and random features; test rows go through the same maps. A run that resumes has, on the same device, the metrics of a
+ * and random features; test rows go through the same maps. A row whose features are all zero stays zero in the layers
+ * that follow, and is counted (`deadRows`). A run that resumes has, on the same device, the metrics of a
  * run in one piece.
- * Errors: 'input' for a row that is constant zero or a single class, 'doesNotFit' for too large n.
+ * Errors: 'input' for a training row that is zero after standardisation, for a layer in which fewer than two are not, or a single class, 'doesNotFit' for too large n.
  */
 export async function deepRfm(
   gpu: Gpu,
@@ -154,7 +155,7 @@ async function runLayers(
   resume: DeepRfmState | null,
 ): Promise<DeepRfmResult> {
   const { train, test } = data;
-  const { order, starts, counts } = classOrder(train.labels);
+  const { order, starts } = classOrder(train.labels);
   const labels = Int32Array.from(order, (i) => train.labels[i]);
   const { grid } = plan;
   const samples = samplesOf(config, train.rows);
@@ -190,11 +191,16 @@ async function runLayers(
       });
       enter(gpu, layer, null);
       let unit = own(allocateRows(gpu, grid, x.tiles[0].cols));
-      await normalizeOrRefuse(gpu, x, unit, (row) => zeroRow(order[row], index));
+      const deadRows = { train: 0, test: 0 };
+      if (index === 0) await normalizeOrRefuse(gpu, x, unit, (row) => zeroRow(order[row]));
+      else {
+        deadRows.train = await countDead(gpu, x, unit, layer);
+        if (train.rows - deadRows.train < 2) throw tooFewLive(deadRows.train, train.rows, layer);
+      }
       drop(x);
       let unitT = t && own(allocateRows(gpu, t.grid, t.tiles[0].cols));
       if (t && unitT) {
-        await normalizeTest(gpu, t, unitT);
+        deadRows.test = await countDead(gpu, t, unitT, layer);
         drop(t);
       }
       const d = unit.tiles[0].cols;
@@ -261,6 +267,7 @@ async function runLayers(
         ...stages,
         trainAccuracy: accuracy(fitted.trainScores, labels),
         testAccuracy,
+        deadRows,
         solve: fitted.solve,
         agop: { ...agop.report, rank, topEigenvalues },
         ...(map.phase && { argumentRounding: rounding }),
@@ -274,8 +281,7 @@ async function runLayers(
       }
       progress.onLayer?.(metrics);
     }
-    const classCounts = Array.from({ length: data.classes }, (_, c) => counts[c] ?? 0);
-    return { layers, grams, classCounts, predictions };
+    return { layers, grams, classCounts: classCountsOf(train.labels, data.classes), predictions };
   } finally {
     release(gpu, ...owned);
   }
@@ -300,15 +306,24 @@ function standardizedRows(
   };
 }
 
-function zeroRow(row: number, index: number): RfmError {
-  return index === 0
-    ? inputError(
-        `training row ${row} (from 0) is zero after standardisation, so it has no direction; remove it, or check that the rows differ`,
-      )
-    : inputError(
-        `layer ${index + 1}: all features of training row ${row} (from 0) are zero; use a larger --width, another --seed or --activation cos`,
-      );
+const zeroRow = (row: number): RfmError =>
+  inputError(
+    `training row ${row} (from 0) is zero after standardisation, so it has no direction; remove it, or check that the rows differ`,
+  );
+
+/** unit = rows of x divided by their lengths; the number of those that are zero, and stay it. */
+async function countDead(gpu: Gpu, x: Rows, unit: Rows, layer: number): Promise<number> {
+  const { zero, notFinite } = await normalizeAll(gpu, x, unit);
+  if (notFinite.length === 0) return zero.length;
+  throw inputError(
+    `layer ${layer}: ${notFinite.length} of ${x.grid.n} rows have features that are not finite, or too large for their length to be; check the data for very large values`,
+  );
 }
+
+const tooFewLive = (dead: number, rows: number, layer: number): RfmError =>
+  inputError(
+    `layer ${layer}: all features of ${dead} of the ${rows} training rows are zero, expected at least 2 rows with some; use a larger --width, another --seed or --activation cos`,
+  );
 
 /** Y transposed (classes × n): +1 at the label, −1 elsewhere. */
 function targets(labels: Int32Array, classes: number): Float32Array {
@@ -317,13 +332,6 @@ function targets(labels: Int32Array, classes: number): Float32Array {
     y[label * labels.length + i] = 1;
   });
   return y;
-}
-
-/** A test row may be zero (all ReLU features dead): it stays zero, and its prediction is whatever α gives there. */
-async function normalizeTest(gpu: Gpu, raw: Rows, unit: Rows): Promise<void> {
-  await sendBatch(gpu, (batch) =>
-    raw.tiles.forEach((tile, i) => void normalizeRows(batch, tile, unit.tiles[i], batch.temporary(1, tile.rows))),
-  );
 }
 
 /** The Gram picture of rows, of evenly spaced ones where there are many. Classes without rows keep their number in it. */

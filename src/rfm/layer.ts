@@ -46,7 +46,7 @@ export async function rfmLayer(
   const { order, starts } = classOrder(labels);
   const width = input.features.width || d;
   const plan = planRun(
-    { n, testN: 0, d, outputs, width, agop: options.agop, agopSamples: null, solver: 'auto' },
+    { n, testN: 0, d, outputs, width, agop: options.agop, agopSamples: null, solver: 'auto', holds: 'layer' },
     limitsOf(gpu, null),
   );
   const { grid } = plan;
@@ -112,6 +112,7 @@ export async function rfmLayer(
         ...stages,
         trainAccuracy: accuracy(fitted.trainScores, sortedLabels),
         testAccuracy: null,
+        deadRows: { train: 0, test: 0 },
         solve: fitted.solve,
         agop: { ...agop.report, rank, topEigenvalues },
         ...(map.phase && { argumentRounding: rounding }),
@@ -159,16 +160,27 @@ export async function normalizeOrRefuse(
   x: Rows,
   complain: (row: number) => RfmError,
 ): Promise<void> {
+  const { zero, notFinite } = await normalizeAll(gpu, raw, x);
+  const [first] = [...zero, ...notFinite].sort((a, b) => a - b);
+  if (first !== undefined) throw complain(first);
+}
+
+/** x = rows of raw divided by their lengths; the numbers of those whose length is 0, which stay zero, or not finite. */
+export async function normalizeAll(gpu: Gpu, raw: Rows, x: Rows): Promise<{ zero: number[]; notFinite: number[] }> {
+  const [zero, notFinite]: [number[], number[]] = [[], []];
   for (const [i, tile] of raw.tiles.entries()) {
     const lengths = allocate(gpu, 1, tile.rows);
     try {
       await sendBatch(gpu, (batch) => normalizeRows(batch, tile, x.tiles[i], lengths));
-      const zero = (await download(gpu, lengths)).findIndex((length) => !(length > 0 && Number.isFinite(length)));
-      if (zero >= 0) throw complain(raw.grid.starts[i] + zero);
+      (await download(gpu, lengths)).forEach((length, r) => {
+        if (!Number.isFinite(length)) notFinite.push(raw.grid.starts[i] + r);
+        else if (length === 0) zero.push(raw.grid.starts[i] + r);
+      });
     } finally {
       release(gpu, lengths);
     }
   }
+  return { zero, notFinite };
 }
 
 /** The argmax of each row of y (n × outputs); with one output, 1 where it is positive. */

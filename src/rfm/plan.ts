@@ -5,10 +5,10 @@
 
 import { totalmem } from 'node:os';
 import { RfmError } from '../errors.js';
-import { gramIsCheaper } from '../ops/agop.js';
-import { gradientRows } from '../ops/agop-jacobian.js';
+import { CANCELLATION_ROWS, gramIsCheaper } from '../ops/agop.js';
+import { classRows, gradientRows, squaresRows } from '../ops/agop-jacobian.js';
 import { texelLayout } from '../ops/gemm-packed.js';
-import { copiesFactors } from '../ops/gemm-variants.js';
+import { copiesFactors, copiesSmallFactors } from '../ops/gemm-variants.js';
 import type { SolveMethod, SolvePlan } from '../ops/solve.js';
 import { cut, type Grid, tileCount, tileRows } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
@@ -27,6 +27,8 @@ export interface DeviceLimits {
   memoryBytes: number | null;
   /** Where products read their factors from textures, the largest texture's side; else null. */
   textureSide: number | null;
+  /** Whether small products do so, too. Default false. */
+  copiesSmall?: boolean;
 }
 
 /** Of the memory of the machine that a software adapter may fill. */
@@ -44,6 +46,7 @@ export function limitsOf(gpu: Gpu, memoryLimit: number | null): DeviceLimits {
     tileBytes: gpu.tileBytes,
     memoryBytes: memoryLimit ?? machine,
     textureSide: copiesFactors(gpu) ? gpu.limits.maxTextureDimension2D : null,
+    copiesSmall: copiesSmallFactors(gpu),
   };
 }
 
@@ -70,12 +73,14 @@ export interface ProblemSize {
   /** Rows whose Jacobians are summed; null: all. */
   agopSamples: number | null;
   solver: SolverChoice;
+  /** What the classic RFM holds beside, or a single layer on arrays. Default: nothing. */
+  holds?: 'metric' | 'layer';
 }
 
 /** 'auto': the fastest solver that fits into memory. */
 export type SolverChoice = SolveMethod | 'auto';
 
-export type PlanPhase = 'rows' | 'solve' | 'agop' | 'sqrt' | 'features';
+export type PlanPhase = 'rows' | 'solve' | 'predict' | 'agop' | 'sqrt' | 'features';
 
 /** A large object: its bytes, and the phases in which it lives. */
 export interface PlanItem {
@@ -103,7 +108,7 @@ export interface RunPlan extends LayerPlan {
   peakBytes: number;
 }
 
-export const PLAN_PHASES: readonly PlanPhase[] = ['rows', 'solve', 'agop', 'sqrt', 'features'];
+export const PLAN_PHASES: readonly PlanPhase[] = ['rows', 'solve', 'predict', 'agop', 'sqrt', 'features'];
 
 /** Rows of a Gram picture at most: it is drawn at a few hundred pixels, and its matrix is one tile. */
 export const PICTURE_ROWS = 2048;
@@ -121,9 +126,13 @@ function texelBytes(side: number | null, rows: number, k: number): { texture: nu
   return { texture: textureBytes(texture), staging: pooledSize(width * height * 16) };
 }
 
+/** Below these, products are small ones (`productOperation`), whatever their other sides. */
+const [SMALL_RESULT, SMALL_SUM] = [24, 64];
+
 /** Bytes of the copies of a product's two factors, (m × k)(n × k)ᵀ. */
-function copies(side: number | null, m: number, n: number, k: number): number {
-  const [a, b] = [texelBytes(side, m, k), texelBytes(side, n, k)];
+function copies({ textureSide, copiesSmall }: DeviceLimits, m: number, n: number, k: number): number {
+  if (!copiesSmall && (Math.min(m, n) < SMALL_RESULT || k < SMALL_SUM)) return 0;
+  const [a, b] = [texelBytes(textureSide, m, k), texelBytes(textureSide, n, k)];
   return a.texture + b.texture + Math.max(a.staging, b.staging);
 }
 
@@ -143,9 +152,22 @@ function rowBytes(grid: Grid, cols: number): number {
   return full * bytes(size, cols) + bytes(last, cols);
 }
 
+/** Bytes of outputs × n, cut as the grid says. */
+function columnBytes(grid: Grid, outputs: number): number {
+  const { full, size, last } = lengths(grid);
+  return full * bytes(outputs, size) + bytes(outputs, last);
+}
+
+/** Bytes that the collapse metrics of three stages hold for `classes`: means twice, their products, and rows for the sums by tile. */
+function classBytes(device: DeviceLimits, grid: Grid, classes: number, d: number): number {
+  const sums = tileCount(grid) > 1 ? classes * (3 * tileCount(grid) + 2) * bytes(1, d) : 0;
+  return 3 * (2 * bytes(classes, d) + bytes(classes, classes) + copies(device, classes, classes, d) + sums);
+}
+
 /** The large objects of a layer computed in this way. */
-function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: LayerPlan): PlanItem[] {
+function itemsOf(size: ProblemSize, device: DeviceLimits, plan: LayerPlan): PlanItem[] {
   const { n, testN, outputs, width } = size;
+  const { textureSide: side } = device;
   const { grid } = plan;
   const d = Math.max(size.d, width);
   const wide = width || size.d;
@@ -157,33 +179,63 @@ function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: L
   const test = testN > 0 ? rowBytes(cut(testN, tile), d) : 0;
   const items: PlanItem[] = [];
   const add = (name: string, size: number, ...phases: PlanPhase[]): void => {
-    if (size > 0) items.push({ name, bytes: size, phases });
+    if (size > 0 && phases.length > 0) items.push({ name, bytes: size, phases });
   };
-  add('training rows', x, 'rows', 'solve', 'agop', ...(plan.parkRows ? [] : (['sqrt'] as const)), 'features');
-  add('test rows', test, 'rows', 'solve', 'agop', ...(plan.parkRows ? [] : (['sqrt'] as const)), 'features');
+  add(
+    'training rows',
+    x,
+    'rows',
+    'solve',
+    'predict',
+    'agop',
+    ...(plan.parkRows ? [] : (['sqrt'] as const)),
+    'features',
+  );
+  add('test rows', test, 'rows', 'solve', 'predict', 'agop', ...(plan.parkRows ? [] : (['sqrt'] as const)), 'features');
   add('rows before their lengths are divided out', Math.max(x, test), 'rows');
-  add('targets, coefficients, residuals', 10 * bytes(outputs, n), 'solve');
-  add('targets', bytes(outputs, n), 'rows');
-  add('targets and coefficients', 2 * bytes(outputs, n), 'agop');
+  if (size.holds === 'metric') {
+    add('rows after the root of the metric', x, ...PLAN_PHASES);
+    add('metric, its root', 2 * metric, ...PLAN_PHASES);
+    add('test rows after the root of the metric', test, 'predict');
+  }
+  const y = columnBytes(grid, outputs);
+  add('targets, coefficients, residuals', 10 * y, 'solve');
+  add('targets', y, 'rows', 'sqrt', 'features');
+  // A single layer gives its coefficients back at the end.
+  add('coefficients', y, ...(size.holds === 'layer' ? (['sqrt', 'features'] as const) : []));
+  add('targets and coefficients', 2 * y, 'predict', 'agop');
   const triangle = triangleBytes(grid);
   if (plan.keepDistances) {
-    add('squared distances', triangle, 'solve', ...(tileCount(grid) > 1 ? (['agop'] as const) : []));
+    add('squared distances', triangle, 'solve', 'predict', ...(tileCount(grid) > 1 ? (['agop'] as const) : []));
     add('their low parts', triangle, 'solve');
   }
-  const product = copies(side, tile, tile, d);
+  const product = copies(device, tile, tile, d);
+  if (testN > 0) {
+    const testTile = Math.min(testN, tile);
+    add('predictions', 2 * columnBytes(cut(testN, tile), outputs), 'predict');
+    add(
+      'kernel values, copies of factors',
+      2 * bytes(testTile, tile) + Math.max(copies(device, testTile, tile, d), copies(device, outputs, testTile, tile)),
+      'predict',
+    );
+  }
   // Kernels that read factors as they are need them row by row: one whose columns are summed over is copied first.
+  // So are those of products with a short side, which are too small for copies as texels.
   const transposed = side === null ? 1 : 0;
+  const small = transposed || Math.min(d, outputs, tile) < SMALL_SUM ? 1 : 0;
   // Then the weights of all pairs are stored for either form of the AGOP.
   const stored = plan.keepDistances && tileCount(grid) === 1;
   if (plan.solve.method === 'conjugate-gradients') {
     const rank = plan.solve.landmarks;
     add('preconditioner', rowBytes(grid, rank) + bytes(rank, rank) + 2 * bytes(rank, 32), 'solve');
+    add('right-hand sides by landmarks', 4 * bytes(outputs, rank), 'solve');
     add(
       'tiles of the kernel matrix, copies of factors',
       Math.max(
-        3 * square + product,
-        4 * bytes(rank, rank) + bytes(rank, d) + copies(side, rank, rank, d),
-        2 * bytes(tile, rank) + 2 * bytes(rank, rank) + bytes(rank, d) + copies(side, tile, rank, Math.max(d, rank)),
+        // Products with few outputs transpose a tile, others copy it.
+        3 * square + product + copies(device, outputs, tile, tile),
+        4 * bytes(rank, rank) + bytes(rank, d) + copies(device, rank, rank, d),
+        2 * bytes(tile, rank) + 2 * bytes(rank, rank) + bytes(rank, d) + copies(device, tile, rank, Math.max(d, rank)),
       ),
       'solve',
     );
@@ -197,7 +249,7 @@ function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: L
     add(
       'tiles at work, copies of factors',
       Math.max(
-        (tileCount(grid) > 1 ? made : square / 2) + copies(side, tile, tile, Math.max(d, tile)),
+        (tileCount(grid) > 1 ? made : square / 2) + copies(device, Math.max(tile, outputs), tile, Math.max(d, tile)),
         residual + product,
       ),
       'solve',
@@ -205,21 +257,26 @@ function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: L
   }
   add('AGOP and its low part', 2 * metric, 'agop');
   const rows = gradientRows(plan.tileBytes, n, tile, d, outputs);
-  // Their coefficients class by class.
-  const ofClass = Math.min(rows, Math.ceil((1.5 * n) / outputs));
+  // Their coefficients are made class by class, those of the rows at which the cancellation is estimated at once.
+  const ofClass = Math.max(classRows(n, outputs, rows), Math.min(rows, CANCELLATION_ROWS));
   const [columns, columnsOfClass] = [rows * outputs, ofClass * outputs];
   const stacked = texelBytes(side, d, columns);
+  const squared = squaresRows(outputs, rows) * outputs;
+  // What is scratch by its shape is there twice where the last tile is shorter.
+  const shapes = grid.starts.length > 2 && n - grid.starts[grid.starts.length - 2] !== tile ? 2 : 1;
   const jacobian =
-    bytes(columnsOfClass, tile) +
-    bytes(d, columns) +
+    shapes * bytes(columnsOfClass, tile) +
+    bytes(columns, d) +
     tileCount(grid) * bytes(rows, tile) +
+    rows * bytes(outputs, 4) +
     2 * panel +
-    (size.agopSamples === null ? 0 : 2 * bytes(columnsOfClass, columnsOfClass)) +
-    (stored ? square : bytes(ofClass, tile) + bytes(rows, d) + copies(side, ofClass, tile, d)) +
-    copies(side, d, columnsOfClass, tile) +
+    (size.agopSamples === null ? 0 : bytes(squared, squared) + copies(device, squared, squared, d)) +
+    (stored ? square : shapes * bytes(ofClass, tile) + bytes(rows, d) + copies(device, ofClass, tile, d)) +
+    copies(device, d, columnsOfClass, tile) +
     stacked.texture +
     stacked.staging +
-    transposed * (panel + bytes(d, columns));
+    small * shapes * panel +
+    small * bytes(d, columns);
   // Where the Gram form is asked for, whatever cancels, it may need two parts of both factors of each product.
   const parts = size.agop === 'gram' ? (tileCount(grid) > 1 ? 6 : 4) * square + 4 * panel : 0;
   const gram =
@@ -227,17 +284,21 @@ function itemsOf(size: ProblemSize, { textureSide: side }: DeviceLimits, plan: L
     (4 + 2 * transposed) * square +
     10 * panel +
     parts +
-    copies(side, Math.max(tile, d), Math.max(tile, d), tile);
+    3 * y +
+    3 * bytes(outputs, tile) +
+    copies(device, Math.max(tile, d, outputs), Math.max(tile, d), tile);
   const path = plan.gram && size.agop !== 'jacobian' && size.agopSamples === null;
   add(path ? 'weights and tiles of Q, or gradients' : 'gradients', path ? Math.max(gram, jacobian) : jacobian, 'agop');
   // M, its low part and its factor; then the factor, two iterates, the identity, its distance and the correction.
-  add('factor of the AGOP and polar iterates', (6 + transposed) * metric + copies(side, d, d, d), 'sqrt');
+  add('factor of the AGOP and polar iterates', (6 + transposed) * metric + copies(device, d, d, d), 'sqrt');
   add('square root, weights of the features', 2 * metric, 'features');
   add('rows after the square root, features', x + rowBytes(grid, wide) + test, 'features');
   const pictured = Math.min(n, PICTURE_ROWS);
   const shown = texelBytes(side, pictured, d);
   const picture = 2 * bytes(pictured, d) + bytes(pictured, pictured) + shown.texture + shown.staging;
-  add('tiles at work, Gram picture', Math.max(bytes(tile, wide) + copies(side, tile, d, d), picture), 'features');
+  add('class means of three stages', classBytes(device, grid, outputs, d), 'features');
+  if (size.holds === 'layer') add('kernel values', 2 * square + product, 'features');
+  add('tiles at work, Gram picture', Math.max(bytes(tile, wide) + copies(device, tile, d, d), picture), 'features');
   return items;
 }
 
@@ -276,7 +337,10 @@ function* ways(size: ProblemSize, device: DeviceLimits): Generator<LayerPlan> {
       const tileBytes = device.tileBytes * share;
       const rows = tileRows(tileBytes, Math.min(device.bindingBytes, device.bufferBytes), widest);
       if (rows === 0) continue;
+      const panel = size.outputs * strideOf(Math.min(rows, size.n)) * 4;
       for (const gram of forms) {
+        // Coefficients, and for the Gram form three rows for each output, are panels of all outputs.
+        if ((gram ? 3 : 1) * panel > Math.min(device.bindingBytes, device.bufferBytes)) continue;
         for (const parkRows of [false, true]) {
           yield { ...solver, gram, parkRows, tileBytes, grid: cut(size.n, rows) };
         }
@@ -297,19 +361,32 @@ export function planRun(size: ProblemSize, device: DeviceLimits): RunPlan {
     if (device.memoryBytes === null || plan.peakBytes <= device.memoryBytes) return plan;
     if (least === null || plan.peakBytes < least.peakBytes) least = plan;
   }
+  if (!least) {
+    throw new RfmError(
+      'doesNotFit',
+      `${size.outputs} outputs of 32 rows are more than this adapter binds, ${Math.min(device.bindingBytes, device.bufferBytes)} bytes; use fewer outputs`,
+    );
+  }
   const limit = device.memoryBytes ?? 0;
-  const needed = least?.peakBytes ?? 0;
+  const needed = least.peakBytes;
   throw new RfmError(
     'doesNotFit',
     `n = ${size.n} with ${Math.max(size.d, size.width)} features needs at least ${needed} bytes of device memory, the limit is ${limit}; ${whatFits(size, device)}`,
   );
 }
 
-/** The d × d matrices are not cut into tiles. */
+/** The d × d matrices and the gradients at a row, outputs × d, are not cut into tiles. */
 function refuseMetric(size: ProblemSize, device: DeviceLimits): void {
   const d = Math.max(size.d, size.width);
   const needed = d * strideOf(d) * 4;
   const most = Math.min(device.bindingBytes, device.bufferBytes);
+  const gradients = size.outputs * strideOf(d) * 4;
+  if (gradients > most) {
+    throw new RfmError(
+      'doesNotFit',
+      `${size.outputs} outputs and ${d} features make gradients of ${gradients} bytes at a row, this adapter binds at most ${most}; use fewer outputs, or a smaller --width`,
+    );
+  }
   if (needed > most) {
     throw new RfmError(
       'doesNotFit',

@@ -68,6 +68,7 @@ export async function rfm(
     agop: 'auto' as const,
     agopSamples: null,
     solver: 'auto' as const,
+    holds: 'metric' as const,
   };
   const plan = planRun(size, limitsOf(gpu, null));
   const { grid } = plan;

@@ -15,8 +15,7 @@ export interface ClassOrder {
 /** Stable order of rows by label 0 … C − 1. */
 export function classOrder(labels: Int32Array): ClassOrder {
   const classes = labels.reduce((max, label) => Math.max(max, label), 0) + 1;
-  const counts = new Array<number>(classes).fill(0);
-  for (const label of labels) counts[label]++;
+  const counts = classCountsOf(labels, classes);
   const next = new Array<number>(classes).fill(0);
   for (let c = 1; c < classes; c++) next[c] = next[c - 1] + counts[c - 1];
   const starts = [...next.filter((_, c) => counts[c] > 0), labels.length];
@@ -27,6 +26,13 @@ export function classOrder(labels: Int32Array): ClassOrder {
     order[next[label]++] = i;
   });
   return { order, starts, counts };
+}
+
+/** Rows of each class 0 … classes − 1. */
+export function classCountsOf(labels: Int32Array, classes: number): number[] {
+  const counts = new Array<number>(classes).fill(0);
+  for (const label of labels) counts[label]++;
+  return counts;
 }
 
 /** Rows of numbers, row-major. */

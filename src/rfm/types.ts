@@ -56,6 +56,8 @@ export interface LayerMetrics {
   trainAccuracy: number;
   /** null when there are no test rows. */
   testAccuracy: number | null;
+  /** Rows that enter the layer as zero, since all their features are (ReLU's, in a narrow layer); they stay zero. */
+  deadRows: { train: number; test: number };
   /** `iterations`: products with the kernel matrix, where conjugate gradients took the place of a factorisation. */
   solve: {
     method: string;

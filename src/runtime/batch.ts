@@ -1,8 +1,8 @@
-import { RfmError } from '../errors.js';
 import { divide, type Part, type RowWork } from './division.js';
 import { type Gpu, IMMEDIATE_BYTES } from './gpu.js';
 import { allocate, type Matrix, release } from './matrix.js';
 import { type Kernel, type Pipeline, pipelinesOf } from './pipeline.js';
+import { placedKernel, placeOf } from './placed-kernel.js';
 import { textureBytes } from './pool.js';
 import { type PassLabel, type PassTimes, type Profile, scopedSync, timePasses, type Work } from './timing.js';
 
@@ -14,7 +14,8 @@ export interface Batch {
   /**
    * Records one dispatch. `bindings` become @group(0) @binding(0…): storage buffers, or textures where the shader
    * declares one; `params` the words of the shader's `var<immediate>` (u32, or f32 through `f32bits`). `work`: what a
-   * row of workgroups takes; then it may run in several parts, so that none keeps the device for long (division.ts).
+   * row of workgroups takes; then it may run in several parts, so that none keeps the device for long. So does a dispatch
+   * with more workgroups along a dimension than the adapter allows at once (division.ts).
    */
   dispatch(kernel: Kernel, bindings: readonly Binding[], params: readonly number[], grid: Grid, work?: RowWork): void;
   /**
@@ -117,17 +118,14 @@ export function createBatch(gpu: Gpu): Batch {
     dispatch(kernel, bindings, params, grid, work) {
       const [x, y = 1, z = 1] = grid;
       if (x === 0 || y === 0 || z === 0) return;
-      const limit = gpu.limits.maxComputeWorkgroupsPerDimension;
-      if (Math.max(x, y, z) > limit) {
-        throw new RfmError(
-          'doesNotFit',
-          `${kernel.name}: ${x} × ${y} × ${z} workgroups, the adapter allows ${limit} a dimension`,
-        );
-      }
       const resources = bindings.map(resourceOf);
       for (const part of divide(gpu, params, grid, work)) {
         const label = gpu.profile && { label: labelOf(gpu.profile, kernel, bindings, part.share) };
-        recorded.push({ ...part, kernel, bindings: resources, copies, ...label });
+        const placed = part.place && {
+          kernel: placedKernel(kernel),
+          bindings: [...resources, placeOf(gpu, part.place)],
+        };
+        recorded.push({ ...part, kernel, bindings: resources, copies, ...label, ...placed });
         copies = [];
       }
     },

@@ -14,12 +14,17 @@
  *    are 8 ms (46 ms).
  *  - single workgroups whose work does not grow with the rows of data, but with blocks of 32 columns, with classes, or with
  *    one number a row.
+ * An adapter also bounds how many workgroups a dispatch may have along a dimension (65,535 usually). A dispatch that states
+ * its work gets parts that keep to it; of any other, and along the other dimensions, the kernel is compiled once more, so
+ * that it counts its workgroups on from those of earlier parts (placed-kernel.ts).
+ *
  * A single row of workgroups cannot be divided either. The longest is one of 128 rows of a product: 4 · 10⁹ operations
  * between tiles of 64 MiB, 86 ms at the rate that is assumed before one was measured; 1.4 · 10¹¹ between bindings of 2 GiB.
  */
 
 import type { Grid } from './batch.js';
 import { type Gpu, IMMEDIATE_BYTES } from './gpu.js';
+import type { Extent, Place } from './placed-kernel.js';
 
 /** What a dispatch may take: the watchdogs of desktop systems wait for two seconds, and the display for its turn. */
 export const DISPATCH_SECONDS = 0.25;
@@ -52,29 +57,55 @@ export interface Part {
   readonly measured: number;
   /** null where the work was not stated. */
   readonly share: Share | null;
+  /** Where its workgroups are among those of a grid that no dispatch may have; null where they are all of the grid. */
+  readonly place: Place | null;
 }
 
-/** The dispatch in as few parts of nearly equal size as keep to the limit, at least a row each. */
-export function divide({ rate }: Gpu, params: readonly number[], grid: Grid, work?: RowWork): Part[] {
+/** The dispatch in as few parts of nearly equal size as keep to both limits, at least a row each. */
+export function divide(gpu: Gpu, params: readonly number[], grid: Grid, work?: RowWork): Part[] {
+  const { rate, limits } = gpu;
+  const limit = limits.maxComputeWorkgroupsPerDimension;
   const wordsFrom = (first: number): Uint32Array<ArrayBuffer> => {
     const words = new Uint32Array(IMMEDIATE_BYTES / 4);
     words.set(params);
     if (work) words[work.first] += first * (work.step ?? 1);
     return words;
   };
-  if (!work) return [{ params: wordsFrom(0), grid, measured: 0, share: null }];
+  if (!work) return boxes({ params: wordsFrom(0), grid, measured: 0, share: null, place: null }, limit);
   const rows = grid[grid.length - 1] ?? 1;
-  const most = Math.max(1, Math.floor((rate.flops * DISPATCH_SECONDS) / work.flops));
+  const most = Math.min(limit, Math.max(1, Math.floor((rate.flops * DISPATCH_SECONDS) / work.flops)));
   const size = Math.ceil(rows / Math.ceil(rows / most));
   const parts: Part[] = [];
   for (let first = 0; first < rows; first += size) {
     const count = Math.min(size, rows - first);
-    parts.push({
+    const part = {
       params: wordsFrom(first),
       grid: [...grid.slice(0, -1), count] as unknown as Grid,
       measured: ((work.measured ?? 0) * count) / rows,
       share: { rows: count, seconds: (count * work.flops) / rate.flops },
-    });
+      place: null,
+    };
+    parts.push(...boxes(part, limit));
   }
   return parts;
+}
+
+/** A part in pieces of at most `limit` workgroups along every dimension. */
+function boxes(part: Part, limit: number): Part[] {
+  const [x, y = 1, z = 1] = part.grid;
+  if (Math.max(x, y, z) <= limit) return [part];
+  const whole: Extent = [x, y, z];
+  const starts = (extent: number): number[] => Array.from({ length: Math.ceil(extent / limit) }, (_, i) => i * limit);
+  const places = starts(z).flatMap((k) => starts(y).flatMap((j) => starts(x).map((i): Extent => [i, j, k])));
+  return places.map((first) => {
+    const grid = first.map((from, axis) => Math.min(limit, whole[axis] - from)) as unknown as Extent;
+    const fraction = (grid[0] * grid[1] * grid[2]) / (x * y * z);
+    return {
+      ...part,
+      grid,
+      measured: part.measured * fraction,
+      share: part.share && { ...part.share, seconds: part.share.seconds * fraction },
+      place: { first, whole },
+    };
+  });
 }

@@ -68,13 +68,17 @@ function compiled(gpu: Gpu, name: string, code: string): Promise<Pipeline> {
   return pipeline;
 }
 
+const BUFFERS = { read: 'read-only-storage', read_write: 'storage', uniform: 'uniform' } as const;
+
 /**
  * The layout comes from the declarations in the text, not from Dawn's 'auto': that leaves out
  * bindings which a specialisation does not use, and callers would have to know which.
  */
 async function compile(device: GPUDevice, label: string, code: string): Promise<Pipeline> {
   const declarations = [
-    ...code.matchAll(/@binding\((\d+)\)\s*var(?:<storage,\s*(read_write|read)>|\s+\w+:\s*texture_storage_2d)/g),
+    ...code.matchAll(
+      /@binding\((\d+)\)\s*var(?:<(?:storage,\s*)?(read_write|read|uniform)>|\s+\w+:\s*texture_storage_2d)/g,
+    ),
   ];
   const bindings = device.createBindGroupLayout({
     label,
@@ -82,7 +86,7 @@ async function compile(device: GPUDevice, label: string, code: string): Promise<
       binding: Number(binding),
       visibility: GPUShaderStage.COMPUTE,
       ...(access
-        ? { buffer: { type: access === 'read' ? 'read-only-storage' : 'storage' } }
+        ? { buffer: { type: BUFFERS[access as keyof typeof BUFFERS] } }
         : { storageTexture: { access: 'read-only', format: 'rgba32float' } }),
     })),
   });

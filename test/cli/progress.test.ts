@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { layerLine, layerRemark, secondsLeft, undefinedRemark } from '../../src/cli/run-progress.js';
+import { deadRemark, layerLine, layerRemark, secondsLeft, undefinedRemark } from '../../src/cli/run-progress.js';
 import { scientific, tableLines } from '../../src/cli/terminal.js';
 import type { LayerMetrics } from '../../src/rfm/types.js';
 
@@ -9,6 +9,7 @@ const metrics: LayerMetrics = {
   nc2: { input: 0.5, agop: 0.25, features: Number.NaN },
   trainAccuracy: 1,
   testAccuracy: 0.881,
+  deadRows: { train: 0, test: 0 },
   solve: { method: 'cholesky', relativeResidual: 3.2e-8, refinements: 1, jitter: 0 },
   agop: { path: 'gram', cancellation: 10, samples: 40, samplingError: 0, topEigenvalues: [1], rank: 4 },
   seconds: { kernel: 0, solve: 0, agop: 0, sqrt: 0, features: 0, metrics: 0, total: 1.9 },
@@ -21,6 +22,15 @@ describe('lines of a run', () => {
         'residual 3e-8  1.9 s  about 32 s left',
     );
     expect(layerLine({ ...metrics, testAccuracy: null }, 3, 0)).toMatch(/train 100\.0 % {2}residual 3e-8 {2}1\.9 s$/);
+  });
+
+  it('count rows whose features are all zero', () => {
+    expect(deadRemark(metrics)).toBeNull();
+    const dead = { ...metrics, deadRows: { train: 4, test: 1 } };
+    expect(layerLine(dead, 3, 0)).toContain('test 88.1 %  dead rows 4 + 1  residual');
+    expect(deadRemark(dead)).toBe(
+      'layer 3: all features of 4 training and 1 test rows are zero; they stay zero from here on',
+    );
   });
 
   it('estimate without the first layer once there are others', () => {

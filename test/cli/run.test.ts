@@ -80,6 +80,23 @@ describe('run', () => {
     expect(document.adapter.type).toMatch(/software|hardware/);
   });
 
+  it('writes the layers that are whole where a later one is refused', async () => {
+    // A feature of one number is positive in some rows; in the second layer its weight is negative.
+    const args = ['run', '--n', '60', '--test-n', '20', '--depth', '9', '--width', '1', '--seed', '3', '--out', 'dead'];
+    const { code, stderr } = await deepRfm(args, { cwd });
+    expect(code).toBe(2);
+    expect(stderr.at(-1)).toMatch(/^deep-rfm: layer 3: all features of 60 of the 60 training rows are zero/);
+    expect(stderr.at(-2)).toMatch(/^note: layers 1 to 2 are whole; wrote to dead: metrics\.json, .*report\.html$/);
+    const { layers } = JSON.parse(readFileSync(join(cwd, 'dead', 'metrics.json'), 'utf8'));
+    expect(layers).toHaveLength(2);
+    expect(layers[1].deadRows.train).toBeGreaterThan(0);
+    expect(
+      readFileSync(join(cwd, 'dead', 'metrics.csv'), 'utf8')
+        .trim()
+        .split('\n'),
+    ).toHaveLength(3);
+  });
+
   it('does not mind a reader that leaves', async () => {
     const { code, stderr } = await deepRfm([...small, '--depth', '1', '--out', 'pipe', '--quiet'], {
       cwd,

@@ -8,6 +8,7 @@ import { createOptimizer } from '../../src/nn/optimizer.js';
 import { probeHead } from '../../src/nn/probes.js';
 import { flatShape } from '../../src/nn/tensor.js';
 import { copyScaled } from '../../src/ops/elementwise.js';
+import { asPanel } from '../../src/ops/tiles.js';
 import { classOrder } from '../../src/rfm/rows.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import { allocate, download, release } from '../../src/runtime/matrix.js';
@@ -98,7 +99,7 @@ describe('golden MLP', () => {
     const model = goldenModel();
     const sorted = dense(x.rows, x.cols, (i, j) => at(x, order[i], j));
     const phi = put(gpu(), sorted);
-    const { layers } = await probeHead(gpu(), model.layers, phi, starts);
+    const { layers } = await probeHead(gpu(), model.layers, asPanel(phi, x.rows), starts);
     expect(layers.length).toBe(expected.probes.length);
     for (const [l, probe] of layers.entries()) {
       const wanted = expected.probes[l];

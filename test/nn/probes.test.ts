@@ -4,8 +4,8 @@ import { initialize } from '../../src/nn/init.js';
 import { createModel, parametersOf, releaseModel } from '../../src/nn/models.js';
 import { effectiveRank, principalAngles, probeHead } from '../../src/nn/probes.js';
 import { flatShape } from '../../src/nn/tensor.js';
-import { release } from '../../src/runtime/matrix.js';
-import { expectBelow, put, reportErrors, useGpu } from '../support/gpu.js';
+import { releasePanels } from '../../src/ops/tiles.js';
+import { expectBelow, putRows, reportErrors, useGpu } from '../support/gpu.js';
 import { at, combined, type Dense, dense, normalMatrix, product, productNT, transposed } from '../support/reference.js';
 import { numbers, write } from './support.js';
 
@@ -75,7 +75,11 @@ const close = (name: string, found: number, expected: number, bound = 1e-4): voi
   expectBelow(name, Math.abs(found - expected) / Math.abs(expected), bound);
 
 describe('probes of a head', () => {
-  it('every quantity against float64, wider and narrower layers', async () => {
+  const tiles: [string, number][] = [
+    ['one tile', 60],
+    ['two tiles', 32],
+  ];
+  it.each(tiles)('every quantity against float64, wider and narrower layers, rows in %s', async (_, most) => {
     const [n, inputs, width, outputs] = [60, 37, 24, 4];
     const starts = [0, 13, 30, 41, 60];
     const model = createModel(gpu(), 'mlp', { input: flatShape(inputs), outputs, depth: 3, width });
@@ -85,7 +89,7 @@ describe('probes of a head', () => {
       weights.push({ rows: value.rows, cols: value.cols, data: await numbers(gpu(), value) });
     }
     const x = normalMatrix(n, inputs, 3);
-    const phi = put(gpu(), x);
+    const phi = putRows(gpu(), x, most);
     const { layers, variance } = await probeHead(gpu(), model.layers, phi, starts);
     const seen = [x];
     for (const w of weights.slice(0, -1)) seen.push(rectified(productNT(seen[seen.length - 1], w)));
@@ -139,7 +143,7 @@ describe('probes of a head', () => {
     const last = collapse(seen[3], starts);
     close('variance between', variance.between, last.between / (last.between + last.within));
     close('variance within', variance.within, last.within / (last.between + last.within));
-    release(gpu(), phi);
+    releasePanels(gpu(), phi);
     releaseModel(gpu(), model);
   });
 
@@ -150,9 +154,9 @@ describe('probes of a head', () => {
     const measured = async (gain: number, size: number) => {
       const model = createModel(gpu(), 'mlp', { input: flatShape(inputs), outputs, depth: 3, width });
       await initialize(gpu(), parametersOf(model), { gain, seed: 2 });
-      const phi = put(gpu(), combined(size, x));
+      const phi = putRows(gpu(), combined(size, x), size === 1 ? 32 : n);
       const found = await probeHead(gpu(), model.layers, phi, starts);
-      release(gpu(), phi);
+      releasePanels(gpu(), phi);
       releaseModel(gpu(), model);
       return found;
     };
@@ -196,7 +200,7 @@ describe('probes of a head', () => {
     // All results of the second hidden layer are negative, since its inputs are not.
     const { value } = parametersOf(model)[1];
     write(gpu(), value, new Float64Array(25).fill(-1));
-    const phi = put(gpu(), normalMatrix(12, 6, 1));
+    const phi = putRows(gpu(), normalMatrix(12, 6, 1), 12);
     const { layers, variance } = await probeHead(gpu(), model.layers, phi, [0, 4, 8, 12]);
     for (const [l, { nc1, nc2, nfa, nfaSqrt, agopEigenvalues, principalAngles, effectiveRank }] of layers.entries()) {
       expect([nfa, nfaSqrt, nc1.agop, nc2.agop]).toEqual(new Array(4).fill(Number.NaN));
@@ -206,7 +210,7 @@ describe('probes of a head', () => {
       expect(defined).toEqual([l < 2, l < 2, l < 1]);
     }
     expect(variance).toEqual({ between: Number.NaN, within: Number.NaN });
-    release(gpu(), phi);
+    releasePanels(gpu(), phi);
     releaseModel(gpu(), model);
   });
 
@@ -215,12 +219,12 @@ describe('probes of a head', () => {
     await initialize(gpu(), parametersOf(model), { gain: 1, seed: 1 });
     const dead = parametersOf(model)[0].value;
     gpu().device.queue.writeBuffer(dead.buffer, 0, new Float32Array(dead.rows * dead.stride));
-    const phi = put(gpu(), normalMatrix(6, 6, 1));
+    const phi = putRows(gpu(), normalMatrix(6, 6, 1), 6);
     const { layers } = await probeHead(gpu(), model.layers, phi, [0, 3, 6]);
     expect(layers[0].nfa).toBeNaN();
     expect(layers[0].singularValues).toEqual([]);
     expect(layers[0].effectiveRank).toBeNaN();
-    release(gpu(), phi);
+    releasePanels(gpu(), phi);
     releaseModel(gpu(), model);
   });
 });

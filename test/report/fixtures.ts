@@ -28,6 +28,7 @@ export function runWith(layers: readonly LayerValues[], change: Partial<RunMetri
     const [kernel, solve, agop, sqrt, features, metrics] = [0.11, 0.19, 0.42, 0.37, 0.06, 0.09].map(around);
     const parts = { kernel: kernel!, solve: solve!, agop: agop!, sqrt: sqrt!, features: features!, metrics: metrics! };
     return {
+      deadRows: { train: 0, test: 0 },
       layer: index + 1,
       ...values,
       solve: { method: 'cholesky', relativeResidual: 3e-8 * (1 + random()), refinements: 1, jitter: 0 },

@@ -99,7 +99,7 @@ describe('metrics.csv', () => {
     const [header, ...rows] = rowsOf(text);
     expect(header).toEqual([
       ...['layer', 'nc1_input', 'nc1_agop', 'nc1_features', 'nc2_input', 'nc2_agop', 'nc2_features'],
-      ...['train_accuracy', 'test_accuracy'],
+      ...['train_accuracy', 'test_accuracy', 'dead_rows', 'dead_test_rows'],
       ...['solve_method', 'solve_relative_residual', 'solve_refinements', 'solve_jitter'],
       ...['agop_path', 'agop_cancellation', 'agop_samples', 'agop_sampling_error', 'agop_rank', 'agop_top_eigenvalue'],
       ...['seconds_kernel', 'seconds_solve', 'seconds_agop', 'seconds_sqrt', 'seconds_features', 'seconds_metrics'],

@@ -4,7 +4,8 @@ import type { Grid } from '../../src/runtime/batch.js';
 import { DISPATCH_SECONDS, divide } from '../../src/runtime/division.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 
-const gpuOf = (flops: number): Gpu => ({ rate: { flops } }) as unknown as Gpu;
+const gpuOf = (flops: number, maxComputeWorkgroupsPerDimension = 65535): Gpu =>
+  ({ rate: { flops }, limits: { maxComputeWorkgroupsPerDimension } }) as unknown as Gpu;
 
 describe('divide', () => {
   it('covers every row once, within the limit or a row at a time, and tells the kernel where a part begins', () =>
@@ -47,4 +48,32 @@ describe('divide', () => {
     expect(part).toMatchObject({ grid: [3, 4, 5], measured: 0, share: null });
     expect([...part.params.subarray(0, 3)]).toEqual([1, 2, 0]);
   });
+
+  it('keeps every part to the limit of workgroups a dimension, and covers each workgroup of the grid once', () =>
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 3 }),
+        fc.integer({ min: 1, max: 4 }),
+        fc.constantFrom(undefined, 1, 40),
+        (extents, limit, flops) => {
+          const grid = extents as unknown as Grid;
+          const work = flops === undefined ? undefined : { flops, first: 1, measured: 7 };
+          const seen = new Set<string>();
+          const parts = divide(gpuOf(160, limit), [5, 0], grid, work);
+          for (const { grid: part, params, place } of parts) {
+            expect(Math.max(...(part as readonly number[]))).toBeLessThanOrEqual(limit);
+            const [x, y = 1, z = 1] = part;
+            const [i, j, k] = place?.first ?? [0, 0, 0];
+            for (let e = 0; e < x * y * z; e++) {
+              const at = [i + (e % x), j + (Math.floor(e / x) % y), k + Math.floor(e / (x * y))];
+              at[extents.length - 1] += params[1];
+              seen.add(at.join(' '));
+            }
+          }
+          expect(seen.size).toBe(extents.reduce((product, extent) => product * extent, 1));
+          const measured = parts.reduce((sum, part) => sum + part.measured, 0);
+          expect(measured).toBeCloseTo(work ? 7 : 0, 6);
+        },
+      ),
+    ));
 });

@@ -1,0 +1,281 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { afterAll, describe, expect, it } from 'vitest';
+import { convolution } from '../../src/nn/convolution.js';
+import type { Layer } from '../../src/nn/layer.js';
+import { bias, flatten, linear, relu } from '../../src/nn/linear.js';
+import { batchNorm } from '../../src/nn/norm.js';
+import { createOptimizer, type OptimizerName } from '../../src/nn/optimizer.js';
+import { adaptivePool, maxPool } from '../../src/nn/pool.js';
+import { flatShape } from '../../src/nn/tensor.js';
+import { agopGram, agopJacobian } from '../../src/ops/agop.js';
+import { philoxFill } from '../../src/ops/features.js';
+import { GEMM, GEMM_SMALL, gemm, gemmNN, gemmTN, syrk } from '../../src/ops/gemm.js';
+import { releaseSvd, svd } from '../../src/ops/jacobi.js';
+import { pivotedCholesky, rootOfFactor } from '../../src/ops/sqrt-psd.js';
+import { asTriangle, releasePanels } from '../../src/ops/tiles.js';
+import { type DeepRfmData, deepRfm, planOf } from '../../src/rfm/deep-rfm.js';
+import type { DeepRfmConfig } from '../../src/rfm/types.js';
+import { runBatch } from '../../src/runtime/batch.js';
+import type { Gpu } from '../../src/runtime/gpu.js';
+import { download, downloadBytes, release } from '../../src/runtime/matrix.js';
+import { usableVariants } from '../../src/runtime/variants.js';
+import { normalImages, passThrough, write } from '../nn/support.js';
+import { compute, put, putColumns, putRows, useGpu, VARIANTS } from '../support/gpu.js';
+import { collapsedRows, normalMatrix, normals, productNT } from '../support/reference.js';
+
+const opened = useGpu();
+
+/** Every dispatch of more than so many workgroups along a dimension is beyond the limit. */
+const LIMIT = 2;
+
+/** The same device, said to dispatch no more workgroups at once. */
+const limited = (gpu: Gpu): Gpu => ({
+  ...gpu,
+  limits: new Proxy(gpu.limits, {
+    get: (limits, name) => (name === 'maxComputeWorkgroupsPerDimension' ? LIMIT : Reflect.get(limits, name, limits)),
+  }),
+});
+
+/** Bit by bit: toEqual takes −0 for 0 in typed arrays, and a NaN for any other. */
+const bitsOf = (values: ArrayLike<number>): Uint32Array => new Uint32Array(Float32Array.from(values).buffer);
+
+async function expectSame(gpu: Gpu, work: (gpu: Gpu) => Promise<ArrayLike<number>[]>): Promise<void> {
+  const whole = await work(gpu);
+  const parts = await work(limited(gpu));
+  expect(whole.length).toBeGreaterThan(0);
+  expect(parts.map(bitsOf)).toEqual(whole.map(bitsOf));
+}
+
+describe('beyond the limit of workgroups a dimension everything is the same, to the bit', () => {
+  it.each(
+    GEMM.variants
+      .filter(({ name, optIn }) => !optIn && name !== 'blocked-large')
+      .map((variant) => [variant.name, variant] as const),
+  )('products: %s', async (name, variant) => {
+    const choices = new Map([GEMM, GEMM_SMALL].map(({ op }) => [op, name]));
+    const gpu = { ...opened(), choices };
+    if (!variant.usable(gpu)) return;
+    const [m, n, k] = [331, 317, 37];
+    const [a, b] = [normalMatrix(m, k, 1), normalMatrix(n, k, 2)];
+    await expectSame(gpu, async (gpu) => {
+      const found = await compute(
+        gpu,
+        [a, b, normalMatrix(k, m, 3), normalMatrix(k, n, 4)],
+        [
+          [m, n],
+          [m, n],
+          [m, n],
+          [m, m],
+        ],
+        (batch, [a, b, aT, bT], [nt, nn, tn, symmetric]) => {
+          gemm(batch, { a, b, out: nt, scale: 0.5 });
+          gemmNN(batch, { a, b: bT, out: nn });
+          gemmTN(batch, { a: aT, b: bT, out: tn });
+          syrk(batch, { a, b: a, out: symmetric });
+        },
+      );
+      return found.map(({ data }) => data);
+    });
+  });
+
+  const [n, d, classes] = [150, 41, 3];
+  const x = Float32Array.from(collapsedRows(n, d, classes, 1, 5).data);
+  const labels = Int32Array.from({ length: n }, (_, i) => Math.floor((i * classes) / n));
+  const rows = { x, labels, rows: n, cols: d };
+  const data: DeepRfmData = { train: rows, test: rows, classes };
+  const base: DeepRfmConfig = {
+    dataset: 'npy',
+    n,
+    testN: n,
+    depth: 1,
+    kernel: 'laplace',
+    bandwidth: 2,
+    ridge: 1e-3,
+    activation: 'relu',
+    width: 70,
+    gamma: 0.1,
+    seed: 3,
+    agop: 'gram',
+    agopSamples: 0,
+    solver: 'cholesky',
+    gramLayers: [1],
+  };
+  const runs: [string, Partial<DeepRfmConfig>, number][] = [
+    ['Cholesky, Gram form', {}, 2 ** 26],
+    [
+      'tiles, Cholesky in host memory, Jacobians',
+      { solver: 'cholesky-host', agop: 'jacobian', agopSamples: 50 },
+      2 ** 14,
+    ],
+    ['tiles, conjugate gradients, cosines', { solver: 'conjugate-gradients', activation: 'cos' }, 2 ** 14],
+  ];
+  it.each(runs)('a layer: %s', async (_, change, tileBytes) => {
+    const config = { ...base, ...change };
+    await expectSame(opened(), async (gpu) => {
+      gpu.tileBytes = tileBytes;
+      const plan = planOf(gpu, data, config);
+      const solve = plan.solve.method === 'conjugate-gradients' ? { ...plan.solve, landmarks: 24 } : plan.solve;
+      const { layers, grams, predictions } = await deepRfm(gpu, data, config, { plan: { ...plan, solve } });
+      const [{ nc1, nc2, agop, solve: solved }] = layers;
+      const numbers = [...Object.values(nc1), ...Object.values(nc2), agop.cancellation, agop.samplingError];
+      return [[...numbers, ...agop.topEigenvalues, solved.relativeResidual], grams[0].values, predictions ?? []];
+    });
+  });
+
+  it.each(VARIANTS)('pivots and roots, %s', (_, of) =>
+    expectSame(of(opened()), async (gpu) => {
+      const half = normalMatrix(140, 150, 1);
+      const m = put(gpu, productNT(half, half));
+      const factor = await pivotedCholesky(gpu, m, 1e-6);
+      const l = await download(gpu, factor.l);
+      const root = await rootOfFactor(gpu, factor);
+      const values = [l, await download(gpu, root), [factor.rank]];
+      release(gpu, m, root);
+      return values;
+    }),
+  );
+
+  it('random weights', () =>
+    expectSame(opened(), async (gpu) => {
+      const [found] = await compute(gpu, [], [[37, 131]], (batch, _, [out]) =>
+        philoxFill(batch, out, { seed: 7, layer: 2, stream: 0 }, { signed: true, scale: 0.5 }),
+      );
+      return [found.data];
+    }));
+
+  it.each(['separate', 'fused-subgroup'])('weights of the Gram form: %s', async (name) => {
+    const gpu = { ...opened(), choices: new Map([['agop-gram', name]]) };
+    await expectSame(gpu, async (gpu) => {
+      const n = 530;
+      const rows = putRows(gpu, collapsedRows(n, 9, 3, 0.1, 1), n);
+      const alpha = putColumns(gpu, normalMatrix(3, n, 2), n);
+      const half = normalMatrix(n, 20, 3);
+      const w = put(gpu, productNT(half, half));
+      const out = put(gpu, normalMatrix(9, 9, 4));
+      await agopGram(gpu, { x: rows, alpha, triangle: asTriangle(w), accurate: true }, out);
+      const values = await download(gpu, out);
+      releasePanels(gpu, rows, alpha);
+      release(gpu, w, out);
+      return [values];
+    });
+  });
+
+  it('gradients of many outputs', () =>
+    expectSame(opened(), async (gpu) => {
+      const [n, outputs] = [40, 30];
+      const rows = putRows(gpu, normalMatrix(n, 9, 1), n);
+      const alpha = putColumns(gpu, normalMatrix(outputs, n, 2), n);
+      const out = put(gpu, normalMatrix(9, 9, 4));
+      const weights = { kind: 'computed' as const, kernel: 'laplace' as const, bandwidth: 2, nearest: 0 };
+      const samples = Array.from({ length: 10 }, (_, i) => 4 * i);
+      const { samplingError } = await agopJacobian(
+        gpu,
+        { x: rows, alpha, weights, starts: [0, n] },
+        out,
+        undefined,
+        samples,
+      );
+      const values = await download(gpu, out);
+      releasePanels(gpu, rows, alpha);
+      release(gpu, out);
+      return [values, [samplingError]];
+    }));
+
+  it.each(VARIANTS)('singular values and column statistics, %s', (_, of) =>
+    expectSame(of(opened()), async (gpu) => {
+      const a = put(gpu, normalMatrix(9, 170, 3));
+      const found = await svd(gpu, a);
+      if (!found) throw new Error('no singular values');
+      const values = [[...found.s], await download(gpu, found.v)];
+      releaseSvd(gpu, found);
+      release(gpu, a);
+      return values;
+    }),
+  );
+
+  const layers: [string, (gpu: Gpu) => Layer, number][] = [
+    ['convolution', (gpu) => convolution(gpu, 'c', { inputs: 20, outputs: 68, size: 3, pad: 1 }), 20],
+    [
+      'convolution, im2col',
+      (gpu) => convolution(gpu, 'c', { inputs: 8, outputs: 68, size: 3, stride: 2, variant: 'im2col' }),
+      8,
+    ],
+    ['batch normalisation', (gpu) => batchNorm(gpu, 'n', 130), 130],
+    ['bias', (gpu) => bias(gpu, 'b', 130), 130],
+    ['ReLU', () => relu(), 8],
+    ['maximum', () => maxPool({ size: 2 }), 40],
+    ['mean', () => adaptivePool(4, 4), 40],
+    ['flatten', () => flatten(), 5],
+  ];
+  it.each(layers)('%s, forward and back', (_, make, channels) =>
+    expectSame(opened(), async (gpu) => {
+      const layer = make(gpu);
+      const next = normals(7);
+      for (const { value } of layer.parameters) {
+        write(
+          gpu,
+          value,
+          Float64Array.from({ length: value.rows * value.cols }, () => next()),
+        );
+      }
+      const input = normalImages(3, { channels, height: 11, width: 9 }, 1);
+      const dy = normalImages(3, layer.outputShape(input.shape), 2);
+      const { y, dx } = await passThrough(gpu, layer, input, dy);
+      const gradients = await Promise.all(layer.parameters.map(({ gradient }) => download(gpu, gradient)));
+      const buffers = await Promise.all(layer.buffers.map(({ value }) => download(gpu, value)));
+      for (const { value, gradient } of layer.parameters) release(gpu, value, gradient);
+      for (const { value } of layer.buffers) release(gpu, value);
+      return [y.data, dx?.data ?? [], ...gradients, ...buffers];
+    }),
+  );
+
+  it.each(['sgd', 'adam'] as OptimizerName[])('steps of %s', (optimizer) =>
+    expectSame(opened(), async (gpu) => {
+      const layer = linear(gpu, 'l', 60, 20);
+      const options = { optimizer, learningRate: 0.1, momentum: 0.9, weightDecay: 0.01 };
+      const moves = createOptimizer(gpu, layer.parameters, options);
+      const next = normals(3);
+      const [{ value, gradient }] = layer.parameters;
+      for (const matrix of [value, gradient])
+        write(
+          gpu,
+          matrix,
+          Float64Array.from({ length: 1200 }, () => next()),
+        );
+      expect(layer.outputShape(flatShape(60)).channels).toBe(20);
+      await runBatch(gpu, (batch) => moves.step(batch));
+      const bytes = await downloadBytes(gpu, value.buffer, 0, value.rows * value.stride * 4);
+      moves.release();
+      release(gpu, value, gradient);
+      return [new Float32Array(bytes)];
+    }),
+  );
+
+  /** Kernels of the benchmarks, and of adapters with matrix units. */
+  const ABSENT = /^(bench_\w+|gemm_nt_subgroup_matrix)\.wgsl$/;
+  /** What a row of workgroups takes is stated for them, and rows are all there is: a parameter says where a part begins. */
+  const ROWS_ALONE = /^(residual|pivot_products(_\w+)?|trsm_panel_\w+)\.wgsl$/;
+
+  afterAll(() => {
+    const placed = [...opened().pipelines.keys()].filter((code) => code.includes('placeInGrid'));
+    const { lanes, adapter } = opened();
+    const missing = readdirSync('shaders').filter((file) => {
+      const source = readFileSync(`shaders/${file}`, 'utf8');
+      const at = source.indexOf('fn main(');
+      if (
+        at < 0 ||
+        ABSENT.test(file) ||
+        ROWS_ALONE.test(file) ||
+        !/@builtin\((workgroup_id|global_invocation_id)/.test(source)
+      )
+        return false;
+      const body = source.slice(source.indexOf(') {', at) + 3);
+      return !placed.some((code) => code.includes(body));
+    });
+    // The kernel for gradients by weights runs where subgroups have eight lanes and more, on a CPU.
+    const fewLanes = lanes < 8 || adapter.type === 'hardware' ? ['convolution_weights.wgsl'] : [];
+    const packs = usableVariants(opened(), GEMM).some(({ name }) => name === 'packed');
+    const unused = [...fewLanes, ...(packs ? [] : ['gemm_nt_packed.wgsl', 'pack_columns.wgsl', 'pack_rows.wgsl'])];
+    expect(missing.filter((file) => !unused.includes(file))).toEqual([]);
+  });
+});
