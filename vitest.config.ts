@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
@@ -16,7 +17,10 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // Each file has its own process: a GPU instance lives as long as the process that made it.
     pool: 'forks',
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    // Vitest would leave one processor alone; but while one file's shaders are compiled, on one thread, another can compute.
+    poolOptions: { forks: { maxForks: availableParallelism() } },
+    // No bound on speed: a slow machine compiles shaders for minutes.
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
   },
 });

@@ -163,7 +163,9 @@ export async function rootOfFactor(gpu: Gpu, factor: PivotedFactor): Promise<Mat
 }
 
 export const zeroAgop = (): RfmError =>
-  inputError('the AGOP is zero: the predictor is constant; check that the targets and the rows differ');
+  inputError(
+    'the AGOP is zero: the predictor is constant, as where rows or targets do not differ in float32; check both (features hardly differ with a small --gamma)',
+  );
 
 async function rootByPolarSteps(gpu: Gpu, { l, rank, smallestPivot }: PivotedFactor): Promise<Matrix> {
   const columns = l.cols;

@@ -1,4 +1,4 @@
-import { inputError, type RfmError } from '../errors.js';
+import { inputError, RfmError } from '../errors.js';
 import { gramPicture } from '../ops/collapse.js';
 import { featureMap } from '../ops/features.js';
 import { evenlySpaced } from '../ops/nystrom.js';
@@ -171,6 +171,7 @@ async function runLayers(
       release(gpu, matrix);
     }
   };
+  let layer = 0;
   try {
     const first = resume ?? standardizedRows(train, test, order, config.kernel);
     const gridT = first.test && cut(first.test.rows, grid.starts[1]);
@@ -183,7 +184,7 @@ async function runLayers(
     const grams: GramPicture[] = [];
     let predictions = resume?.predictions ?? null;
     for (let index = layers.length; index < config.depth; index++) {
-      const layer = index + 1;
+      layer = index + 1;
       const clock = createClock(gpu, (phase) => {
         progress.signal?.throwIfAborted();
         progress.onPhase?.(layer, phase);
@@ -282,6 +283,8 @@ async function runLayers(
       progress.onLayer?.(metrics);
     }
     return { layers, grams, classCounts: classCountsOf(train.labels, data.classes), predictions };
+  } catch (error) {
+    throw layer > 0 ? inLayer(error, layer) : error;
   } finally {
     release(gpu, ...owned);
   }
@@ -304,6 +307,13 @@ function standardizedRows(
     train: { ...train, x: permuteRows(standard.train, train.cols, order) },
     test: test && standard.test && { ...test, x: standard.test },
   };
+}
+
+/** What is wrong with the input of a layer names the layer. */
+function inLayer(error: unknown, layer: number): unknown {
+  if (!(error instanceof RfmError) || error.kind !== 'input' || /^(layer|training row) /.test(error.message))
+    return error;
+  return inputError(`layer ${layer}: ${error.message}`);
 }
 
 const zeroRow = (row: number): RfmError =>

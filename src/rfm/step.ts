@@ -164,25 +164,30 @@ export interface AgopOptions {
   unit?: number;
 }
 
-/** Bandwidths from which on a squared kernel value may be lost in a sum. */
+/** −log of kernel values whose squares may be lost in a sum. */
 const SMALL_VALUES = 20;
-/** Bandwidths from which on a kernel value is 0 in float32. */
+/** −log of kernel values that are 0 in float32. */
 const NO_VALUES = 87;
+
+/** Bandwidths at which a kernel value is exp(−exponent). */
+const distanceOf = (exponent: number, kernel: KernelName): number =>
+  kernel === 'gaussian' ? Math.sqrt(2 * exponent) : exponent;
 
 /**
  * The distance that weights are relative to: 0, unless rows may be so far apart that kernel values are small.
  * @throws input error where all of them vanish.
  */
 async function nearestOf(gpu: Gpu, system: KernelSystem, reach: number, unit: number): Promise<number> {
-  const { x, bandwidth } = system;
-  if (reach <= SMALL_VALUES * bandwidth) return 0;
+  const { x, kernel, bandwidth } = system;
+  if (reach <= distanceOf(SMALL_VALUES, kernel) * bandwidth) return 0;
+  const vanishing = distanceOf(NO_VALUES, kernel);
   const nearest = await nearestDistance(gpu, system);
   if (nearest === Number.POSITIVE_INFINITY)
     throw inputError('all rows coincide: no two are apart; give data that differ');
-  if (nearest <= NO_VALUES * bandwidth) return nearest;
+  if (nearest <= vanishing * bandwidth) return nearest;
   const median = unit * (await medianDistance(gpu, x));
   throw inputError(
-    `--bandwidth ${bandwidth * unit}: even the nearest rows are ${(nearest / bandwidth).toPrecision(3)} bandwidths apart, where kernel values vanish (from ${NO_VALUES} on); the median distance is ${median.toPrecision(3)}: use --bandwidth ${median.toPrecision(2)}`,
+    `--bandwidth ${bandwidth * unit}: even the nearest rows are ${(nearest / bandwidth).toPrecision(3)} bandwidths apart, where kernel values vanish (from ${Math.floor(vanishing)} on); the median distance is ${median.toPrecision(3)}: use --bandwidth ${median.toPrecision(2)}`,
   );
 }
 

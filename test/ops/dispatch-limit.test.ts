@@ -11,6 +11,7 @@ import { agopGram, agopJacobian } from '../../src/ops/agop.js';
 import { philoxFill } from '../../src/ops/features.js';
 import { GEMM, GEMM_SMALL, gemm, gemmNN, gemmTN, syrk } from '../../src/ops/gemm.js';
 import { releaseSvd, svd } from '../../src/ops/jacobi.js';
+import { nearestDistance } from '../../src/ops/kernel-system.js';
 import { pivotedCholesky, rootOfFactor } from '../../src/ops/sqrt-psd.js';
 import { asTriangle, releasePanels } from '../../src/ops/tiles.js';
 import { type DeepRfmData, deepRfm, planOf } from '../../src/rfm/deep-rfm.js';
@@ -181,7 +182,15 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
       return [values, [samplingError]];
     }));
 
-  it.each(VARIANTS)('singular values and column statistics, %s', (_, of) =>
+  it('the smallest distance', () =>
+    expectSame(opened(), async (gpu) => {
+      const x = putRows(gpu, normalMatrix(40, 5, 6), 32);
+      const found = await nearestDistance(gpu, { x, kernel: 'laplace', bandwidth: 1, kept: null });
+      releasePanels(gpu, x);
+      return [[found]];
+    }));
+
+  it.each(VARIANTS)('singular values, %s', (_, of) =>
     expectSame(of(opened()), async (gpu) => {
       const a = put(gpu, normalMatrix(9, 170, 3));
       const found = await svd(gpu, a);

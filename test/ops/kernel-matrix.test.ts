@@ -9,6 +9,8 @@ import {
   weightsFromDistances,
   weightUnit,
 } from '../../src/ops/kernel-matrix.js';
+import { nearestDistance } from '../../src/ops/kernel-system.js';
+import { releasePanels } from '../../src/ops/tiles.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import {
   compute,
@@ -16,6 +18,7 @@ import {
   expectBelow,
   expectEach,
   forEachVariant,
+  putRows,
   RUNS,
   reportErrors,
   useGpu,
@@ -29,6 +32,8 @@ import {
   kernelMatrixOf,
   kernelValue,
   kernelWeight,
+  norm,
+  normalMatrix,
   randomMatrix,
   relativeError,
   rounded,
@@ -176,5 +181,39 @@ forEachVariant(KERNEL_MATRIX, opened, (variant, chosen) => {
         expect(k.data.every((v, e) => e % 102 !== 0 || v === 1)).toBe(true);
       }
     });
+  });
+});
+
+describe('nearestDistance', () => {
+  it('the smallest distance above 0, in one tile and in several', async () => {
+    for (const [n, most] of [
+      [2, 32],
+      [33, 64],
+      [97, 32],
+    ]) {
+      const few = normalMatrix(n, 5, n);
+      // The last row repeats the first.
+      const x = dense(n + 1, 5, (i, j) => at(few, i % n, j));
+      let nearest = Number.POSITIVE_INFINITY;
+      for (let i = 0; i < n; i++) {
+        for (let j = 0; j < i; j++) {
+          nearest = Math.min(nearest, norm(rowOf(few, i).map((value, t) => value - at(few, j, t))));
+        }
+      }
+      const rows = putRows(opened(), x, most);
+      const system = { x: rows, kernel: 'laplace', bandwidth: 1, kept: null } as const;
+      expectBelow('nearest distance', Math.abs((await nearestDistance(opened(), system)) / nearest - 1), 1e-6);
+      releasePanels(opened(), rows);
+    }
+  });
+
+  it('is infinite where all rows coincide', async () => {
+    const rows = putRows(
+      opened(),
+      dense(40, 3, (_, j) => j),
+      32,
+    );
+    expect(await nearestDistance(opened(), { x: rows, kernel: 'gaussian', bandwidth: 1, kept: null })).toBe(Infinity);
+    releasePanels(opened(), rows);
   });
 });
