@@ -56,7 +56,7 @@ describe('normalizeRows and rowLengths', () => {
     ));
 
   it('rows in any unit, whose squares leave float32', async () => {
-    const units = [1e-37, 1e-30, 1e-22, 1e-18, 1, 1e18, 1e22, 1e30, 1e37];
+    const units = [1e-34, 1e-30, 1e-22, 1e-18, 1, 1e18, 1e22, 1e30, 1e37];
     const noise = normalMatrix(units.length, 33, 8);
     const a = rounded(dense(units.length, 33, (i, j) => units[i] * at(noise, i, j)));
     const [unit, lengths] = await compute(
