@@ -129,7 +129,8 @@ const samplesOf = ({ agopSamples }: DeepRfmConfig, n: number): number | null =>
  * and random features; test rows go through the same maps. A row whose features are all zero stays zero in the layers
  * that follow, and is counted (`deadRows`). A run that resumes has, on the same device, the metrics of a
  * run in one piece.
- * Errors: 'input' for a training row that is zero after standardisation, for a layer in which fewer than two are not, or a single class, 'doesNotFit' for too large n.
+ * Errors: 'input' for a training row that is zero after standardisation, for a layer in which fewer than two are not, or a
+ * single class; 'doesNotFit' for too large n.
  */
 export async function deepRfm(
   gpu: Gpu,

@@ -187,7 +187,7 @@ async function nearestOf(gpu: Gpu, system: KernelSystem, reach: number, unit: nu
   if (nearest <= vanishing * bandwidth) return nearest;
   const median = unit * (await medianDistance(gpu, x));
   throw inputError(
-    `--bandwidth ${bandwidth * unit}: even the nearest rows are ${(nearest / bandwidth).toPrecision(3)} bandwidths apart, where kernel values vanish (from ${Math.floor(vanishing)} on); the median distance is ${median.toPrecision(3)}: use --bandwidth ${median.toPrecision(2)}`,
+    `--bandwidth: the nearest rows are ${(nearest * unit).toPrecision(3)} apart, more than the ${Math.floor(vanishing)} bandwidths at which kernel values vanish; the median distance is ${median.toPrecision(3)}: use --bandwidth ${median.toPrecision(2)}`,
   );
 }
 
@@ -215,6 +215,8 @@ async function medianDistance(gpu: Gpu, x: Rows): Promise<number> {
   }
 }
 
+/** Products with more digits err by about 6e-11 of the terms: two digits are left here. */
+const HOPELESS_CANCELLATION = 1e8;
 /** Digits collapsed over 20 layers reach 1e6, a predictor that is constant 1e12. */
 const SUSPECT_CANCELLATION = 1e9;
 const ROUNDING_ALONE =
@@ -252,6 +254,11 @@ export async function agopOf(
       }
       const cheapest = plan.gram && !samples ? chooseAgopPath(n, d, outputs, cancellation) : 'jacobian';
       const path = agop === 'auto' ? cheapest : agop;
+      if (path === 'gram' && cancellation >= HOPELESS_CANCELLATION) {
+        throw inputError(
+          `--agop gram: its terms are ${cancellation.toExponential(2)} times their sum, which leaves no digits; use --agop jacobian or auto`,
+        );
+      }
       if (path === 'gram') {
         stored ??= await weightsOf(gpu, system, nearest);
         // Of fewer rows than features the AGOP is singular, and what rounding adds to it has its square root in the root:

@@ -57,6 +57,14 @@ describe('results do not depend on units and origins', () => {
     }
   });
 
+  it('a layer: the Gram form is refused where nothing of it is left, and Jacobians are right', async () => {
+    // Three points, and rows that are 1e-6 from them.
+    const near = x.map((value, e) => Math.sin(1 + (labels[Math.floor(e / d)] + 1) * (e % d)) + 1e-6 * value);
+    const refusal = await layer({ x: near }, { agop: 'gram' }).catch((error: Error) => error.message);
+    expect(refusal).toMatch(/^--agop gram: its terms are .*e\+1\d times .*--agop jacobian/);
+    expect((await layer({ x: near })).metrics.agop.path).toBe('jacobian');
+  });
+
   it('rfm: rows with another origin, in another unit with the bandwidth, and targets of any size', async () => {
     const learn = async (rows: Float64Array, targets: Float64Array, bandwidth: number) =>
       rfm(
