@@ -57,7 +57,7 @@ const sampled = { solver: 'cholesky-host', agop: 'jacobian', agopSamples: 40 } a
 const iterative = { solver: 'conjugate-gradients', agop: 'jacobian', agopSamples: 0 } as const;
 /** Sizes, features, classes, the share of rows in class 0, and bytes of a tile: one, or several with a shorter last one. */
 const cases: [Sizes, d: number, classes: number, first: number, tile: number][] = [
-  [{ n: 200, testN: 9, width: 5, ...gram }, 4, 200, 0, 2 ** 18],
+  [{ n: 200, testN: 9, width: 40, ...gram }, 4, 200, 0, 2 ** 18],
   [{ n: 200, testN: 9, width: 5, ...automatic }, 4, 200, 0, 2 ** 18],
   [{ n: 100, testN: 9, width: 24, ...sampled }, 24, 60, 0, 2 ** 14],
   [{ n: 100, testN: 9, width: 24, ...iterative }, 24, 60, 0, 2 ** 15],
