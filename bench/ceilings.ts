@@ -1,5 +1,5 @@
-import copySource from '../shaders/bench_copy.wgsl';
-import fmaSource from '../shaders/bench_fma.wgsl';
+import copySource from '../shaders/bench/bench_copy.wgsl';
+import fmaSource from '../shaders/bench/bench_fma.wgsl';
 import { type Batch, ceilDiv, type Kernel, runBatch } from '../src/runtime/batch.js';
 import type { Gpu } from '../src/runtime/gpu.js';
 import { allocate, release, upload } from '../src/runtime/matrix.js';

@@ -1,11 +1,11 @@
 import { loadDataset } from '../src/data/dataset.js';
 import { RfmError } from '../src/errors.js';
 import type { Numbers } from '../src/numbers.js';
-import { agopGram, agopJacobian } from '../src/ops/agop.js';
-import { squaredDistances } from '../src/ops/gemm.js';
-import { weightsFromDistances } from '../src/ops/kernel-matrix.js';
-import { solveRidge } from '../src/ops/solve.js';
-import { normalizeRows } from '../src/ops/statistics.js';
+import { agopGram, agopJacobian } from '../src/ops/agop/agop.js';
+import { squaredDistances } from '../src/ops/gemm/gemm.js';
+import { weightsFromDistances } from '../src/ops/kernel-matrix/kernel-matrix.js';
+import { solveRidge } from '../src/ops/solve/solve.js';
+import { normalizeRows } from '../src/ops/statistics/statistics.js';
 import { asPanel, asTriangle } from '../src/ops/tiles.js';
 import { classOrder, permuteRows, standardize } from '../src/rfm/rows.js';
 import { runBatch } from '../src/runtime/batch.js';

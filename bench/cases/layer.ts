@@ -1,4 +1,4 @@
-import { GEMM } from '../../src/ops/gemm.js';
+import { GEMM } from '../../src/ops/gemm/gemm.js';
 import { deepRfm } from '../../src/rfm/deep-rfm.js';
 import type { DeepRfmConfig, LayerMetrics } from '../../src/rfm/types.js';
 import type { BenchCase, CaseRequest, Prepared } from '../case.js';

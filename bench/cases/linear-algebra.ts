@@ -1,6 +1,6 @@
-import { allocateFactor, CHOLESKY, potrf, releaseFactor, TRSM, trsm } from '../../src/ops/cholesky.js';
-import { copyScaled } from '../../src/ops/elementwise.js';
-import { GEMM, gemm, gemmNN, gemmTN, productOperation, syrk } from '../../src/ops/gemm.js';
+import { allocateFactor, CHOLESKY, potrf, releaseFactor, TRSM, trsm } from '../../src/ops/cholesky/cholesky.js';
+import { copyScaled } from '../../src/ops/elementwise/elementwise.js';
+import { GEMM, gemm, gemmNN, gemmTN, productOperation, syrk } from '../../src/ops/gemm/gemm.js';
 import { choleskyWork, gemmWork, syrkWork, trsmWork } from '../../src/ops/work.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';

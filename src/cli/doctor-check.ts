@@ -1,4 +1,4 @@
-import { gemm } from '../ops/gemm.js';
+import { gemm } from '../ops/gemm/gemm.js';
 import { runBatch } from '../runtime/batch.js';
 import { type Gpu, openDevice } from '../runtime/gpu.js';
 import { allocate, download, release, upload } from '../runtime/matrix.js';

@@ -1,6 +1,6 @@
 import { RfmError } from '../errors.js';
-import { symmetrize } from '../ops/elementwise.js';
-import { syrkTN } from '../ops/gemm.js';
+import { symmetrize } from '../ops/elementwise/elementwise.js';
+import { syrkTN } from '../ops/gemm/gemm.js';
 import { asPanel, type Rows } from '../ops/tiles.js';
 import { type Batch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';

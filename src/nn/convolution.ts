@@ -1,10 +1,10 @@
-import col2imSource from '../../shaders/col2im.wgsl';
-import convolutionSource from '../../shaders/convolution_subgroup.wgsl';
-import weightsSource from '../../shaders/convolution_weights.wgsl';
-import im2colSource from '../../shaders/im2col.wgsl';
+import col2imSource from '../../shaders/nn/col2im.wgsl';
+import convolutionSource from '../../shaders/nn/convolution_subgroup.wgsl';
+import weightsSource from '../../shaders/nn/convolution_weights.wgsl';
+import im2colSource from '../../shaders/nn/im2col.wgsl';
 import { RfmError } from '../errors.js';
-import { gemm } from '../ops/gemm.js';
-import { transpose } from '../ops/transpose.js';
+import { transpose } from '../ops/elementwise/transpose.js';
+import { gemm } from '../ops/gemm/gemm.js';
 import { ceilDiv, type Kernel } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { block, type Matrix, strideOf } from '../runtime/matrix.js';

@@ -1,6 +1,6 @@
 import { inputError } from '../errors.js';
-import { philoxFill } from '../ops/features.js';
-import { philoxUniform } from '../ops/philox.js';
+import { philoxFill } from '../ops/features/features.js';
+import { philoxUniform } from '../ops/features/philox.js';
 import { runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { clearTapPadding } from './convolution.js';

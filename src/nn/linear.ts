@@ -1,8 +1,8 @@
-import columnFinishSource from '../../shaders/column_finish.wgsl';
-import columnSumsSource from '../../shaders/column_sums.wgsl';
-import flattenSource from '../../shaders/flatten.wgsl';
-import pointwiseSource from '../../shaders/nn_pointwise.wgsl';
-import { gemm, gemmNN, gemmTN } from '../ops/gemm.js';
+import columnFinishSource from '../../shaders/nn/column_finish.wgsl';
+import columnSumsSource from '../../shaders/nn/column_sums.wgsl';
+import flattenSource from '../../shaders/nn/flatten.wgsl';
+import pointwiseSource from '../../shaders/nn/nn_pointwise.wgsl';
+import { gemm, gemmNN, gemmTN } from '../ops/gemm/gemm.js';
 import { type Batch, ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import type { Matrix } from '../runtime/matrix.js';

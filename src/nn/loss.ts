@@ -1,4 +1,4 @@
-import lossSource from '../../shaders/loss.wgsl';
+import lossSource from '../../shaders/nn/loss.wgsl';
 import { type Batch, f32bits, type Kernel } from '../runtime/batch.js';
 import type { Matrix } from '../runtime/matrix.js';
 

@@ -1,4 +1,4 @@
-import batchNormSource from '../../shaders/batch_norm.wgsl';
+import batchNormSource from '../../shaders/nn/batch_norm.wgsl';
 import { inputError, RfmError } from '../errors.js';
 import { ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';

@@ -1,5 +1,5 @@
-import adamSource from '../../shaders/adam.wgsl';
-import sgdSource from '../../shaders/sgd.wgsl';
+import adamSource from '../../shaders/nn/adam.wgsl';
+import sgdSource from '../../shaders/nn/sgd.wgsl';
 import { type Batch, f32bits, type Kernel } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { type Matrix, release } from '../runtime/matrix.js';

@@ -1,6 +1,6 @@
-import adaptivePoolSource from '../../shaders/adaptive_pool.wgsl';
-import maxPoolSource from '../../shaders/max_pool.wgsl';
-import maxPoolBackwardSource from '../../shaders/max_pool_backward.wgsl';
+import adaptivePoolSource from '../../shaders/nn/adaptive_pool.wgsl';
+import maxPoolSource from '../../shaders/nn/max_pool.wgsl';
+import maxPoolBackwardSource from '../../shaders/nn/max_pool_backward.wgsl';
 import { RfmError } from '../errors.js';
 import type { Kernel } from '../runtime/batch.js';
 import type { Layer } from './layer.js';

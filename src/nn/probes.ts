@@ -1,9 +1,9 @@
 import { Matrix as HostMatrix, SingularValueDecomposition } from 'ml-matrix';
-import { allocateCollapse, type Collapse, collapseTraces, readCollapse } from '../ops/collapse.js';
-import { copyScaled } from '../ops/elementwise.js';
-import { gemm, gemmNN, syrk } from '../ops/gemm.js';
-import { factorRows, releaseSvd, type Svd, svd } from '../ops/jacobi.js';
-import { exponentOf, largestMagnitudes, scaleByPowerOfTwo } from '../ops/magnitude.js';
+import { copyScaled } from '../ops/elementwise/elementwise.js';
+import { gemm, gemmNN, syrk } from '../ops/gemm/gemm.js';
+import { factorRows, releaseSvd, type Svd, svd } from '../ops/sqrt-psd/jacobi.js';
+import { allocateCollapse, type Collapse, collapseTraces, readCollapse } from '../ops/statistics/collapse.js';
+import { exponentOf, largestMagnitudes, scaleByPowerOfTwo } from '../ops/statistics/magnitude.js';
 import { allocateRows, matricesOf, type Rows, releasePanels } from '../ops/tiles.js';
 import { runBatch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';

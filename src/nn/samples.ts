@@ -1,4 +1,4 @@
-import { philoxUniform } from '../ops/philox.js';
+import { philoxUniform } from '../ops/features/philox.js';
 import { classOrder, type HostRows, permuteRows, standardize } from '../rfm/rows.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { type Matrix, upload } from '../runtime/matrix.js';

@@ -1,6 +1,6 @@
-import { copyScaled } from '../ops/elementwise.js';
-import { exponentOf, largestMagnitudes, scaleByPowerOfTwo } from '../ops/magnitude.js';
-import { evenlySpaced } from '../ops/nystrom.js';
+import { copyScaled } from '../ops/elementwise/elementwise.js';
+import { evenlySpaced } from '../ops/solve/nystrom.js';
+import { exponentOf, largestMagnitudes, scaleByPowerOfTwo } from '../ops/statistics/magnitude.js';
 import { gatherRows, type Rows } from '../ops/tiles.js';
 import { runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';

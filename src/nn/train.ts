@@ -1,5 +1,5 @@
 import { inputError } from '../errors.js';
-import { largestMagnitudes } from '../ops/magnitude.js';
+import { largestMagnitudes } from '../ops/statistics/magnitude.js';
 import { allocateRows, gridOf, type Rows, releasePanels } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { downloadBytes, type Matrix } from '../runtime/matrix.js';

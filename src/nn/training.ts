@@ -1,5 +1,5 @@
 import { inputError, RfmError } from '../errors.js';
-import { copyScaled } from '../ops/elementwise.js';
+import { copyScaled } from '../ops/elementwise/elementwise.js';
 import type { Rows } from '../ops/tiles.js';
 import { type Batch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';

@@ -1,11 +1,11 @@
 import { allocate, release, upload } from '../runtime/matrix.js';
 import type { TunedOperation } from '../runtime/tuning.js';
-import { multiplyOnce } from './accurate-products.js';
-import { allocateFactor, CHOLESKY, potrf, releaseFactor, TRSM, trsm } from './cholesky.js';
-import { copyScaled } from './elementwise.js';
-import { GEMM, gemm } from './gemm.js';
-import { AGOP_GRAM, gramWeights } from './gram-weights.js';
-import { KERNEL_MATRIX, kernelMatrix } from './kernel-matrix.js';
+import { AGOP_GRAM, gramWeights } from './agop/gram-weights.js';
+import { allocateFactor, CHOLESKY, potrf, releaseFactor, TRSM, trsm } from './cholesky/cholesky.js';
+import { copyScaled } from './elementwise/elementwise.js';
+import { multiplyOnce } from './gemm/accurate-products.js';
+import { GEMM, gemm } from './gemm/gemm.js';
+import { KERNEL_MATRIX, kernelMatrix } from './kernel-matrix/kernel-matrix.js';
 
 /** Numbers in [−1, 1) that no symmetry of a kernel maps onto each other. */
 const numbers = (count: number, factor: number): Float32Array =>

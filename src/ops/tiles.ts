@@ -4,12 +4,12 @@
  * n × n matrix the tiles of its lower triangle. Few rows make one tile, and everything is the plain matrix.
  */
 
-import gatherRowsSource from '../../shaders/gather_rows.wgsl';
+import gatherRowsSource from '../../shaders/elementwise/gather_rows.wgsl';
 import { RfmError } from '../errors.js';
 import { type Batch, ceilDiv } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release, strideOf, upload } from '../runtime/matrix.js';
-import { startsBuffer } from './statistics.js';
+import { startsBuffer } from './statistics/statistics.js';
 
 /** Ranges starts[i] … starts[i + 1] − 1 of 0 … n − 1; all but the last are a multiple of 32 long, and none is empty. */
 export interface Grid {

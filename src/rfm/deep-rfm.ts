@@ -1,7 +1,7 @@
 import { inputError, RfmError } from '../errors.js';
-import { gramPicture } from '../ops/collapse.js';
-import { featureMap } from '../ops/features.js';
-import { evenlySpaced } from '../ops/nystrom.js';
+import { featureMap } from '../ops/features/features.js';
+import { evenlySpaced } from '../ops/solve/nystrom.js';
+import { gramPicture } from '../ops/statistics/collapse.js';
 import { allocateRows, cut, downloadRows, matricesOf, type Rows, uploadColumns, uploadRows } from '../ops/tiles.js';
 import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';

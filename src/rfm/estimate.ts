@@ -1,10 +1,10 @@
 /** Operations of a layer, and how long they will take by rates that were measured on the adapter. */
 
-import { gramIsCheaper } from '../ops/agop.js';
-import { allocateFactor, potrf, releaseFactor } from '../ops/cholesky.js';
-import { addDiagonal } from '../ops/elementwise.js';
-import { philoxFill } from '../ops/features.js';
-import { gemm, squaredDistances } from '../ops/gemm.js';
+import { gramIsCheaper } from '../ops/agop/agop.js';
+import { allocateFactor, potrf, releaseFactor } from '../ops/cholesky/cholesky.js';
+import { addDiagonal } from '../ops/elementwise/elementwise.js';
+import { philoxFill } from '../ops/features/features.js';
+import { gemm, squaredDistances } from '../ops/gemm/gemm.js';
 import { agopGramWork, agopJacobianWork, choleskyWork, featuresWork, kernelMatrixWork, trsmWork } from '../ops/work.js';
 import { runBatch } from '../runtime/batch.js';
 import { raiseClock } from '../runtime/clock.js';

@@ -1,9 +1,9 @@
 import { inputError, type RfmError } from '../errors.js';
 import type { Numbers } from '../numbers.js';
-import { featureMap } from '../ops/features.js';
-import { kernelMatrix } from '../ops/kernel-matrix.js';
-import { releaseDistances } from '../ops/kernel-system.js';
-import { normalizeRows } from '../ops/statistics.js';
+import { featureMap } from '../ops/features/features.js';
+import { kernelMatrix } from '../ops/kernel-matrix/kernel-matrix.js';
+import { releaseDistances } from '../ops/solve/kernel-system.js';
+import { normalizeRows } from '../ops/statistics/statistics.js';
 import {
   allocateRows,
   downloadRows,

@@ -5,11 +5,11 @@
 
 import { totalmem } from 'node:os';
 import { RfmError } from '../errors.js';
-import { CANCELLATION_ROWS, gramIsCheaper } from '../ops/agop.js';
-import { classRows, gradientRows, squaresRows } from '../ops/agop-jacobian.js';
-import { texelLayout } from '../ops/gemm-packed.js';
-import { copiesFactors, copiesSmallFactors } from '../ops/gemm-variants.js';
-import type { SolveMethod, SolvePlan } from '../ops/solve.js';
+import { CANCELLATION_ROWS, gramIsCheaper } from '../ops/agop/agop.js';
+import { classRows, gradientRows, squaresRows } from '../ops/agop/agop-jacobian.js';
+import { texelLayout } from '../ops/gemm/gemm-packed.js';
+import { copiesFactors, copiesSmallFactors } from '../ops/gemm/gemm-variants.js';
+import type { SolveMethod, SolvePlan } from '../ops/solve/solve.js';
 import { cut, type Grid, tileCount, tileRows } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { strideOf } from '../runtime/matrix.js';

@@ -1,9 +1,9 @@
 import type { Numbers } from '../numbers.js';
-import { copyScaled, divideByRoot } from '../ops/elementwise.js';
-import { gemm, gemmNN, syrkTN } from '../ops/gemm.js';
-import { factorRows } from '../ops/jacobi.js';
-import { diagonalMaximum, zeroAgop } from '../ops/sqrt-psd.js';
-import { rowLengths } from '../ops/statistics.js';
+import { copyScaled, divideByRoot } from '../ops/elementwise/elementwise.js';
+import { gemm, gemmNN, syrkTN } from '../ops/gemm/gemm.js';
+import { factorRows } from '../ops/sqrt-psd/jacobi.js';
+import { diagonalMaximum, zeroAgop } from '../ops/sqrt-psd/sqrt-psd.js';
+import { rowLengths } from '../ops/statistics/statistics.js';
 import {
   allocateRows,
   cut,

@@ -1,14 +1,18 @@
 import { inputError } from '../errors.js';
-import { agopCancellation, agopGram, agopJacobian, chooseAgopPath, MAX_CANCELLATION } from '../ops/agop.js';
-import type { SampledAgop } from '../ops/agop-jacobian.js';
-import { gradientsAreRounding } from '../ops/agop-rounding.js';
-import { allocateCollapse, type Collapse, collapseTraces, readCollapse } from '../ops/collapse.js';
-import { topEigenvalues } from '../ops/eigenvalues.js';
-import { addRow, divideByRoot } from '../ops/elementwise.js';
-import { applyFeatures, type FeatureMap, meanRounding } from '../ops/features.js';
-import { gemm } from '../ops/gemm.js';
-import type { Weights } from '../ops/gradients.js';
-import { EXCESS_REACH, kernelExcess, kernelMatrix, weightsFromDistances, weightUnit } from '../ops/kernel-matrix.js';
+import { agopCancellation, agopGram, agopJacobian, chooseAgopPath, MAX_CANCELLATION } from '../ops/agop/agop.js';
+import type { SampledAgop } from '../ops/agop/agop-jacobian.js';
+import { gradientsAreRounding } from '../ops/agop/agop-rounding.js';
+import type { Weights } from '../ops/agop/gradients.js';
+import { addRow, divideByRoot } from '../ops/elementwise/elementwise.js';
+import { applyFeatures, type FeatureMap, meanRounding } from '../ops/features/features.js';
+import { gemm } from '../ops/gemm/gemm.js';
+import {
+  EXCESS_REACH,
+  kernelExcess,
+  kernelMatrix,
+  weightsFromDistances,
+  weightUnit,
+} from '../ops/kernel-matrix/kernel-matrix.js';
 import {
   forEachDistanceTile,
   type KernelSystem,
@@ -16,10 +20,18 @@ import {
   nearestDistance,
   releaseDistances,
   releaseLow,
-} from '../ops/kernel-system.js';
-import { evenlySpaced } from '../ops/nystrom.js';
-import { type SolveReport, solveRidge } from '../ops/solve.js';
-import { diagonalMaximum, type PivotedFactor, pivotedCholesky, RANK_TOLERANCE, rootOfFactor } from '../ops/sqrt-psd.js';
+} from '../ops/solve/kernel-system.js';
+import { evenlySpaced } from '../ops/solve/nystrom.js';
+import { type SolveReport, solveRidge } from '../ops/solve/solve.js';
+import { topEigenvalues } from '../ops/sqrt-psd/eigenvalues.js';
+import {
+  diagonalMaximum,
+  type PivotedFactor,
+  pivotedCholesky,
+  RANK_TOLERANCE,
+  rootOfFactor,
+} from '../ops/sqrt-psd/sqrt-psd.js';
+import { allocateCollapse, type Collapse, collapseTraces, readCollapse } from '../ops/statistics/collapse.js';
 import {
   allocateColumns,
   allocateTriangle,

@@ -7,7 +7,7 @@ import { createModel, type Model, parametersOf, releaseModel } from '../../src/n
 import { createOptimizer } from '../../src/nn/optimizer.js';
 import { probeHead } from '../../src/nn/probes.js';
 import { flatShape } from '../../src/nn/tensor.js';
-import { copyScaled } from '../../src/ops/elementwise.js';
+import { copyScaled } from '../../src/ops/elementwise/elementwise.js';
 import { asPanel } from '../../src/ops/tiles.js';
 import { classOrder } from '../../src/rfm/rows.js';
 import { runBatch } from '../../src/runtime/batch.js';

@@ -3,7 +3,7 @@ import { initialize, kaimingBound, xavierBound } from '../../src/nn/init.js';
 import { createParameter, type Parameter } from '../../src/nn/layer.js';
 import { lossAndGradient, lossTerms } from '../../src/nn/loss.js';
 import { createOptimizer, type OptimizerOptions } from '../../src/nn/optimizer.js';
-import { philoxUniform } from '../../src/ops/philox.js';
+import { philoxUniform } from '../../src/ops/features/philox.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import { release } from '../../src/runtime/matrix.js';
 import { compute, expectBelow, expectClose, reportErrors, useGpu } from '../support/gpu.js';

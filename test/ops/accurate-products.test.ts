@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { type Multiply, multiplyAccurately, multiplyOnce, type ProductForm } from '../../src/ops/accurate-products.js';
+import {
+  type Multiply,
+  multiplyAccurately,
+  multiplyOnce,
+  type ProductForm,
+} from '../../src/ops/gemm/accurate-products.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { release } from '../../src/runtime/matrix.js';

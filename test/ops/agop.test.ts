@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { multiplyAccurately, multiplyOnce } from '../../src/ops/accurate-products.js';
-import { agopCancellation, agopGram, agopJacobian, chooseAgopPath } from '../../src/ops/agop.js';
-import type { GramInput } from '../../src/ops/agop-gram.js';
-import { gradientRows } from '../../src/ops/agop-jacobian.js';
-import { type AgopInput, gradients, type Weights, weightRows, weightSums } from '../../src/ops/gradients.js';
-import { AGOP_GRAM, gramWeights } from '../../src/ops/gram-weights.js';
+import { agopCancellation, agopGram, agopJacobian, chooseAgopPath } from '../../src/ops/agop/agop.js';
+import type { GramInput } from '../../src/ops/agop/agop-gram.js';
+import { gradientRows } from '../../src/ops/agop/agop-jacobian.js';
+import { type AgopInput, gradients, type Weights, weightRows, weightSums } from '../../src/ops/agop/gradients.js';
+import { AGOP_GRAM, gramWeights } from '../../src/ops/agop/gram-weights.js';
+import { multiplyAccurately, multiplyOnce } from '../../src/ops/gemm/accurate-products.js';
 import { releasePanels } from '../../src/ops/tiles.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';

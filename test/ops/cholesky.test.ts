@@ -9,7 +9,7 @@ import {
   releaseFactor,
   TRSM,
   trsm,
-} from '../../src/ops/cholesky.js';
+} from '../../src/ops/cholesky/cholesky.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { release } from '../../src/runtime/matrix.js';

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { convolution } from '../../src/nn/convolution.js';
-import { agopGram } from '../../src/ops/agop.js';
-import { philoxFill } from '../../src/ops/features.js';
-import { residual } from '../../src/ops/residual.js';
-import { pivotedCholesky } from '../../src/ops/sqrt-psd.js';
+import { agopGram } from '../../src/ops/agop/agop.js';
+import { philoxFill } from '../../src/ops/features/features.js';
+import { residual } from '../../src/ops/solve/residual.js';
+import { pivotedCholesky } from '../../src/ops/sqrt-psd/sqrt-psd.js';
 import { asTriangle, releasePanels } from '../../src/ops/tiles.js';
 import type { DeepRfmData } from '../../src/rfm/deep-rfm.js';
 import { deepRfm, planOf } from '../../src/rfm/deep-rfm.js';

@@ -1,6 +1,6 @@
 import { EigenvalueDecomposition, Matrix as HostMatrix } from 'ml-matrix';
 import { expect, it } from 'vitest';
-import { topEigenvalues } from '../../src/ops/eigenvalues.js';
+import { topEigenvalues } from '../../src/ops/sqrt-psd/eigenvalues.js';
 import { release } from '../../src/runtime/matrix.js';
 import { expectBelow, put, reportErrors, useGpu } from '../support/gpu.js';
 import { at, type Dense, dense, normalMatrix, productNT, rounded } from '../support/reference.js';

@@ -10,7 +10,7 @@ import {
   scaledCos,
   subtractRow,
   symmetrize,
-} from '../../src/ops/elementwise.js';
+} from '../../src/ops/elementwise/elementwise.js';
 import { type Batch, runBatch } from '../../src/runtime/batch.js';
 import { allocate, block, download, type Matrix, release, upload } from '../../src/runtime/matrix.js';
 import {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { GEMM, GEMM_SMALL, gemm, gemmNN, gemmTN, squaredDistances, syrk, syrkTN } from '../../src/ops/gemm.js';
-import { texelLayout } from '../../src/ops/gemm-packed.js';
+import { GEMM, GEMM_SMALL, gemm, gemmNN, gemmTN, squaredDistances, syrk, syrkTN } from '../../src/ops/gemm/gemm.js';
+import { texelLayout } from '../../src/ops/gemm/gemm-packed.js';
 import { type Batch, runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { block, type Matrix, release } from '../../src/runtime/matrix.js';

@@ -1,6 +1,6 @@
 import { Matrix as HostMatrix, SingularValueDecomposition } from 'ml-matrix';
 import { describe, expect, it } from 'vitest';
-import { releaseSvd, svd } from '../../src/ops/jacobi.js';
+import { releaseSvd, svd } from '../../src/ops/sqrt-psd/jacobi.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { download, type Matrix, release } from '../../src/runtime/matrix.js';
 import { expectBelow, expectClose, expectEach, put, reportErrors, useGpu, VARIANTS } from '../support/gpu.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { squaredDistances } from '../../src/ops/gemm.js';
+import { squaredDistances } from '../../src/ops/gemm/gemm.js';
 import {
   KERNEL_MATRIX,
   kernelExcess,
@@ -8,8 +8,8 @@ import {
   kernelMatrix,
   weightsFromDistances,
   weightUnit,
-} from '../../src/ops/kernel-matrix.js';
-import { nearestDistance } from '../../src/ops/kernel-system.js';
+} from '../../src/ops/kernel-matrix/kernel-matrix.js';
+import { nearestDistance } from '../../src/ops/solve/kernel-system.js';
 import { releasePanels } from '../../src/ops/tiles.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { exponentOf, largestMagnitudes, scaleByPowerOfTwo } from '../../src/ops/magnitude.js';
+import { exponentOf, largestMagnitudes, scaleByPowerOfTwo } from '../../src/ops/statistics/magnitude.js';
 import { release } from '../../src/runtime/matrix.js';
 import { compute, EDGE_SIZES, put, RUNS, useGpu } from '../support/gpu.js';
 import { at, combined, dense, normalMatrix } from '../support/reference.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { GEMM, gemm, squaredDistances, syrk } from '../../src/ops/gemm.js';
+import { GEMM, gemm, squaredDistances, syrk } from '../../src/ops/gemm/gemm.js';
 import { type Gpu, openGpu } from '../../src/runtime/gpu.js';
 import { MATRIX_FEATURE } from '../../src/runtime/subgroup-matrix.js';
 import { usableVariants, variantOf } from '../../src/runtime/variants.js';

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { philoxFill } from '../../src/ops/features.js';
-import { philoxUniform, philoxWords } from '../../src/ops/philox.js';
+import { philoxFill } from '../../src/ops/features/features.js';
+import { philoxUniform, philoxWords } from '../../src/ops/features/philox.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import { release } from '../../src/runtime/matrix.js';
 import { golden } from '../support/golden.js';

@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { RfmError } from '../../src/errors.js';
-import { kernelMatrix } from '../../src/ops/kernel-matrix.js';
-import { type KernelSystem, keepDistances, releaseDistances } from '../../src/ops/kernel-system.js';
-import { residual } from '../../src/ops/residual.js';
-import { type SolvePlan, type SolveReport, solveRidge } from '../../src/ops/solve.js';
+import { kernelMatrix } from '../../src/ops/kernel-matrix/kernel-matrix.js';
+import { type KernelSystem, keepDistances, releaseDistances } from '../../src/ops/solve/kernel-system.js';
+import { residual } from '../../src/ops/solve/residual.js';
+import { type SolvePlan, type SolveReport, solveRidge } from '../../src/ops/solve/solve.js';
 import { releasePanels } from '../../src/ops/tiles.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { golden } from '../support/golden.js';

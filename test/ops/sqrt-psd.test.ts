@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { EigenvalueDecomposition, Matrix as HostMatrix, QrDecomposition } from 'ml-matrix';
 import { describe, expect, it } from 'vitest';
 import { RfmError } from '../../src/errors.js';
-import { diagonalMaximum, pivotedCholesky, sqrtPsd } from '../../src/ops/sqrt-psd.js';
+import { diagonalMaximum, pivotedCholesky, sqrtPsd } from '../../src/ops/sqrt-psd/sqrt-psd.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { download, release } from '../../src/runtime/matrix.js';
 import {

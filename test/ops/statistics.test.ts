@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { groupMeans, normalizeRows, rowLengths } from '../../src/ops/statistics.js';
+import { groupMeans, normalizeRows, rowLengths } from '../../src/ops/statistics/statistics.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import { allocate, download, release, upload } from '../../src/runtime/matrix.js';
 import { compute, EDGE_SIZES, expectBelow, expectEach, RUNS, reportErrors, useGpu } from '../support/gpu.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { transpose } from '../../src/ops/transpose.js';
+import { transpose } from '../../src/ops/elementwise/transpose.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import { allocate, block, downloadBytes, type Matrix, release, upload } from '../../src/runtime/matrix.js';
 import { RUNS, useGpu } from '../support/gpu.js';

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadDataset } from '../../src/data/dataset.js';
 import { readClasses } from '../../src/data/labels.js';
 import { readMatrix, toFloat32 } from '../../src/data/npy.js';
-import type { SolvePlan } from '../../src/ops/solve.js';
+import type { SolvePlan } from '../../src/ops/solve/solve.js';
 import { type DeepRfmData, deepRfm, planOf } from '../../src/rfm/deep-rfm.js';
 import { rfmLayer } from '../../src/rfm/layer.js';
 import type { DeepRfmConfig, LayerInput, LayerOptions, LayerResult } from '../../src/rfm/types.js';

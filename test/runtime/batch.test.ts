@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { RfmError } from '../../src/errors.js';
-import { syrk } from '../../src/ops/gemm.js';
-import { transpose } from '../../src/ops/transpose.js';
+import { transpose } from '../../src/ops/elementwise/transpose.js';
+import { syrk } from '../../src/ops/gemm/gemm.js';
 import { ceilDiv, createBatch, f32bits, finish, type Kernel, runBatch, sendBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { download, release, upload } from '../../src/runtime/matrix.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RfmError } from '../../src/errors.js';
-import { transpose } from '../../src/ops/transpose.js';
+import { transpose } from '../../src/ops/elementwise/transpose.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import { describeAdapter, summarizeAdapter } from '../../src/runtime/gpu.js';
 import { allocate, download, upload } from '../../src/runtime/matrix.js';

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { gemm } from '../../src/ops/gemm.js';
-import { transpose } from '../../src/ops/transpose.js';
+import { transpose } from '../../src/ops/elementwise/transpose.js';
+import { gemm } from '../../src/ops/gemm/gemm.js';
 import { createClock } from '../../src/rfm/step.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';

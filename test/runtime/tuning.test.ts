@@ -2,8 +2,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { transpose } from '../../src/ops/elementwise/transpose.js';
 import { OPERATIONS } from '../../src/ops/operations.js';
-import { transpose } from '../../src/ops/transpose.js';
 import { writeFileAtomic } from '../../src/report/atomic.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { allocate, release, upload } from '../../src/runtime/matrix.js';

@@ -1,0 +1,173 @@
+import blockSquaresSource from '../../../shaders/agop/block_squares.wgsl';
+import { type Batch, createBatch, sendBatch } from '../../runtime/batch.js';
+import type { Gpu } from '../../runtime/gpu.js';
+import { allocate, block, download, type Matrix, release } from '../../runtime/matrix.js';
+import { scoped } from '../../runtime/timing.js';
+import { syrk, syrkTN } from '../gemm/gemm.js';
+import { meanOfRows } from '../statistics/row-statistics.js';
+import { rowLengths } from '../statistics/statistics.js';
+import { tileSize } from '../tiles.js';
+import { agopJacobianWork } from '../work.js';
+import { type AgopInput, gradients, shiftedTiles, weightRows, weightSums } from './gradients.js';
+
+/** Rows whose gradients are held at a time, for n rows in tiles of `tile`: they, their coefficients and weights fill a tile's bytes. */
+export const gradientRows = (tileBytes: number, n: number, tile: number, d: number, outputs: number): number =>
+  Math.max(1, Math.min(n, Math.floor(tileBytes / ((outputs * (tile + d) + n) * 4))));
+
+/** Rows of one class whose coefficients are held at a time, of `rows` gradients: classes are seldom half as large again as their mean. */
+export const classRows = (n: number, outputs: number, rows: number): number =>
+  Math.min(rows, Math.ceil((1.5 * n) / outputs));
+
+/** Rows whose gradients are multiplied with each other at a time for their squares: no more numbers than this squared, or one row's. */
+const SQUARES = 1024;
+export const squaresRows = (outputs: number, rows: number): number =>
+  Math.min(rows, Math.max(1, Math.floor(SQUARES / outputs)));
+
+export interface SampledAgop {
+  /** Rows that were summed over. */
+  samples: number;
+  /** Standard error of the mean over the samples, ‖·‖_F relative to the AGOP's; 0 where all rows were taken. */
+  samplingError: number;
+}
+
+/**
+ * AGOP = (1/m) Σ_i J_iᵀ J_i from explicit Jacobians at the rows `samples` (ascending; all rows if null): class by
+ * class they are made, and as many as fit into a tile are multiplied at once. out: d × d. About n m C d + m C d² / 2
+ * multiply-adds. Accurate for collapsed data, too.
+ * With `low` the AGOP is out + low: rounding it to float32 alone would change its square root by 1e-5 where its
+ * eigenvalues span seven orders.
+ */
+export async function agopJacobian(
+  gpu: Gpu,
+  input: AgopInput,
+  out: Matrix,
+  low?: Matrix,
+  samples: readonly number[] | null = null,
+): Promise<SampledAgop> {
+  const { x, alpha } = input;
+  const work = agopJacobianWork(x.grid.n, x.tiles[0].cols, alpha.tiles[0].rows, samples?.length);
+  return scoped(gpu, { op: 'agop-jacobian', ...work }, () => sumJacobians(gpu, input, out, low, samples));
+}
+
+async function sumJacobians(
+  gpu: Gpu,
+  input: AgopInput,
+  out: Matrix,
+  low: Matrix | undefined,
+  samples: readonly number[] | null,
+): Promise<SampledAgop> {
+  const { x, alpha, starts } = input;
+  const { n } = x.grid;
+  const d = x.tiles[0].cols;
+  const outputs = alpha.tiles[0].rows;
+  const most = gradientRows(gpu.tileBytes, n, tileSize(x.grid, 0), d, outputs);
+  const count = samples?.length ?? n;
+  const squares: number[] = [];
+  const mean = allocate(gpu, 1, d);
+  try {
+    let done = 0;
+    for (const parts of portions(starts, samples, most, classRows(n, outputs, most))) {
+      // One product for the classes together, since each addition to a result in two parts reads and writes all of it.
+      const batch = createBatch(gpu);
+      const rows = parts.reduce((sum, { ids }) => sum + ids.length, 0);
+      const longest = Math.max(...parts.map(({ ids }) => ids.length));
+      const jacobians = batch.temporary(rows * outputs, d);
+      const squaresOf: Matrix[] = [];
+      let from = 0;
+      for (const { group, ids } of parts) {
+        meanOfRows(batch, x, starts[group], starts[group + 1], mean);
+        // Shifted anew for every part: a few hundredths of the products that need it, and no second X.
+        const z = shiftedTiles(batch, x, mean);
+        const w = weightRows(batch, input, ids, longest);
+        const sums = batch.temporary(outputs, ids.length);
+        weightSums(batch, input, w, sums);
+        const own = block(jacobians, from * outputs, 0, ids.length * outputs, d);
+        gradients(batch, input, ids, w, sums, z, own, longest);
+        if (samples) squaresOf.push(recordSquares(batch, own, outputs));
+        from += ids.length;
+      }
+      const addend = done > 0 ? { addend: out } : {};
+      syrkTN(batch, { a: jacobians, out, scale: 1 / count, ...addend, ...(low && { low }) });
+      await batch.send();
+      for (const matrix of squaresOf) squares.push(...(await readAndRelease(gpu, matrix)));
+      done += rows;
+    }
+    if (!samples) return { samples: n, samplingError: 0 };
+    return { samples: count, samplingError: await standardError(gpu, out, squares, n) };
+  } finally {
+    release(gpu, mean);
+  }
+}
+
+/** Rows of one class. */
+interface Part {
+  group: number;
+  ids: number[];
+}
+
+/** The rows to take (all if null), in order, as many at a time as `most`: each portion in parts by class, of at most `ofClass`. */
+function portions(
+  starts: readonly number[],
+  samples: readonly number[] | null,
+  most: number,
+  ofClass: number,
+): Part[][] {
+  const all: Part[][] = [];
+  let room = 0;
+  for (let group = 0; group + 1 < starts.length; group++) {
+    const [first, end] = [starts[group], starts[group + 1]];
+    const ids =
+      samples?.filter((id) => id >= first && id < end) ?? Array.from({ length: end - first }, (_, i) => first + i);
+    for (let from = 0; from < ids.length; ) {
+      if (room === 0) {
+        all.push([]);
+        room = most;
+      }
+      const some = ids.slice(from, from + Math.min(room, ofClass));
+      all[all.length - 1].push({ group, ids: some });
+      from += some.length;
+      room -= some.length;
+    }
+  }
+  return all;
+}
+
+/** (1 × rows) = ‖J_iᵀ J_i‖² = ‖J_i J_iᵀ‖² of the rows whose gradients these are. Release it. */
+function recordSquares(batch: Batch, jacobians: Matrix, outputs: number): Matrix {
+  const rows = jacobians.rows / outputs;
+  const squares = allocate(batch.gpu, 1, rows);
+  const most = squaresRows(outputs, rows);
+  const scratch = batch.scratch(most * outputs, most * outputs, 'products of gradients');
+  for (let from = 0; from < rows; from += most) {
+    const count = Math.min(most, rows - from);
+    const some = block(jacobians, from * outputs, 0, count * outputs, jacobians.cols);
+    const gram = { ...scratch, rows: count * outputs, cols: count * outputs, padding: 0 };
+    syrk(batch, { a: some, b: some, out: gram });
+    batch.dispatch(
+      { name: 'block_squares', source: blockSquaresSource, constants: { SIZE: outputs } },
+      [gram, squares],
+      [gram.stride, from],
+      [count],
+    );
+  }
+  return squares;
+}
+
+async function readAndRelease(gpu: Gpu, matrix: Matrix): Promise<Float32Array> {
+  try {
+    return await download(gpu, matrix);
+  } finally {
+    release(gpu, matrix);
+  }
+}
+
+/** Of the mean of m = squares.length matrices drawn from n without replacement, relative to the mean, all by ‖·‖_F. */
+async function standardError(gpu: Gpu, mean: Matrix, squares: readonly number[], n: number): Promise<number> {
+  const m = squares.length;
+  if (m === n) return 0;
+  const lengths = allocate(gpu, 1, mean.rows);
+  await sendBatch(gpu, (batch) => rowLengths(batch, mean, lengths));
+  const square = (await readAndRelease(gpu, lengths)).reduce((sum, length) => sum + length * length, 0);
+  const variance = squares.reduce((sum, value) => sum + value, 0) / m - square;
+  return Math.sqrt(((1 - m / n) * Math.max(0, variance)) / (Math.max(1, m - 1) * square));
+}

@@ -1,0 +1,143 @@
+import coefficientsSource from '../../../shaders/agop/gradient_coefficients.wgsl';
+import { RfmError } from '../../errors.js';
+import type { KernelName } from '../../rfm/types.js';
+import { type Batch, ceilDiv } from '../../runtime/batch.js';
+import { block, type Matrix } from '../../runtime/matrix.js';
+import { subtractColumn, subtractRow } from '../elementwise/elementwise.js';
+import { transpose } from '../elementwise/transpose.js';
+import { gemm, gemmNN, squaredDistances } from '../gemm/gemm.js';
+import { weightsFromDistances } from '../kernel-matrix/kernel-matrix.js';
+import { startsBuffer } from '../statistics/statistics.js';
+import { type Columns, gatherRows, type Rows, type Triangle, tileCount } from '../tiles.js';
+
+/**
+ * The weights W (n × n, symmetric) of the kernel's gradient, see `weightsFromDistances`: stored, or computed from the rows
+ * where they are needed.
+ */
+export type Weights =
+  | { kind: 'stored'; triangle: Triangle }
+  | { kind: 'computed'; kernel: KernelName; bandwidth: number; nearest: number };
+
+/**
+ * What both forms of the AGOP need. The predictor is f(x) = Σ_j α_j k(x, x_j); its gradients are
+ * taken at the centres themselves: ∇f_c(x_i) = Σ_j W_ij α_jc (x_j − x_i), in units of `weightUnit`.
+ */
+export interface AgopInput {
+  /** n × d, in class order. */
+  x: Rows;
+  /** outputs × n: α transposed. */
+  alpha: Columns;
+  weights: Weights;
+  /** First row of each class, then n. Without classes: 0 and n. Rows of a class may be near-duplicates of each other. */
+  starts: readonly number[];
+}
+
+/** (tile − mean)ᵀ, d × rows; the next call in the batch may overwrite it. */
+export function shiftedTranspose(batch: Batch, tile: Matrix, mean: Matrix): Matrix {
+  const plain = batch.scratch(tile.cols, tile.rows, 'transposed');
+  transpose(batch, tile, plain);
+  const out = batch.scratch(tile.cols, tile.rows, 'shifted');
+  subtractColumn(batch, plain, mean, out);
+  return out;
+}
+
+/** The tiles of x relative to `mean`; each overwrites the one before. */
+export function shiftedTiles(batch: Batch, x: Rows, mean: Matrix): (j: number) => Matrix {
+  return (j) => {
+    const out = batch.scratch(x.tiles[j].rows, x.tiles[j].cols, 'shifted rows');
+    subtractRow(batch, x.tiles[j], mean, out);
+    return out;
+  };
+}
+
+/** Whether the numbers are consecutive and of rows of one tile: its number, or −1. */
+function tileOfRun({ grid }: Rows, ids: readonly number[]): number {
+  if (ids[ids.length - 1] - ids[0] !== ids.length - 1) return -1;
+  return grid.starts.findIndex((start, i) => start <= ids[0] && ids[ids.length - 1] < grid.starts[i + 1]);
+}
+
+/** Rows of a matrix by ascending numbers: a view where they follow each other in one tile, else a copy. */
+function rowsBy(batch: Batch, rows: Rows, ids: readonly number[]): Matrix {
+  const i = tileOfRun(rows, ids);
+  const { cols } = rows.tiles[0];
+  if (i >= 0) return block(rows.tiles[i], ids[0] - rows.grid.starts[i], 0, ids.length, cols);
+  const copy = batch.temporary(ids.length, cols);
+  gatherRows(batch, rows, ids, copy);
+  return copy;
+}
+
+/**
+ * Rows `ids` (ascending) of W, one matrix a tile of columns. They live as long as the batch. `most`: how many rows other
+ * calls in the batch ask for at most; they share scratch space.
+ */
+export function weightRows(
+  batch: Batch,
+  { x, weights }: AgopInput,
+  ids: readonly number[],
+  most = ids.length,
+): Matrix[] {
+  if (weights.kind === 'stored') {
+    if (tileCount(x.grid) > 1) {
+      throw new RfmError('internal', 'rows of stored weights are whole only where the weights are one tile');
+    }
+    return [rowsBy(batch, { grid: x.grid, tiles: [weights.triangle.tile(0, 0)] }, ids)];
+  }
+  const { kernel, bandwidth, nearest } = weights;
+  const own = rowsBy(batch, x, ids);
+  return x.tiles.map((tile) => {
+    const squared = block(batch.scratch(most, tile.rows, 'squared'), 0, 0, ids.length, tile.rows);
+    squaredDistances(batch, own, tile, squared);
+    const w = batch.temporary(ids.length, tile.rows);
+    weightsFromDistances(batch, squared, w, kernel, bandwidth, nearest);
+    return w;
+  });
+}
+
+/** out (outputs × ids.length) = Σ_j W_ij α_jc for the rows of `weightRows`. */
+export function weightSums(batch: Batch, { alpha }: AgopInput, w: readonly Matrix[], out: Matrix): void {
+  w.forEach((tile, j) => {
+    gemm(batch, { a: alpha.tiles[j], b: tile, out, ...(j > 0 && { addend: out }) });
+  });
+}
+
+/**
+ * Gradients of all outputs at the rows `ids`: out is (ids.length · outputs) × d.
+ * G_ic = Σ_j W_ij α_jc z_j − (Wα)_ic z_i is one matrix product, for any origin of z. Between
+ * near-duplicates W is huge and x_j − x_i tiny: with the mean of their class as origin the terms are
+ * as small as their differences, and no more is lost than in summing differences.
+ * w: `weightRows`; sums: `weightSums`; z(j): tile j of the rows relative to the origin; most: as for `weightRows`.
+ */
+export function gradients(
+  batch: Batch,
+  { alpha }: AgopInput,
+  ids: readonly number[],
+  w: readonly Matrix[],
+  sums: Matrix,
+  z: (j: number) => Matrix,
+  out: Matrix,
+  most = ids.length,
+): void {
+  const { starts } = alpha.grid;
+  const outputs = alpha.tiles[0].rows;
+  const numbers = startsBuffer(batch, ids);
+  w.forEach((tile, j) => {
+    const scratch = batch.scratch(most * outputs, tile.cols, 'coefficients');
+    const coefficients = block(scratch, 0, 0, ids.length * outputs, tile.cols);
+    batch.dispatch(
+      { name: 'gradient_coefficients', source: coefficientsSource },
+      [tile, alpha.tiles[j], sums, numbers, coefficients],
+      [
+        outputs,
+        ids.length,
+        starts[j],
+        tile.stride,
+        tile.offset,
+        alpha.tiles[j].stride,
+        sums.stride,
+        coefficients.stride,
+      ],
+      [ceilDiv(coefficients.stride / 4, 64), ids.length],
+    );
+    gemmNN(batch, { a: coefficients, b: z(j), out, ...(j > 0 && { addend: out }) });
+  });
+}

@@ -1,0 +1,96 @@
+import argumentRoundingSource from '../../../shaders/features/argument_rounding.wgsl';
+import philoxWeightsSource from '../../../shaders/features/philox_weights.wgsl';
+import { inputError } from '../../errors.js';
+import type { FeatureWeights } from '../../rfm/types.js';
+import { type Batch, ceilDiv, f32bits, type Kernel, sendBatch } from '../../runtime/batch.js';
+import type { Gpu } from '../../runtime/gpu.js';
+import { allocate, type Matrix, upload } from '../../runtime/matrix.js';
+import { relu, scaledCos } from '../elementwise/elementwise.js';
+import { gemm } from '../gemm/gemm.js';
+import { philoxUniform, seedWords } from './philox.js';
+
+/** Operations of a Philox word, ten rounds; see `RowWork`. */
+const WORD = 800;
+
+/** Philox words (SIGNED false) or scale · (2u − 1) (true) for row-major element numbers of `out`. */
+export function philoxFill(
+  batch: Batch,
+  out: Matrix,
+  source: { seed: number | bigint; layer: number; stream: number },
+  values: { signed: boolean; scale: number },
+): void {
+  const [low, high] = seedWords(source.seed);
+  batch.dispatch(
+    { name: 'philox_weights', source: philoxWeightsSource, constants: { SIGNED: values.signed } },
+    [out],
+    [out.rows, out.cols, out.stride, source.layer, source.stream, low, high, f32bits(values.scale), 0],
+    [ceilDiv(out.stride, 64), out.rows],
+    { flops: WORD * out.stride, first: 8 },
+  );
+}
+
+/** Weights W (width × d) of a random-feature layer, and the phases (1 × width) of cosine features. */
+export interface FeatureMap {
+  w: Matrix;
+  phase: Matrix | null;
+}
+
+/**
+ * ReLU: W_ij ~ U(−1, 1)/√d. Cosine: W_ij ~ Cauchy(0, γ), phases ~ U(0, 2π). Cauchy weights are
+ * made on the host in double precision: near its poles tan magnifies the rounding of its argument.
+ */
+export async function featureMap(gpu: Gpu, d: number, weights: FeatureWeights, cosine: boolean): Promise<FeatureMap> {
+  if (weights.kind === 'given') {
+    return {
+      w: upload(gpu, weights.width, d, weights.weights),
+      phase: weights.phase && upload(gpu, 1, weights.width, weights.phase),
+    };
+  }
+  const width = weights.width || d;
+  const { seed, layerIndex, gamma } = weights;
+  if (cosine) {
+    const cauchy = philoxUniform(width * d, layerIndex, 0, seed).map((u) => gamma * Math.tan(Math.PI * (u - 0.5)));
+    const phase = philoxUniform(width, layerIndex, 1, seed).map((u) => 2 * Math.PI * u);
+    return { w: upload(gpu, width, d, cauchy), phase: upload(gpu, 1, width, phase) };
+  }
+  const w = allocate(gpu, width, d);
+  await sendBatch(gpu, (batch) =>
+    philoxFill(batch, w, { seed, layer: layerIndex, stream: 0 }, { signed: true, scale: 1 / Math.sqrt(d) }),
+  );
+  return { w, phase: null };
+}
+
+/**
+ * out (n × width) = φ(A Wᵀ) for A: n × d; φ = ReLU, or √(2/width) cos(· + phase). `roundings` (1 × n) receives for each
+ * row how much rounding may change its cosines, summed over them; see `meanRounding`.
+ */
+export function applyFeatures(batch: Batch, a: Matrix, map: FeatureMap, out: Matrix, roundings?: Matrix): void {
+  batch.scope({ op: 'features' }, () => {
+    const projected = batch.temporary(out.rows, out.cols);
+    gemm(batch, { a, b: map.w, out: projected });
+    if (map.phase) scaledCos(batch, projected, map.phase, out, Math.sqrt(2 / map.w.rows));
+    else relu(batch, projected, out);
+    if (map.phase && roundings) {
+      batch.dispatch(roundingKernel, [projected, roundings], [projected.cols, projected.stride], [projected.rows]);
+    }
+  });
+}
+
+const roundingKernel: Kernel = { name: 'argument_rounding', source: argumentRoundingSource };
+
+/** Mean change of a cosine by the rounding of its argument from which on features are refused. */
+const MOST_ROUNDING = 1e-2;
+
+/**
+ * The mean over all features of what `applyFeatures` found of their roundings: how many digits cosines have left.
+ * @throws input error where they have less than two.
+ */
+export function meanRounding(roundings: ArrayLike<number>, width: number): number {
+  let sum = 0;
+  for (let i = 0; i < roundings.length; i++) sum += roundings[i];
+  const mean = sum / (roundings.length * width);
+  if (mean <= MOST_ROUNDING) return mean;
+  throw inputError(
+    `the arguments of cos are so large that rounding changes the features by ${mean.toPrecision(2)} on average, of at most 1; use a smaller --gamma, or smaller --weights`,
+  );
+}

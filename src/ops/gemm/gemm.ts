@@ -1,0 +1,148 @@
+import type { KernelName } from '../../rfm/types.js';
+import type { Batch } from '../../runtime/batch.js';
+import type { Matrix } from '../../runtime/matrix.js';
+import type { Work } from '../../runtime/timing.js';
+import { type Operation, variantOf } from '../../runtime/variants.js';
+import type { GramTerms, Half } from './gemm-product.js';
+import { GEMM, GEMM_SMALL, type GemmVariant } from './gemm-variants.js';
+
+export { GEMM, GEMM_SMALL };
+
+export interface Contraction {
+  /** m × k. */
+  a: Matrix;
+  /** n × k. */
+  b: Matrix;
+  /** m × n; may share a buffer with a or b if it does not overlap them. */
+  out: Matrix;
+  /** out = scale · (a bᵀ) + bias · addend. Default 1. */
+  scale?: number;
+  /** m × n; `out` itself to accumulate. */
+  addend?: Matrix;
+  /** Default 1 with an addend. */
+  bias?: number;
+  /**
+   * m × n, laid out as `out`: receives what float32 cannot hold of the result, which is then out + low.
+   * Then `bias` does not apply, and an addend is `out` (that is out + low) itself.
+   */
+  low?: Matrix;
+  /** With `low` and scale 1: entries of Q are stored in place of the product's, by this variant of it. */
+  gram?: GramTerms & { variant: GemmVariant };
+}
+
+/** out = scale · A Bᵀ + bias · addend, for A: m × k and B: n × k (the NT form, the fastest of the three). */
+export function gemm(batch: Batch, operands: Contraction): void {
+  contract(batch, operands);
+}
+
+/** out = scale · A B + bias · addend, for A: m × k and B: k × n. */
+export function gemmNN(batch: Batch, operands: Contraction): void {
+  contract(batch, operands, { transposeB: true });
+}
+
+/** out = scale · Aᵀ B + bias · addend, for A: k × m and B: k × n. */
+export function gemmTN(batch: Batch, operands: Contraction): void {
+  contract(batch, operands, { transposeA: true, transposeB: true });
+}
+
+/**
+ * out = scale · A Bᵀ + bias · addend where the result is known to be symmetric (A = B, or B = A S with
+ * symmetric S): half the work of `gemm`.
+ * `half`: 'mirrored' fills all of out, 'lower' leaves the entries above the diagonal alone (and out may have more
+ * rows than columns).
+ */
+export function syrk(batch: Batch, operands: Contraction, half: 'lower' | 'mirrored' = 'mirrored'): void {
+  contract(batch, operands, { half });
+}
+
+/** out = scale · Aᵀ A + bias · addend, for A: k × n; out: n × n. */
+export function syrkTN(batch: Batch, operands: Omit<Contraction, 'b'>): void {
+  contract(batch, { ...operands, b: operands.a }, { transposeA: true, transposeB: true, half: 'mirrored' });
+}
+
+/**
+ * out_ij = ‖a_i − b_j‖² for the rows of A (m × k) and B (n × k), from differences and not from
+ * ‖a‖² + ‖b‖² − 2ab: in float32 that form loses distances below 3e-4, and collapsed layers live there.
+ * Costs a subtraction more per product; every distance has a relative error of about 1e-7, with the
+ * optional `low` (the result is out + low) a few times less.
+ */
+export function squaredDistances(batch: Batch, a: Matrix, b: Matrix, out: Matrix, low?: Matrix): void {
+  contract(batch, { a, b, out, ...(low && { low }) }, { difference: true, half: a === b ? 'mirrored' : 'full' });
+}
+
+/**
+ * out_ij = k(a_i, b_j) for the rows of A (m × k) and B (n × k): `squaredDistances` with kernel values in place of the
+ * distances where it stores them. `variant`: of the products, one that can do it.
+ */
+export function distanceKernel(
+  batch: Batch,
+  operands: Pick<Contraction, 'a' | 'b' | 'out'>,
+  kernel: KernelName,
+  bandwidth: number,
+  variant: GemmVariant,
+): void {
+  const { a, b } = operands;
+  const half = a === b ? 'mirrored' : 'full';
+  batch.scope(contractionWork('distances', operands, a.cols, true, half), () =>
+    variant.record(batch, {
+      ...operands,
+      a: { matrix: a, transposed: false },
+      b: { matrix: b, transposed: false },
+      k: a.cols,
+      difference: true,
+      half,
+      kernel,
+      bias: 1 / bandwidth,
+    }),
+  );
+}
+
+/** What a product counts: two operations a multiply-add (three with a difference before it), half of them where half is computed. */
+export function contractionWork(
+  op: string,
+  { a, b, out, addend, low }: Contraction,
+  k: number,
+  difference: boolean,
+  half: Half,
+): Work {
+  const entries = half === 'full' ? out.rows * out.cols : (out.rows * (out.rows + 1)) / 2;
+  const results = (half === 'lower' ? entries : out.rows * out.cols) * (low ? 2 : 1);
+  const operands = a.rows * a.cols + (a === b ? 0 : b.rows * b.cols);
+  return {
+    op,
+    flops: (difference ? 3 : 2) * entries * k,
+    bytes: 4 * (operands + results + (addend ? entries : 0)),
+  };
+}
+
+/**
+ * Below these sizes a tile is mostly empty, or its start and end cost more than the products: such shapes have a
+ * choice of their own.
+ */
+const isSmall = (m: number, n: number, k: number): boolean => Math.min(m, n) < 24 || k < 64 || m * n * k < 2 ** 21;
+
+/** The operation whose variants compute a product with an m × n result and sums of k terms. */
+export const productOperation = (m: number, n: number, k: number): Operation<GemmVariant> =>
+  isSmall(m, n, k) ? GEMM_SMALL : GEMM;
+
+function contract(
+  batch: Batch,
+  operands: Contraction,
+  form: { transposeA?: boolean; transposeB?: boolean; difference?: boolean; half?: Half } = {},
+): void {
+  const { a, b, out } = operands;
+  const { transposeA = false, transposeB = false, difference = false, half = 'full' } = form;
+  const k = transposeA ? a.rows : a.cols;
+  const variant = operands.gram?.variant ?? variantOf(batch.gpu, productOperation(out.rows, out.cols, k));
+  const op = difference ? 'distances' : half === 'full' ? 'gemm' : 'syrk';
+  batch.scope(contractionWork(op, operands, k, difference, half), () =>
+    variant.record(batch, {
+      ...operands,
+      a: { matrix: a, transposed: transposeA },
+      b: { matrix: b, transposed: transposeB },
+      k,
+      difference,
+      half,
+    }),
+  );
+}

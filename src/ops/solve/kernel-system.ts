@@ -1,0 +1,103 @@
+import smallestPositiveSource from '../../../shaders/kernel-matrix/smallest_positive.wgsl';
+import type { KernelName } from '../../rfm/types.js';
+import { type Batch, type Kernel, sendBatch } from '../../runtime/batch.js';
+import type { Gpu } from '../../runtime/gpu.js';
+import { allocate, download, type Matrix, release } from '../../runtime/matrix.js';
+import { squaredDistances } from '../gemm/gemm.js';
+import { type Rows, tileCount, tileSize } from '../tiles.js';
+
+/** ‖x_i − x_j‖² of two tiles of rows, as squared + low (see `squaredDistances`). */
+export interface DistanceTile {
+  squared: Matrix;
+  low: Matrix | null;
+}
+
+/** The kernel matrix of rows x (n × d), given by its squared distances: kept, or computed again whenever they are asked for. */
+export interface KernelSystem {
+  readonly x: Rows;
+  readonly kernel: KernelName;
+  readonly bandwidth: number;
+  /** Tiles (i, j), i ≥ j, at kept[i][j]; null where they are not kept. */
+  readonly kept: DistanceTile[][] | null;
+}
+
+/** Distances of tile i's rows to tile j's. One that is computed lives as long as the batch. */
+function distancesOf(batch: Batch, { x, kept }: KernelSystem, i: number, j: number, withLow: boolean): DistanceTile {
+  if (kept) return kept[i][j];
+  const [rows, cols] = [tileSize(x.grid, i), tileSize(x.grid, j)];
+  const tile = { squared: batch.temporary(rows, cols), low: withLow ? batch.temporary(rows, cols) : null };
+  squaredDistances(batch, x.tiles[i], x.tiles[j], tile.squared, tile.low ?? undefined);
+  return tile;
+}
+
+/** Computes all tiles and keeps them. Release them with `releaseDistances`. */
+export async function keepDistances(gpu: Gpu, system: Omit<KernelSystem, 'kept'>): Promise<KernelSystem> {
+  const { x } = system;
+  const kept: DistanceTile[][] = [];
+  try {
+    for (let i = 0; i < tileCount(x.grid); i++) {
+      kept.push([]);
+      for (let j = 0; j <= i; j++) {
+        const [rows, cols] = [tileSize(x.grid, i), tileSize(x.grid, j)];
+        const tile = { squared: allocate(gpu, rows, cols), low: allocate(gpu, rows, cols) };
+        kept[i].push(tile);
+        await sendBatch(gpu, (batch) => squaredDistances(batch, x.tiles[i], x.tiles[j], tile.squared, tile.low));
+      }
+    }
+    return { ...system, kept };
+  } catch (error) {
+    releaseDistances(gpu, { ...system, kept });
+    throw error;
+  }
+}
+
+/** The low parts, which only residuals need. */
+export function releaseLow(gpu: Gpu, { kept }: KernelSystem): void {
+  for (const tile of kept?.flat() ?? []) {
+    if (tile.low) release(gpu, tile.low);
+    tile.low = null;
+  }
+}
+
+/** Safe to call twice; the system is not to be used any more. */
+export function releaseDistances(gpu: Gpu, system: KernelSystem): void {
+  releaseLow(gpu, system);
+  for (const { squared } of system.kept?.splice(0).flat() ?? []) release(gpu, squared);
+}
+
+/** Calls `use` for every tile (i, j), i ≥ j, of the lower triangle, each in a batch of its own that is then submitted. */
+export async function forEachDistanceTile(
+  gpu: Gpu,
+  system: KernelSystem,
+  withLow: boolean,
+  use: (batch: Batch, i: number, j: number, tile: DistanceTile) => void,
+): Promise<void> {
+  for (let i = 0; i < tileCount(system.x.grid); i++) {
+    for (let j = 0; j <= i; j++) {
+      await sendBatch(gpu, (batch) => use(batch, i, j, distancesOf(batch, system, i, j, withLow)));
+    }
+  }
+}
+
+const smallestKernel: Kernel = { name: 'smallest_positive', source: smallestPositiveSource };
+
+/** The smallest distance above 0 between two rows; infinite where all coincide. */
+export async function nearestDistance(gpu: Gpu, system: KernelSystem): Promise<number> {
+  const result = allocate(gpu, 1, 1);
+  try {
+    gpu.device.queue.writeBuffer(result.buffer, 0, new Uint32Array([INFINITE, 0, 0, 0]));
+    await forEachDistanceTile(gpu, system, false, (batch, _i, _j, { squared }) =>
+      batch.dispatch(smallestKernel, [squared, result], [squared.cols, squared.stride], [squared.rows]),
+    );
+    return Math.sqrt((await download(gpu, result))[0]);
+  } finally {
+    release(gpu, result);
+  }
+}
+
+/** The bits of an infinite float32. */
+const INFINITE = 0x7f800000;
+
+/** The same for one tile; the batch goes on. */
+export const squaredTile = (batch: Batch, system: KernelSystem, i: number, j: number): Matrix =>
+  distancesOf(batch, system, i, j, false).squared;
