@@ -13,4 +13,4 @@ export { rfmLayer } from '../rfm/layer.js';
 export { type DeviceLimits, limitsOf, PLAN_PHASES, planRun, type RunPlan } from '../rfm/plan.js';
 export { rfm } from '../rfm/rfm.js';
 export { classCountsOf } from '../rfm/rows.js';
-export { describeAdapter, openGpu } from '../runtime/gpu.js';
+export { describeAdapter } from '../runtime/adapter.js';

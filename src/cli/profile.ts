@@ -5,7 +5,7 @@ import { inputError } from '../errors.js';
 import { formatPercent, formatSeconds } from '../report/format.js';
 import type { ProfileDocument, ProfileGroup } from '../report/profile-report.js';
 import { tableText } from '../report/text-table.js';
-import type { AdapterSummary } from '../rfm/types.js';
+import type { AdapterSummary } from '../runtime/adapter.js';
 import type { Gpu } from '../runtime/gpu.js';
 import type { Profile } from '../runtime/timing.js';
 import { type CommonFlags, commonOptions, path, valued } from './flags.js';

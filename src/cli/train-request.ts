@@ -7,7 +7,7 @@ import type { LossName } from '../nn/loss.js';
 import type { ModelName } from '../nn/models.js';
 import type { OptimizerName } from '../nn/optimizer.js';
 import type { TrainConfig } from '../nn/types.js';
-import type { AdapterChoice } from '../runtime/gpu.js';
+import type { AdapterChoice } from '../runtime/adapter.js';
 import type { OutputFlags } from './flags.js';
 import { required } from './matrices.js';
 

@@ -1,4 +1,5 @@
-import type { AdapterSummary, Made } from '../rfm/types.js';
+import type { Made } from '../rfm/types.js';
+import type { AdapterSummary } from '../runtime/adapter.js';
 import type { LossName } from './loss.js';
 import type { ModelName } from './models.js';
 import type { OptimizerName } from './optimizer.js';

@@ -1,4 +1,5 @@
 import type { Numbers } from '../numbers.js';
+import type { AdapterSummary } from '../runtime/adapter.js';
 
 /** Plain data that the method produces and that reports, files and tests consume. */
 
@@ -30,15 +31,6 @@ export interface DeepRfmConfig {
   agopSamples: number;
   solver: 'auto' | 'cholesky' | 'cholesky-host' | 'conjugate-gradients';
   gramLayers: number[];
-}
-
-export interface AdapterSummary {
-  vendor: string;
-  architecture: string;
-  device: string;
-  description: string;
-  /** 'software' adapters run on the CPU; they are always named as such. */
-  type: 'hardware' | 'software';
 }
 
 /** A quantity at the three stages of a layer: input X, M^{1/2} X, and φ(W M^{1/2} X). */

@@ -1,3 +1,4 @@
+import { GPUBufferUsage } from './constants.js';
 import { divide, type Part, type RowWork } from './division.js';
 import { type Gpu, IMMEDIATE_BYTES } from './gpu.js';
 import { allocate, type Matrix, release } from './matrix.js';

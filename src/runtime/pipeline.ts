@@ -1,3 +1,4 @@
+import { GPUShaderStage } from './constants.js';
 import { type Gpu, IMMEDIATE_BYTES } from './gpu.js';
 
 /**

@@ -1,3 +1,4 @@
+import { GPUBufferUsage, GPUMapMode } from './constants.js';
 import type { Share } from './division.js';
 import type { Gpu } from './gpu.js';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { chromeTrace, profileDocument } from '../../src/report/profile-report.js';
-import type { AdapterSummary } from '../../src/rfm/types.js';
+import type { AdapterSummary } from '../../src/runtime/adapter.js';
 import type { Pass, Profile, Scope } from '../../src/runtime/timing.js';
 
 const adapter: AdapterSummary = { vendor: 'v', architecture: 'a', device: 'd', description: 'D', type: 'hardware' };
