@@ -1,4 +1,4 @@
-import type { Made } from '../rfm/types.js';
+import type { Made } from '../made.js';
 import type { AdapterSummary } from '../runtime/adapter.js';
 import type { LossName } from './loss.js';
 import type { ModelName } from './models.js';

@@ -1,3 +1,4 @@
+import type { Made } from '../made.js';
 import type { Numbers } from '../numbers.js';
 import type { AdapterSummary } from '../runtime/adapter.js';
 
@@ -86,16 +87,6 @@ export interface LayerMetrics {
     /** Shaders that were compiled meanwhile; in no phase. Absent in what earlier versions wrote, whose phases hold it. */
     compilation?: number | undefined;
   };
-}
-
-/** What results were made of, by which `--resume` tells whether they are those that are asked for. */
-export interface Made {
-  /** Version of Dawn's bindings. */
-  webgpu: string;
-  /** Every setting that the results depend on, by its flag. */
-  settings: Record<string, unknown>;
-  /** SHA-256 of the rows, cut short; null where there are none. */
-  rows: Record<string, string | null>;
 }
 
 export interface RunMetrics {
