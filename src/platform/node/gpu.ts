@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { RfmError } from '../../errors.js';
 import { type Gpu, openDevice } from '../../runtime/gpu.js';
 import { mixedFeatures, type OpenOptions, requestAdapter } from '../request-adapter.js';
+import { selectDriver } from './driver.js';
 import { nodePlatform } from './system.js';
 
 /** Dawn's switches with which shader-f16 shows on NVIDIA's driver, and subgroup matrices anywhere. */
@@ -15,9 +16,10 @@ const liveInstances = new Set<GPU>();
 
 /**
  * `toggles` are Dawn's names of switches to turn on.
- * @throws noAdapter where Dawn's bindings are not installed or do not load.
+ * @throws noAdapter where Dawn's bindings are not installed or do not load, or a driver that was asked for is not there.
  */
 export async function createInstance(toggles: readonly string[] = []): Promise<GPU> {
+  selectDriver();
   makeShaderCache();
   const { create } = await import('webgpu').catch((error: Error) => {
     throw new RfmError('noAdapter', `the package webgpu does not load: ${error.message}; install it with npm`);
@@ -54,9 +56,12 @@ const noAdapterHelp = (): string =>
     : 'run `npm run setup` to install a software one, or a Vulkan driver for your GPU; `deep-rfm doctor` tells more';
 
 /**
- * Opens the best adapter: hardware first, a software one if it is all there is.
- * Every limit the adapter offers is requested, and the features the kernels can use; with `mixedPrecision` float16 and
- * subgroup matrices, too, if the adapter has them.
+ * Opens the best adapter: hardware first, a software one if it is all there is. Every limit it offers is requested, and the
+ * features the kernels can use. Close it at the end, by `await using` or `close()`: a process that ends by itself with an
+ * open device crashes.
+ *
+ * On Linux DEEP_RFM_ADAPTER (auto, hardware, lavapipe, swiftshader) selects the driver, as on the command line.
+ * @throws `RfmError` of kind 'noAdapter' where there is none of the type asked for.
  */
 export async function openGpu({ adapter: choice = 'auto', mixedPrecision = false }: OpenOptions = {}): Promise<Gpu> {
   const instance = await createInstance(mixedPrecision ? MIXED_TOGGLES : []);
