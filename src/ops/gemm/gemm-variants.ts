@@ -7,9 +7,10 @@ import gemmNtWorkgroup from '../../../shaders/gemm/gemm_nt_workgroup.wgsl';
 import gemmPlain from '../../../shaders/gemm/gemm_plain.wgsl';
 import kernelValue from '../../../shaders/kernel-matrix/kernel_value.wgsl';
 import type { KernelName } from '../../rfm/types.js';
-import { type Batch, ceilDiv, type Kernel } from '../../runtime/batch.js';
+import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import type { Matrix } from '../../runtime/matrix.js';
+import type { LooseKernel, WgslSource } from '../../runtime/kernel.js';
+import type { View } from '../../runtime/matrix.js';
 import { MATRIX_FEATURE } from '../../runtime/subgroup-matrix.js';
 import { isHardware, type Operation, type Variant, variantOf } from '../../runtime/variants.js';
 import { copyScaled } from '../elementwise/elementwise.js';
@@ -34,8 +35,8 @@ export const kernelConstant = (kernel: KernelName | undefined): number =>
   kernel === undefined ? 0 : { laplace: 1, gaussian: 2 }[kernel];
 
 /** What comes before the text of `blocked` and `subgroup`: what they store. */
-const storing = { sums: `${kernelValue}\n${gemmPlain}`, gram: `${kernelValue}\n${gramValue}\n${gemmGram}` };
-const storedBy = ({ gram }: Product): string => (gram ? storing.gram : storing.sums);
+const storing = { sums: [kernelValue, gemmPlain], gram: [kernelValue, gramValue, gemmGram] };
+const storedBy = ({ gram }: Product): WgslSource[] => (gram ? storing.gram : storing.sums);
 
 export const subgroup: GemmVariant = {
   name: 'subgroup',
@@ -43,9 +44,9 @@ export const subgroup: GemmVariant = {
   suits: (gpu) => !isHardware(gpu),
   record(batch, product) {
     const { lanes } = batch.gpu;
-    const kernel: Kernel = {
+    const kernel: LooseKernel = {
       name: 'gemm_nt_subgroup',
-      source: `${storedBy(product)}\n${gemmNtSubgroup}`,
+      source: [...storedBy(product), gemmNtSubgroup],
       constants: { LANES: lanes, DIFFERENCE: product.difference, KERNEL: kernelConstant(product.kernel) },
     };
     recordTiles(batch, product, kernel, [32, 2 * lanes]);
@@ -70,9 +71,9 @@ function sideFor({ out, half }: Product): Side {
 
 function recordBlocked(batch: Batch, product: Product, staged: keyof typeof stagedAs, side = sideFor(product)): void {
   const { k, low, difference, kernel: value } = product;
-  const kernel: Kernel = {
+  const kernel: LooseKernel = {
     name: staged === 'float16' ? 'gemm_nt_blocked_f16' : 'gemm_nt_blocked',
-    source: `${stagedAs[staged]}\n${storedBy(product)}\n${gemmNtBlocked}`,
+    source: [stagedAs[staged], ...storedBy(product), gemmNtBlocked],
     constants: {
       SIDE: side,
       DIFFERENCE: difference,
@@ -129,7 +130,7 @@ const workgroup: GemmVariant = {
   name: 'workgroup',
   usable: () => true,
   record(batch, product) {
-    const kernel: Kernel = {
+    const kernel: LooseKernel = {
       name: 'gemm_nt_workgroup',
       source: gemmNtWorkgroup,
       constants: { DIFFERENCE: product.difference },
@@ -157,7 +158,7 @@ export const copiesFactors = (gpu: Gpu): boolean => variantOf(gpu, GEMM) === pac
 export const copiesSmallFactors = (gpu: Gpu): boolean => variantOf(gpu, GEMM_SMALL) === packed;
 
 /** rows × k; copied first where it is stored the other way, or in the buffer that the kernel writes to. */
-function asRows(batch: Batch, { matrix, transposed }: Factor, out: Matrix, role: 'a' | 'b'): Matrix {
+function asRows(batch: Batch, { matrix, transposed }: Factor, out: View, role: 'a' | 'b'): View {
   if (!transposed) {
     if (matrix.buffer !== out.buffer) return matrix;
     const copy = batch.scratch(matrix.rows, matrix.cols, `factor ${role}`);
@@ -170,7 +171,7 @@ function asRows(batch: Batch, { matrix, transposed }: Factor, out: Matrix, role:
 }
 
 /** The kernels that read both matrices as they are: one workgroup a tile. */
-function recordTiles(batch: Batch, product: Product, kernel: Kernel, tile: Tile): void {
+function recordTiles(batch: Batch, product: Product, kernel: LooseKernel, tile: Tile): void {
   const { out, k } = product;
   const a = asRows(batch, product.a, out, 'a');
   const same = product.b.matrix === product.a.matrix && product.b.transposed === product.a.transposed;
@@ -181,7 +182,7 @@ function recordTiles(batch: Batch, product: Product, kernel: Kernel, tile: Tile)
   // Of the two sides `subgroup` has four rows at a time, `blocked` four columns.
   const sides = gram ? [gram.rows, gram.cols] : [];
   if (kernel.name === 'gemm_nt_subgroup') sides.reverse();
-  batch.dispatch(
+  batch.dispatchLoose(
     kernel,
     [a, b, separate, out, lowOut, ...sides],
     [

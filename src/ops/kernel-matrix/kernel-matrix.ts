@@ -8,7 +8,7 @@ import { isHardware, type Operation, type Variant, variantOf } from '../../runti
 import { distanceKernel, squaredDistances } from '../gemm/gemm.js';
 import { blocked, type GemmVariant, kernelConstant, packed, subgroup } from '../gemm/gemm-variants.js';
 
-const kernelValuesText = `${kernelValueSource}\n${kernelValuesSource}`;
+const kernelValuesText = [kernelValueSource, kernelValuesSource];
 
 function fromDistances(
   batch: Batch,
@@ -19,7 +19,7 @@ function fromDistances(
   values: { form: 'values' | 'excess' | 'weights'; diagonal?: number; nearest?: number },
 ): void {
   const { form, diagonal = 0, nearest = 0 } = values;
-  batch.dispatch(
+  batch.dispatchLoose(
     {
       name: `kernel_${form}`,
       source: kernelValuesText,

@@ -1,7 +1,8 @@
 import smallestPositiveSource from '../../../shaders/kernel-matrix/smallest_positive.wgsl';
 import type { KernelName } from '../../rfm/types.js';
-import { type Batch, type Kernel, sendBatch } from '../../runtime/batch.js';
+import { type Batch, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
+import type { LooseKernel } from '../../runtime/kernel.js';
 import { allocate, download, type Matrix, release } from '../../runtime/matrix.js';
 import { squaredDistances } from '../gemm/gemm.js';
 import { type Rows, tileCount, tileSize } from '../tiles.js';
@@ -79,7 +80,7 @@ export async function forEachDistanceTile(
   }
 }
 
-const smallestKernel: Kernel = { name: 'smallest_positive', source: smallestPositiveSource };
+const smallestKernel: LooseKernel = { name: 'smallest_positive', source: smallestPositiveSource };
 
 /** The smallest distance above 0 between two rows; infinite where all coincide. */
 export async function nearestDistance(gpu: Gpu, system: KernelSystem): Promise<number> {
@@ -87,7 +88,7 @@ export async function nearestDistance(gpu: Gpu, system: KernelSystem): Promise<n
   try {
     gpu.device.queue.writeBuffer(result.buffer, 0, new Uint32Array([INFINITE, 0, 0, 0]));
     await forEachDistanceTile(gpu, system, false, (batch, _i, _j, { squared }) =>
-      batch.dispatch(smallestKernel, [squared, result], [squared.cols, squared.stride], [squared.rows]),
+      batch.dispatchLoose(smallestKernel, [squared, result], [squared.cols, squared.stride], [squared.rows]),
     );
     return Math.sqrt((await download(gpu, result))[0]);
   } finally {

@@ -87,7 +87,7 @@ function takeOff(
   for (let from = 0; from < alpha.rows; from += most) {
     const classes = Math.min(most, alpha.rows - from);
     batch.scope({ op: 'residual', flops: 2 * squared.rows * squared.cols * classes }, () =>
-      batch.dispatch(
+      batch.dispatchLoose(
         { name: 'residual', source: residualSource, constants: { GAUSSIAN: kernel === 'gaussian', CLASSES: classes } },
         [squared, alpha, y, squaredLow, out, low, alphaLow],
         [
