@@ -27,4 +27,5 @@ export type { GramPicture, LayerMetrics } from './rfm/types.js';
 export type { AdapterChoice, AdapterSummary } from './runtime/adapter.js';
 export { type Batch, runBatch } from './runtime/batch.js';
 export type { Gpu } from './runtime/gpu.js';
-export { type Matrix, release } from './runtime/matrix.js';
+export { defineKernel, firstRow, type Kernel, read, readView, readWrite, readWriteView } from './runtime/kernel.js';
+export { allocate, type Matrix, release, type View } from './runtime/matrix.js';

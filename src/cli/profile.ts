@@ -7,7 +7,7 @@ import type { ProfileDocument, ProfileGroup } from '../report/profile-report.js'
 import { tableText } from '../report/text-table.js';
 import type { AdapterSummary } from '../runtime/adapter.js';
 import type { Gpu } from '../runtime/gpu.js';
-import type { Profile } from '../runtime/timing.js';
+import type { Profile } from '../runtime/profile.js';
 import { type CommonFlags, commonOptions, path, valued } from './flags.js';
 import { observed } from './observer.js';
 import { type Terminal, tableLines, terminalFor } from './terminal.js';

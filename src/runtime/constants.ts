@@ -16,3 +16,6 @@ export const GPUBufferUsage = {
 export const GPUMapMode = { READ: 0x0001 } as const;
 
 export const GPUShaderStage = { COMPUTE: 0x4 } as const;
+
+/** Numbers are uploaded to shaders through immediates: this many bytes are available on every backend. */
+export const IMMEDIATE_BYTES = 64;

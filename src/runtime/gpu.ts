@@ -1,9 +1,17 @@
 import { RfmError } from '../errors.js';
 import { type AdapterSummary, summarizeAdapter } from './adapter.js';
-import type { Pipeline } from './pipeline.js';
+import { IMMEDIATE_BYTES } from './constants.js';
 import type { Platform } from './platform.js';
 import { createPool, type Pool } from './pool.js';
-import type { Profile } from './timing.js';
+import type { Profile } from './profile.js';
+
+/** A compiled kernel and the layout of its bindings. */
+export interface Pipeline {
+  readonly compute: GPUComputePipeline;
+  readonly bindings: GPUBindGroupLayout;
+  /** Whether the driver has compiled it: some leave that to the first dispatch. */
+  warm: boolean;
+}
 
 /** An open device with what the operations need to know of it. `await using` closes it. */
 export interface Gpu extends AsyncDisposable {
@@ -39,9 +47,6 @@ export const DEFAULT_TILE_BYTES = 64 * 2 ** 20;
 
 /** Before anything was measured: that of a slow integrated GPU. */
 const FIRST_RATE = 5e10;
-
-/** Numbers are uploaded to shaders through immediates: this many bytes are available on every backend. */
-export const IMMEDIATE_BYTES = 64;
 
 /**
  * Opens a device on an adapter with every limit it offers and, where it has them, the `optional` features; the platform's
