@@ -28,12 +28,12 @@ export interface Page {
   fences: readonly Fence[];
 }
 
-function split(text: string): Pick<Page, 'prose' | 'fences'> {
+function split(path: string, text: string): Pick<Page, 'prose' | 'fences'> {
   const prose: string[] = [];
   const fences: Fence[] = [];
   let open: Fence | null = null;
   for (const [at, line] of text.split('\n').entries()) {
-    const fence = /^\s*```(.*)$/.exec(line);
+    const fence = /^\s*```([^`]*)$/.exec(line);
     if (fence && open === null) {
       const [language, ...words] = fence[1].trim().split(/\s+/);
       open = { language, words, text: '', line: at + 1 };
@@ -43,7 +43,7 @@ function split(text: string): Pick<Page, 'prose' | 'fences'> {
     } else if (open !== null) open.text += `${line}\n`;
     prose.push(fence || open ? '' : line);
   }
-  if (open !== null) throw new Error(`line ${open.line}: the block has no end`);
+  if (open !== null) throw new Error(`${path}:${open.line}: the block has no end`);
   return { prose, fences };
 }
 
@@ -58,7 +58,7 @@ export function pages(): Page[] {
     .sort()
     .map((path) => {
       const text = readFileSync(join(ROOT, path), 'utf8');
-      return { path, text, ...split(text) };
+      return { path, text, ...split(path, text) };
     });
 }
 
