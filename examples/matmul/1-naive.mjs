@@ -4,7 +4,7 @@
 // operation. Neighbours along x fetch the same row of A and consecutive numbers of B, so a GPU's caches help; a processor
 // that plays the GPU still executes each load.
 
-import { defineKernel, read, readWrite } from 'deep-rfm/runtime';
+import { defineKernel, read, readWrite } from 'deep-rfm';
 
 const kernel = defineKernel({
   name: 'matmul_naive',

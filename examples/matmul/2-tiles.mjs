@@ -4,7 +4,7 @@
 // them 16 times, and goes on. Loads from device memory fall to a sixteenth: n³/8. On a GPU that memory is on the chip. On a
 // processor it is only more memory, and this rung is no gain there.
 
-import { defineKernel, read, readWrite } from 'deep-rfm/runtime';
+import { defineKernel, read, readWrite } from 'deep-rfm';
 
 const kernel = defineKernel({
   name: 'matmul_tiles',

@@ -4,7 +4,7 @@
 // four numbers of A and four of B for sixteen multiply-adds: half a load for each operation, a quarter of before. Its results
 // are columns of a matrix that is only indexed with constants: what is indexed with a variable is kept in memory.
 
-import { defineKernel, read, readWrite } from 'deep-rfm/runtime';
+import { defineKernel, read, readWrite } from 'deep-rfm';
 
 const kernel = defineKernel({
   name: 'matmul_registers',

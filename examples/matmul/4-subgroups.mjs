@@ -8,7 +8,7 @@
 //
 // The lane of a broadcast must be a constant, hence the text that JavaScript writes out.
 
-import { defineKernel, read, readWrite } from 'deep-rfm/runtime';
+import { defineKernel, read, readWrite } from 'deep-rfm';
 
 const kernelFor = (lanes) =>
   defineKernel({

@@ -8,7 +8,7 @@
 // Packed A: for each group of ROWS rows, for each k, the numbers of column k. Packed B: for each group of 4 · LANES columns,
 // for each k, the numbers of row k.
 
-import { defineKernel, read, readWrite } from 'deep-rfm/runtime';
+import { defineKernel, read, readWrite } from 'deep-rfm';
 
 const ROWS = 16;
 

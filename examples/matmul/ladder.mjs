@@ -3,7 +3,7 @@
 //
 //   node examples/matmul/ladder.mjs [n]
 
-import { allocate, download, openGpu, release, runBatch, upload } from 'deep-rfm/runtime';
+import { allocate, matrix, openGpu, release, runBatch, toArray } from 'deep-rfm';
 import { rung as naive } from './1-naive.mjs';
 import { rung as tiles } from './2-tiles.mjs';
 import { rung as registers } from './3-registers.mjs';
@@ -32,7 +32,7 @@ function errorOf(found, a, b, n) {
 /** {name, error, gflops} of each rung that this adapter can run: the median of `repeats` products of n × n matrices. */
 export async function climb(gpu, n, repeats = 5) {
   const [dataA, dataB] = [numbers(n, 1), numbers(n, 2)];
-  const [a, b, c] = [upload(gpu, n, n, dataA), upload(gpu, n, n, dataB), allocate(gpu, n, n)];
+  const [a, b, c] = [matrix(gpu, dataA, n), matrix(gpu, dataB, n), allocate(gpu, n, n)];
   const results = [];
   for (const { name, usable, record } of RUNGS) {
     if (!usable(gpu)) continue;
@@ -40,7 +40,7 @@ export async function climb(gpu, n, repeats = 5) {
     gpu.device.queue.writeBuffer(c.buffer, 0, new Float32Array(c.rows * c.stride).fill(Number.NaN));
     const product = () => runBatch(gpu, (batch) => record(batch, { a, b, c }));
     await product(); // compiles
-    const error = errorOf(await download(gpu, c), dataA, dataB, n);
+    const error = errorOf(await toArray(gpu, c), dataA, dataB, n);
     const seconds = [];
     for (let i = 0; i < repeats; i++) seconds.push(await product());
     seconds.sort((x, y) => x - y);
