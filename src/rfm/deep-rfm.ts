@@ -99,6 +99,7 @@ export const sizeOf = (config: DeepRfmConfig, d: number, classes: number): Probl
   d,
   outputs: classes,
   width: config.width,
+  cosine: config.activation === 'cos',
   agop: config.agop,
   agopSamples: samplesOf(config, config.n),
   solver: config.solver,

@@ -69,6 +69,8 @@ export interface ProblemSize {
   outputs: number;
   /** Of the random features; 0: as many as the layer's input. */
   width: number;
+  /** Whether the features are cosines, whose weights the host draws. Default false. */
+  cosine?: boolean;
   agop: AgopPath | 'auto';
   /** Rows whose Jacobians are summed; null: all. */
   agopSamples: number | null;

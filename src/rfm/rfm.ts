@@ -175,7 +175,7 @@ async function timesFactor(gpu: Gpu, x: Rows, factor: Matrix): Promise<Rows> {
 async function nextFactor(gpu: Gpu, { m, low }: Agop, factor: Matrix | null): Promise<Matrix> {
   const held = new Set<Matrix>([m, low]);
   try {
-    const own = await factorRows(gpu, m, low, FACTOR_TOLERANCE);
+    const own = await factorRows(gpu, { high: m, low }, FACTOR_TOLERANCE);
     if (!own) throw zeroAgop();
     held.add(own);
     const cols = factor?.cols ?? own.cols;

@@ -320,7 +320,7 @@ export async function agopRoot(
     let factor: PivotedFactor;
     try {
       await sendBatch(gpu, (batch) => diagonalMaximum(batch, m, maximum));
-      factor = await pivotedCholesky(gpu, m, RANK_TOLERANCE, low);
+      factor = await pivotedCholesky(gpu, { high: m, low }, RANK_TOLERANCE);
     } catch (error) {
       release(gpu, maximum);
       throw error;
@@ -334,7 +334,7 @@ export async function agopRoot(
       release(gpu, unscaled);
       return { root: scaled, rank: factor.rank };
     } finally {
-      release(gpu, maximum);
+      release(gpu, maximum, factor.l);
     }
   });
   const values = await clock.phase('metrics', () => topEigenvalues(gpu, root, TOP_EIGENVALUES));
