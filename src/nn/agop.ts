@@ -90,7 +90,7 @@ function copyRows(gpu: Gpu, { grid, tiles }: Rows, row: number, to: Matrix): voi
   gpu.device.queue.submit([encoder.finish()]);
 }
 
-/** Adds (1/n) DᵀD to a split sum, or begins it. */
+/** Adds (1/samples) DᵀD (c × c) to a split sum, or begins the sum; rows: D, any number × c. */
 export function addOuterProducts(batch: Batch, rows: Matrix, samples: number, into: SplitMatrix, begin: boolean): void {
   syrkTN(batch, {
     a: rows,

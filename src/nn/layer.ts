@@ -63,6 +63,10 @@ export interface Layer {
 /** Numbers in one scratch buffer unless a single sample needs more: 16 MiB. */
 export const SCRATCH_NUMBERS = 4 * 1024 * 1024;
 
+/**
+ * What the layers of one pass share; scratch matrices live as long as the batch.
+ * @throws internal error where scratch is asked for whose columns are no multiple of 4.
+ */
 export function createPass(batch: Batch, training: boolean): Pass {
   const buffers: (Matrix | undefined)[] = [undefined, undefined];
   return {
@@ -85,6 +89,7 @@ export function createParameter(gpu: Gpu, name: string, rows: number, cols: numb
   return { name, value: zeros(gpu, rows, cols), gradient: zeros(gpu, rows, cols), ...(fan && { fan }) };
 }
 
+/** A matrix of zeros, rows × cols. Release it. */
 export function zeros(gpu: Gpu, rows: number, cols: number): Matrix {
   const matrix = allocate(gpu, rows, cols);
   clear(gpu, matrix);
@@ -136,6 +141,10 @@ export function backAll(steps: readonly Step[], dy: Tensor, wanted: Wanted): Ten
   return gradient;
 }
 
+/**
+ * Checks what reaches a layer. `flat`: whether images must be one pixel.
+ * @throws internal error where `found` has other channels, or more pixels.
+ */
 export function expectChannels(what: string, expected: number, found: Shape, flat = false): void {
   if (found.channels !== expected || (flat && found.height * found.width !== 1)) {
     const wanted = flat ? `${expected} × 1 × 1` : `${expected} channels`;

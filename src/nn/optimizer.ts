@@ -7,6 +7,7 @@ import { type Matrix, release } from '../runtime/matrix.js';
 import { type Parameter, zeros } from './layer.js';
 import { flatGrid, vectorsOf } from './tensor.js';
 
+/** Names of the optimisers that `createOptimizer` makes. */
 export const OPTIMIZERS = ['sgd', 'adam'] as const;
 export type OptimizerName = (typeof OPTIMIZERS)[number];
 

@@ -17,7 +17,10 @@ export interface Score {
   accuracy: number;
 }
 
-/** Records one training step: forward, loss, backward, and the optimiser's move. */
+/**
+ * Records one training step on a batch of images: forward, loss, backward, and the optimiser's move. targets: images ×
+ * outputs. The loss goes into `results` at `slot`.
+ */
 export function trainingStep(
   batch: Batch,
   { layers }: Model,
@@ -53,6 +56,7 @@ function smallestNormalised({ layers, input }: Model): number | null {
 /**
  * Refuses a training in which batch normalisation would get one value per channel: a batch of one image where images are
  * 1 × 1 pixel. PyTorch refuses that, too. Where images are larger, or nothing is normalised, a batch of one is allowed.
+ * @throws input error with a batch size that works.
  */
 export function refuseSingleValues(model: Model, samples: number, size: number): void {
   const last = samples % size || size;

@@ -7,7 +7,7 @@ import { BLOCK, CHOLESKY, type CholeskyFactor, type Direction, TRSM } from './ch
 
 export { CHOLESKY, type CholeskyFactor, type Direction, TRSM };
 
-/** Room for the factor of `a`, which `potrf` overwrites. */
+/** Room for the factor of `a` (n × n), which `potrf` overwrites. Release it with `releaseFactor`. */
 export function allocateFactor(gpu: Gpu, a: Matrix): CholeskyFactor {
   return {
     l: a,

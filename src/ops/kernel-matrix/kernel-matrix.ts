@@ -31,7 +31,10 @@ function fromDistances(
   );
 }
 
-/** Kernel values from squared distances: exp(−r/L) (Laplace) or exp(−r²/(2L²)) (Gaussian); `diagonal` is added on it. */
+/**
+ * Kernel values from squared distances (m × n): exp(−r/L) (Laplace) or exp(−r²/(2L²)) (Gaussian); `diagonal` is added on
+ * the diagonal.
+ */
 export function kernelFromDistances(
   batch: Batch,
   squared: Matrix,
@@ -61,8 +64,8 @@ export function kernelExcess(
 }
 
 /**
- * Weights of the kernel's gradient from squared distances: ∇_x k(x, z) = `weightUnit` · w · (z − x), w = e/r (Laplace) or
- * e (Gaussian), e = k(r)/k(nearest), and 0 at r = 0. nearest: see `nearestDistance`.
+ * Weights of the kernel's gradient from squared distances (m × n): ∇_x k(x, z) = `weightUnit` · w · (z − x), w = e/r
+ * (Laplace) or e (Gaussian), e = k(r)/k(nearest), and 0 at r = 0. nearest: see `nearestDistance`.
  */
 export function weightsFromDistances(
   batch: Batch,
@@ -104,6 +107,7 @@ const separate: KernelMatrixVariant = {
   },
 };
 
+/** The ways to compute a kernel matrix; the first that suits an adapter is its default. */
 export const KERNEL_MATRIX: Operation<KernelMatrixVariant> = {
   op: 'kernel-matrix',
   variants: [fused(blocked, isHardware), fused(subgroup, (gpu) => !isHardware(gpu) && !packed.usable(gpu)), separate],
