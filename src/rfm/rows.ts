@@ -58,22 +58,21 @@ function columnStatistics({ x, rows, cols }: HostRows): ColumnStatistics {
   const largest = new Float64Array(cols);
   const shift = new Float64Array(cols);
   const deviation = new Float64Array(cols);
-  const overRows = (visit: (column: number, distance: number) => void): void => {
-    for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) visit(j, x[i * cols + j] - first[j]);
-  };
-  overRows((j, distance) => {
-    largest[j] = Math.max(largest[j], Math.abs(distance));
-  });
+  for (let i = 0, e = 0; i < rows; i++) {
+    for (let j = 0; j < cols; j++, e++) largest[j] = Math.max(largest[j], Math.abs(x[e] - first[j]));
+  }
   const beyond = largest.indexOf(Number.POSITIVE_INFINITY);
   if (beyond >= 0) {
     throw inputError(`column ${beyond} (from 0) spans more than the range of float64, ±1.8e308; scale it`);
   }
-  overRows((j, distance) => {
-    if (largest[j] > 0) shift[j] += distance / largest[j] / rows;
-  });
-  overRows((j, distance) => {
-    if (largest[j] > 0) deviation[j] += (distance / largest[j] - shift[j]) ** 2;
-  });
+  for (let i = 0, e = 0; i < rows; i++) {
+    for (let j = 0; j < cols; j++, e++) if (largest[j] > 0) shift[j] += (x[e] - first[j]) / largest[j] / rows;
+  }
+  for (let i = 0, e = 0; i < rows; i++) {
+    for (let j = 0; j < cols; j++, e++) {
+      if (largest[j] > 0) deviation[j] += ((x[e] - first[j]) / largest[j] - shift[j]) ** 2;
+    }
+  }
   for (let j = 0; j < cols; j++) {
     deviation[j] = largest[j] * Math.sqrt(deviation[j] / (rows - 1));
     shift[j] *= largest[j];
@@ -119,14 +118,14 @@ export function standardize(
 function lengthOf(row: Numbers): number {
   const size = magnitude(row);
   let square = 0;
-  for (const value of row) square += (value / size) ** 2;
+  for (let j = 0; j < row.length; j++) square += (row[j] / size) ** 2;
   return size * Math.sqrt(square);
 }
 
 /** The largest 2^k that is not larger than any of |values|'s largest; 1 where all are 0. Dividing by it rounds nothing. */
 export function magnitude(values: Numbers): number {
   let largest = 0;
-  for (const value of values) largest = Math.max(largest, Math.abs(value));
+  for (let e = 0; e < values.length; e++) largest = Math.max(largest, Math.abs(values[e]));
   return powerOfTwo(largest);
 }
 
@@ -175,7 +174,23 @@ export function refuseLostDifferences({ x, rows, cols }: HostRows, rounded: Floa
 /** Targets over a unit in which neither they nor α, which is about targets over 1 + ridge, leave float32's range. */
 export function scaledTargets(y: Numbers, ridge: number): { y: Float32Array; unit: number } {
   const unit = magnitude(y) / powerOfTwo(Math.max(1, ridge));
-  return { y: Float32Array.from(y, (value) => value / unit), unit };
+  return { y: inUnit(y, unit), unit };
+}
+
+/** Numbers over a unit, rounded to float32. */
+function inUnit(values: Numbers, unit: number): Float32Array {
+  const out = new Float32Array(values.length);
+  for (let e = 0; e < values.length; e++) out[e] = values[e] / unit;
+  return out;
+}
+
+/** Every row minus `mean`, in float64 or rounded to float32. */
+function subtractMean<T extends Numbers>(x: Numbers, mean: Float64Array, out: T): T {
+  const cols = mean.length;
+  for (let start = 0; start < x.length; start += cols) {
+    for (let j = 0; j < cols; j++) out[start + j] = x[start + j] - mean[j];
+  }
+  return out;
 }
 
 /** Rows of length 1 as what they share and what they differ in: row i is mean + apart_i. */
@@ -207,7 +222,7 @@ export function unitRows({ x, rows, cols }: HostRows): UnitRows {
       mean[j] += unit[i * cols + j] / rows;
     }
   }
-  const apart = Float32Array.from(unit, (value, e) => value - mean[e % cols]);
+  const apart = subtractMean(unit, mean, new Float32Array(unit.length));
   if (apart.every((value) => Math.abs(value) <= SAME_DIRECTION)) {
     throw inputError(
       `all ${rows} rows, from row 0 on, are equal to ${SAME_DIRECTION} once divided by their length; give data that differ, or subtract the mean of each column first`,
@@ -228,7 +243,7 @@ export interface CentredRows {
 export function centred(train: HostRows, test: HostRows | null): CentredRows {
   const { first, shift } = columnStatistics(train);
   const mean = first.map((value, j) => value + shift[j]);
-  const apart = ({ x, cols }: HostRows): Float64Array => Float64Array.from(x, (value, e) => value - mean[e % cols]);
+  const apart = ({ x }: HostRows): Float64Array => subtractMean(x, mean, new Float64Array(x.length));
   const [own, others] = [apart(train), test && apart(test)];
   const unit = magnitude(own);
   const far = others?.findIndex((value) => !(Math.abs(value / unit) < FARTHEST)) ?? -1;
@@ -238,8 +253,8 @@ export function centred(train: HostRows, test: HostRows | null): CentredRows {
     );
   }
   return {
-    train: Float32Array.from(own, (value) => value / unit),
-    test: others && Float32Array.from(others, (value) => value / unit),
+    train: inUnit(own, unit),
+    test: others && inUnit(others, unit),
     unit,
   };
 }
