@@ -1,4 +1,5 @@
 import { RfmError } from '../errors.js';
+import { GPUBufferUsage, GPUMapMode } from './constants.js';
 import type { Gpu } from './gpu.js';
 
 /**
