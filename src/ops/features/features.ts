@@ -6,6 +6,7 @@ import { type Batch, ceilDiv, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, firstRow, read, readWrite, specialize } from '../../runtime/kernel.js';
 import { allocate, type Matrix, upload } from '../../runtime/matrix.js';
+import { owning } from '../../runtime/owning.js';
 import { relu, scaledCos } from '../elementwise/elementwise.js';
 import { gemm } from '../gemm/gemm.js';
 import { philoxUniform, seedWords } from './philox.js';
@@ -61,7 +62,11 @@ export interface FeatureMap {
  * ReLU: W_ij ~ U(−1, 1)/√d. Cosine: W_ij ~ Cauchy(0, γ), phases ~ U(0, 2π). Cauchy weights are
  * made on the host in double precision: near its poles tan magnifies the rounding of its argument.
  */
-export async function featureMap(gpu: Gpu, d: number, weights: FeatureWeights, cosine: boolean): Promise<FeatureMap> {
+export function featureMap(gpu: Gpu, d: number, weights: FeatureWeights, cosine: boolean): Promise<FeatureMap> {
+  return owning(gpu, async (gpu, keep) => keep(await drawnMap(gpu, d, weights, cosine)));
+}
+
+async function drawnMap(gpu: Gpu, d: number, weights: FeatureWeights, cosine: boolean): Promise<FeatureMap> {
   if (weights.kind === 'given') {
     return {
       w: upload(gpu, weights.width, d, weights.weights),
