@@ -5,7 +5,7 @@ import { readClasses } from '../data/labels.js';
 import { readMatrix, toFloat32 } from '../data/npy.js';
 import { inputError } from '../errors.js';
 import type { FeatureWeights, LayerInput, LayerOptions } from '../rfm/types.js';
-import type { AdapterChoice } from '../runtime/gpu.js';
+import type { AdapterChoice } from '../runtime/adapter.js';
 import { defaultWidth, type OutputFlags } from './flags.js';
 import { readFeatures, readTargets, required, rowsDisagree, type TargetMatrix } from './matrices.js';
 

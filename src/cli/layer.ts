@@ -2,7 +2,8 @@ import type { Command } from 'commander';
 import { formatPercent, formatSeconds } from '../report/format.js';
 import { KNOWN_FILES } from '../report/known-files.js';
 import { type OutputFile, publish } from '../report/publish.js';
-import type { AdapterSummary, FeatureWeights, LayerResult } from '../rfm/types.js';
+import type { FeatureWeights, LayerResult } from '../rfm/types.js';
+import type { AdapterSummary } from '../runtime/adapter.js';
 import {
   adapterOption,
   commonOptions,

@@ -7,7 +7,7 @@ import { formatSeconds } from '../report/format.js';
 import { KNOWN_FILES } from '../report/known-files.js';
 import { type OutputFile, publish } from '../report/publish.js';
 import type { RfmOptions, RfmResult } from '../rfm/types.js';
-import type { AdapterChoice } from '../runtime/gpu.js';
+import type { AdapterChoice } from '../runtime/adapter.js';
 import {
   adapterOption,
   commonOptions,

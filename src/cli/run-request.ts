@@ -4,7 +4,7 @@ import { DATASET_NAMES, type Dataset, type DatasetName, loadDataset, loadNpyData
 import { datasetRemarks } from '../data/rows.js';
 import { inputError } from '../errors.js';
 import type { DeepRfmConfig } from '../rfm/types.js';
-import type { AdapterChoice } from '../runtime/gpu.js';
+import type { AdapterChoice } from '../runtime/adapter.js';
 import { defaultWidth, type OutputFlags } from './flags.js';
 import { required } from './matrices.js';
 

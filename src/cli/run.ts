@@ -381,7 +381,7 @@ async function estimate(gpu: Gpu, { config, d, dataset }: RunRequest, plan: RunP
   const { estimateLayers, measureRates, sizeOf, totalOf } = await import('./method.js');
   const estimated = (rates: Parameters<typeof estimateLayers>[3]) =>
     totalOf(estimateLayers(sizeOf(config, d, dataset.classes), config.depth, plan, rates), config.depth);
-  const { operations } = estimated({ product: 1, distance: 1, cholesky: 1 });
+  const { operations } = estimated({ product: 1, distance: 1, cholesky: 1, weight: 1 });
   return operations < WORTH_ESTIMATING ? null : estimated(await measureRates(gpu, config.n)).total;
 }
 

@@ -1,4 +1,5 @@
-import type { Activation, AdapterSummary, KernelName, RunMetrics } from '../rfm/types.js';
+import type { Activation, KernelName, RunMetrics } from '../rfm/types.js';
+import type { AdapterSummary } from '../runtime/adapter.js';
 
 /** Names of the kernels and activations for people. */
 export const KERNEL_NAMES: Readonly<Record<KernelName, string>> = { laplace: 'Laplace', gaussian: 'Gaussian' };

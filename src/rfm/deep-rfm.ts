@@ -1,5 +1,6 @@
 import { inputError, RfmError } from '../errors.js';
 import { featureMap } from '../ops/features/features.js';
+import { classCountsOf, classOrder, type HostRows, permuteRows, standardize, transposeHost } from '../ops/host-rows.js';
 import { evenlySpaced } from '../ops/solve/nystrom.js';
 import { gramPicture } from '../ops/statistics/collapse.js';
 import { allocateRows, cut, downloadRows, matricesOf, type Rows, uploadColumns, uploadRows } from '../ops/tiles.js';
@@ -9,16 +10,7 @@ import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
 import { normalizeAll, normalizeOrRefuse } from './layer.js';
 import { adopt, limitsOf, PICTURE_ROWS, type ProblemSize, planRun, type RunPlan } from './plan.js';
-import {
-  classCountsOf,
-  classOrder,
-  type HostRows,
-  permuteRows,
-  refuseLostDifferences,
-  scaledTargets,
-  standardize,
-  transposeHost,
-} from './rows.js';
+import { refuseLostDifferences, scaledTargets } from './rows.js';
 import {
   type Agop,
   accuracy,
@@ -107,6 +99,7 @@ export const sizeOf = (config: DeepRfmConfig, d: number, classes: number): Probl
   d,
   outputs: classes,
   width: config.width,
+  cosine: config.activation === 'cos',
   agop: config.agop,
   agopSamples: samplesOf(config, config.n),
   solver: config.solver,

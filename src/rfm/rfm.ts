@@ -1,6 +1,7 @@
 import type { Numbers } from '../numbers.js';
 import { copyScaled, divideByRoot } from '../ops/elementwise/elementwise.js';
 import { gemm, gemmNN, syrkTN } from '../ops/gemm/gemm.js';
+import { transposeHost } from '../ops/host-rows.js';
 import { factorRows } from '../ops/sqrt-psd/jacobi.js';
 import { diagonalMaximum, zeroAgop } from '../ops/sqrt-psd/sqrt-psd.js';
 import { rowLengths } from '../ops/statistics/statistics.js';
@@ -19,7 +20,7 @@ import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
 import { adopt, limitsOf, planRun } from './plan.js';
-import { centred, refuseLostDifferences, scaledTargets, transposeHost } from './rows.js';
+import { centred, refuseLostDifferences, scaledTargets } from './rows.js';
 import { type Agop, agopOf, createClock, type FittedKernel, fitKernel, predict, releaseFitted } from './step.js';
 import type { LayerMetrics, RfmOptions, RfmResult } from './types.js';
 

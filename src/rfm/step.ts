@@ -240,7 +240,7 @@ const ROUNDING_ALONE =
  */
 export async function agopOf(
   gpu: Gpu,
-  { system, alpha }: FittedKernel,
+  { system, alpha }: Pick<FittedKernel, 'system' | 'alpha'>,
   starts: readonly number[],
   { agop, samples = null, reach = 2, unit = 1 }: AgopOptions,
   plan: LayerPlan,

@@ -1,17 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  centred,
   classOrder,
   permuteRows,
   powerOfTwo,
-  refuseLostDifferences,
   restoreRows,
-  scaledTargets,
   standardize,
   transposeHost,
-  unitRows,
-} from '../../src/rfm/rows.js';
+} from '../../src/ops/host-rows.js';
+import { centred, refuseLostDifferences, scaledTargets, unitRows } from '../../src/rfm/rows.js';
 import type { KernelName } from '../../src/rfm/types.js';
 import { inputMessage } from '../data/helpers.js';
 import { norm, normalMatrix } from '../support/reference.js';

@@ -10,8 +10,9 @@ import {
   uploadColumns,
   uploadRows,
 } from '../../src/ops/tiles.js';
+import { openGpu } from '../../src/platform/node/gpu.js';
 import { type Batch, runBatch } from '../../src/runtime/batch.js';
-import { type Gpu, openGpu } from '../../src/runtime/gpu.js';
+import type { Gpu } from '../../src/runtime/gpu.js';
 import { allocate, downloadBytes, type Matrix, release, upload, type View } from '../../src/runtime/matrix.js';
 import type { Operation, Variant } from '../../src/runtime/variants.js';
 import { at, type Dense, dense, largestError, relativeError } from './reference.js';

@@ -9,7 +9,7 @@ import { allocate, type Matrix, upload } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
 import { relu, scaledCos } from '../elementwise/elementwise.js';
 import { gemm } from '../gemm/gemm.js';
-import { philoxUniform, seedWords } from './philox.js';
+import { philoxCauchy, philoxUniform, seedWords } from './philox.js';
 
 const philox = defineKernel({
   name: 'philox',
@@ -76,7 +76,7 @@ async function drawnMap(gpu: Gpu, d: number, weights: FeatureWeights, cosine: bo
   const width = weights.width || d;
   const { seed, layerIndex, gamma } = weights;
   if (cosine) {
-    const cauchy = philoxUniform(width * d, layerIndex, 0, seed).map((u) => gamma * Math.tan(Math.PI * (u - 0.5)));
+    const cauchy = philoxCauchy(width * d, layerIndex, 0, seed, gamma);
     const phase = philoxUniform(width, layerIndex, 1, seed).map((u) => 2 * Math.PI * u);
     return { w: upload(gpu, width, d, cauchy), phase: upload(gpu, 1, width, phase) };
   }

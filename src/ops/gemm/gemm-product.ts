@@ -1,5 +1,6 @@
 import type { KernelName } from '../../rfm/types.js';
 import { type Batch, ceilDiv, f32bits } from '../../runtime/batch.js';
+import { GPUBufferUsage } from '../../runtime/constants.js';
 import type { RowWork } from '../../runtime/division.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import type { Matrix, View } from '../../runtime/matrix.js';

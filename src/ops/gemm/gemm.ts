@@ -1,7 +1,7 @@
 import type { KernelName } from '../../rfm/types.js';
 import type { Batch } from '../../runtime/batch.js';
 import type { View } from '../../runtime/matrix.js';
-import type { Work } from '../../runtime/timing.js';
+import type { Work } from '../../runtime/profile.js';
 import { type Operation, variantOf } from '../../runtime/variants.js';
 import type { GramTerms, Half } from './gemm-product.js';
 import { GEMM, GEMM_SMALL, type GemmVariant } from './gemm-variants.js';
