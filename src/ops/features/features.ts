@@ -9,6 +9,7 @@ import { allocate, type Matrix, upload } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
 import { relu, scaledCos } from '../elementwise/elementwise.js';
 import { gemm } from '../gemm/gemm.js';
+import { type Counts, gemmWork } from '../work.js';
 import { philoxCauchy, philoxUniform, seedWords } from './philox.js';
 
 const philox = defineKernel({
@@ -86,6 +87,9 @@ async function drawnMap(gpu: Gpu, d: number, weights: FeatureWeights, cosine: bo
   );
   return { w, phase: null };
 }
+
+/** What φ(A Wᵀ) counts: A n × d, W width × d. */
+export const featuresWork = (n: number, d: number, width: number): Counts => gemmWork(n, width, d);
 
 /**
  * out (n × width) = φ(A Wᵀ) for A: n × d; φ = ReLU, or √(2/width) cos(· + phase). `roundings` (1 × n) receives for each
