@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { agopCancellation, agopGram, agopJacobian, chooseAgopPath } from '../../src/ops/agop/agop.js';
 import type { GramInput } from '../../src/ops/agop/agop-gram.js';
 import { gradientRows } from '../../src/ops/agop/agop-jacobian.js';
+import { gradientsAreRounding } from '../../src/ops/agop/agop-rounding.js';
 import { type AgopInput, gradients, type Weights, weightRows, weightSums } from '../../src/ops/agop/gradients.js';
 import { AGOP_GRAM, gramWeights } from '../../src/ops/agop/gram-weights.js';
 import { multiplyAccurately, multiplyOnce } from '../../src/ops/gemm/accurate-products.js';
@@ -21,6 +22,7 @@ import {
   putTriangle,
   RUNS,
   read,
+  refusingEachAllocation,
   reportErrors,
   useGpu,
   VARIANTS,
@@ -246,6 +248,27 @@ describe.each(VARIANTS)('%s', (variant, of) => {
       expect(rest.data.every((v, e) => Math.abs(v) <= 2 ** -24 * Math.abs(high.data[e]) * 1.0001)).toBe(true);
     }
   });
+});
+
+it.each([
+  ['one tile', 40],
+  ['two tiles', 32],
+])('what is refused an allocation leaves nothing behind, %s', async (_, most) => {
+  const all = problem(40, 21, 3, 1, 5);
+  const [high, low] = [poisoned(opened(), 21, 21), poisoned(opened(), 21, 21)];
+  await onDevice(opened(), all, most, async (input) => {
+    for (const work of [
+      (gpu: Gpu) => agopGram(gpu, input, { high, low }),
+      (gpu: Gpu) => agopGram(gpu, { ...input, accurate: true }, high),
+      (gpu: Gpu) => agopJacobian(gpu, input, { high, low }),
+      (gpu: Gpu) => agopJacobian(gpu, input, high, [0, 7, 9, 30]),
+      (gpu: Gpu) => agopCancellation(gpu, input),
+      (gpu: Gpu) => gradientsAreRounding(gpu, input),
+    ]) {
+      expect(await refusingEachAllocation(opened(), work)).toBeGreaterThan(1);
+    }
+  });
+  release(opened(), high, low);
 });
 
 forEachVariant(AGOP_GRAM, opened, ({ name }, gpu) => {
