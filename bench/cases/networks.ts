@@ -78,14 +78,14 @@ async function hostMlp(gpu: Gpu, { model }: Network): Promise<HostMlp> {
 }
 
 /** A product or convolution: its weights, and the pixels of its result. */
-interface Product {
+interface LayerProduct {
   weights: number;
   pixels: number;
 }
 
 /** The products of a network in order. */
-function productsOf({ model, input, depth, width }: Size): Product[] {
-  const products: Product[] = [];
+function productsOf({ model, input, depth, width }: Size): LayerProduct[] {
+  const products: LayerProduct[] = [];
   let [inputs, side] = [input.channels, input.height];
   if (model === 'resnet18') {
     side = Math.ceil(side / 2);
