@@ -164,8 +164,8 @@ export const agopCases = (request: CaseRequest, form: 'gram' | 'jacobian'): Benc
         const [out, low] = [allocate(gpu, d, d), allocate(gpu, d, d)];
         return {
           async run(g) {
-            if (form === 'gram') await agopGram(g, input.gram, out, low);
-            else await agopJacobian(g, input.jacobian, out, low);
+            if (form === 'gram') await agopGram(g, input.gram, { high: out, low });
+            else await agopJacobian(g, input.jacobian, { high: out, low });
           },
           data: layer.data,
           error: async () => agopError(layer, await download(gpu, out)),

@@ -276,10 +276,10 @@ export async function agopOf(
         // Of fewer rows than features the AGOP is singular, and what rounding adds to it has its square root in the root:
         // M^{1/2}X was off by 1.4e-4 (CIFAR-10, n = 300), with more digits by 4e-6.
         const accurate = agop === 'gram' && (cancellation >= MAX_CANCELLATION || n <= d);
-        await agopGram(gpu, { x, alpha, triangle: stored, accurate }, m, low);
+        await agopGram(gpu, { x, alpha, triangle: stored, accurate }, { high: m, low });
         return { m, low, unit: scale, report: { path, cancellation, samples: n, samplingError: 0 } };
       }
-      const sampled = await agopJacobian(gpu, input, m, low, samples);
+      const sampled = await agopJacobian(gpu, input, { high: m, low }, samples);
       return { m, low, unit: scale, report: { path, cancellation, ...sampled } };
     } catch (error) {
       release(gpu, m, low);
