@@ -1,6 +1,6 @@
 // Tiles of Q from those of P = W W (gram_value.wgsl): q + qLow is P at first and Q at the end. P and W are symmetric n × n;
 // of all three this is one tile, m × n, of the lower triangle. Of a tile on the diagonal the lower half is computed and
-// mirrored. A pass of its own after the product; where a product makes Q as it stores: gemm_gram.wgsl.
+// mirrored. A pass of its own after the product; where a product makes Q as it stores: store_gram.wgsl.
 requires immediate_address_space;
 
 // Before this text: gram_value.wgsl. Header: DIAGONAL: bool.
@@ -16,6 +16,8 @@ struct Params {
   firstRow: u32,
 }
 var<immediate> p: Params;
+
+fn zero() -> u32 { return p.zero; }
 
 @group(0) @binding(0) var<storage, read> w: array<vec4f>;
 // Of the rows and of the columns of the tile.
