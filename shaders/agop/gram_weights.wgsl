@@ -1,6 +1,6 @@
 // Tiles of Q from those of P = W W (gram_value.wgsl): q + qLow is P at first and Q at the end. P and W are symmetric n × n;
 // of all three this is one tile, m × n, of the lower triangle. Of a tile on the diagonal the lower half is computed and
-// mirrored. A pass of its own after the product; where a product makes Q as it stores: gemm_gram.wgsl. `ones` are
+// mirrored. A pass of its own after the product; where a product makes Q as it stores: store_gram.wgsl. `ones` are
 // of the rows of the tile, `fours` of its columns.
 
 @compute @workgroup_size(64)

@@ -91,8 +91,7 @@ export function distanceKernel(
       k: a.cols,
       difference: true,
       half,
-      kernel,
-      bias: 1 / bandwidth,
+      values: { kernel, bandwidth },
     }),
   );
 }
