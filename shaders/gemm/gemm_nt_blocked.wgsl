@@ -17,7 +17,7 @@
 requires immediate_address_space;
 
 // Before this text: kernel_value.wgsl, gemm_plain.wgsl or gemm_gram.wgsl, and alias Staged.
-// Header: SIDE: u32 (16 or 8), DIFFERENCE: bool, KERNEL: u32, LOW: bool (`low` receives what float32 cannot hold),
+// Header: SIDE: u32 (16 or 8), DIFFERENCE: bool, LOW: bool (`low` receives what float32 cannot hold),
 // COMPENSATED: bool, which it is with LOW, UNROLLED: bool (lavapipe takes 25 s to compile the unrolled text).
 
 const QUADS = 2u * SIDE;
@@ -283,7 +283,7 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) ind
       storeGram(row, col, false, value, left);
       continue;
     }
-    if (KERNEL != 0u) { value = kernelValue(value, p.bias); }
+    if (KERNEL) { value = kernelValue(value, p.bias); }
     store(row, col, value.x, left.x);
     store(row, col + 1u, value.y, left.y);
     store(row, col + 2u, value.z, left.z);

@@ -18,7 +18,7 @@
 enable subgroups;
 requires immediate_address_space;
 
-// Before this text: kernel_value.wgsl, gemm_plain.wgsl or gemm_gram.wgsl. Header: LANES: u32, DIFFERENCE: bool, KERNEL: u32.
+// Before this text: kernel_value.wgsl or no_kernel.wgsl, and gemm_plain.wgsl or gemm_gram.wgsl. Header: LANES: u32, DIFFERENCE: bool.
 
 const ROWS = 32u;
 const BLOCKS = max(1u, ROWS / LANES);
@@ -201,7 +201,7 @@ fn main(
       total[i] = t;
     }
   }
-  if (KERNEL != 0u) {
+  if (KERNEL) {
     for (var i = 0u; i < ROWS; i += 2u) {
       let value = kernelValue(vec4f(total[i], total[i + 1u]), p.bias);
       total[i] = value.xy;

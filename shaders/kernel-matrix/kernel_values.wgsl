@@ -1,6 +1,4 @@
-// From squared distances r² to kernel values k (kernel_value.wgsl), or to weights w of the kernel's gradient:
-//   Laplace:   ∇_x k(x, z) = k(nearest)/L  · w (z − x),  w = k(r)/k(nearest) / r
-//   Gaussian:  ∇_x k(x, z) = k(nearest)/L² · w (z − x),  w = k(r)/k(nearest)
+// From squared distances r² to kernel values k, or to weights w of the kernel's gradient (see `RadialKernel.weightUnit`).
 // `nearest` is a distance, 0 where kernel values are not small: relative to that of the nearest rows they are within
 // float32 whatever the bandwidth is. At r = 0 a Laplace kernel has no gradient and a Gaussian's is 0: there w = 0, so that
 // nothing of a row's own weight is left to cancel.
@@ -8,7 +6,7 @@
 // `diagonal` is added to kernel values where row and column agree (the ridge of a system).
 requires immediate_address_space;
 
-// Before this text: kernel_value.wgsl. Header: KERNEL: u32 (of that text), WEIGHTS: bool, EXCESS: bool.
+// Before this text: the kernel's, double_float4.wgsl and kernel_value.wgsl. Header: WEIGHTS: bool, EXCESS: bool.
 
 struct Params {
   m: u32,
@@ -17,6 +15,7 @@ struct Params {
   bandwidth: f32,
   diagonal: f32,
   nearest: f32,
+  zero: u32,
 }
 var<immediate> p: Params;
 
@@ -40,16 +39,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let scale = 1.0 / p.bandwidth;
   var value: vec4f;
   if (EXCESS) {
-    value = excess(select(sqrt(square) * scale, 0.5 * square * scale * scale, vec4<bool>(KERNEL == GAUSSIAN)));
+    value = excess(kernelExponent(square, scale));
   } else if (!WEIGHTS) {
     value = kernelValue(square, scale) + select(vec4f(), vec4f(p.diagonal), cols == vec4u(row));
   } else {
-    if (KERNEL == GAUSSIAN) {
-      value = accurateExp(-0.5 * (square - p.nearest * p.nearest) * scale * scale);
-    } else {
-      let distance = sqrt(square);
-      value = accurateExp((p.nearest - distance) * scale) / distance;
-    }
+    value = kernelWeight(square, p.nearest, scale);
     value = select(vec4f(), value, square > vec4f());
   }
   // Columns beyond the last are padding.

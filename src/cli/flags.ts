@@ -2,6 +2,7 @@
 
 import { Option } from 'commander';
 import { inputError } from '../errors.js';
+import { KERNEL_NAMES } from '../ops/kernels/kernels.js';
 
 /** Flags that every command takes. */
 export interface CommonFlags {
@@ -131,7 +132,6 @@ export const valued = <T>(flags: string, description: string, parse: (value: str
   new Option(flags, description).argParser<T>(parse);
 
 export const ADAPTERS = ['auto', 'hardware', 'software'] as const;
-export const KERNELS = ['laplace', 'gaussian'] as const;
 export const ACTIVATIONS = ['relu', 'cos'] as const;
 export const SOLVERS = ['auto', 'cholesky', 'cholesky-host', 'conjugate-gradients'] as const;
 export const AGOP_PATHS = ['auto', 'gram', 'jacobian'] as const;
@@ -161,7 +161,7 @@ export const tuneOption = (): Option =>
 
 /** --kernel, --bandwidth and --ridge. */
 export const kernelOptions = (): Option[] => [
-  valued('--kernel <name>', 'laplace or gaussian (default: laplace)', oneOf('--kernel', KERNELS)),
+  valued('--kernel <name>', 'laplace or gaussian (default: laplace)', oneOf('--kernel', KERNEL_NAMES)),
   valued('--bandwidth <L>', 'bandwidth of the kernel (default: 2)', positive('--bandwidth', 2, 'above 0')),
   valued('--ridge <lambda>', 'ridge added to the kernel matrix (default: 0.001)', positive('--ridge', 1e-3, 'or 0')),
 ];
@@ -182,6 +182,3 @@ export const featureOptions = (): Option[] => [
     oneOf('--agop', AGOP_PATHS),
   ),
 ];
-
-/** Number of random features where --width is not given. */
-export const defaultWidth = (activation: (typeof ACTIVATIONS)[number]): number => (activation === 'cos' ? 0 : 512);

@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
+import type { FeatureWeights } from '../ops/features/features.js';
 import { formatPercent, formatSeconds } from '../report/format.js';
 import { KNOWN_FILES } from '../report/known-files.js';
 import { type OutputFile, publish } from '../report/publish.js';
-import type { AdapterSummary, FeatureWeights, LayerResult } from '../rfm/types.js';
+import type { AdapterSummary, LayerResult } from '../rfm/types.js';
 import {
   adapterOption,
   commonOptions,
@@ -126,7 +127,7 @@ async function runLayer(
 
 /** metrics.json of a layer. */
 function metricsDocument(
-  { input, options }: LayerRequest,
+  { input, settings }: LayerRequest,
   flags: LayerFlags,
   { metrics }: LayerResult,
   adapter: AdapterSummary,
@@ -142,7 +143,7 @@ function metricsDocument(
       n: input.n,
       d: input.d,
       outputs: input.outputs,
-      ...options,
+      ...settings,
       features: describeFeatures(input.features, flags),
     },
     adapter,

@@ -1,8 +1,8 @@
-import type { KernelName } from '../../rfm/types.js';
 import { type Batch, ceilDiv, f32bits } from '../../runtime/batch.js';
 import type { RowWork } from '../../runtime/division.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import type { Matrix } from '../../runtime/matrix.js';
+import type { RadialKernel } from '../kernels/kernel.js';
 
 /** Which half of a symmetric result is computed: all of it, the lower half, or the lower half copied to the upper. */
 export type Half = 'full' | 'lower' | 'mirrored';
@@ -26,7 +26,7 @@ export interface Product {
   difference: boolean;
   half: Half;
   /** Kernel values of the distances, 1/bandwidth being `bias`: of `blocked` and `subgroup` alone. */
-  kernel?: KernelName;
+  kernel?: RadialKernel;
   /** Q in place of P: of `blocked` and `subgroup` alone. */
   gram?: GramTerms;
 }

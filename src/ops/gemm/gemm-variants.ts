@@ -5,8 +5,7 @@ import gemmNtSubgroup from '../../../shaders/gemm/gemm_nt_subgroup.wgsl';
 import gemmNtSubgroupMatrix from '../../../shaders/gemm/gemm_nt_subgroup_matrix.wgsl';
 import gemmNtWorkgroup from '../../../shaders/gemm/gemm_nt_workgroup.wgsl';
 import gemmPlain from '../../../shaders/gemm/gemm_plain.wgsl';
-import kernelValue from '../../../shaders/kernel-matrix/kernel_value.wgsl';
-import type { KernelName } from '../../rfm/types.js';
+import noKernel from '../../../shaders/kernel-matrix/no_kernel.wgsl';
 import { type Batch, ceilDiv, type Kernel } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import type { Matrix } from '../../runtime/matrix.js';
@@ -14,6 +13,7 @@ import { MATRIX_FEATURE } from '../../runtime/subgroup-matrix.js';
 import { isHardware, type Operation, type Variant, variantOf } from '../../runtime/variants.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { transpose } from '../elementwise/transpose.js';
+import { kernelText } from '../kernels/shader.js';
 import { recordPacked } from './gemm-packed.js';
 import { type Factor, type Product, resultOf, type Tile, tileWork } from './gemm-product.js';
 
@@ -29,13 +29,12 @@ export const packed: GemmVariant = {
   },
 };
 
-/** KERNEL of kernel_value.wgsl. */
-export const kernelConstant = (kernel: KernelName | undefined): number =>
-  kernel === undefined ? 0 : { laplace: 1, gaussian: 2 }[kernel];
-
 /** What comes before the text of `blocked` and `subgroup`: what they store. */
-const storing = { sums: `${kernelValue}\n${gemmPlain}`, gram: `${kernelValue}\n${gramValue}\n${gemmGram}` };
-const storedBy = ({ gram }: Product): string => (gram ? storing.gram : storing.sums);
+const storing = { sums: `${noKernel}\n${gemmPlain}`, gram: `${noKernel}\n${gramValue}\n${gemmGram}` };
+function storedBy({ gram, kernel }: Product): string {
+  if (kernel) return `${kernelText(kernel)}\n${gemmPlain}`;
+  return gram ? storing.gram : storing.sums;
+}
 
 export const subgroup: GemmVariant = {
   name: 'subgroup',
@@ -46,7 +45,7 @@ export const subgroup: GemmVariant = {
     const kernel: Kernel = {
       name: 'gemm_nt_subgroup',
       source: `${storedBy(product)}\n${gemmNtSubgroup}`,
-      constants: { LANES: lanes, DIFFERENCE: product.difference, KERNEL: kernelConstant(product.kernel) },
+      constants: { LANES: lanes, DIFFERENCE: product.difference, ...product.kernel?.shader.constants },
     };
     recordTiles(batch, product, kernel, [32, 2 * lanes]);
   },
@@ -76,10 +75,10 @@ function recordBlocked(batch: Batch, product: Product, staged: keyof typeof stag
     constants: {
       SIDE: side,
       DIFFERENCE: difference,
-      KERNEL: kernelConstant(value),
       LOW: low !== undefined,
       COMPENSATED: low !== undefined || k > LONG_SUM,
       UNROLLED: isHardware(batch.gpu),
+      ...value?.shader.constants,
     },
   };
   recordTiles(batch, product, kernel, [8 * side, 8 * side]);

@@ -1,9 +1,9 @@
 import smallestPositiveSource from '../../../shaders/kernel-matrix/smallest_positive.wgsl';
-import type { KernelName } from '../../rfm/types.js';
 import { type Batch, type Kernel, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../../runtime/matrix.js';
 import { squaredDistances } from '../gemm/gemm.js';
+import type { RadialKernel } from '../kernels/kernel.js';
 import { type Rows, tileCount, tileSize } from '../tiles.js';
 
 /** ‖x_i − x_j‖² of two tiles of rows, as squared + low (see `squaredDistances`). */
@@ -15,8 +15,7 @@ export interface DistanceTile {
 /** The kernel matrix of rows x (n × d), given by its squared distances: kept, or computed again whenever they are asked for. */
 export interface KernelSystem {
   readonly x: Rows;
-  readonly kernel: KernelName;
-  readonly bandwidth: number;
+  readonly kernel: RadialKernel;
   /** Tiles (i, j), i ≥ j, at kept[i][j]; null where they are not kept. */
   readonly kept: DistanceTile[][] | null;
 }

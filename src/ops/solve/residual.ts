@@ -4,6 +4,7 @@ import type { Gpu } from '../../runtime/gpu.js';
 import type { Matrix } from '../../runtime/matrix.js';
 import { isHardware } from '../../runtime/variants.js';
 import { transpose } from '../elementwise/transpose.js';
+import { kernelText } from '../kernels/shader.js';
 import { allocateColumns, type Columns, releasePanels } from '../tiles.js';
 import { forEachDistanceTile, type KernelSystem } from './kernel-system.js';
 
@@ -12,8 +13,7 @@ const mostOutputs = (gpu: Gpu): number => (isHardware(gpu) ? 10 : 5);
 /** Rows of K that a workgroup takes. */
 const ROWS = 4;
 
-/** Operations of a kernel value in double-float, and of adding its product with a coefficient; see `RowWork`. */
-const VALUE = 600;
+/** Operations of adding the product of a kernel value with a coefficient; see `RowWork`. */
 const SUM = 75;
 
 /** A double as the bits of two float32 whose sum it is. */
@@ -75,20 +75,24 @@ export async function residual(
 /** What a tile of K (m × n) takes off the residual of its rows (out + low: outputs × m); alpha: outputs × n. */
 function takeOff(
   batch: Batch,
-  { kernel, bandwidth }: KernelSystem,
+  { kernel }: KernelSystem,
   squared: Matrix,
   squaredLow: Matrix,
   part: { alpha: Matrix; alphaLow: Matrix; y: Matrix; out: Matrix; low: Matrix; ridge: number | null; first: boolean },
 ): void {
   const { alpha, alphaLow, y, out, low, ridge, first } = part;
-  const rate = split(kernel === 'gaussian' ? 1 / (2 * bandwidth * bandwidth) : 1 / bandwidth);
+  const rate = split(kernel.rate);
   const flags = (first ? 1 : 0) | (ridge === null ? 0 : 2);
   const most = mostOutputs(batch.gpu);
   for (let from = 0; from < alpha.rows; from += most) {
     const classes = Math.min(most, alpha.rows - from);
     batch.scope({ op: 'residual', flops: 2 * squared.rows * squared.cols * classes }, () =>
       batch.dispatch(
-        { name: 'residual', source: residualSource, constants: { GAUSSIAN: kernel === 'gaussian', CLASSES: classes } },
+        {
+          name: 'residual',
+          source: `${kernelText(kernel)}\n${residualSource}`,
+          constants: { ...kernel.shader.constants, CLASSES: classes },
+        },
         [squared, alpha, y, squaredLow, out, low, alphaLow],
         [
           squared.rows,
@@ -104,7 +108,7 @@ function takeOff(
           0,
         ],
         [ceilDiv(squared.rows, ROWS)],
-        { flops: ROWS * squared.cols * (VALUE + SUM * classes), first: 12 },
+        { flops: ROWS * squared.cols * (kernel.operations + SUM * classes), first: 12 },
       ),
     );
   }
