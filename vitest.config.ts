@@ -1,16 +1,13 @@
-import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+import { wgslModule } from './scripts/wgsl.mjs';
 
 export default defineConfig({
   plugins: [
     {
-      name: 'wgsl-as-text',
+      name: 'wgsl',
       enforce: 'pre',
-      load(id) {
-        if (id.endsWith('.wgsl')) return `export default ${JSON.stringify(readFileSync(id, 'utf8'))}`;
-        return null;
-      },
+      load: (id) => (id.endsWith('.wgsl') ? wgslModule(id) : null),
     },
   ],
   test: {

@@ -5,9 +5,10 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utime
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isMain } from './is-main.mjs';
+import { wgslPlugin } from './wgsl.mjs';
 
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
-const INPUTS = ['src', 'bench', 'shaders', 'package.json', 'tsconfig.json', 'scripts/build.mjs'];
+const INPUTS = ['src', 'bench', 'shaders', 'package.json', 'tsconfig.json', 'scripts/build.mjs', 'scripts/wgsl.mjs'];
 const entry = (root) => join(root, 'src', 'cli', 'main.ts');
 export const output = (root) => join(root, 'dist', 'deep-rfm.js');
 
@@ -37,7 +38,7 @@ export const compileOptions = (root) => ({
   platform: 'node',
   target: 'node20',
   packages: 'external',
-  loader: { '.wgsl': 'text' },
+  plugins: [wgslPlugin],
   logLevel: 'warning',
 });
 

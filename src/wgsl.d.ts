@@ -1,5 +1,5 @@
-/** Shaders are imported as text: by esbuild's text loader in the program, by a plugin in the tests. */
+/** Shaders are imported as text that knows where its lines stand: scripts/wgsl.mjs. */
 declare module '*.wgsl' {
-  const source: string;
+  const source: import('./runtime/kernel.js').WgslSource;
   export default source;
 }

@@ -1,22 +1,17 @@
-// Four numbers high + low, two float32 each: about 48 bits. Products of 12-bit halves are exact.
-// Needs p.zero, a 0 that the compiler does not know.
+// Four numbers in two float32 each: about 48 bits.
+#include "head.wgsl"
+#include "opaque.wgsl"
 
 struct Pair4 {
   high: vec4f,
   low: vec4f,
 }
 
-// Hides a value from algebraic simplification, which would remove the compensation.
-fn hidden4(x: vec4f) -> vec4f { return bitcast<vec4f>(bitcast<vec4u>(x) ^ vec4u(p.zero)); }
-
-// The first 12 significant bits; the product of two such numbers is exact in float32.
-fn head4(x: vec4f) -> vec4f { return bitcast<vec4f>(bitcast<vec4u>(x) & vec4u(0xfffff000u)); }
-
 // s + x with the error of the sum in the low part (Knuth's two-sum).
 fn add4(s: Pair4, x: vec4f) -> Pair4 {
-  let sum = hidden4(s.high + x);
-  let part = hidden4(sum - s.high);
-  return Pair4(sum, s.low + ((s.high - hidden4(sum - part)) + (x - part)));
+  let sum = opaque4(s.high + x);
+  let part = opaque4(sum - s.high);
+  return Pair4(sum, s.low + ((s.high - opaque4(sum - part)) + (x - part)));
 }
 
 fn plus4(a: Pair4, b: Pair4) -> Pair4 {
@@ -37,8 +32,8 @@ fn addProduct4(s: Pair4, x: vec4f, z: vec4f) -> Pair4 {
 
 // High and low part summed again, so that the low part is below the high part's last bit.
 fn renormalize4(s: Pair4) -> Pair4 {
-  let sum = hidden4(s.high + s.low);
-  return Pair4(sum, s.low - hidden4(sum - s.high));
+  let sum = opaque4(s.high + s.low);
+  return Pair4(sum, s.low - opaque4(sum - s.high));
 }
 
 fn times4(a: Pair4, b: Pair4) -> Pair4 {

@@ -10,26 +10,6 @@
 //   8  A + scale · B
 //   9  A − B with B one column (subtracts entry i of B, stored as one row, from row i of A)
 //  10  A + B with B one row
-requires immediate_address_space;
-
-// Header: OPERATION: u32.
-
-struct Params {
-  m: u32,
-  n: u32,
-  strideA: u32,
-  strideB: u32,
-  strideOut: u32,
-  offsetA: u32,
-  offsetOut: u32,
-  padding: u32,
-  scale: f32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;
-@group(0) @binding(1) var<storage, read> b: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
 
 // Arguments from here on have no digits left after the point, which is what a cosine is made of; they count as 0.
 const FARTHEST = 16777216.0;

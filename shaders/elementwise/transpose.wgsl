@@ -4,25 +4,8 @@
 //
 // On lavapipe twice to three times as fast as single numbers passed through workgroup memory: there each lane's load
 // costs the same, whether it is one number or four.
-requires immediate_address_space;
 
 const TILE = 8u; // blocks
-
-struct Params {
-  m: u32,
-  n: u32,
-  strideA: u32, // this and what follows in vec4
-  strideOut: u32,
-  offsetA: u32,
-  offsetOut: u32,
-  widthOut: u32,
-  stepA: u32,
-  stepOut: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
 
 fn rowOf(first: u32, row: u32, col: u32) -> vec4f {
   // Rows beyond A become the zeros of the padding.
@@ -35,12 +18,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) id: v
   let col = group.x * TILE + id.y;
   let row = group.y * TILE + id.x;
   if (4u * col >= p.n || row >= p.widthOut) { return; }
-  let first = p.offsetA + group.z * p.stepA;
+  let first = p.offsetA + group.z * bitcast<u32>(p.stepA);
   let block = transpose(mat4x4f(
     rowOf(first, 4u * row, col), rowOf(first, 4u * row + 1u, col),
     rowOf(first, 4u * row + 2u, col), rowOf(first, 4u * row + 3u, col),
   ));
-  let at = p.offsetOut + group.z * p.stepOut + 4u * col * p.strideOut + row;
+  let at = p.offsetOut + group.z * bitcast<u32>(p.stepOut) + 4u * col * p.strideOut + row;
   out[at] = block[0];
   if (4u * col + 1u < p.n) { out[at + p.strideOut] = block[1]; }
   if (4u * col + 2u < p.n) { out[at + 2u * p.strideOut] = block[2]; }

@@ -67,12 +67,9 @@ fn has(flag: u32) -> bool { return (p.flags & flag) != 0u; }
 var<workgroup> slabA: array<array<Staged, QUADS>, SLAB>;
 var<workgroup> slabB: array<array<Staged, QUADS>, SLAB>;
 
-// Hides a value from algebraic simplification, which would remove the compensation: zero is 0.
-fn opaque(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ p.zero); }
-fn opaque4(x: vec4f) -> vec4f { return bitcast<vec4f>(bitcast<vec4u>(x) ^ vec4u(p.zero)); }
+#include "opaque.wgsl"
 
-// The first 12 significant bits; the product of two such numbers is exact in float32.
-fn head(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u); }
+#include "head.wgsl"
 
 // value + left is the sum; padding of `low` is written with that of `out`.
 fn store(row: u32, col: u32, value: f32, left: f32) {

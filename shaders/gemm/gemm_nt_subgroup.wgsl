@@ -63,9 +63,7 @@ fn has(flag: u32) -> bool { return (p.flags & flag) != 0u; }
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
 @group(0) @binding(4) var<storage, read_write> low: array<f32>;
 
-// Hides a value from algebraic simplification, which would remove the compensation: zero is 0.
-fn opaque(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ p.zero); }
-fn opaque2(x: vec2f) -> vec2f { return bitcast<vec2f>(bitcast<vec2u>(x) ^ vec2u(p.zero)); }
+#include "opaque.wgsl"
 
 // The zeros after the last column of a row.
 fn storePadding(row: u32) {
@@ -85,8 +83,7 @@ fn combine(x: vec4f, y0: vec4f, y1: vec4f) -> vec2f {
   return vec2f(dot(x, y0), dot(x, y1));
 }
 
-// The first 12 significant bits; the product of two such numbers is exact in float32.
-fn head(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u); }
+#include "head.wgsl"
 
 // value + left is the sum; padding of `low` is written with that of `out`.
 fn store(row: u32, col: u32, value: f32, left: f32) {

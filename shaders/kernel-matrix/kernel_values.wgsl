@@ -4,23 +4,7 @@
 // nothing of a row's own weight is left to cancel.
 // EXCESS: k − 1 in place of k, to its own last digit, for bandwidths so large that k is near 1 throughout.
 // `diagonal` is added to kernel values where row and column agree (the ridge of a system).
-requires immediate_address_space;
-
-// Before this text: the kernel's, double_float4.wgsl and kernel_value.wgsl. Header: WEIGHTS: bool, EXCESS: bool.
-
-struct Params {
-  m: u32,
-  n: u32,
-  stride: u32,
-  bandwidth: f32,
-  diagonal: f32,
-  nearest: f32,
-  zero: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> squared: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
+// Before this text: the kernel's, and kernel_value.wgsl. WEIGHTS, EXCESS: bool.
 
 // exp(−x) − 1 for 0 ≤ x ≤ 1/8: its series, whose first omitted term is 1e-10 of it there.
 fn excess(x: vec4f) -> vec4f {

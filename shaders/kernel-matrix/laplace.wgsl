@@ -1,4 +1,6 @@
 // No kernel of its own: the Laplace kernel k = exp(−r/L), for texts that make kernel values (see `KernelShader`).
+#include "accurate_exp.wgsl"
+#include "double_float4.wgsl"
 
 // scale: 1/L.
 fn kernelExponent(square: vec4f, scale: f32) -> vec4f { return sqrt(square) * scale; }

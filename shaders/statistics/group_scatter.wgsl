@@ -1,6 +1,8 @@
-// ‖s x_i − μ_g(i)‖² for each row i of group g(i), where rows starts[g] … starts[g + 1] − 1 form group g, s = inverseScale(scale[0])
-// (inverse_scale.wgsl, which stands before this), and the means are of s x. One workgroup a row.
+// ‖s x_i − μ_g(i)‖² for each row i of group g(i), where rows starts[g] … starts[g + 1] − 1 form group g, s =
+// inverseScale(scale[0]), and the means are of s x. One workgroup a row.
 requires immediate_address_space;
+
+#include "inverse_scale.wgsl"
 
 const SIZE = 64u;
 

@@ -6,53 +6,18 @@
 //
 // A row is divided by the power of two of its largest entry before it is squared, so that rows in any unit have a length.
 // Of a row with a NaN or an infinity the length is one.
-requires immediate_address_space;
 
-// Header: LENGTHS_ONLY: bool.
+#include "double_float.wgsl"
 
 const SIZE = 64u;
-
-struct Params {
-  rows: u32,
-  stride: u32,
-  zero: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> lengths: array<f32>;
 
 var<workgroup> partial: array<vec2f, SIZE>;
 var<workgroup> largest: array<u32, SIZE>;
 
-// Hides a value from algebraic simplification, which would remove the compensation: zero is 0.
-fn opaque(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ p.zero); }
-
-// The first 12 significant bits; the product of two such numbers is exact in float32.
-fn head(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u); }
-
-// s + x with the error of the sum in the low part (Knuth's two-sum).
-fn add(s: vec2f, x: f32) -> vec2f {
-  let sum = opaque(s.x + x);
-  let part = opaque(sum - s.x);
-  return vec2f(sum, s.y + ((s.x - opaque(sum - part)) + (x - part)));
-}
-
-fn addProduct(s: vec2f, x: f32, z: f32) -> vec2f {
-  let x1 = head(x);
-  let x2 = x - x1;
-  let z1 = head(z);
-  let z2 = z - z1;
-  var t = add(s, x1 * z1);
-  t.y += x1 * z2 + x2 * z1 + x2 * z2;
-  return t;
-}
-
 @compute @workgroup_size(SIZE)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
   let width = p.stride / 4u;
-  let start = group.x * width;
+  let start = p.offset / 4u + group.x * width;
   // Bits of numbers without their sign are in the order of the numbers, and those of a NaN above all.
   var most = vec4u();
   for (var i = index; i < width; i += SIZE) { most = max(most, bitcast<vec4u>(a[start + i]) & vec4u(0x7fffffffu)); }
@@ -95,7 +60,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   let missing = 0.5 * inverse * (rest.x + rest.y);
   for (var i = index; !LENGTHS_ONLY && i < width; i += SIZE) {
     let x = a[start + i] * scale;
-    out[start + i] = select(vec4f(), fma(x, vec4f(inverse), x * missing), positive);
+    out[group.x * width + i] = select(vec4f(), fma(x, vec4f(inverse), x * missing), positive);
   }
   if (index == 0u) {
     // As bits: a NaN made by arithmetic need not stay one.

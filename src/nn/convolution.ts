@@ -5,9 +5,10 @@ import im2colSource from '../../shaders/nn/im2col.wgsl';
 import { RfmError } from '../errors.js';
 import { transpose } from '../ops/elementwise/transpose.js';
 import { gemm } from '../ops/gemm/gemm.js';
-import { ceilDiv, type Kernel } from '../runtime/batch.js';
+import { ceilDiv } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { block, type Matrix, strideOf } from '../runtime/matrix.js';
+import type { LooseKernel } from '../runtime/kernel.js';
+import { block, type Matrix, strideOf, type View } from '../runtime/matrix.js';
 import type { Work } from '../runtime/timing.js';
 import { clear, createParameter, expectChannels, type Layer, type Pass, SCRATCH_NUMBERS } from './layer.js';
 import { describeShape, flatGrid, pixelsOf, type Shape, type Tensor, temporaryTensor } from './tensor.js';
@@ -24,9 +25,9 @@ export interface ConvolutionOptions {
   variant?: 'im2col' | 'implicit';
 }
 
-const patches: Kernel = { name: 'im2col', source: im2colSource, constants: { TRANSPOSED: false } };
-const patchesT: Kernel = { name: 'im2col_transposed', source: im2colSource, constants: { TRANSPOSED: true } };
-const gather: Kernel = { name: 'col2im', source: col2imSource };
+const patches: LooseKernel = { name: 'im2col', source: im2colSource, constants: { TRANSPOSED: false } };
+const patchesT: LooseKernel = { name: 'im2col_transposed', source: im2colSource, constants: { TRANSPOSED: true } };
+const gather: LooseKernel = { name: 'col2im', source: col2imSource };
 
 /** Columns of the weights of a convolution: a tap after the other, the channels of each padded to a multiple of four. */
 export const tapColumns = (size: number, inputs: number): number => size * size * strideOf(inputs);
@@ -50,7 +51,7 @@ export function convolution(gpu: Gpu, name: string, options: ConvolutionOptions)
     out: outputs * size * size,
     taps: { size, inputs },
   });
-  let written: Matrix | null = null;
+  let written: View | null = null;
   return {
     kind: 'convolution',
     parameters: [weight],
@@ -134,7 +135,7 @@ const patchLength = ({ input, taps }: Geometry): number => taps * strideOf(input
 const isPointwise = ({ size, stride, pad }: Geometry): boolean => size === 1 && stride === 1 && pad === 0;
 
 /** The columns of weights (or their gradient) that belong to the used taps. */
-function usedColumns(weights: Matrix, geometry: Geometry): Matrix {
+function usedColumns(weights: Matrix, geometry: Geometry): View {
   const channels = strideOf(geometry.input.channels);
   return block(weights, 0, geometry.tapFirst * channels, weights.rows, patchLength(geometry));
 }
@@ -155,7 +156,7 @@ function chunksOf(count: number, geometry: Geometry): Chunk[] {
 }
 
 /** The rows of a tensor that belong to a chunk. */
-function rowsOf({ matrix, shape }: Tensor, { first, count }: Chunk): Matrix {
+function rowsOf({ matrix, shape }: Tensor, { first, count }: Chunk): View {
   return block(matrix, first * pixelsOf(shape), 0, count * pixelsOf(shape), matrix.cols);
 }
 
@@ -173,13 +174,18 @@ const shapeWords = ({ input, output, size, stride, pad, tapFirst, taps }: Geomet
 ];
 
 /** (pixels of the chunk) × patchLength. */
-function patchMatrix(pass: Pass, x: Tensor, geometry: Geometry, chunk: Chunk): Matrix {
+function patchMatrix(pass: Pass, x: Tensor, geometry: Geometry, chunk: Chunk): View {
   const rows = chunk.count * pixelsOf(geometry.output);
   const cols = patchLength(geometry);
   if (isPointwise(geometry)) return { ...rowsOf(x, chunk), cols, padding: 0 };
   const out = pass.scratch(0, rows, cols);
   const count = (rows * cols) / 4;
-  pass.batch.dispatch(patches, [x.matrix, out], [count, rows, ...shapeWords(geometry), chunk.first], flatGrid(count));
+  pass.batch.dispatchLoose(
+    patches,
+    [x.matrix, out],
+    [count, rows, ...shapeWords(geometry), chunk.first],
+    flatGrid(count),
+  );
   return out;
 }
 
@@ -199,7 +205,7 @@ function implicitProduct({ batch }: Pass, x: Tensor, y: Tensor, geometry: Geomet
   if (!hasImplicit(batch.gpu)) return false;
   const { lanes } = batch.gpu;
   batch.scope(convolutionWork('convolution', geometry, y.matrix.rows, y.matrix.cols), () =>
-    batch.dispatch(
+    batch.dispatchLoose(
       { name: 'convolution_subgroup', source: convolutionSource, constants: { LANES: lanes } },
       [x.matrix, weights, y.matrix],
       [y.matrix.rows, y.matrix.cols, ...shapeWords(geometry), weights.stride / 4, y.matrix.stride, 0],
@@ -217,7 +223,7 @@ function patchMatrixT(pass: Pass, x: Tensor, geometry: Geometry, chunk: Chunk): 
   const stride = strideOf(pixels);
   const out = pass.scratch(0, rows, stride);
   const count = (rows / 4) * (stride / 4);
-  pass.batch.dispatch(
+  pass.batch.dispatchLoose(
     patchesT,
     [x.matrix, out],
     [count, pixels, ...shapeWords(geometry), chunk.first],
@@ -230,12 +236,12 @@ function patchMatrixT(pass: Pass, x: Tensor, geometry: Geometry, chunk: Chunk): 
  * The same without patches in memory. False where it does not apply: on a GPU it would have too few workgroups, and
  * SwiftShader, with its four lanes, was still compiling the written-out kernel after eight minutes.
  */
-function implicitWeightGradient({ batch }: Pass, x: Tensor, dy: Tensor, geometry: Geometry, out: Matrix): boolean {
+function implicitWeightGradient({ batch }: Pass, x: Tensor, dy: Tensor, geometry: Geometry, out: View): boolean {
   const { gpu } = batch;
   if (!hasImplicit(gpu) || gpu.lanes < 8 || gpu.adapter.type !== 'software') return false;
   const columns = patchLength(geometry) / 4;
   batch.scope(convolutionWork('convolution-weights', geometry, dy.matrix.rows, out.rows), () =>
-    batch.dispatch(
+    batch.dispatchLoose(
       { name: 'convolution_weights', source: weightsSource, constants: { LANES: gpu.lanes } },
       [x.matrix, dy.matrix, out],
       [dy.matrix.rows, out.rows, ...shapeWords(geometry), dy.matrix.stride / 4, out.offset / 4, out.stride / 4, 0],
@@ -247,7 +253,7 @@ function implicitWeightGradient({ batch }: Pass, x: Tensor, dy: Tensor, geometry
 }
 
 /** dW = dYᵀ · patches, summed over the pixels of all samples, for the used taps. */
-function weightGradient(pass: Pass, x: Tensor, dy: Tensor, geometry: Geometry, out: Matrix): void {
+function weightGradient(pass: Pass, x: Tensor, dy: Tensor, geometry: Geometry, out: View): void {
   for (const chunk of chunksOf(x.count, geometry)) {
     const cols = patchMatrixT(pass, x, geometry, chunk);
     const rows = rowsOf(dy, chunk);
@@ -281,7 +287,7 @@ function implicitInputGradient(pass: Pass, dy: Tensor, dx: Tensor, geometry: Geo
 }
 
 /** dX: the gradient of every patch, dY · W, gathered by pixel. */
-function inputGradient(pass: Pass, dy: Tensor, dx: Tensor, geometry: Geometry, used: Matrix): void {
+function inputGradient(pass: Pass, dy: Tensor, dx: Tensor, geometry: Geometry, used: View): void {
   const { batch } = pass;
   const { shape } = dx;
   const usedT = batch.temporary(used.cols, used.rows);
@@ -296,7 +302,7 @@ function inputGradient(pass: Pass, dy: Tensor, dx: Tensor, geometry: Geometry, u
     const cols = pass.scratch(1, rows.rows, used.cols);
     gemm(batch, { a: rows, b: usedT, out: cols });
     const count = (chunk.count * pixelsOf(shape) * channels) / 4;
-    batch.dispatch(gather, [cols, dx.matrix], [count, ...shapeWords(geometry), chunk.first], flatGrid(count));
+    batch.dispatchLoose(gather, [cols, dx.matrix], [count, ...shapeWords(geometry), chunk.first], flatGrid(count));
   }
 }
 

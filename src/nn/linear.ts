@@ -3,8 +3,9 @@ import columnSumsSource from '../../shaders/nn/column_sums.wgsl';
 import flattenSource from '../../shaders/nn/flatten.wgsl';
 import pointwiseSource from '../../shaders/nn/nn_pointwise.wgsl';
 import { gemm, gemmNN, gemmTN } from '../ops/gemm/gemm.js';
-import { type Batch, ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
+import { type Batch, ceilDiv, f32bits } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
+import type { LooseKernel } from '../runtime/kernel.js';
 import type { Matrix } from '../runtime/matrix.js';
 import { createParameter, expectChannels, type Layer } from './layer.js';
 import {
@@ -19,16 +20,16 @@ import {
   widthOf,
 } from './tensor.js';
 
-const pointwise = (operation: number): Kernel => ({
+const pointwise = (operation: number): LooseKernel => ({
   name: `nn_pointwise_${operation}`,
   source: pointwiseSource,
   constants: { OPERATION: operation },
 });
 const [RELU, MASK, ADD] = [0, 1, 2].map(pointwise);
 
-function apply(batch: Batch, kernel: Kernel, a: Matrix, b: Matrix, out: Matrix, period: number): void {
+function apply(batch: Batch, kernel: LooseKernel, a: Matrix, b: Matrix, out: Matrix, period: number): void {
   const count = vectorsOf(out);
-  batch.dispatch(kernel, [a, b, out], [count, period], flatGrid(count));
+  batch.dispatchLoose(kernel, [a, b, out], [count, period], flatGrid(count));
 }
 
 /** x + y. */
@@ -133,7 +134,7 @@ export function flatten(): Layer {
         const out = temporaryTensor(batch, from.count, target);
         const [images, row] = back ? [out, from] : [from, out];
         const count = out.matrix.rows * out.matrix.stride;
-        batch.dispatch(
+        batch.dispatchLoose(
           { name: 'flatten', source: flattenSource, constants: { BACK: back } },
           [from.matrix, out.matrix],
           [count, pixelsOf(shape), shape.channels, images.matrix.stride, row.matrix.stride],
@@ -150,14 +151,14 @@ export function flatten(): Layer {
 }
 
 const CHUNK = 64;
-const sumsKernel = (operation: number): Kernel => ({
+const sumsKernel = (operation: number): LooseKernel => ({
   name: `column_sums_${operation}`,
   source: columnSumsSource,
   constants: { OPERATION: operation },
 });
 const SUMS = [0, 1, 2].map(sumsKernel);
 const [FINISH_MOMENTS, FINISH_SUMS] = [0, 1].map(
-  (operation): Kernel => ({
+  (operation): LooseKernel => ({
     name: `column_finish_${operation}`,
     source: columnFinishSource,
     constants: { OPERATION: operation },
@@ -168,7 +169,7 @@ function partialSums(batch: Batch, operation: 0 | 1 | 2, a: Matrix, x: Matrix, s
   const chunks = ceilDiv(a.rows, CHUNK);
   const width = widthOf(a);
   const partial = batch.temporary(2 * chunks, a.stride);
-  batch.dispatch(
+  batch.dispatchLoose(
     SUMS[operation],
     [a, x, statistics, partial],
     [a.rows, width, chunks, x.rows],
@@ -189,7 +190,7 @@ export function columnSums(
 ): void {
   const partial = partialSums(batch, operation, dy, x, statistics);
   const width = widthOf(dy);
-  batch.dispatch(
+  batch.dispatchLoose(
     FINISH_SUMS,
     [partial, dy, second, first],
     [width, partial.rows / 2, dy.rows, 0, 0],
@@ -211,7 +212,7 @@ export function columnMoments(
 ): void {
   const partial = partialSums(batch, 0, x, x, x);
   const width = widthOf(x);
-  batch.dispatch(
+  batch.dispatchLoose(
     FINISH_MOMENTS,
     [partial, x, statistics, running],
     [width, partial.rows / 2, x.rows, f32bits(epsilon), f32bits(momentum)],

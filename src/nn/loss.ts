@@ -1,11 +1,12 @@
 import lossSource from '../../shaders/nn/loss.wgsl';
-import { type Batch, f32bits, type Kernel } from '../runtime/batch.js';
+import { type Batch, f32bits } from '../runtime/batch.js';
+import type { LooseKernel } from '../runtime/kernel.js';
 import type { Matrix } from '../runtime/matrix.js';
 
 export const LOSSES = ['mse', 'cross-entropy'] as const;
 export type LossName = (typeof LOSSES)[number];
 
-const kernels: Record<LossName, Kernel> = {
+const kernels: Record<LossName, LooseKernel> = {
   mse: { name: 'loss_mse', source: lossSource, constants: { OPERATION: 0 } },
   'cross-entropy': { name: 'loss_cross_entropy', source: lossSource, constants: { OPERATION: 1 } },
 };
@@ -29,7 +30,7 @@ export function lossAndGradient(
   results: Matrix,
   slot: number,
 ): void {
-  batch.dispatch(
+  batch.dispatchLoose(
     kernels[loss],
     [outputs, targets, gradient, results],
     [outputs.rows, outputs.cols, outputs.stride, slot, f32bits(1 / lossTerms(loss, outputs.rows, outputs.cols))],

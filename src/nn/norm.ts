@@ -1,7 +1,8 @@
 import batchNormSource from '../../shaders/nn/batch_norm.wgsl';
 import { inputError, RfmError } from '../errors.js';
-import { ceilDiv, f32bits, type Kernel } from '../runtime/batch.js';
+import { ceilDiv, f32bits } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
+import type { LooseKernel } from '../runtime/kernel.js';
 import type { Matrix } from '../runtime/matrix.js';
 import { createParameter, expectChannels, type Layer, type Pass, zeros } from './layer.js';
 import { columnMoments, columnSums } from './linear.js';
@@ -13,7 +14,7 @@ const MOMENTUM = 0.1;
 /** Rows that an invocation of batch_norm.wgsl goes through. */
 const ROWS = 8;
 
-const kernel = (operation: number): Kernel => ({
+const kernel = (operation: number): LooseKernel => ({
   name: `batch_norm_${operation}`,
   source: batchNormSource,
   constants: { OPERATION: operation },
@@ -40,7 +41,7 @@ export function batchNorm(gpu: Gpu, name: string, channels: number): Layer {
 
   const run = (
     { batch }: Pass,
-    which: Kernel,
+    which: LooseKernel,
     [x, dy]: [Matrix, Matrix],
     statistics: Matrix,
     [second, product]: [Matrix, Matrix],
@@ -48,7 +49,7 @@ export function batchNorm(gpu: Gpu, name: string, channels: number): Layer {
   ): Tensor => {
     const { matrix } = out;
     const count = ceilDiv(matrix.rows, ROWS) * widthOf(matrix);
-    batch.dispatch(
+    batch.dispatchLoose(
       which,
       [x, dy, statistics, weight.value, second, product, matrix],
       [count, widthOf(matrix), matrix.rows, f32bits(EPSILON)],

@@ -1,7 +1,8 @@
 import adamSource from '../../shaders/nn/adam.wgsl';
 import sgdSource from '../../shaders/nn/sgd.wgsl';
-import { type Batch, f32bits, type Kernel } from '../runtime/batch.js';
+import { type Batch, f32bits } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
+import type { LooseKernel } from '../runtime/kernel.js';
 import { type Matrix, release } from '../runtime/matrix.js';
 import { type Parameter, zeros } from './layer.js';
 import { flatGrid, vectorsOf } from './tensor.js';
@@ -18,8 +19,8 @@ export interface OptimizerOptions {
   weightDecay: number;
 }
 
-const sgdKernel: Kernel = { name: 'sgd', source: sgdSource };
-const adamKernel: Kernel = { name: 'adam', source: adamSource };
+const sgdKernel: LooseKernel = { name: 'sgd', source: sgdSource };
+const adamKernel: LooseKernel = { name: 'adam', source: adamSource };
 const BETA1 = 0.9;
 const BETA2 = 0.999;
 const EPSILON = 1e-8;
@@ -60,7 +61,7 @@ export function createOptimizer(gpu: Gpu, parameters: readonly Parameter[], opti
             ];
       parameters.forEach(({ value, gradient }, i) => {
         const count = vectorsOf(value);
-        batch.dispatch(
+        batch.dispatchLoose(
           optimizer === 'sgd' ? sgdKernel : adamKernel,
           [gradient, value, ...states[i]],
           [count, ...numbers.map(f32bits)],

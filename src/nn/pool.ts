@@ -2,14 +2,14 @@ import adaptivePoolSource from '../../shaders/nn/adaptive_pool.wgsl';
 import maxPoolSource from '../../shaders/nn/max_pool.wgsl';
 import maxPoolBackwardSource from '../../shaders/nn/max_pool_backward.wgsl';
 import { RfmError } from '../errors.js';
-import type { Kernel } from '../runtime/batch.js';
+import type { LooseKernel } from '../runtime/kernel.js';
 import type { Layer } from './layer.js';
 import { describeShape, flatGrid, type Shape, temporaryTensor, vectorsOf, widthOf } from './tensor.js';
 
-const maxKernel: Kernel = { name: 'max_pool', source: maxPoolSource };
-const maxBackKernel: Kernel = { name: 'max_pool_backward', source: maxPoolBackwardSource };
+const maxKernel: LooseKernel = { name: 'max_pool', source: maxPoolSource };
+const maxBackKernel: LooseKernel = { name: 'max_pool_backward', source: maxPoolBackwardSource };
 const [meanKernel, meanBackKernel] = [false, true].map(
-  (back): Kernel => ({ name: 'adaptive_pool', source: adaptivePoolSource, constants: { BACKWARD: back } }),
+  (back): LooseKernel => ({ name: 'adaptive_pool', source: adaptivePoolSource, constants: { BACKWARD: back } }),
 );
 
 /** Maximum over size × size windows, `stride` apart; of equal values the first counts. pad ≤ size / 2. */
@@ -42,14 +42,19 @@ export function maxPool({ size, stride = size, pad = 0 }: { size: number; stride
         pad,
       ];
       const count = vectorsOf(y.matrix);
-      batch.dispatch(maxKernel, [x.matrix, y.matrix, winner], [count, ...words], flatGrid(count));
+      batch.dispatchLoose(maxKernel, [x.matrix, y.matrix, winner], [count, ...words], flatGrid(count));
       return {
         y,
         back(dy, wanted) {
           if (!wanted.input) return null;
           const dx = temporaryTensor(batch, dy.count, x.shape);
           const inputs = vectorsOf(dx.matrix);
-          batch.dispatch(maxBackKernel, [dy.matrix, winner, dx.matrix], [inputs, ...words, count], flatGrid(inputs));
+          batch.dispatchLoose(
+            maxBackKernel,
+            [dy.matrix, winner, dx.matrix],
+            [inputs, ...words, count],
+            flatGrid(inputs),
+          );
           return dx;
         },
       };
@@ -72,14 +77,14 @@ export function adaptivePool(height: number, width: number): Layer {
       const y = temporaryTensor(batch, x.count, this.outputShape(x.shape));
       const words = [x.shape.height, x.shape.width, widthOf(x.matrix), height, width];
       const count = vectorsOf(y.matrix);
-      batch.dispatch(meanKernel, [x.matrix, y.matrix], [count, ...words], flatGrid(count));
+      batch.dispatchLoose(meanKernel, [x.matrix, y.matrix], [count, ...words], flatGrid(count));
       return {
         y,
         back(dy, wanted) {
           if (!wanted.input) return null;
           const dx = temporaryTensor(batch, dy.count, x.shape);
           const inputs = vectorsOf(dx.matrix);
-          batch.dispatch(meanBackKernel, [dy.matrix, dx.matrix], [inputs, ...words], flatGrid(inputs));
+          batch.dispatchLoose(meanBackKernel, [dy.matrix, dx.matrix], [inputs, ...words], flatGrid(inputs));
           return dx;
         },
       };

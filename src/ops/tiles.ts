@@ -8,6 +8,7 @@ import gatherRowsSource from '../../shaders/elementwise/gather_rows.wgsl';
 import { RfmError } from '../errors.js';
 import { type Batch, ceilDiv } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
+import { defineKernel, read, readWrite } from '../runtime/kernel.js';
 import { allocate, download, type Matrix, release, strideOf, upload } from '../runtime/matrix.js';
 import { startsBuffer } from './statistics/statistics.js';
 
@@ -140,6 +141,13 @@ export function allocateTriangle(gpu: Gpu, grid: Grid): StoredTriangle {
   return { grid, tile: (i, j) => rows[i][j], release: () => release(gpu, ...rows.flat()) };
 }
 
+const gatherKernel = defineKernel({
+  name: 'gather_rows',
+  source: gatherRowsSource,
+  bindings: { a: read('array<vec4f>'), ids: read('array<u32>'), out: readWrite('array<vec4f>') },
+  params: { rows: 'u32', stride: 'u32', strideOut: 'u32', offsetOut: 'u32' },
+});
+
 /** out (ids.length × cols) = the rows of A with these numbers. */
 export function gatherRows(batch: Batch, a: Rows, ids: readonly number[], out: Matrix): void {
   const { starts } = a.grid;
@@ -151,12 +159,16 @@ export function gatherRows(batch: Batch, a: Rows, ids: readonly number[], out: M
       while (inside(to)) to++;
       if (to > from) {
         const local = ids.slice(from, to).map((id) => id - starts[i]);
-        batch.dispatch(
-          { name: 'gather_rows', source: gatherRowsSource },
-          [tile, startsBuffer(batch, local), out],
-          [local.length, tile.stride, tile.offset, out.stride, out.offset + from * out.stride],
-          [ceilDiv(tile.stride / 4, 64), local.length],
-        );
+        batch.dispatch(gatherKernel, {
+          bindings: { a: tile, ids: startsBuffer(batch, local), out },
+          params: {
+            rows: local.length,
+            stride: tile.stride,
+            strideOut: out.stride,
+            offsetOut: from * out.stride,
+          },
+          grid: [ceilDiv(tile.stride / 4, 64), local.length],
+        });
       }
       from = Math.max(to, from + 1);
     }

@@ -1,23 +1,47 @@
+import { RfmError } from '../errors.js';
 import { divide, type Part, type RowWork } from './division.js';
 import { type Gpu, IMMEDIATE_BYTES } from './gpu.js';
-import { allocate, type Matrix, release } from './matrix.js';
-import { type Kernel, type Pipeline, pipelinesOf } from './pipeline.js';
-import { placedKernel, placeOf } from './placed-kernel.js';
+import {
+  type BindingDeclaration,
+  type Bindings,
+  type Constants,
+  type Kernel,
+  type LooseKernel,
+  looseProgram,
+  type Parameters,
+  type ParameterValues,
+  type Program,
+  parameterWords,
+  programOf,
+  type StorageBinding,
+} from './kernel.js';
+import { allocate, type Matrix, release, type View } from './matrix.js';
+import { type Pipeline, pipelinesOf } from './pipeline.js';
+import { placedProgram, placeOf } from './placed-kernel.js';
 import { textureBytes } from './pool.js';
 import { type PassLabel, type PassTimes, type Profile, scopedSync, timePasses, type Work } from './timing.js';
-
-export type { Kernel } from './pipeline.js';
 
 /** Work recorded on the host; nothing runs before `submit`. */
 export interface Batch {
   readonly gpu: Gpu;
   /**
-   * Records one dispatch. `bindings` become @group(0) @binding(0…): storage buffers, or textures where the shader
-   * declares one; `params` the words of the shader's `var<immediate>` (u32, or f32 through `f32bits`). `work`: what a
-   * row of workgroups takes; then it may run in several parts, so that none keeps the device for long. So does a dispatch
-   * with more workgroups along a dimension than the adapter allows at once (division.ts).
+   * Records one dispatch of `kernel`, with everything it declares by name.
+   * A dispatch of more workgroups along a dimension than the adapter allows at once runs in several parts, and so does one
+   * that would keep the device for long (division.ts).
+   * @throws internal error where a matrix was released.
    */
-  dispatch(kernel: Kernel, bindings: readonly Binding[], params: readonly number[], grid: Grid, work?: RowWork): void;
+  dispatch<B extends Bindings, P extends Parameters, C extends Constants>(
+    kernel: Kernel<B, P, C>,
+    call: Call<B, P, C>,
+  ): void;
+  /** The same for a kernel whose bindings and words of parameters go by position. */
+  dispatchLoose(
+    kernel: LooseKernel,
+    bindings: readonly Binding[],
+    params: readonly number[],
+    grid: Grid,
+    work?: RowWork,
+  ): void;
   /**
    * Names what `record` dispatches, for profiles: the operation, and what it counts. Scopes nest; the outermost
    * one groups, those inside it give detail.
@@ -50,7 +74,29 @@ export interface Batch {
   send(): Promise<void>;
 }
 
-export type Binding = Matrix | GPUBuffer | GPUTexture;
+export type Binding = View | GPUBuffer | GPUTexture;
+
+/** What can be bound where. A view is no matrix: a kernel that minds no offset would read from the wrong place. */
+type Bound<D extends BindingDeclaration> =
+  D extends StorageBinding<infer Of> ? GPUBuffer | (Of extends 'view' ? View : Matrix) : GPUTexture;
+
+/** Present where there is something to say. */
+type Given<Key extends string, Values> = keyof Values extends never
+  ? { readonly [K in Key]?: Values }
+  : { readonly [K in Key]: Values };
+
+/** What a dispatch names: everything that its kernel declares, and nothing else. */
+export type Call<B extends Bindings, P extends Parameters, C extends Constants> = {
+  readonly bindings: { readonly [K in keyof B]: Bound<B[K]> };
+  /** Workgroups along each dimension. */
+  readonly grid: Grid;
+  /**
+   * Of a kernel that declares `firstRow`: the operations of a row of workgroups, at most, and, of a product, those of the
+   * whole dispatch; see `RowWork`.
+   */
+  readonly work?: Pick<RowWork, 'flops' | 'measured'>;
+} & Given<'params', ParameterValues<P>> &
+  Given<'constants', { readonly [K in keyof C]: C[K] extends 'bool' ? boolean : number }>;
 
 export type Grid = readonly [x: number, y?: number, z?: number];
 
@@ -71,7 +117,7 @@ interface Copy {
 }
 
 interface Dispatch extends Part {
-  kernel: Kernel;
+  program: Program;
   bindings: readonly (GPUBuffer | GPUTexture)[];
   /** What is copied before it. */
   copies: readonly Copy[];
@@ -90,8 +136,17 @@ const bytesOf = (bindings: readonly Binding[]): number =>
     return sum + (isTexture(b) ? textureBytes(b) : b.size);
   }, 0);
 
-function labelOf(profile: Profile, kernel: Kernel, bindings: readonly Binding[], share: Part['share']): PassLabel {
-  return { kernel: kernel.name, scope: profile.current, bytes: bytesOf(bindings), share, ...profile.place };
+function labelOf(profile: Profile, kernel: string, bindings: readonly Binding[], share: Part['share']): PassLabel {
+  return { kernel, scope: profile.current, bytes: bytesOf(bindings), share, ...profile.place };
+}
+
+/** A call of any kernel; that it fits its kernel was checked where it was written. */
+interface AnyCall {
+  readonly bindings: Readonly<Record<string, Binding>>;
+  readonly params: Readonly<Record<string, number | boolean>>;
+  readonly constants: Readonly<Record<string, number | boolean>>;
+  readonly grid: Grid;
+  readonly work?: Pick<RowWork, 'flops' | 'measured'>;
 }
 
 export function createBatch(gpu: Gpu): Batch {
@@ -102,6 +157,29 @@ export function createBatch(gpu: Gpu): Batch {
   const stages: GPUBuffer[] = [];
   const scratch = new Map<string, Matrix>();
   let copies: Copy[] = [];
+  function record(
+    program: Program,
+    bindings: readonly Binding[],
+    words: ArrayLike<number>,
+    grid: Grid,
+    work: RowWork | undefined,
+  ): void {
+    const [x, y = 1, z = 1] = grid;
+    if (x === 0 || y === 0 || z === 0) return;
+    const resources = bindings.map(resourceOf);
+    if (resources.some(gpu.pool.isReleased)) {
+      throw new RfmError('internal', `${program.name} is to read or write a matrix that was released`);
+    }
+    for (const part of divide(gpu, words, grid, work)) {
+      const label = gpu.profile && { label: labelOf(gpu.profile, program.name, bindings, part.share) };
+      const placed = part.place && {
+        program: placedProgram(program),
+        bindings: [...resources, placeOf(gpu, part.place)],
+      };
+      recorded.push({ ...part, program, bindings: resources, copies, ...label, ...placed });
+      copies = [];
+    }
+  }
   async function handOver<T>(start: () => Promise<T>): Promise<T> {
     try {
       return await gpu.guard('running on the GPU', start);
@@ -115,20 +193,19 @@ export function createBatch(gpu: Gpu): Batch {
   }
   return {
     gpu,
-    dispatch(kernel, bindings, params, grid, work) {
-      const [x, y = 1, z = 1] = grid;
-      if (x === 0 || y === 0 || z === 0) return;
-      const resources = bindings.map(resourceOf);
-      for (const part of divide(gpu, params, grid, work)) {
-        const label = gpu.profile && { label: labelOf(gpu.profile, kernel, bindings, part.share) };
-        const placed = part.place && {
-          kernel: placedKernel(kernel),
-          bindings: [...resources, placeOf(gpu, part.place)],
-        };
-        recorded.push({ ...part, kernel, bindings: resources, copies, ...label, ...placed });
-        copies = [];
-      }
+    dispatch(kernel, call) {
+      const { bindings, params, constants, grid, work } = call as AnyCall;
+      const { words, first } = parameterWords(kernel as unknown as Kernel, params);
+      if (work && !first) throw new RfmError('internal', `${kernel.name} states its work but declares no firstRow`);
+      record(
+        programOf(kernel as unknown as Kernel, constants),
+        Object.keys(kernel.bindings).map((name) => bindings[name]),
+        words,
+        grid,
+        work && first ? { ...work, first: first.word, step: first.step } : undefined,
+      );
     },
+    dispatchLoose: (kernel, bindings, params, grid, work) => record(looseProgram(kernel), bindings, params, grid, work),
     scope: (work, record) => scopedSync(gpu, work, record),
     temporary(rows, cols) {
       const matrix = allocate(gpu, rows, cols);
@@ -274,7 +351,7 @@ async function start(gpu: Gpu, recorded: readonly Dispatch[]): Promise<void> {
   const since = idleSince(gpu);
   const pipelines = await pipelinesOf(
     gpu,
-    recorded.map(({ kernel }) => kernel),
+    recorded.map(({ program }) => program),
   );
   const groups = bindGroups(gpu, recorded, pipelines);
   await warm(gpu, pipelines, groups, since);
@@ -311,7 +388,7 @@ async function start(gpu: Gpu, recorded: readonly Dispatch[]): Promise<void> {
     const single = profile.detail === 'dispatch';
     const bytes = recorded.reduce((sum, { label }) => sum + (label?.bytes ?? 0), 0);
     const labels = single
-      ? recorded.map((d) => d.label ?? labelOf(profile, d.kernel, d.bindings, d.share))
+      ? recorded.map((d) => d.label ?? labelOf(profile, d.program.name, d.bindings, d.share))
       : [{ kernel: `${all} dispatches`, scope: profile.current, bytes, ...profile.place }];
     const timed = timePasses(gpu, profile, labels, (encoder, i, times) =>
       single ? encode(encoder, i, i + 1, times) : encode(encoder, 0, all, times),

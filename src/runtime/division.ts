@@ -62,7 +62,7 @@ export interface Part {
 }
 
 /** The dispatch in as few parts of nearly equal size as keep to both limits, at least a row each. */
-export function divide(gpu: Gpu, params: readonly number[], grid: Grid, work?: RowWork): Part[] {
+export function divide(gpu: Gpu, params: ArrayLike<number>, grid: Grid, work?: RowWork): Part[] {
   const { rate, limits } = gpu;
   const limit = limits.maxComputeWorkgroupsPerDimension;
   const wordsFrom = (first: number): Uint32Array<ArrayBuffer> => {

@@ -2,10 +2,10 @@ import { RfmError } from '../errors.js';
 import type { Gpu } from './gpu.js';
 
 /**
- * A float32 matrix on the device: row-major, each row padded with zeros to a multiple of four
+ * A float32 matrix on the device, or a part of one: row-major, each row padded with zeros to a multiple of four
  * numbers so that shaders may read vec4. Every kernel that writes a matrix writes its padding, too.
  */
-export interface Matrix {
+export interface View {
   readonly rows: number;
   readonly cols: number;
   /** Numbers from one row to the next: a multiple of 4. */
@@ -15,6 +15,17 @@ export interface Matrix {
   /** Columns of zeros that a kernel writing this matrix adds after `cols`. */
   readonly padding: number;
   readonly buffer: GPUBuffer;
+}
+
+/** A matrix that begins where its buffer does. Every matrix is a view of itself; a view is no matrix. */
+export interface Matrix extends View {
+  readonly offset: 0;
+}
+
+/** A matrix in two floats of the same shape and stride: entry (i, j) is high + low, low being what high cannot hold. */
+export interface Pair {
+  readonly high: Matrix;
+  readonly low: Matrix;
 }
 
 export const strideOf = (cols: number): number => Math.ceil(cols / 4) * 4;
@@ -29,7 +40,7 @@ export function allocate(gpu: Gpu, rows: number, cols: number): Matrix {
  * A view of rows × cols entries from (row, col) on; it shares the buffer. `col` must be a multiple
  * of 4, so that rows start on a vec4, and the view must end there or at the matrix's last column.
  */
-export function block(matrix: Matrix, row: number, col: number, rows: number, cols: number): Matrix {
+export function block(matrix: View, row: number, col: number, rows: number, cols: number): View {
   const atEdge = col + cols === matrix.cols;
   if (
     Math.min(row, col, rows, cols) < 0 ||
@@ -46,6 +57,12 @@ export function block(matrix: Matrix, row: number, col: number, rows: number, co
   const offset = matrix.offset + row * matrix.stride + col;
   return { ...matrix, rows, cols, offset, padding: atEdge ? matrix.padding : 0 };
 }
+
+/** The first `rows` rows and `cols` columns: still a matrix, as it begins where its buffer does. */
+export const leadingBlock = (matrix: Matrix, rows: number, cols: number): Matrix => ({
+  ...block(matrix, 0, 0, rows, cols),
+  offset: 0,
+});
 
 export function release(gpu: Gpu, ...matrices: Matrix[]): void {
   for (const matrix of matrices) gpu.pool.give(matrix.buffer);
@@ -66,7 +83,7 @@ export function upload(gpu: Gpu, rows: number, cols: number, data: ArrayLike<num
 }
 
 /** Waits for the device and returns the matrix as row-major float32 (rows × cols, without padding). */
-export async function download(gpu: Gpu, matrix: Matrix): Promise<Float32Array> {
+export async function download(gpu: Gpu, matrix: View): Promise<Float32Array> {
   const { rows, cols, stride, offset } = matrix;
   const last = (rows - 1) * stride + cols;
   const raw = new Float32Array(await downloadBytes(gpu, matrix.buffer, offset * 4, last * 4));

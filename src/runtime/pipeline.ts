@@ -1,40 +1,6 @@
+import { RfmError } from '../errors.js';
 import { type Gpu, IMMEDIATE_BYTES } from './gpu.js';
-
-/**
- * A compute shader and how to specialise it. `source` is WGSL that becomes complete once the
- * constants are put before it as `const NAME: type = value;` lines.
- */
-export interface Kernel {
-  readonly name: string;
-  readonly source: string;
-  readonly constants?: Readonly<Record<string, number | boolean>>;
-}
-
-/** Texts by source and constants: putting one together takes longer than recording a dispatch, and hashing it as well. */
-const codes = new Map<string, Map<string, string>>();
-
-export function kernelCode({ source, constants = {} }: Kernel): string {
-  let ofSource = codes.get(source);
-  if (!ofSource) {
-    ofSource = new Map();
-    codes.set(source, ofSource);
-  }
-  let key = '';
-  for (const name in constants) key += `${name} ${constants[name]} `;
-  const found = ofSource.get(key);
-  if (found !== undefined) return found;
-  const entries = Object.entries(constants);
-  const header = entries.map(([name, value]) =>
-    typeof value === 'boolean' ? `const ${name}: bool = ${value};` : `const ${name}: u32 = ${value}u;`,
-  );
-  const lines = [...header, source];
-  // Directives must come first in WGSL, so the ones of the kernel move before the constants.
-  const directive = /^\s*(enable|requires)\s[^;]*;\s*$/gm;
-  const directives = source.match(directive) ?? [];
-  const code = [...directives.map((d) => d.trim()), lines.join('\n').replace(directive, '')].join('\n');
-  ofSource.set(key, code);
-  return code;
-}
+import type { Program } from './kernel.js';
 
 /** A compiled kernel and the layout of its bindings. */
 export interface Pipeline {
@@ -44,50 +10,45 @@ export interface Pipeline {
   warm: boolean;
 }
 
-/** The pipelines of these kernels, among which few are different: a promise for each would be garbage by the thousand. */
-export async function pipelinesOf(gpu: Gpu, kernels: readonly Kernel[]): Promise<Pipeline[]> {
-  const codes = kernels.map(kernelCode);
-  const names = new Map(codes.map((code, i) => [code, kernels[i].name]));
-  const pipelines = await Promise.all([...names].map(([code, name]) => compiled(gpu, name, code)));
-  const made = new Map([...names.keys()].map((code, i) => [code, pipelines[i]]));
-  return codes.map((code) => made.get(code)!);
+/** The pipelines of these programs, among which few are different: a promise for each would be garbage by the thousand. */
+export async function pipelinesOf(gpu: Gpu, programs: readonly Program[]): Promise<Pipeline[]> {
+  const different = [...new Set(programs)];
+  const pipelines = await Promise.all(different.map((program) => pipelineOf(gpu, program)));
+  const made = new Map(different.map((program, i) => [program, pipelines[i]]));
+  return programs.map((program) => made.get(program)!);
 }
 
 /** Compiled once per text; kernels that ask at the same time share one compilation. */
-export const pipelineOf = (gpu: Gpu, kernel: Kernel): Promise<Pipeline> =>
-  compiled(gpu, kernel.name, kernelCode(kernel));
-
-function compiled(gpu: Gpu, name: string, code: string): Promise<Pipeline> {
-  let pipeline = gpu.pipelines.get(code);
+export function pipelineOf(gpu: Gpu, program: Program): Promise<Pipeline> {
+  let pipeline = gpu.pipelines.get(program.code);
   if (!pipeline) {
-    pipeline = compile(gpu.device, name, code);
-    gpu.pipelines.set(code, pipeline);
+    pipeline = compile(gpu.device, program);
+    gpu.pipelines.set(program.code, pipeline);
     // A failure is reported by whoever asked; the next to ask tries again.
-    pipeline.catch(() => gpu.pipelines.delete(code));
+    pipeline.catch(() => gpu.pipelines.delete(program.code));
   }
   return pipeline;
 }
 
-const BUFFERS = { read: 'read-only-storage', read_write: 'storage', uniform: 'uniform' } as const;
+const ENTRIES: Record<Program['bindings'][number], Partial<GPUBindGroupLayoutEntry>> = {
+  read: { buffer: { type: 'read-only-storage' } },
+  read_write: { buffer: { type: 'storage' } },
+  uniform: { buffer: { type: 'uniform' } },
+  texture: { storageTexture: { access: 'read-only', format: 'rgba32float' } },
+};
 
 /**
- * The layout comes from the declarations in the text, not from Dawn's 'auto': that leaves out
- * bindings which a specialisation does not use, and callers would have to know which.
+ * The layout comes from the declaration, not from Dawn's 'auto': that leaves out bindings which a specialisation does not
+ * use, and callers would have to know which.
  */
-async function compile(device: GPUDevice, label: string, code: string): Promise<Pipeline> {
-  const declarations = [
-    ...code.matchAll(
-      /@binding\((\d+)\)\s*var(?:<(?:storage,\s*)?(read_write|read|uniform)>|\s+\w+:\s*texture_storage_2d)/g,
-    ),
-  ];
+async function compile(device: GPUDevice, program: Program): Promise<Pipeline> {
+  const { name: label, code } = program;
   const bindings = device.createBindGroupLayout({
     label,
-    entries: declarations.map(([, binding, access]) => ({
-      binding: Number(binding),
+    entries: program.bindings.map((access, binding) => ({
+      binding,
       visibility: GPUShaderStage.COMPUTE,
-      ...(access
-        ? { buffer: { type: BUFFERS[access as keyof typeof BUFFERS] } }
-        : { storageTexture: { access: 'read-only', format: 'rgba32float' } }),
+      ...ENTRIES[access],
     })),
   });
   // `immediateSize` is newer than @webgpu/types.
@@ -96,10 +57,26 @@ async function compile(device: GPUDevice, label: string, code: string): Promise<
     bindGroupLayouts: [bindings],
     immediateSize: IMMEDIATE_BYTES,
   } as GPUPipelineLayoutDescriptor);
-  const compute = await device.createComputePipelineAsync({
-    label,
-    layout,
-    compute: { module: device.createShaderModule({ label, code }) },
-  });
-  return { compute, bindings, warm: false };
+  // A scope of its own, as the one around would report the error without its place in shaders/.
+  device.pushErrorScope('validation');
+  const module = device.createShaderModule({ label, code });
+  const invalid = device.popErrorScope().catch(() => null);
+  try {
+    const compute = await device.createComputePipelineAsync({ label, layout, compute: { module } });
+    return { compute, bindings, warm: false };
+  } catch (error) {
+    await invalid;
+    throw (await compilationError(module, program)) ?? error;
+  }
+}
+
+/** The compiler's first error with the place in shaders/ and the line itself; null where the text was not at fault. */
+async function compilationError(module: GPUShaderModule, { name, code, at }: Program): Promise<RfmError | null> {
+  const { messages } = await module.getCompilationInfo();
+  const first = messages.find(({ type }) => type === 'error');
+  if (!first) return null;
+  const line = code.split('\n')[first.lineNum - 1]?.trim() ?? '';
+  const place = at(first.lineNum - 1);
+  const where = place ? `${place.file}:${place.line}` : `what the declaration of ${name} made`;
+  return new RfmError('internal', `${name}: ${where}: ${first.message.trim().replace(/\s*\n\s*/g, '; ')}: ${line}`);
 }

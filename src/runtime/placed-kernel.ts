@@ -6,7 +6,7 @@
 
 import { RfmError } from '../errors.js';
 import type { Gpu } from './gpu.js';
-import type { Kernel } from './pipeline.js';
+import type { Program } from './kernel.js';
 
 export type Extent = readonly [x: number, y: number, z: number];
 
@@ -19,17 +19,20 @@ export interface Place {
 const MAIN = /@compute\s+@workgroup_size\(([^)]*)\)\s*fn main\(([\s\S]*?)\)\s*\{/;
 const NUMBERED = /@builtin\((workgroup_id|global_invocation_id|num_workgroups)\)\s*(\w+)/g;
 
-const placedSources = new Map<string, string>();
+const placed = new WeakMap<Program, Program>();
 
-/** The kernel with one more binding, the last: a buffer of `placeOf`. */
-export function placedKernel({ name, source, ...rest }: Kernel): Kernel {
-  const placed = placedSources.get(source) ?? placedSource(name, source);
-  placedSources.set(source, placed);
-  return { name, source: placed, ...rest };
+/** The program with one more binding, the last: a buffer of `placeOf`. No line is added, so that errors keep their places. */
+export function placedProgram(program: Program): Program {
+  let found = placed.get(program);
+  if (!found) {
+    found = { ...program, code: placedCode(program), bindings: [...program.bindings, 'uniform'] };
+    placed.set(program, found);
+  }
+  return found;
 }
 
-function placedSource(name: string, source: string): string {
-  const main = MAIN.exec(source);
+function placedCode({ name, code, bindings }: Program): string {
+  const main = MAIN.exec(code);
   if (!main) throw new RfmError('internal', `${name}: no entry point whose workgroups could be counted on`);
   const [head, size, parameters] = main;
   const sizes = [...size.split(',').filter((part) => part.trim() !== ''), '1', '1'].slice(0, 3);
@@ -39,17 +42,13 @@ function placedSource(name: string, source: string): string {
       `${own} + placeInGrid.first.xyz * vec3u(${sizes.map((part) => `u32(${part})`).join(', ')})`,
     num_workgroups: () => 'placeInGrid.whole.xyz',
   };
-  const lines: string[] = [];
+  const lets: string[] = [];
   const renamed = parameters.replace(NUMBERED, (_, builtin: string, own: string) => {
-    lines.push(`  let ${own} = ${numbered[builtin](`${own}OfPart`)};`);
+    lets.push(`let ${own} = ${numbered[builtin](`${own}OfPart`)};`);
     return `@builtin(${builtin}) ${own}OfPart`;
   });
-  const bindings = [...source.matchAll(/@binding\((\d+)\)/g)].map(([, number]) => Number(number));
-  const declaration = `struct PlaceInGrid { first: vec4u, whole: vec4u }
-@group(0) @binding(${Math.max(...bindings) + 1}) var<uniform> placeInGrid: PlaceInGrid;
-`;
-  const entry = `${declaration}${head.replace(parameters, () => renamed)}\n${lines.join('\n')}`;
-  return source.replace(head, () => entry);
+  const declaration = `struct PlaceInGrid { first: vec4u, whole: vec4u } @group(0) @binding(${bindings.length}) var<uniform> placeInGrid: PlaceInGrid; `;
+  return code.replace(head, () => `${declaration}${head.replace(parameters, () => renamed)} ${lets.join(' ')}`);
 }
 
 const buffers = new WeakMap<GPUDevice, Map<string, GPUBuffer>>();

@@ -7,7 +7,10 @@ import { RfmError } from '../errors.js';
 export interface Pool {
   /** A storage buffer of at least `bytes`; its content is undefined. */
   take(bytes: number): GPUBuffer;
+  /** @throws internal error where it was given back already: two users would share it. */
   give(buffer: GPUBuffer): void;
+  /** Whether it was given back and nobody has taken it since. */
+  isReleased(resource: GPUBuffer | GPUTexture): boolean;
   /** A texture of at least width × height texels of four float32; its content is undefined. */
   takeTexture(width: number, height: number): GPUTexture;
   giveTexture(texture: GPUTexture): void;
@@ -68,6 +71,8 @@ function smallestFit<T>(
 
 export function createPool(device: GPUDevice): Pool {
   const free: GPUBuffer[] = [];
+  // What was destroyed while it was free stays released.
+  const released = new WeakSet<GPUBuffer | GPUTexture>();
   const freeTextures: GPUTexture[] = [];
   const bytes = { live: 0, pooled: 0, peak: 0 };
   let bounds = { soft: Number.POSITIVE_INFINITY, hard: Number.POSITIVE_INFINITY };
@@ -113,11 +118,15 @@ export function createPool(device: GPUDevice): Pool {
       if (found < 0) reserve(size);
       const buffer = found >= 0 ? free.splice(found, 1)[0] : device.createBuffer({ size, usage: USAGE });
       if (found >= 0) bytes.pooled -= buffer.size;
+      released.delete(buffer);
       bytes.live += buffer.size;
       bytes.peak = Math.max(bytes.peak, bytes.live + bytes.pooled);
       return buffer;
     },
+    isReleased: (resource) => released.has(resource),
     give(buffer) {
+      if (released.has(buffer)) throw new RfmError('internal', 'a matrix was released twice');
+      released.add(buffer);
       bytes.live -= buffer.size;
       bytes.pooled += buffer.size;
       free.push(buffer);

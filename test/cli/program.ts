@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { afterAll } from 'vitest';
+import { wgslPlugin } from '../../scripts/wgsl.mjs';
 import { writeNpy } from '../../src/data/npy.js';
 
 const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -28,7 +29,7 @@ export function buildProgram(): Promise<void> {
       platform: 'node',
       target: 'node20',
       packages: 'external',
-      loader: { '.wgsl': 'text' },
+      plugins: [wgslPlugin],
       logLevel: 'error',
       write: false,
     });

@@ -162,5 +162,5 @@ var<immediate> count: vec4u;
 /** Copies whole rows, padding included, as they are. */
 export function copy(batch: Batch, from: Matrix, to: Matrix): void {
   const words = to.rows * to.stride;
-  batch.dispatch({ name: 'copy_for_test', source: COPY }, [from, to], [words], [Math.ceil(words / 64)]);
+  batch.dispatchLoose({ name: 'copy_for_test', source: COPY }, [from, to], [words], [Math.ceil(words / 64)]);
 }

@@ -4,7 +4,7 @@ import { GEMM, GEMM_SMALL, gemm, gemmNN, gemmTN, squaredDistances, syrk, syrkTN 
 import { texelLayout } from '../../src/ops/gemm/gemm-packed.js';
 import { type Batch, runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
-import { block, type Matrix, release } from '../../src/runtime/matrix.js';
+import { block, type Matrix, release, type View } from '../../src/runtime/matrix.js';
 import {
   compute,
   EDGE_SIZES,
@@ -188,7 +188,7 @@ forEachVariant(
         rows: number,
         cols: number,
         { above, left, below, right }: Place,
-      ): [parent: Matrix, view: Matrix] => {
+      ): [parent: Matrix, view: View] => {
         const parent = poisoned(gpu, above + rows + below, left + cols + (cols % 4 === 0 ? right : 0));
         return [parent, block(parent, above, left, rows, cols)];
       };

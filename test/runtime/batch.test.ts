@@ -2,17 +2,18 @@ import { describe, expect, it } from 'vitest';
 import { RfmError } from '../../src/errors.js';
 import { transpose } from '../../src/ops/elementwise/transpose.js';
 import { syrk } from '../../src/ops/gemm/gemm.js';
-import { ceilDiv, createBatch, f32bits, finish, type Kernel, runBatch, sendBatch } from '../../src/runtime/batch.js';
+import { ceilDiv, createBatch, f32bits, finish, runBatch, sendBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
+import { type LooseKernel, looseProgram } from '../../src/runtime/kernel.js';
 import { download, release, upload } from '../../src/runtime/matrix.js';
-import { kernelCode, pipelineOf } from '../../src/runtime/pipeline.js';
+import { pipelineOf } from '../../src/runtime/pipeline.js';
 import { createProfile } from '../../src/runtime/timing.js';
 import { poisoned, put, read, useGpu } from '../support/gpu.js';
 import { randomMatrix, transposed } from '../support/reference.js';
 
 const gpu = useGpu();
 
-const fill: Kernel = {
+const fill: LooseKernel = {
   name: 'fill',
   source: `requires immediate_address_space;
 struct Params { value: f32, count: u32 }
@@ -25,7 +26,7 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) 
 }`,
   constants: { INTEGER: 3, FLAG: true },
 };
-const stepped = (step: number): Kernel => ({ ...fill, source: `const STEP = ${step}.0;\n${fill.source}` });
+const stepped = (step: number): LooseKernel => ({ ...fill, source: `const STEP = ${step}.0;\n${fill.source}` });
 
 const failureOf = async (act: () => unknown): Promise<unknown> => {
   try {
@@ -44,30 +45,6 @@ async function expectRfmError(act: () => unknown, kind: string): Promise<RfmErro
   return failure as RfmError;
 }
 
-describe('kernelCode', () => {
-  it('puts directives first, then constants, then the rest', () => {
-    const source =
-      '// Two lines\n// of comment.\nenable subgroups;\n\n  requires a_feature;\n\nconst X = N;\nfn enabled() {}\n';
-    const code = kernelCode({ name: 'k', source, constants: { N: 32, ON: true, OFF: false } });
-    const lines = code.split('\n').filter((line) => line.trim() !== '');
-    expect(lines).toEqual([
-      'enable subgroups;',
-      'requires a_feature;',
-      'const N: u32 = 32u;',
-      'const ON: bool = true;',
-      'const OFF: bool = false;',
-      '// Two lines',
-      '// of comment.',
-      'const X = N;',
-      'fn enabled() {}',
-    ]);
-  });
-
-  it('leaves a kernel without directives and constants alone', () => {
-    expect(kernelCode({ name: 'k', source: 'fn main() {}' })).toBe('fn main() {}');
-  });
-});
-
 it('f32bits are the bits of the rounded number', () => {
   const words = [0, 1, -1, 0.1, 1e-40, 3.4e38, Number.POSITIVE_INFINITY];
   expect(words.map(f32bits)).toEqual([...new Uint32Array(Float32Array.from(words).buffer)]);
@@ -80,7 +57,9 @@ it('ceilDiv', () => {
 describe('dispatch', () => {
   it('passes numbers to the shader and covers a grid of three dimensions', async () => {
     const out = poisoned(gpu(), 5, 24);
-    const seconds = await runBatch(gpu(), (batch) => batch.dispatch(stepped(2), [out], [f32bits(0.5), 120], [4, 5, 6]));
+    const seconds = await runBatch(gpu(), (batch) =>
+      batch.dispatchLoose(stepped(2), [out], [f32bits(0.5), 120], [4, 5, 6]),
+    );
     expect(seconds).toBeGreaterThan(0);
     const { data } = await read(gpu(), out);
     release(gpu(), out);
@@ -90,7 +69,7 @@ describe('dispatch', () => {
   it('runs in the order of recording', async () => {
     const out = poisoned(gpu(), 1, 8);
     await runBatch(gpu(), (batch) => {
-      for (const value of [1, 2, 3]) batch.dispatch(stepped(0), [out], [f32bits(value), 8], [8]);
+      for (const value of [1, 2, 3]) batch.dispatchLoose(stepped(0), [out], [f32bits(value), 8], [8]);
     });
     expect([...(await read(gpu(), out)).data]).toEqual(new Array(8).fill(3));
     release(gpu(), out);
@@ -99,7 +78,7 @@ describe('dispatch', () => {
   it('does nothing for an empty grid or an empty batch', async () => {
     const out = upload(gpu(), 1, 4, [7, 7, 7, 7]);
     for (const grid of [[0], [1, 0], [1, 1, 0]] as const) {
-      await runBatch(gpu(), (batch) => batch.dispatch(stepped(0), [out], [0, 8], grid));
+      await runBatch(gpu(), (batch) => batch.dispatchLoose(stepped(0), [out], [0, 8], grid));
     }
     expect(await runBatch(gpu(), () => {})).toBe(0);
     expect([...(await download(gpu(), out))]).toEqual([7, 7, 7, 7]);
@@ -116,7 +95,7 @@ describe('dispatch', () => {
     ];
     for (const grid of grids) {
       const out = poisoned(gpu(), 1, count);
-      await runBatch(gpu(), (batch) => batch.dispatch(stepped(3), [out], [f32bits(0.5), count], grid));
+      await runBatch(gpu(), (batch) => batch.dispatchLoose(stepped(3), [out], [f32bits(0.5), count], grid));
       const { data } = await read(gpu(), out);
       expect(data.findIndex((value, i) => value !== 0.5 + 3 * i)).toBe(-1);
       release(gpu(), out);
@@ -127,30 +106,33 @@ describe('dispatch', () => {
 describe('pipelines', () => {
   it('are compiled once per text, by whoever asks first', async () => {
     const [a, b, other] = [stepped(10), { ...stepped(10), name: 'another name' }, stepped(11)];
-    const [first, second, third] = [pipelineOf(gpu(), a), pipelineOf(gpu(), b), pipelineOf(gpu(), other)];
+    const [first, second, third] = [a, b, other].map((kernel) => pipelineOf(gpu(), looseProgram(kernel)));
     expect(second).toBe(first);
     expect(third).not.toBe(first);
     expect((await first).compute).not.toBe((await third).compute);
-    expect(pipelineOf(gpu(), a)).toBe(first);
+    expect(pipelineOf(gpu(), looseProgram(a))).toBe(first);
   });
 });
 
 describe('errors on the device', () => {
-  const broken: Kernel = { name: 'broken', source: '@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }' };
+  const broken: LooseKernel = { name: 'broken', source: '@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }' };
 
   it('a shader that does not compile is an RfmError, each time it is tried', async () => {
     for (let attempt = 0; attempt < 3; attempt++) {
-      const act = () => runBatch(gpu(), (batch) => batch.dispatch(broken, [], [], [1]));
+      const act = () => runBatch(gpu(), (batch) => batch.dispatchLoose(broken, [], [], [1]));
       await expectRfmError(act, 'internal');
     }
   });
 
   it('so are missing bindings and buffers of the wrong kind', async () => {
     const out = poisoned(gpu(), 1, 4);
-    await expectRfmError(() => runBatch(gpu(), (batch) => batch.dispatch(stepped(0), [], [0, 4], [4])), 'internal');
+    await expectRfmError(
+      () => runBatch(gpu(), (batch) => batch.dispatchLoose(stepped(0), [], [0, 4], [4])),
+      'internal',
+    );
     const uniform = gpu().device.createBuffer({ size: 64, usage: GPUBufferUsage.UNIFORM });
     await expectRfmError(
-      () => runBatch(gpu(), (batch) => batch.dispatch(stepped(0), [uniform], [0, 4], [4])),
+      () => runBatch(gpu(), (batch) => batch.dispatchLoose(stepped(0), [uniform], [0, 4], [4])),
       'internal',
     );
     uniform.destroy();
@@ -171,7 +153,7 @@ describe('errors on the device', () => {
     const before = gpu().pool.bytes.live;
     const batch = createBatch(gpu());
     batch.temporary(100, 100);
-    batch.dispatch(broken, [], [], [1]);
+    batch.dispatchLoose(broken, [], [], [1]);
     expect(gpu().pool.bytes.live).toBeGreaterThan(before);
     await failureOf(() => batch.submit());
     expect(gpu().pool.bytes.live).toBe(before);
@@ -185,7 +167,7 @@ describe('send', () => {
     for (const [i, value] of values.entries()) {
       await sendBatch(gpu(), (batch) => {
         const between = batch.temporary(8, 8);
-        batch.dispatch(stepped(1), [between], [f32bits(value), 64], [64]);
+        batch.dispatchLoose(stepped(1), [between], [f32bits(value), 64], [64]);
         transpose(batch, between, outs[i]);
       });
     }
@@ -202,13 +184,13 @@ describe('send', () => {
     const timed: Gpu = { ...gpu(), profile };
     for (let i = 0; i < 3; i++) {
       await sendBatch(timed, (batch) => {
-        for (const value of [1, 2]) batch.dispatch(stepped(0), [out], [f32bits(value), 8], [8]);
+        for (const value of [1, 2]) batch.dispatchLoose(stepped(0), [out], [f32bits(value), 8], [8]);
       });
     }
     expect([...(await download(timed, out))]).toEqual(new Array(8).fill(2));
     expect(profile.passes).toHaveLength(6);
     expect(gpu().sent.last).toBe(null);
-    await sendBatch(gpu(), (batch) => batch.dispatch(stepped(0), [out], [0, 8], [8]));
+    await sendBatch(gpu(), (batch) => batch.dispatchLoose(stepped(0), [out], [0, 8], [8]));
     await finish(gpu());
     expect(gpu().sent.last).toBe(null);
     await sendBatch(gpu(), () => {});
@@ -218,11 +200,14 @@ describe('send', () => {
 
   it('reports a failure and gives temporaries back', async () => {
     const before = gpu().pool.bytes.live;
-    const broken: Kernel = { name: 'broken', source: '@compute @workgroup_size(1) fn main() { let x: u32 = 2.5; }' };
+    const broken: LooseKernel = {
+      name: 'broken',
+      source: '@compute @workgroup_size(1) fn main() { let x: u32 = 2.5; }',
+    };
     const act = () =>
       sendBatch(gpu(), (batch) => {
         batch.temporary(100, 100);
-        batch.dispatch(broken, [], [], [1]);
+        batch.dispatchLoose(broken, [], [], [1]);
       });
     await expectRfmError(act, 'internal');
     expect(gpu().pool.bytes.live).toBe(before);

@@ -11,7 +11,7 @@ import {
 } from '../../src/ops/tiles.js';
 import { type Batch, runBatch } from '../../src/runtime/batch.js';
 import { type Gpu, openGpu } from '../../src/runtime/gpu.js';
-import { allocate, downloadBytes, type Matrix, release, upload } from '../../src/runtime/matrix.js';
+import { allocate, downloadBytes, type Matrix, release, upload, type View } from '../../src/runtime/matrix.js';
 import type { Operation, Variant } from '../../src/runtime/variants.js';
 import { at, type Dense, dense, largestError, relativeError } from './reference.js';
 
@@ -100,7 +100,7 @@ export function poisoned(gpu: Gpu, rows: number, cols: number): Matrix {
 export const put = (gpu: Gpu, a: Dense): Matrix => upload(gpu, a.rows, a.cols, a.data);
 
 /** Writes `a` into a view of a larger matrix and leaves what surrounds it alone. */
-export function putInto(gpu: Gpu, a: Dense, view: Matrix): void {
+export function putInto(gpu: Gpu, a: Dense, view: View): void {
   for (let i = 0; i < a.rows; i++) {
     const row = new Float32Array(a.cols + view.padding);
     row.set(a.data.subarray(i * a.cols, (i + 1) * a.cols));
@@ -117,7 +117,7 @@ export const untouched = (bits: number): boolean => bits === POISON;
  */
 export async function readAll(
   gpu: Gpu,
-  matrix: Matrix,
+  matrix: View,
   anyPadding = false,
 ): Promise<{ values: Dense; bits: Uint32Array }> {
   const { rows, cols, stride, offset, padding, buffer } = matrix;
@@ -140,7 +140,7 @@ export async function readAll(
   return { values: { rows, cols, data: values }, bits };
 }
 
-export const read = async (gpu: Gpu, matrix: Matrix): Promise<Dense> => (await readAll(gpu, matrix)).values;
+export const read = async (gpu: Gpu, matrix: View): Promise<Dense> => (await readAll(gpu, matrix)).values;
 
 /**
  * Uploads `inputs`, poisons outputs of the given shapes, runs `record` in one batch, and reads the

@@ -1,7 +1,7 @@
 import blockSquaresSource from '../../../shaders/agop/block_squares.wgsl';
 import { type Batch, createBatch, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { allocate, block, download, type Matrix, release } from '../../runtime/matrix.js';
+import { allocate, block, download, type Matrix, release, type View } from '../../runtime/matrix.js';
 import { scoped } from '../../runtime/timing.js';
 import { syrk, syrkTN } from '../gemm/gemm.js';
 import { meanOfRows } from '../statistics/row-statistics.js';
@@ -133,7 +133,7 @@ function portions(
 }
 
 /** (1 × rows) = ‖J_iᵀ J_i‖² = ‖J_i J_iᵀ‖² of the rows whose gradients these are. Release it. */
-function recordSquares(batch: Batch, jacobians: Matrix, outputs: number): Matrix {
+function recordSquares(batch: Batch, jacobians: View, outputs: number): Matrix {
   const rows = jacobians.rows / outputs;
   const squares = allocate(batch.gpu, 1, rows);
   const most = squaresRows(outputs, rows);
@@ -143,7 +143,7 @@ function recordSquares(batch: Batch, jacobians: Matrix, outputs: number): Matrix
     const some = block(jacobians, from * outputs, 0, count * outputs, jacobians.cols);
     const gram = { ...scratch, rows: count * outputs, cols: count * outputs, padding: 0 };
     syrk(batch, { a: some, b: some, out: gram });
-    batch.dispatch(
+    batch.dispatchLoose(
       { name: 'block_squares', source: blockSquaresSource, constants: { SIZE: outputs } },
       [gram, squares],
       [gram.stride, from],

@@ -1,7 +1,7 @@
 import coefficientsSource from '../../../shaders/agop/gradient_coefficients.wgsl';
 import { RfmError } from '../../errors.js';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
-import { block, type Matrix } from '../../runtime/matrix.js';
+import { block, leadingBlock, type Matrix, type View } from '../../runtime/matrix.js';
 import { subtractColumn, subtractRow } from '../elementwise/elementwise.js';
 import { transpose } from '../elementwise/transpose.js';
 import { gemm, gemmNN, squaredDistances } from '../gemm/gemm.js';
@@ -57,7 +57,7 @@ function tileOfRun({ grid }: Rows, ids: readonly number[]): number {
 }
 
 /** Rows of a matrix by ascending numbers: a view where they follow each other in one tile, else a copy. */
-function rowsBy(batch: Batch, rows: Rows, ids: readonly number[]): Matrix {
+function rowsBy(batch: Batch, rows: Rows, ids: readonly number[]): View {
   const i = tileOfRun(rows, ids);
   const { cols } = rows.tiles[0];
   if (i >= 0) return block(rows.tiles[i], ids[0] - rows.grid.starts[i], 0, ids.length, cols);
@@ -70,12 +70,7 @@ function rowsBy(batch: Batch, rows: Rows, ids: readonly number[]): Matrix {
  * Rows `ids` (ascending) of W, one matrix a tile of columns. They live as long as the batch. `most`: how many rows other
  * calls in the batch ask for at most; they share scratch space.
  */
-export function weightRows(
-  batch: Batch,
-  { x, weights }: AgopInput,
-  ids: readonly number[],
-  most = ids.length,
-): Matrix[] {
+export function weightRows(batch: Batch, { x, weights }: AgopInput, ids: readonly number[], most = ids.length): View[] {
   if (weights.kind === 'stored') {
     if (tileCount(x.grid) > 1) {
       throw new RfmError('internal', 'rows of stored weights are whole only where the weights are one tile');
@@ -85,7 +80,7 @@ export function weightRows(
   const { kernel, nearest } = weights;
   const own = rowsBy(batch, x, ids);
   return x.tiles.map((tile) => {
-    const squared = block(batch.scratch(most, tile.rows, 'squared'), 0, 0, ids.length, tile.rows);
+    const squared = leadingBlock(batch.scratch(most, tile.rows, 'squared'), ids.length, tile.rows);
     squaredDistances(batch, own, tile, squared);
     const w = batch.temporary(ids.length, tile.rows);
     weightsFromDistances(batch, squared, w, kernel, nearest);
@@ -94,7 +89,7 @@ export function weightRows(
 }
 
 /** out (outputs × ids.length) = Σ_j W_ij α_jc for the rows of `weightRows`. */
-export function weightSums(batch: Batch, { alpha }: AgopInput, w: readonly Matrix[], out: Matrix): void {
+export function weightSums(batch: Batch, { alpha }: AgopInput, w: readonly View[], out: Matrix): void {
   w.forEach((tile, j) => {
     gemm(batch, { a: alpha.tiles[j], b: tile, out, ...(j > 0 && { addend: out }) });
   });
@@ -111,10 +106,10 @@ export function gradients(
   batch: Batch,
   { alpha }: AgopInput,
   ids: readonly number[],
-  w: readonly Matrix[],
+  w: readonly View[],
   sums: Matrix,
   z: (j: number) => Matrix,
-  out: Matrix,
+  out: View,
   most = ids.length,
 ): void {
   const { starts } = alpha.grid;
@@ -122,8 +117,8 @@ export function gradients(
   const numbers = startsBuffer(batch, ids);
   w.forEach((tile, j) => {
     const scratch = batch.scratch(most * outputs, tile.cols, 'coefficients');
-    const coefficients = block(scratch, 0, 0, ids.length * outputs, tile.cols);
-    batch.dispatch(
+    const coefficients = leadingBlock(scratch, ids.length * outputs, tile.cols);
+    batch.dispatchLoose(
       { name: 'gradient_coefficients', source: coefficientsSource },
       [tile, alpha.tiles[j], sums, numbers, coefficients],
       [

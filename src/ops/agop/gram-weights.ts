@@ -7,7 +7,7 @@ import type { LongContraction, Multiply, ProductForm } from '../gemm/accurate-pr
 import { GRAM_VALUE, type GramTerms } from '../gemm/gemm-product.js';
 import { blocked, type GemmVariant, packed, subgroup } from '../gemm/gemm-variants.js';
 
-const source = `${gramValueSource}\n${gramWeightsSource}`;
+const source = [gramValueSource, gramWeightsSource];
 
 export interface GramWeightsVariant extends Variant {
   record(
@@ -38,7 +38,7 @@ const separate: GramWeightsVariant = {
   usable: () => true,
   record(batch, multiply, product, form, symmetric, { w, outputs, rows, cols }) {
     multiply(batch, product, form, symmetric);
-    batch.dispatch(
+    batch.dispatchLoose(
       { name: 'gram_weights', source, constants: { DIAGONAL: symmetric } },
       [w, rows, cols, product.out, product.low],
       [w.rows, w.cols, outputs, w.stride, rows.stride, cols.stride, 0, 0],

@@ -5,9 +5,10 @@ import potrfBlockWorkgroupSource from '../../../shaders/cholesky/potrf_block_wor
 import potrfFactorSource from '../../../shaders/cholesky/potrf_factor.wgsl';
 import trsmPanelSource from '../../../shaders/cholesky/trsm_panel_subgroup.wgsl';
 import trsmPanelWorkgroupSource from '../../../shaders/cholesky/trsm_panel_workgroup.wgsl';
-import { type Batch, ceilDiv, type Kernel } from '../../runtime/batch.js';
+import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { block, type Matrix } from '../../runtime/matrix.js';
+import type { LooseKernel } from '../../runtime/kernel.js';
+import { block, type Matrix, type View } from '../../runtime/matrix.js';
 import { isHardware, type Operation, type Variant } from '../../runtime/variants.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { transpose } from '../elementwise/transpose.js';
@@ -41,21 +42,21 @@ export interface CholeskyVariant extends Variant {
 
 export interface TrsmVariant extends Variant {
   /** See `trsm`. */
-  record(batch: Batch, factor: CholeskyFactor, b: Matrix, out: Matrix, direction: Direction): void;
+  record(batch: Batch, factor: CholeskyFactor, b: View, out: View, direction: Direction): void;
 }
 
 /** The first half of `count` numbers, in whole units. */
 const firstHalf = (count: number, unit: number): number => Math.ceil(count / 2 / unit) * unit;
 
 /** The size × size block of a strip of inverses; the strip's columns beyond it are zero. */
-const leading = (strip: Matrix, start: number, size: number): Matrix => ({
+const leading = (strip: Matrix, start: number, size: number): View => ({
   ...block(strip, start, 0, size, BLOCK),
   cols: size,
 });
 
-const potrfBlock: Kernel = { name: 'potrf_block', source: `${potrfFactorSource}\n${potrfBlockSource}` };
-const potrfBlockSubgroup: Kernel = { name: 'potrf_block', source: `${potrfFactorSource}\n${potrfBlockSubgroupSource}` };
-const potrfBlockWorkgroup: Kernel = { name: 'potrf_block', source: potrfBlockWorkgroupSource };
+const potrfBlock: LooseKernel = { name: 'potrf_block', source: [potrfFactorSource, potrfBlockSource] };
+const potrfBlockSubgroup: LooseKernel = { name: 'potrf_block', source: [potrfFactorSource, potrfBlockSubgroupSource] };
+const potrfBlockWorkgroup: LooseKernel = { name: 'potrf_block', source: potrfBlockWorkgroupSource };
 
 /** Who works on a block of a panel: subgroups, which pass rows on between their lanes, or workgroups, through their memory. */
 type Sharing = 'subgroups' | 'workgroups';
@@ -75,7 +76,7 @@ function factorDiagonal(
     workgroups: { ...potrfBlockWorkgroup, constants: { UNROLLED: isHardware(batch.gpu) } },
   };
   const kernel = sharing ? kernels[sharing] : potrfBlock;
-  batch.dispatch(
+  batch.dispatchLoose(
     kernel,
     [l, inverses, inversesT, info],
     [start, size, l.stride, l.offset, inverses.stride, known],
@@ -138,7 +139,7 @@ const blocksOf = (first: number, count: number): number[] =>
 /** Unknowns start … of X Lᵀ = B, given unknowns known … known + count − 1; see trsm_panel_subgroup.wgsl. */
 function solveBlock(
   batch: Batch,
-  operands: { x: Matrix; b: Matrix; l: Matrix; inverses: Matrix; inPlace: boolean },
+  operands: { x: View; b: View; l: Matrix; inverses: Matrix; inPlace: boolean },
   start: number,
   known: number,
   count: number,
@@ -146,7 +147,7 @@ function solveBlock(
   const { x, b, l, inverses, inPlace } = operands;
   const { lanes } = batch.gpu;
   const size = Math.min(BLOCK, l.rows - start);
-  batch.dispatch(
+  batch.dispatchLoose(
     { name: 'trsm_panel', source: trsmPanelSource, constants: { LANES: lanes, IN_PLACE: inPlace } },
     // In place all is in the first; the others are not read.
     [x, inverses, ...(inPlace ? [inverses, inverses] : [b, l])],
@@ -182,13 +183,13 @@ const UPWARDS = 0x10000;
  */
 function solveBlocks(
   batch: Batch,
-  operands: { x: Matrix; b: Matrix; l: Matrix; inverses: Matrix; inPlace: boolean },
+  operands: { x: View; b: View; l: Matrix; inverses: Matrix; inPlace: boolean },
   { start, end, known, count }: { start: number; end: number; known: number; count: number },
   blocks: number,
   direction: Direction,
 ): void {
   const { x, b, l, inverses, inPlace } = operands;
-  batch.dispatch(
+  batch.dispatchLoose(
     {
       name: 'trsm_panel',
       source: trsmPanelWorkgroupSource,
@@ -239,7 +240,7 @@ function factorByPanels(batch: Batch, factor: CholeskyFactor, sharing: Sharing):
   };
   byHalves(batch, factor, PANEL, columns, 0, l.rows);
   const side = ceilDiv(ceilDiv(l.rows, 4), 8);
-  batch.dispatch(
+  batch.dispatchLoose(
     { name: 'mirror_lower', source: mirrorLowerSource },
     [l],
     [l.rows, l.stride / 4, l.offset / 4],
@@ -294,8 +295,8 @@ export const CHOLESKY: Operation<CholeskyVariant> = {
 function substitute(
   batch: Batch,
   factor: CholeskyFactor,
-  b: Matrix,
-  out: Matrix,
+  b: View,
+  out: View,
   direction: Direction,
   unit: number,
   unknowns: (first: number, count: number) => void,
@@ -347,8 +348,8 @@ const recursiveTrsm: TrsmVariant = {
 function solveByPanels(
   batch: Batch,
   factor: CholeskyFactor,
-  b: Matrix,
-  out: Matrix,
+  b: View,
+  out: View,
   direction: Direction,
   sharing: Sharing,
 ): void {

@@ -1,8 +1,9 @@
 import argumentRoundingSource from '../../../shaders/features/argument_rounding.wgsl';
 import philoxWeightsSource from '../../../shaders/features/philox_weights.wgsl';
 import { inputError } from '../../errors.js';
-import { type Batch, ceilDiv, f32bits, type Kernel, sendBatch } from '../../runtime/batch.js';
+import { type Batch, ceilDiv, f32bits, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
+import type { LooseKernel } from '../../runtime/kernel.js';
 import { allocate, type Matrix, upload } from '../../runtime/matrix.js';
 import { relu, scaledCos } from '../elementwise/elementwise.js';
 import { gemm } from '../gemm/gemm.js';
@@ -19,7 +20,7 @@ export function philoxFill(
   values: { signed: boolean; scale: number },
 ): void {
   const [low, high] = seedWords(source.seed);
-  batch.dispatch(
+  batch.dispatchLoose(
     { name: 'philox_weights', source: philoxWeightsSource, constants: { SIGNED: values.signed } },
     [out],
     [out.rows, out.cols, out.stride, source.layer, source.stream, low, high, f32bits(values.scale), 0],
@@ -75,12 +76,12 @@ export function applyFeatures(batch: Batch, a: Matrix, map: FeatureMap, out: Mat
     if (map.phase) scaledCos(batch, projected, map.phase, out, Math.sqrt(2 / map.w.rows));
     else relu(batch, projected, out);
     if (map.phase && roundings) {
-      batch.dispatch(roundingKernel, [projected, roundings], [projected.cols, projected.stride], [projected.rows]);
+      batch.dispatchLoose(roundingKernel, [projected, roundings], [projected.cols, projected.stride], [projected.rows]);
     }
   });
 }
 
-const roundingKernel: Kernel = { name: 'argument_rounding', source: argumentRoundingSource };
+const roundingKernel: LooseKernel = { name: 'argument_rounding', source: argumentRoundingSource };
 
 /** Mean change of a cosine by the rounding of its argument from which on features are refused. */
 const MOST_ROUNDING = 1e-2;

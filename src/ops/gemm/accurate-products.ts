@@ -1,6 +1,6 @@
 import splitRowsSource from '../../../shaders/gemm/split_rows.wgsl';
 import type { Batch } from '../../runtime/batch.js';
-import type { Matrix } from '../../runtime/matrix.js';
+import type { Matrix, View } from '../../runtime/matrix.js';
 import { transpose } from '../elementwise/transpose.js';
 import { type Contraction, gemm, gemmNN, gemmTN, syrk, syrkTN } from './gemm.js';
 
@@ -25,7 +25,7 @@ export const multiplyOnce: Multiply = (batch, operands, form, symmetric) => {
  * A₁B₁ᵀ is exact, and A₁B₂ᵀ + A₂Bᵀ is small, and so is its rounding.
  */
 export const multiplyAccurately: Multiply = (batch, { a, b, gram, ...operands }, form, symmetric) => {
-  const rowsOf = (matrix: Matrix, transposed: boolean, role: string): Matrix => {
+  const rowsOf = (matrix: View, transposed: boolean, role: string): View => {
     if (!transposed) return matrix;
     const rows = batch.scratch(matrix.cols, matrix.rows, `accurate ${role}`);
     transpose(batch, matrix, rows);
@@ -42,10 +42,10 @@ export const multiplyAccurately: Multiply = (batch, { a, b, gram, ...operands },
   multiply(batch, { ...sum, a: restA, b: right, ...(gram && { gram }) });
 };
 
-function split(batch: Batch, matrix: Matrix, role: string): [head: Matrix, rest: Matrix] {
+function split(batch: Batch, matrix: View, role: string): [head: Matrix, rest: Matrix] {
   const { rows, cols } = matrix;
   const [head, rest] = [batch.scratch(rows, cols, `head ${role}`), batch.scratch(rows, cols, `rest ${role}`)];
-  batch.dispatch(
+  batch.dispatchLoose(
     { name: 'split_rows', source: splitRowsSource },
     [matrix, head, rest],
     [cols, matrix.stride, matrix.offset, head.stride],

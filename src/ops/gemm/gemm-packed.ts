@@ -37,7 +37,7 @@ function pack(batch: Batch, factor: Factor, k: number): GPUTexture {
   const parts = ceilDiv(rows, gpu.lanes);
   const texture = batch.texture(width, height);
   const texels = batch.staging(bytes);
-  batch.dispatch(
+  batch.dispatchLoose(
     {
       name: transposed ? 'pack_columns' : 'pack_rows',
       source: transposed ? packColumns : packRows,
@@ -65,7 +65,7 @@ export function recordPacked(batch: Batch, product: Product): boolean {
   const b = same ? a : pack(batch, product.b, k);
   const { separate, lowOut, scaleBits, biasBits, flags } = resultOf(batch, product);
   const tile = [PACKED_ROWS, 4 * lanes] as const;
-  batch.dispatch(
+  batch.dispatchLoose(
     { name: 'gemm_nt_packed', source: gemmNtPacked, constants: { LANES: lanes, DIFFERENCE: difference } },
     [a, b, separate, out, lowOut],
     [

@@ -1,7 +1,7 @@
 import { type Batch, ceilDiv, f32bits } from '../../runtime/batch.js';
 import type { RowWork } from '../../runtime/division.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import type { Matrix } from '../../runtime/matrix.js';
+import type { Matrix, View } from '../../runtime/matrix.js';
 import type { RadialKernel } from '../kernels/kernel.js';
 
 /** Which half of a symmetric result is computed: all of it, the lower half, or the lower half copied to the upper. */
@@ -9,7 +9,7 @@ export type Half = 'full' | 'lower' | 'mirrored';
 
 /** A factor as it is stored: rows × k, or transposed k × rows. */
 export interface Factor {
-  matrix: Matrix;
+  matrix: View;
   transposed: boolean;
 }
 
@@ -17,12 +17,12 @@ export interface Factor {
 export interface Product {
   a: Factor;
   b: Factor;
-  out: Matrix;
+  out: View;
   k: number;
   scale?: number;
-  addend?: Matrix;
+  addend?: View;
   bias?: number;
-  low?: Matrix;
+  low?: View;
   difference: boolean;
   half: Half;
   /** Kernel values of the distances, 1/bandwidth being `bias`: of `blocked` and `subgroup` alone. */

@@ -5,15 +5,16 @@ import gemmNtSubgroup from '../../../shaders/gemm/gemm_nt_subgroup.wgsl';
 import gemmNtSubgroupMatrix from '../../../shaders/gemm/gemm_nt_subgroup_matrix.wgsl';
 import gemmNtWorkgroup from '../../../shaders/gemm/gemm_nt_workgroup.wgsl';
 import gemmPlain from '../../../shaders/gemm/gemm_plain.wgsl';
+import kernelValue from '../../../shaders/kernel-matrix/kernel_value.wgsl';
 import noKernel from '../../../shaders/kernel-matrix/no_kernel.wgsl';
-import { type Batch, ceilDiv, type Kernel } from '../../runtime/batch.js';
+import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import type { Matrix } from '../../runtime/matrix.js';
+import type { LooseKernel, WgslPart } from '../../runtime/kernel.js';
+import type { View } from '../../runtime/matrix.js';
 import { MATRIX_FEATURE } from '../../runtime/subgroup-matrix.js';
 import { isHardware, type Operation, type Variant, variantOf } from '../../runtime/variants.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { transpose } from '../elementwise/transpose.js';
-import { kernelText } from '../kernels/shader.js';
 import { recordPacked } from './gemm-packed.js';
 import { type Factor, type Product, resultOf, type Tile, tileWork } from './gemm-product.js';
 
@@ -30,9 +31,9 @@ export const packed: GemmVariant = {
 };
 
 /** What comes before the text of `blocked` and `subgroup`: what they store. */
-const storing = { sums: `${noKernel}\n${gemmPlain}`, gram: `${noKernel}\n${gramValue}\n${gemmGram}` };
-function storedBy({ gram, kernel }: Product): string {
-  if (kernel) return `${kernelText(kernel)}\n${gemmPlain}`;
+const storing = { sums: [noKernel, gemmPlain], gram: [noKernel, gramValue, gemmGram] };
+function storedBy({ gram, kernel }: Product): WgslPart[] {
+  if (kernel) return [kernel.shader.source, kernelValue, gemmPlain];
   return gram ? storing.gram : storing.sums;
 }
 
@@ -42,9 +43,9 @@ export const subgroup: GemmVariant = {
   suits: (gpu) => !isHardware(gpu),
   record(batch, product) {
     const { lanes } = batch.gpu;
-    const kernel: Kernel = {
+    const kernel: LooseKernel = {
       name: 'gemm_nt_subgroup',
-      source: `${storedBy(product)}\n${gemmNtSubgroup}`,
+      source: [...storedBy(product), gemmNtSubgroup],
       constants: { LANES: lanes, DIFFERENCE: product.difference, ...product.kernel?.shader.constants },
     };
     recordTiles(batch, product, kernel, [32, 2 * lanes]);
@@ -69,9 +70,9 @@ function sideFor({ out, half }: Product): Side {
 
 function recordBlocked(batch: Batch, product: Product, staged: keyof typeof stagedAs, side = sideFor(product)): void {
   const { k, low, difference, kernel: value } = product;
-  const kernel: Kernel = {
+  const kernel: LooseKernel = {
     name: staged === 'float16' ? 'gemm_nt_blocked_f16' : 'gemm_nt_blocked',
-    source: `${stagedAs[staged]}\n${storedBy(product)}\n${gemmNtBlocked}`,
+    source: [stagedAs[staged], ...storedBy(product), gemmNtBlocked],
     constants: {
       SIDE: side,
       DIFFERENCE: difference,
@@ -128,7 +129,7 @@ const workgroup: GemmVariant = {
   name: 'workgroup',
   usable: () => true,
   record(batch, product) {
-    const kernel: Kernel = {
+    const kernel: LooseKernel = {
       name: 'gemm_nt_workgroup',
       source: gemmNtWorkgroup,
       constants: { DIFFERENCE: product.difference },
@@ -156,7 +157,7 @@ export const copiesFactors = (gpu: Gpu): boolean => variantOf(gpu, GEMM) === pac
 export const copiesSmallFactors = (gpu: Gpu): boolean => variantOf(gpu, GEMM_SMALL) === packed;
 
 /** rows × k; copied first where it is stored the other way, or in the buffer that the kernel writes to. */
-function asRows(batch: Batch, { matrix, transposed }: Factor, out: Matrix, role: 'a' | 'b'): Matrix {
+function asRows(batch: Batch, { matrix, transposed }: Factor, out: View, role: 'a' | 'b'): View {
   if (!transposed) {
     if (matrix.buffer !== out.buffer) return matrix;
     const copy = batch.scratch(matrix.rows, matrix.cols, `factor ${role}`);
@@ -169,7 +170,7 @@ function asRows(batch: Batch, { matrix, transposed }: Factor, out: Matrix, role:
 }
 
 /** The kernels that read both matrices as they are: one workgroup a tile. */
-function recordTiles(batch: Batch, product: Product, kernel: Kernel, tile: Tile): void {
+function recordTiles(batch: Batch, product: Product, kernel: LooseKernel, tile: Tile): void {
   const { out, k } = product;
   const a = asRows(batch, product.a, out, 'a');
   const same = product.b.matrix === product.a.matrix && product.b.transposed === product.a.transposed;
@@ -180,7 +181,7 @@ function recordTiles(batch: Batch, product: Product, kernel: Kernel, tile: Tile)
   // Of the two sides `subgroup` has four rows at a time, `blocked` four columns.
   const sides = gram ? [gram.rows, gram.cols] : [];
   if (kernel.name === 'gemm_nt_subgroup') sides.reverse();
-  batch.dispatch(
+  batch.dispatchLoose(
     kernel,
     [a, b, separate, out, lowOut, ...sides],
     [

@@ -1,5 +1,5 @@
 import type { Batch } from '../../runtime/batch.js';
-import type { Matrix } from '../../runtime/matrix.js';
+import type { View } from '../../runtime/matrix.js';
 import type { Work } from '../../runtime/timing.js';
 import { type Operation, variantOf } from '../../runtime/variants.js';
 import type { RadialKernel } from '../kernels/kernel.js';
@@ -10,22 +10,22 @@ export { GEMM, GEMM_SMALL };
 
 export interface Contraction {
   /** m × k. */
-  a: Matrix;
+  a: View;
   /** n × k. */
-  b: Matrix;
+  b: View;
   /** m × n; may share a buffer with a or b if it does not overlap them. */
-  out: Matrix;
+  out: View;
   /** out = scale · (a bᵀ) + bias · addend. Default 1. */
   scale?: number;
   /** m × n; `out` itself to accumulate. */
-  addend?: Matrix;
+  addend?: View;
   /** Default 1 with an addend. */
   bias?: number;
   /**
    * m × n, laid out as `out`: receives what float32 cannot hold of the result, which is then out + low.
    * Then `bias` does not apply, and an addend is `out` (that is out + low) itself.
    */
-  low?: Matrix;
+  low?: View;
   /** With `low` and scale 1: entries of Q are stored in place of the product's, by this variant of it. */
   gram?: GramTerms & { variant: GemmVariant };
 }
@@ -66,7 +66,7 @@ export function syrkTN(batch: Batch, operands: Omit<Contraction, 'b'>): void {
  * Costs a subtraction more per product; every distance has a relative error of about 1e-7, with the
  * optional `low` (the result is out + low) a few times less.
  */
-export function squaredDistances(batch: Batch, a: Matrix, b: Matrix, out: Matrix, low?: Matrix): void {
+export function squaredDistances(batch: Batch, a: View, b: View, out: View, low?: View): void {
   contract(batch, { a, b, out, ...(low && { low }) }, { difference: true, half: a === b ? 'mirrored' : 'full' });
 }
 

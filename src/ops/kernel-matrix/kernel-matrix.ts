@@ -1,31 +1,56 @@
+import kernelValueSource from '../../../shaders/kernel-matrix/kernel_value.wgsl';
 import kernelValuesSource from '../../../shaders/kernel-matrix/kernel_values.wgsl';
-import { type Batch, ceilDiv, f32bits } from '../../runtime/batch.js';
+import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
+import { defineKernel, read, readWrite, specialize } from '../../runtime/kernel.js';
 import type { Matrix } from '../../runtime/matrix.js';
 import { isHardware, type Operation, type Variant, variantOf } from '../../runtime/variants.js';
 import { distanceKernel, squaredDistances } from '../gemm/gemm.js';
 import { blocked, type GemmVariant, packed, subgroup } from '../gemm/gemm-variants.js';
 import type { RadialKernel } from '../kernels/kernel.js';
-import { kernelText } from '../kernels/shader.js';
+import { perKernel } from '../kernels/shader.js';
+
+const declared = (name: string, values: { WEIGHTS: boolean; EXCESS: boolean }) =>
+  perKernel((kernelText) =>
+    specialize(
+      defineKernel({
+        name,
+        source: [kernelText, kernelValueSource, kernelValuesSource],
+        bindings: { squared: read('array<vec4f>'), out: readWrite('array<vec4f>') },
+        params: {
+          m: 'u32',
+          n: 'u32',
+          stride: 'u32',
+          bandwidth: 'f32',
+          diagonal: 'f32',
+          nearest: 'f32',
+          zero: 'zero',
+        },
+        constants: { WEIGHTS: 'bool', EXCESS: 'bool' },
+      }),
+      name,
+      values,
+    ),
+  );
+const KERNELS = {
+  values: declared('kernel_values', { WEIGHTS: false, EXCESS: false }),
+  excess: declared('kernel_excess', { WEIGHTS: false, EXCESS: true }),
+  weights: declared('kernel_weights', { WEIGHTS: true, EXCESS: false }),
+};
 
 function fromDistances(
   batch: Batch,
   squared: Matrix,
   out: Matrix,
   kernel: RadialKernel,
-  values: { form: 'values' | 'excess' | 'weights'; diagonal?: number; nearest?: number },
+  what: { form: keyof typeof KERNELS; diagonal?: number; nearest?: number },
 ): void {
-  const { form, diagonal = 0, nearest = 0 } = values;
-  batch.dispatch(
-    {
-      name: `kernel_${form}`,
-      source: `${kernelText(kernel)}\n${kernelValuesSource}`,
-      constants: { ...kernel.shader.constants, WEIGHTS: form === 'weights', EXCESS: form === 'excess' },
-    },
-    [squared, out],
-    [out.rows, out.cols, out.stride, f32bits(kernel.bandwidth), f32bits(diagonal), f32bits(nearest), 0],
-    [ceilDiv(out.stride / 4, 64), out.rows],
-  );
+  const { form, diagonal = 0, nearest = 0 } = what;
+  batch.dispatch(KERNELS[form](kernel), {
+    bindings: { squared, out },
+    params: { m: out.rows, n: out.cols, stride: out.stride, bandwidth: kernel.bandwidth, diagonal, nearest },
+    grid: [ceilDiv(out.stride / 4, 64), out.rows],
+  });
 }
 
 /** Kernel values from squared distances; `diagonal` is added on it. */

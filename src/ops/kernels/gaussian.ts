@@ -1,5 +1,7 @@
 import source from '../../../shaders/kernel-matrix/gaussian.wgsl';
-import { checkedBandwidth, type RadialKernel } from './kernel.js';
+import { checkedBandwidth, type KernelShader, type RadialKernel } from './kernel.js';
+
+const shader: KernelShader = { source, constants: {} };
 
 /**
  * The Gaussian kernel k(x, z) = exp(−‖x − z‖²/(2L²)), of bandwidth L > 0.
@@ -11,7 +13,7 @@ export const gaussian = (bandwidth: number): RadialKernel => ({
   formula: 'exp(−‖x − z‖² / (2L²))',
   bandwidth: checkedBandwidth(bandwidth),
   withBandwidth: gaussian,
-  shader: { source, constants: {} },
+  shader,
   rate: 1 / (2 * bandwidth * bandwidth),
   distanceAt: (exponent) => Math.sqrt(2 * exponent),
   // E is 1/128 there.

@@ -1,14 +1,15 @@
 import { inputError } from '../../errors.js';
+import type { WgslPart } from '../../runtime/kernel.js';
 
-/** WGSL for the values of a kernel, and constants that its text takes. */
+/** WGSL for the values of a kernel, and u32 constants that its text takes. */
 export interface KernelShader {
   /**
-   * Functions on four squared distances at a time (shaders/common/double_float4.wgsl has `Pair4`):
+   * Functions on four squared distances at a time (`Pair4` is that of shaders/common/double_float4.wgsl):
    * `kernelExponent(square, scale)`, E in float32, with scale = 1/L;
    * `kernelWeight(square, nearest, scale)`, see `weightUnit`, for squares above 0;
    * `kernelExponent4(square, rate)`, E in double-float.
    */
-  readonly source: string;
+  readonly source: WgslPart;
   readonly constants: Readonly<Record<string, number>>;
 }
 

@@ -1,5 +1,7 @@
 import source from '../../../shaders/kernel-matrix/laplace.wgsl';
-import { checkedBandwidth, type RadialKernel } from './kernel.js';
+import { checkedBandwidth, type KernelShader, type RadialKernel } from './kernel.js';
+
+const shader: KernelShader = { source, constants: {} };
 
 /**
  * The Laplace kernel k(x, z) = exp(−‖x − z‖/L), of bandwidth L > 0. Its gradient does not exist at z = x, where it counts as
@@ -12,7 +14,7 @@ export const laplace = (bandwidth: number): RadialKernel => ({
   formula: 'exp(−‖x − z‖ / L)',
   bandwidth: checkedBandwidth(bandwidth),
   withBandwidth: laplace,
-  shader: { source, constants: {} },
+  shader,
   rate: 1 / bandwidth,
   distanceAt: (exponent) => exponent,
   excessReach: 1 / 8,

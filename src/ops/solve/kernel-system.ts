@@ -1,6 +1,7 @@
 import smallestPositiveSource from '../../../shaders/kernel-matrix/smallest_positive.wgsl';
-import { type Batch, type Kernel, sendBatch } from '../../runtime/batch.js';
+import { type Batch, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
+import { defineKernel, read, readWrite } from '../../runtime/kernel.js';
 import { allocate, download, type Matrix, release } from '../../runtime/matrix.js';
 import { squaredDistances } from '../gemm/gemm.js';
 import type { RadialKernel } from '../kernels/kernel.js';
@@ -78,7 +79,12 @@ export async function forEachDistanceTile(
   }
 }
 
-const smallestKernel: Kernel = { name: 'smallest_positive', source: smallestPositiveSource };
+const smallestPositive = defineKernel({
+  name: 'smallest_positive',
+  source: smallestPositiveSource,
+  bindings: { a: read('array<f32>'), result: readWrite('array<atomic<u32>>') },
+  params: { cols: 'u32', stride: 'u32' },
+});
 
 /** The smallest distance above 0 between two rows; infinite where all coincide. */
 export async function nearestDistance(gpu: Gpu, system: KernelSystem): Promise<number> {
@@ -86,7 +92,11 @@ export async function nearestDistance(gpu: Gpu, system: KernelSystem): Promise<n
   try {
     gpu.device.queue.writeBuffer(result.buffer, 0, new Uint32Array([INFINITE, 0, 0, 0]));
     await forEachDistanceTile(gpu, system, false, (batch, _i, _j, { squared }) =>
-      batch.dispatch(smallestKernel, [squared, result], [squared.cols, squared.stride], [squared.rows]),
+      batch.dispatch(smallestPositive, {
+        bindings: { a: squared, result },
+        params: { cols: squared.cols, stride: squared.stride },
+        grid: [squared.rows],
+      }),
     );
     return Math.sqrt((await download(gpu, result))[0]);
   } finally {

@@ -151,7 +151,7 @@ const copyColumns = (gpu: Gpu, ...pairs: [from: Columns, to: Columns][]): Promis
 /** outHigh + outLow = high + low + x, all of one shape. */
 function addToPair(batch: Batch, high: Matrix, low: Matrix, x: Matrix, outHigh: Matrix, outLow: Matrix): void {
   const entries = high.rows * high.stride;
-  batch.dispatch(
+  batch.dispatchLoose(
     { name: 'add_to_pair', source: addToPairSource },
     [high, low, x, outHigh, outLow],
     [entries, 0],

@@ -1,8 +1,9 @@
 import jacobiRoundSource from '../../../shaders/sqrt-psd/jacobi_round.wgsl';
 import jacobiRoundSubgroupSource from '../../../shaders/sqrt-psd/jacobi_round_subgroup.wgsl';
 import { RfmError } from '../../errors.js';
-import { createBatch, f32bits, type Kernel, sendBatch } from '../../runtime/batch.js';
+import { createBatch, f32bits, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
+import type { LooseKernel } from '../../runtime/kernel.js';
 import { allocate, download, type Matrix, release } from '../../runtime/matrix.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { transpose } from '../elementwise/transpose.js';
@@ -11,8 +12,8 @@ import { exponentOf, largestMagnitudes, scaleByPowerOfTwo } from '../statistics/
 import { normalizeRows } from '../statistics/statistics.js';
 import { pivotedCholesky } from './sqrt-psd.js';
 
-const workgroupKernel: Kernel = { name: 'jacobi_round', source: jacobiRoundSource };
-const kernelFor = ({ lanes }: Gpu): Kernel =>
+const workgroupKernel: LooseKernel = { name: 'jacobi_round', source: jacobiRoundSource };
+const kernelFor = ({ lanes }: Gpu): LooseKernel =>
   lanes >= 4 && lanes <= 64
     ? { name: 'jacobi_round_subgroup', source: jacobiRoundSubgroupSource, constants: { LANES: lanes } }
     : workgroupKernel;
@@ -47,7 +48,7 @@ export async function orthogonalizeRows(gpu: Gpu, a: Matrix): Promise<number> {
     for (let sweep = 1; sweep <= SWEEPS; sweep++) {
       const batch = createBatch(gpu);
       for (let round = 0; round < count - 1; round++) {
-        batch.dispatch(
+        batch.dispatchLoose(
           kernel,
           [a, worst],
           [rows, a.stride / 4, count, round, round === 0 ? 1 : 0, f32bits(floor)],

@@ -7,21 +7,22 @@ import pivotProductsSubgroupSource from '../../../shaders/sqrt-psd/pivot_product
 import pivotProductsWorkgroupSource from '../../../shaders/sqrt-psd/pivot_products_workgroup.wgsl';
 import pivotSelectSource from '../../../shaders/sqrt-psd/pivot_select.wgsl';
 import { inputError, type RfmError } from '../../errors.js';
-import { type Batch, ceilDiv, createBatch, f32bits, type Kernel, sendBatch } from '../../runtime/batch.js';
+import { type Batch, ceilDiv, createBatch, f32bits, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { allocate, block, downloadBytes, type Matrix, release } from '../../runtime/matrix.js';
+import type { LooseKernel } from '../../runtime/kernel.js';
+import { allocate, downloadBytes, leadingBlock, type Matrix, release } from '../../runtime/matrix.js';
 import { scoped } from '../../runtime/timing.js';
 import { addDiagonal, copyScaled, divideByRoot, symmetrize } from '../elementwise/elementwise.js';
 import { gemm, syrk, syrkTN } from '../gemm/gemm.js';
 
-const diagonalKernel: Kernel = { name: 'diagonal', source: diagonalSource };
-const maximumKernel: Kernel = { name: 'diagonal_maximum', source: diagonalMaximumSource };
-const rowSumKernel: Kernel = { name: 'max_row_sum', source: maxRowSumSource };
-const columnsKernel: Kernel = { name: 'pivot_columns', source: pivotColumnsSource };
+const diagonalKernel: LooseKernel = { name: 'diagonal', source: diagonalSource };
+const maximumKernel: LooseKernel = { name: 'diagonal_maximum', source: diagonalMaximumSource };
+const rowSumKernel: LooseKernel = { name: 'max_row_sum', source: maxRowSumSource };
+const columnsKernel: LooseKernel = { name: 'pivot_columns', source: pivotColumnsSource };
 
 /** result (1 × 1) = largest diagonal entry, for a positive semi-definite matrix its largest entry. */
 export function diagonalMaximum(batch: Batch, a: Matrix, result: Matrix): void {
-  batch.dispatch(maximumKernel, [a, result], [a.rows, a.stride], [1]);
+  batch.dispatchLoose(maximumKernel, [a, result], [a.rows, a.stride], [1]);
 }
 
 /** Columns that one choice of pivots gives at most. */
@@ -55,14 +56,14 @@ export async function pivotedCholesky(gpu: Gpu, m: Matrix, tolerance: number, lo
 /** Of the factorisation's state, see pivot_select.wgsl. */
 const STATE_WORDS = 20;
 
-const selectKernel = ({ adapter, lanes }: Gpu): Kernel => ({
+const selectKernel = ({ adapter, lanes }: Gpu): LooseKernel => ({
   name: 'pivot_select',
   source: pivotSelectSource,
   constants: { SIZE: adapter.type === 'software' && lanes > 0 ? lanes : 256 },
 });
 
 /** Rows a workgroup of the kernel that multiplies, and the kernel. */
-function productsKernel({ adapter, lanes }: Gpu): [number, Kernel] {
+function productsKernel({ adapter, lanes }: Gpu): [number, LooseKernel] {
   if (adapter.type === 'hardware') return [4, { name: 'pivot_products', source: pivotProductsWorkgroupSource }];
   return lanes >= 4 && lanes <= 64
     ? [lanes, { name: 'pivot_products', source: pivotProductsSubgroupSource, constants: { LANES: lanes } }]
@@ -87,18 +88,24 @@ async function factorWithPivots(gpu: Gpu, m: Matrix, tolerance: number, low?: Ma
       const batch = createBatch(gpu);
       if (rank === 0) {
         if (!low) copyScaled(batch, m, rest, 0);
-        batch.dispatch(diagonalKernel, [m, rest, remaining], [d, m.stride], [ceilDiv(d, 64)]);
+        batch.dispatchLoose(diagonalKernel, [m, rest, remaining], [d, m.stride], [ceilDiv(d, 64)]);
       }
       for (let choice = 0; choice < Math.min(CHOICES_PER_SUBMIT, ceilDiv(d - rank, PIVOTS)); choice++) {
-        batch.dispatch(select, [remaining, state], [d, f32bits(tolerance)], [1]);
+        batch.dispatchLoose(select, [remaining, state], [d, f32bits(tolerance)], [1]);
         // At most this many columns are there by now.
         const known = Math.min(d, rank + PIVOTS * choice);
-        batch.dispatch(multiply, [m, rest, state, l, products], [d, m.stride, l.stride, 0, 0], [ceilDiv(d, group)], {
-          flops: group * PIVOTS * (TERM * known + ENTRY),
-          first: 4,
-          step: group,
-        });
-        batch.dispatch(
+        batch.dispatchLoose(
+          multiply,
+          [m, rest, state, l, products],
+          [d, m.stride, l.stride, 0, 0],
+          [ceilDiv(d, group)],
+          {
+            flops: group * PIVOTS * (TERM * known + ENTRY),
+            first: 4,
+            step: group,
+          },
+        );
+        batch.dispatchLoose(
           columnsKernel,
           [products, state, l, remaining],
           [d, l.stride, 0, f32bits(tolerance)],
@@ -116,7 +123,7 @@ async function factorWithPivots(gpu: Gpu, m: Matrix, tolerance: number, low?: Ma
     // No column was written.
     if (rank === 0) gpu.device.queue.writeBuffer(l.buffer, 0, new Float32Array(d * l.stride));
     const columns = Math.min(d, Math.ceil(Math.max(rank, 1) / 4) * 4);
-    return { l: block(l, 0, 0, d, columns), rank, smallestPivot };
+    return { l: leadingBlock(l, d, columns), rank, smallestPivot };
   } catch (error) {
     release(gpu, l);
     throw error;
@@ -183,7 +190,7 @@ async function rootByPolarSteps(gpu: Gpu, { l, rank, smallestPivot }: PivotedFac
       syrkTN(batch, { a: l, out: gram });
       const bound = batch.temporary(1, 1);
       gpu.device.queue.writeBuffer(bound.buffer, 0, new Uint32Array(4));
-      batch.dispatch(rowSumKernel, [gram, bound], [columns, gram.stride], [ceilDiv(columns, 64)]);
+      batch.dispatchLoose(rowSumKernel, [gram, bound], [columns, gram.stride], [ceilDiv(columns, 64)]);
       divideByRoot(batch, l, bound, x);
       const zero = batch.temporary(columns, columns);
       copyScaled(batch, gram, zero, 0);

@@ -1,9 +1,9 @@
 import groupScatterSource from '../../../shaders/statistics/group_scatter.wgsl';
-import inverseScaleSource from '../../../shaders/statistics/inverse_scale.wgsl';
 import neuralCollapseSource from '../../../shaders/statistics/neural_collapse.wgsl';
 import { RfmError } from '../../errors.js';
-import type { Batch, Kernel } from '../../runtime/batch.js';
+import type { Batch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
+import type { LooseKernel } from '../../runtime/kernel.js';
 import { allocate, block, download, type Matrix } from '../../runtime/matrix.js';
 import { copyScaled, subtractRow } from '../elementwise/elementwise.js';
 import { syrk } from '../gemm/gemm.js';
@@ -12,8 +12,8 @@ import { magnitudes, recordMagnitude } from './magnitude.js';
 import { meanOfRows } from './row-statistics.js';
 import { groupMeans, normalizeRows, startsBuffer } from './statistics.js';
 
-const scatterKernel: Kernel = { name: 'group_scatter', source: `${inverseScaleSource}\n${groupScatterSource}` };
-const collapseKernel: Kernel = { name: 'neural_collapse', source: neuralCollapseSource };
+const scatterKernel: LooseKernel = { name: 'group_scatter', source: groupScatterSource };
+const collapseKernel: LooseKernel = { name: 'neural_collapse', source: neuralCollapseSource };
 
 /** What `collapseTraces` writes, for `readCollapse`. Release it. */
 export const allocateCollapse = (gpu: Gpu): Matrix => allocate(gpu, 1, 8);
@@ -35,7 +35,7 @@ export function collapseTraces(batch: Batch, x: Rows, starts: readonly number[],
     const [first, end] = [grid.starts[i], grid.starts[i + 1]];
     const local = starts.map((start) => Math.min(Math.max(start, first), end) - first);
     const part = batch.temporary(1, tile.rows);
-    batch.dispatch(
+    batch.dispatchLoose(
       scatterKernel,
       [tile, startsBuffer(batch, local), means, largest, part],
       [classes, tile.stride],
@@ -49,7 +49,7 @@ export function collapseTraces(batch: Batch, x: Rows, starts: readonly number[],
   subtractRow(batch, means, mean, centered);
   const gram = batch.temporary(classes, classes);
   syrk(batch, { a: centered, b: centered, out: gram });
-  batch.dispatch(
+  batch.dispatchLoose(
     collapseKernel,
     [scatter, gram, mean, largest, results],
     [grid.n, classes, gram.stride, mean.stride / 4],

@@ -1,11 +1,12 @@
 import largestMagnitudeSource from '../../../shaders/statistics/largest_magnitude.wgsl';
 import { RfmError } from '../../errors.js';
-import { type Batch, ceilDiv, type Kernel, sendBatch } from '../../runtime/batch.js';
+import { type Batch, ceilDiv, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
+import type { LooseKernel } from '../../runtime/kernel.js';
 import { allocate, download, type Matrix, release } from '../../runtime/matrix.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 
-const kernel: Kernel = { name: 'largest_magnitude', source: largestMagnitudeSource };
+const kernel: LooseKernel = { name: 'largest_magnitude', source: largestMagnitudeSource };
 const SIZE = 64;
 /** Workgroups of one dispatch at most. */
 const GROUPS = 128;
@@ -14,7 +15,7 @@ const GROUPS = 128;
 export function recordMagnitude(batch: Batch, a: Matrix, largest: Matrix, slot = 0): void {
   const count = (a.rows * a.stride) / 4;
   const groups = Math.min(GROUPS, ceilDiv(count, SIZE * 8));
-  batch.dispatch(kernel, [a, largest], [count, groups * SIZE, slot], [groups]);
+  batch.dispatchLoose(kernel, [a, largest], [count, groups * SIZE, slot], [groups]);
 }
 
 /** A row of zeros for `recordMagnitude` that lives as long as the batch. */

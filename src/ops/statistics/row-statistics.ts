@@ -1,5 +1,5 @@
 import type { Batch } from '../../runtime/batch.js';
-import type { Matrix } from '../../runtime/matrix.js';
+import type { Matrix, View } from '../../runtime/matrix.js';
 import { addScaled, copyScaled } from '../elementwise/elementwise.js';
 import type { Rows } from '../tiles.js';
 import { groupMeans } from './statistics.js';
@@ -10,7 +10,7 @@ export function meanOfRows(
   { grid, tiles }: Rows,
   first: number,
   end: number,
-  mean: Matrix,
+  mean: View,
   largest: Matrix | null = null,
 ): void {
   let sofar: Matrix | null = null;

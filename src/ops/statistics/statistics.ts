@@ -1,27 +1,50 @@
 import groupMeansSource from '../../../shaders/statistics/group_means.wgsl';
-import inverseScaleSource from '../../../shaders/statistics/inverse_scale.wgsl';
 import normalizeRowsSource from '../../../shaders/statistics/normalize_rows.wgsl';
-import { type Batch, ceilDiv, type Kernel } from '../../runtime/batch.js';
-import type { Matrix } from '../../runtime/matrix.js';
+import { type Batch, ceilDiv } from '../../runtime/batch.js';
+import { defineKernel, read, readView, readWrite, specialize } from '../../runtime/kernel.js';
+import type { Matrix, View } from '../../runtime/matrix.js';
 
-const normalizeKernel: Kernel = {
+const normalize = defineKernel({
   name: 'normalize_rows',
   source: normalizeRowsSource,
-  constants: { LENGTHS_ONLY: false },
-};
-const lengthsKernel: Kernel = { name: 'row_lengths', source: normalizeRowsSource, constants: { LENGTHS_ONLY: true } };
-const meansSource = `${inverseScaleSource}\n${groupMeansSource}`;
-const meansKernel: Kernel = { name: 'group_means', source: meansSource, constants: { SCALED: false } };
-const scaledMeansKernel: Kernel = { name: 'group_means_scaled', source: meansSource, constants: { SCALED: true } };
+  bindings: { a: readView('array<vec4f>'), out: readWrite('array<vec4f>'), lengths: readWrite('array<f32>') },
+  params: { rows: 'u32', stride: 'u32', offset: 'u32', zero: 'zero' },
+  constants: { LENGTHS_ONLY: 'bool' },
+});
+const normalizeKernel = specialize(normalize, 'normalize_rows', { LENGTHS_ONLY: false });
+const lengthsKernel = specialize(normalize, 'row_lengths', { LENGTHS_ONLY: true });
+
+const means = defineKernel({
+  name: 'group_means',
+  source: groupMeansSource,
+  bindings: {
+    a: read('array<f32>'),
+    starts: read('array<u32>'),
+    scale: read('array<u32>'),
+    means: readWrite('array<f32>'),
+  },
+  params: { groups: 'u32', cols: 'u32', stride: 'u32', strideOut: 'u32', zero: 'zero' },
+  constants: { SCALED: 'bool' },
+});
+const meansKernel = specialize(means, 'group_means', { SCALED: false });
+const scaledMeansKernel = specialize(means, 'group_means_scaled', { SCALED: true });
 
 /** out_i = a_i / ‖a_i‖ and lengths (1 × m) = ‖a_i‖; a row of zeros stays zero. */
 export function normalizeRows(batch: Batch, a: Matrix, out: Matrix, lengths: Matrix): void {
-  batch.dispatch(normalizeKernel, [a, out, lengths], [a.rows, a.stride, 0], [a.rows]);
+  batch.dispatch(normalizeKernel, {
+    bindings: { a, out, lengths },
+    params: { rows: a.rows, stride: a.stride, offset: 0 },
+    grid: [a.rows],
+  });
 }
 
 /** lengths (1 × m) = ‖a_i‖ for the rows of A (m × n). */
-export function rowLengths(batch: Batch, a: Matrix, lengths: Matrix): void {
-  batch.dispatch(lengthsKernel, [a, batch.temporary(1, 4), lengths], [a.rows, a.stride, 0], [a.rows]);
+export function rowLengths(batch: Batch, a: View, lengths: Matrix): void {
+  batch.dispatch(lengthsKernel, {
+    bindings: { a, out: batch.temporary(1, 4), lengths },
+    params: { rows: a.rows, stride: a.stride, offset: a.offset },
+    grid: [a.rows],
+  });
 }
 
 /**
@@ -36,12 +59,11 @@ export function groupMeans(
   largest: Matrix | null = null,
 ): void {
   const numbers = startsBuffer(batch, starts);
-  batch.dispatch(
-    largest ? scaledMeansKernel : meansKernel,
-    [a, numbers, largest ?? numbers, means],
-    [means.rows, a.cols, a.stride, means.stride, 0],
-    [ceilDiv(means.stride, 64), means.rows],
-  );
+  batch.dispatch(largest ? scaledMeansKernel : meansKernel, {
+    bindings: { a, starts: numbers, scale: largest ?? numbers, means },
+    params: { groups: means.rows, cols: a.cols, stride: a.stride, strideOut: means.stride },
+    grid: [ceilDiv(means.stride, 64), means.rows],
+  });
 }
 
 /** Row numbers as a buffer that lives as long as the batch. */

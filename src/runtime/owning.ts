@@ -1,0 +1,59 @@
+import type { Gpu } from './gpu.js';
+import type { Matrix } from './matrix.js';
+import type { Pool } from './pool.js';
+
+/**
+ * Runs `work` with a Gpu that remembers what is taken from its pool, and gives back at the end what was not released. What
+ * `keep` was told of belongs to the caller; where `work` fails, that is given back, too, so that an allocation refused
+ * halfway leaves nothing behind. Scopes nest: what an inner one keeps, the outer one owns.
+ */
+export async function owning<T>(gpu: Gpu, work: (gpu: Gpu, keep: <K>(result: K) => K) => Promise<T>): Promise<T> {
+  const buffers = new Set<GPUBuffer>();
+  const textures = new Set<GPUTexture>();
+  const kept = new Set<GPUBuffer>();
+  const { pool } = gpu;
+  const remembering: Pool = {
+    ...pool,
+    bytes: pool.bytes,
+    take(bytes) {
+      const buffer = pool.take(bytes);
+      buffers.add(buffer);
+      return buffer;
+    },
+    give(buffer) {
+      pool.give(buffer);
+      buffers.delete(buffer);
+    },
+    takeTexture(width, height) {
+      const texture = pool.takeTexture(width, height);
+      textures.add(texture);
+      return texture;
+    },
+    giveTexture(texture) {
+      pool.giveTexture(texture);
+      textures.delete(texture);
+    },
+  };
+  // Everything else, such as an attached profile, is read where it is.
+  const scope = Object.create(gpu, { pool: { value: remembering } }) as Gpu;
+  try {
+    const result = await work(scope, (result) => {
+      for (const buffer of buffersIn(result)) kept.add(buffer);
+      return result;
+    });
+    for (const buffer of kept) buffers.delete(buffer);
+    return result;
+  } finally {
+    // What the device was sent may still use them; it does so before anything that takes them later.
+    for (const buffer of buffers) pool.give(buffer);
+    for (const texture of textures) pool.giveTexture(texture);
+  }
+}
+
+const isMatrix = (value: object): value is Matrix => 'buffer' in value && 'stride' in value;
+
+function buffersIn(value: unknown): GPUBuffer[] {
+  if (typeof value !== 'object' || value === null) return [];
+  if (isMatrix(value)) return [value.buffer];
+  return Object.values(value).flatMap(buffersIn);
+}
