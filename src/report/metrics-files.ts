@@ -77,6 +77,7 @@ const runSchema = z.object({
     depth: count,
     kernel: z.enum(KERNEL_NAMES),
     bandwidth: z.number(),
+    exponent: z.number().optional(),
     ridge: z.number(),
     activation: z.enum(['relu', 'cos']),
     width: count,

@@ -9,7 +9,6 @@ import {
   weightsFromDistances,
 } from '../../src/ops/kernel-matrix/kernel-matrix.js';
 import { gaussian } from '../../src/ops/kernels/gaussian.js';
-import { kernelOf } from '../../src/ops/kernels/kernels.js';
 import { laplace } from '../../src/ops/kernels/laplace.js';
 import { nearestDistance } from '../../src/ops/solve/kernel-system.js';
 import { releasePanels } from '../../src/ops/tiles.js';
@@ -25,6 +24,7 @@ import {
   reportErrors,
   useGpu,
 } from '../support/gpu.js';
+import { radialKernel } from '../support/kernels.js';
 import {
   at,
   collapsedRows,
@@ -53,8 +53,8 @@ beforeAll(() => {
 const size = fc.constantFrom(...EDGE_SIZES);
 const seed = fc.nat(1e6);
 const bandwidth = fc.constantFrom(0.05, 0.3, 1, 2, 7, 50);
-const kernels: KernelName[] = ['laplace', 'gaussian'];
-const of = (kernel: KernelName, bandwidth: number) => kernelOf({ kernel, bandwidth });
+const kernels: KernelName[] = ['laplace', 'gaussian', 0.7, 1.6];
+const of = radialKernel;
 
 /** Squared distances from 1e-12 to 100, every fifth 0. */
 function someDistances(m: number, n: number, seed: number): Dense {
@@ -85,14 +85,22 @@ describe.each(kernels)('%s', (kernel) => {
         // below 1e-38 float32 has none.
         const exponent = (i: number, j: number) => 2 - Math.log(Math.max(at(value, i, j), 1e-37));
         expectEach(`${kernel}, values`, values, value, 3e-7);
+        // An exponent of its own multiplies the rounding of r/L.
+        const relative = typeof kernel === 'number' ? 5e-7 : 3e-7;
         expectEach(
           `${kernel}, values, relative`,
           values,
           value,
-          3e-7,
+          relative,
           (i, j) => at(value, i, j) * exponent(i, j) + 1e-30,
         );
-        expectEach(`${kernel}, weights`, weights, weight, 3e-7, (i, j) => at(weight, i, j) * exponent(i, j) + 1e-28);
+        expectEach(
+          `${kernel}, weights`,
+          weights,
+          weight,
+          relative,
+          (i, j) => at(weight, i, j) * exponent(i, j) + 1e-28,
+        );
         expect(values.data.every((v, e) => v <= 1 && (squared.data[e] > 0 || v === 1))).toBe(true);
         expect(weights.data.every((w, e) => squared.data[e] > 0 || w === 0)).toBe(true);
       }),
@@ -107,7 +115,11 @@ describe.each(kernels)('%s', (kernel) => {
       );
       const square = (i: number, j: number) => rowOf(a, i).reduce((sum, v, t) => sum + (v - at(b, j, t)) ** 2, 0);
       const expected = dense(17, 33, (i, j) =>
-        Math.expm1(kernel === 'gaussian' ? -square(i, j) / (2 * width ** 2) : -Math.sqrt(square(i, j)) / width),
+        Math.expm1(
+          kernel === 'gaussian'
+            ? -square(i, j) / (2 * width ** 2)
+            : -((Math.sqrt(square(i, j)) / width) ** (kernel === 'laplace' ? 1 : kernel)),
+        ),
       );
       expectEach(`${kernel}, excess at ${width}`, found, expected, 1e-6, (i, j) => Math.abs(at(expected, i, j)));
     }
@@ -121,8 +133,9 @@ describe.each(kernels)('%s', (kernel) => {
     );
     const expected = dense(5, 7, (i, j) => kernelWeight(kernel, at(squared, i, j), width, nearest));
     // The exponent, up to 400 and 2e4, is a difference of rounded numbers.
-    expectBelow(`${kernel}, far`, relativeError(weights, expected), kernel === 'gaussian' ? 3e-3 : 3e-5);
-    expect(of(kernel, 2).weightUnit(6)).toBeCloseTo(kernel === 'gaussian' ? Math.exp(-4.5) / 4 : Math.exp(-3) / 2, 12);
+    expectBelow(`${kernel}, far`, relativeError(weights, expected), kernel === 'laplace' ? 3e-5 : 3e-3);
+    const unit = { laplace: Math.exp(-3) / 2, gaussian: Math.exp(-4.5) / 4 };
+    if (typeof kernel === 'string') expect(of(kernel, 2).weightUnit(6)).toBeCloseTo(unit[kernel], 12);
   });
 
   it('is 0 and not a NaN where the exponent is beyond float32', async () => {
