@@ -1,4 +1,4 @@
-// Four numbers in two float32 each: about 48 bits.
+// Four numbers in two floats each: high + low, the low part being what the high part cannot hold.
 #include "head.wgsl"
 #include "opaque.wgsl"
 
@@ -7,7 +7,7 @@ struct Pair4 {
   low: vec4f,
 }
 
-// s + x with the error of the sum in the low part (Knuth's two-sum).
+// s + x with the error of the sum in the low part (Knuth's two-sum: exact, whichever is the larger).
 fn add4(s: Pair4, x: vec4f) -> Pair4 {
   let sum = opaque4(s.high + x);
   let part = opaque4(sum - s.high);
@@ -19,10 +19,14 @@ fn plus4(a: Pair4, b: Pair4) -> Pair4 {
   return Pair4(sum.high, sum.low + b.low);
 }
 
-// s + x z; x z is the sum of four products of halves.
+// s + x z.
 fn addProduct4(s: Pair4, x: vec4f, z: vec4f) -> Pair4 {
   let x1 = head4(x);
-  let x2 = x - x1;
+  return addSplitProduct4(s, x1, x - x1, z);
+}
+
+// The same for x = x1 + x2, x1 its head: for an x that is multiplied several times.
+fn addSplitProduct4(s: Pair4, x1: vec4f, x2: vec4f, z: vec4f) -> Pair4 {
   let z1 = head4(z);
   let z2 = z - z1;
   var t = add4(s, x1 * z1);

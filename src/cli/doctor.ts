@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { systemIcds } from '../../scripts/adapter-env.mjs';
 import { RfmError } from '../errors.js';
 import { formatBytes, formatSeconds } from '../report/format.js';
-import type { AdapterSummary } from '../rfm/types.js';
+import { type AdapterSummary, describeAdapter, summarizeAdapter } from '../runtime/adapter.js';
 import type { Check } from './doctor-check.js';
 import type { OptionalFeature, OptionalFeatures } from './doctor-features.js';
 import { type CommonFlags, commonOptions } from './flags.js';
@@ -96,13 +96,12 @@ const REQUESTS: GPURequestAdapterOptions[] = [
 ];
 
 async function examineAdapters(terminal: Terminal): Promise<AdapterReport[]> {
-  const [runtime, { checkAdapter }, { optionalFeatures }] = await Promise.all([
-    import('../runtime/gpu.js'),
+  const [{ createInstance, releaseInstance }, { checkAdapter }, { optionalFeatures }] = await Promise.all([
+    import('../platform/node/gpu.js'),
     import('./doctor-check.js'),
     import('./doctor-features.js'),
   ]);
-  const { createInstance, describeAdapter, releaseInstance, summarizeAdapter } = runtime;
-  const instance = createInstance();
+  const instance = await createInstance();
   const reports = new Map<string, AdapterReport>();
   try {
     for (const request of REQUESTS) {

@@ -9,7 +9,7 @@ import type { FeatureWeights } from '../ops/features/features.js';
 import { type KernelSettings, kernelOf } from '../ops/kernels/kernels.js';
 import { defaultWidth, type LayerOptions } from '../rfm/options.js';
 import type { Activation, LayerInput } from '../rfm/types.js';
-import type { AdapterChoice } from '../runtime/gpu.js';
+import type { AdapterChoice } from '../runtime/adapter.js';
 import type { OutputFlags } from './flags.js';
 import { type KernelFlags, kernelSettings } from './kernel.js';
 import { readFeatures, readTargets, required, rowsDisagree, type TargetMatrix } from './matrices.js';

@@ -3,7 +3,8 @@ import type { FeatureWeights } from '../ops/features/features.js';
 import { formatPercent, formatSeconds } from '../report/format.js';
 import { KNOWN_FILES } from '../report/known-files.js';
 import { type OutputFile, publish } from '../report/publish.js';
-import type { AdapterSummary, LayerResult } from '../rfm/types.js';
+import type { LayerResult } from '../rfm/types.js';
+import type { AdapterSummary } from '../runtime/adapter.js';
 import {
   adapterOption,
   commonOptions,

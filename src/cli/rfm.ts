@@ -9,7 +9,7 @@ import { KNOWN_FILES } from '../report/known-files.js';
 import { type OutputFile, publish } from '../report/publish.js';
 import type { RfmOptions } from '../rfm/options.js';
 import type { RfmResult } from '../rfm/types.js';
-import type { AdapterChoice } from '../runtime/gpu.js';
+import type { AdapterChoice } from '../runtime/adapter.js';
 import {
   adapterOption,
   commonOptions,

@@ -2,6 +2,7 @@
 
 import { inputError } from '../errors.js';
 import { formatBytes, formatNumber, formatSeconds } from '../report/format.js';
+import type { Rates } from '../rfm/estimate.js';
 import type { DeviceLimits, PlanPhase, RunPlan } from '../rfm/plan.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { withGpu } from './gpu-session.js';
@@ -33,6 +34,9 @@ export const KNOWN_DEVICES: Readonly<Record<string, KnownDevice>> = {
     flops: 4e12,
   },
 };
+
+/** Weights of cosine features that one core of a server draws in a second. */
+const HOST_WEIGHTS = 2e7;
 
 function nvidia(memoryBytes: number): DeviceLimits {
   return {
@@ -92,7 +96,7 @@ export async function printPlan(
     const { flops } = known;
     const memoryBytes = flags.memoryLimit ?? known.limits.memoryBytes;
     const limits = { ...known.limits, memoryBytes, ...(flags.tile !== undefined && { tileBytes: flags.tile }) };
-    const rates = { product: flops, distance: flops, cholesky: flops / 2 };
+    const rates = { product: flops, distance: flops, cholesky: flops / 2, weight: HOST_WEIGHTS };
     await show(request, limits, rates, `${known.description} (recorded limits, assumed rates)`, terminal);
     return;
   }
@@ -107,7 +111,7 @@ export async function printPlan(
 async function show(
   request: PlanRequest,
   limits: DeviceLimits,
-  rates: { product: number; distance: number; cholesky: number },
+  rates: Rates,
   device: string,
   terminal: Terminal,
 ): Promise<void> {

@@ -6,7 +6,7 @@ import { inputError } from '../errors.js';
 import { kernelOf } from '../ops/kernels/kernels.js';
 import { type DeepRfmOptions, defaultWidth } from '../rfm/options.js';
 import type { RunConfig } from '../rfm/types.js';
-import type { AdapterChoice } from '../runtime/gpu.js';
+import type { AdapterChoice } from '../runtime/adapter.js';
 import type { OutputFlags } from './flags.js';
 import { type KernelFlags, kernelSettings } from './kernel.js';
 import { required } from './matrices.js';

@@ -391,7 +391,7 @@ async function estimate(gpu: Gpu, { config, d, dataset }: RunRequest, plan: RunP
   const size = sizeOf(optionsOf(config), { n, testN, d, outputs: dataset.classes });
   const estimated = (rates: Parameters<typeof estimateLayers>[3]) =>
     totalOf(estimateLayers(size, depth, plan, rates), depth);
-  const { operations } = estimated({ product: 1, distance: 1, cholesky: 1 });
+  const { operations } = estimated({ product: 1, distance: 1, cholesky: 1, weight: 1 });
   return operations < WORTH_ESTIMATING ? null : estimated(await measureRates(gpu, config.n)).total;
 }
 

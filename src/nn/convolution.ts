@@ -9,7 +9,7 @@ import { ceilDiv } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import type { LooseKernel } from '../runtime/kernel.js';
 import { block, type Matrix, strideOf, type View } from '../runtime/matrix.js';
-import type { Work } from '../runtime/timing.js';
+import type { Work } from '../runtime/profile.js';
 import { clear, createParameter, expectChannels, type Layer, type Pass, SCRATCH_NUMBERS } from './layer.js';
 import { describeShape, flatGrid, pixelsOf, type Shape, type Tensor, temporaryTensor } from './tensor.js';
 

@@ -262,7 +262,7 @@ export async function agopSpectrum(gpu: Gpu, weights: Matrix, sum: SplitMatrix):
       scaleByPowerOfTwo(batch, sum.high, -2 * root, high);
       scaleByPowerOfTwo(batch, sum.low, -2 * root, low);
     });
-    const factor = await factorRows(gpu, high, low, AGOP_TOLERANCE);
+    const factor = await factorRows(gpu, { high, low }, AGOP_TOLERANCE);
     if (!factor) return null;
     owned.push(factor);
     const product = allocate(gpu, factor.rows, weights.cols);

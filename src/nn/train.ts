@@ -12,7 +12,7 @@ import { createOptimizer, type Optimizer } from './optimizer.js';
 import { probeHead } from './probes.js';
 import type { Samples, TrainingData } from './samples.js';
 import { DIVERGED, evaluate, refuseSingleValues, trainEpoch } from './training.js';
-import type { Measurement, Score, SeedRecord, TrainConfig } from './types.js';
+import type { Measurement, Score, SeedRecord, TrainSettings } from './types.js';
 
 export interface TrainHooks {
   onStep?(step: number, steps: number): void;
@@ -38,7 +38,7 @@ const CHECKED_ROWS = 128;
 export async function trainNetworks(
   gpu: Gpu,
   data: TrainingData,
-  config: TrainConfig,
+  config: TrainSettings,
   hooks: TrainHooks = {},
   resume: Checkpoint | null = null,
 ): Promise<{ records: SeedRecord[]; seconds: number }> {
@@ -77,7 +77,7 @@ interface Session {
 async function trainSeed(
   gpu: Gpu,
   data: TrainingData,
-  config: TrainConfig,
+  config: TrainSettings,
   record: SeedRecord,
   hooks: TrainHooks,
   { resume, save }: { resume: Checkpoint | null; save(session: Session): Promise<void> },

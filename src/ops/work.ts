@@ -4,7 +4,7 @@
  * as compensated sums and second floats do, are not credited for it.
  */
 
-import type { Work } from '../runtime/timing.js';
+import type { Work } from '../runtime/profile.js';
 
 type Counts = Required<Pick<Work, 'flops' | 'bytes'>>;
 

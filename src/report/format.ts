@@ -1,5 +1,6 @@
 import { kernelOf } from '../ops/kernels/kernels.js';
-import type { Activation, AdapterSummary, RunMetrics } from '../rfm/types.js';
+import type { Activation, RunMetrics } from '../rfm/types.js';
+import type { AdapterSummary } from '../runtime/adapter.js';
 
 /** Names of the activations for people. */
 export const ACTIVATION_NAMES: Readonly<Record<Activation, string>> = { relu: 'ReLU', cos: 'cosine' };

@@ -1,5 +1,6 @@
 import { inputError, RfmError } from '../errors.js';
 import { featureMap } from '../ops/features/features.js';
+import { classCountsOf, classOrder, type HostRows, permuteRows, standardize, transposeHost } from '../ops/host-rows.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
 import { evenlySpaced } from '../ops/solve/nystrom.js';
 import { gramPicture } from '../ops/statistics/collapse.js';
@@ -11,16 +12,7 @@ import { enter } from '../runtime/timing.js';
 import { normalizeAll, normalizeOrRefuse } from './layer.js';
 import { type DeepRfmOptions, deepRfmOptions } from './options.js';
 import { adopt, limitsOf, PICTURE_ROWS, type ProblemSize, planRun, type RunPlan } from './plan.js';
-import {
-  classCountsOf,
-  classOrder,
-  type HostRows,
-  permuteRows,
-  refuseLostDifferences,
-  scaledTargets,
-  standardize,
-  transposeHost,
-} from './rows.js';
+import { refuseLostDifferences, scaledTargets } from './rows.js';
 import {
   type Agop,
   accuracy,
@@ -107,8 +99,8 @@ export type DataSize = Pick<ProblemSize, 'n' | 'testN' | 'd' | 'outputs'>;
 
 /** All sizes of a run, for `planRun`. */
 export function sizeOf(given: DeepRfmOptions, data: DataSize): ProblemSize {
-  const { width, agop, agopSamples, solver } = deepRfmOptions(given);
-  return { ...data, width, agop, agopSamples: samplesOf(agopSamples, data.n), solver };
+  const { width, activation, agop, agopSamples, solver } = deepRfmOptions(given);
+  return { ...data, width, cosine: activation === 'cos', agop, agopSamples: samplesOf(agopSamples, data.n), solver };
 }
 
 /** How a run will be computed on this device, and what it will hold there. */

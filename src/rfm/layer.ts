@@ -1,6 +1,7 @@
 import { inputError, type RfmError } from '../errors.js';
 import type { Numbers } from '../numbers.js';
 import { featureMap } from '../ops/features/features.js';
+import { classOrder, permuteRows, restoreRows, transposeHost } from '../ops/host-rows.js';
 import { kernelMatrix } from '../ops/kernel-matrix/kernel-matrix.js';
 import { releaseDistances } from '../ops/solve/kernel-system.js';
 import { normalizeRows } from '../ops/statistics/statistics.js';
@@ -19,15 +20,7 @@ import { allocate, download, type Matrix, release, upload } from '../runtime/mat
 import { enter } from '../runtime/timing.js';
 import { type LayerOptions, layerOptions } from './options.js';
 import { adopt, limitsOf, planRun } from './plan.js';
-import {
-  classOrder,
-  permuteRows,
-  refuseLostDifferences,
-  restoreRows,
-  scaledTargets,
-  transposeHost,
-  unitRows,
-} from './rows.js';
+import { refuseLostDifferences, scaledTargets, unitRows } from './rows.js';
 import { type Agop, accuracy, agopOf, agopRoot, createClock, fitKernel, projectRows, stageMetrics } from './step.js';
 import type { LayerInput, LayerResult } from './types.js';
 

@@ -3,7 +3,6 @@
  * the pool (`pooledSize`); a phase's matrices are counted as if all lived at once where they may.
  */
 
-import { totalmem } from 'node:os';
 import { RfmError } from '../errors.js';
 import type { AgopPath } from '../ops/agop/agop.js';
 import { CANCELLATION_ROWS, gramIsCheaper } from '../ops/agop/agop.js';
@@ -40,7 +39,8 @@ const HOST_SHARE = 0.8;
  * machine's, and of hardware nothing is known.
  */
 export function limitsOf(gpu: Gpu, memoryLimit: number | null): DeviceLimits {
-  const machine = gpu.adapter.type === 'software' ? Math.floor(HOST_SHARE * totalmem()) : null;
+  const memory = gpu.adapter.type === 'software' ? gpu.platform.memoryBytes() : null;
+  const machine = memory === null ? null : Math.floor(HOST_SHARE * memory);
   return {
     bindingBytes: gpu.limits.maxStorageBufferBindingSize,
     bufferBytes: gpu.limits.maxBufferSize,
@@ -70,6 +70,8 @@ export interface ProblemSize {
   outputs: number;
   /** Of the random features; 0: as many as the layer's input. */
   width: number;
+  /** Whether the features are cosines, whose weights the host draws. Default false. */
+  cosine?: boolean;
   agop: AgopPath | 'auto';
   /** Rows whose Jacobians are summed; null: all. */
   agopSamples: number | null;

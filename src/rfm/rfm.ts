@@ -1,6 +1,7 @@
 import type { Numbers } from '../numbers.js';
 import { copyScaled, divideByRoot } from '../ops/elementwise/elementwise.js';
 import { gemm, gemmNN, syrkTN } from '../ops/gemm/gemm.js';
+import { transposeHost } from '../ops/host-rows.js';
 import { factorRows } from '../ops/sqrt-psd/jacobi.js';
 import { diagonalMaximum, zeroAgop } from '../ops/sqrt-psd/sqrt-psd.js';
 import { rowLengths } from '../ops/statistics/statistics.js';
@@ -20,7 +21,7 @@ import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
 import { type RfmOptions, type RidgeOptions, rfmOptions } from './options.js';
 import { adopt, limitsOf, planRun } from './plan.js';
-import { centred, refuseLostDifferences, scaledTargets, transposeHost } from './rows.js';
+import { centred, refuseLostDifferences, scaledTargets } from './rows.js';
 import { type Agop, agopOf, createClock, type FittedKernel, fitKernel, predict, releaseFitted } from './step.js';
 import type { LayerMetrics, RfmResult } from './types.js';
 
@@ -177,7 +178,7 @@ async function timesFactor(gpu: Gpu, x: Rows, factor: Matrix): Promise<Rows> {
 async function nextFactor(gpu: Gpu, { m, low }: Agop, factor: Matrix | null): Promise<Matrix> {
   const held = new Set<Matrix>([m, low]);
   try {
-    const own = await factorRows(gpu, m, low, FACTOR_TOLERANCE);
+    const own = await factorRows(gpu, { high: m, low }, FACTOR_TOLERANCE);
     if (!own) throw zeroAgop();
     held.add(own);
     const cols = factor?.cols ?? own.cols;

@@ -231,7 +231,7 @@ const ROUNDING_ALONE =
  */
 export async function agopOf(
   gpu: Gpu,
-  { system, alpha }: FittedKernel,
+  { system, alpha }: Pick<FittedKernel, 'system' | 'alpha'>,
   starts: readonly number[],
   { agop, samples = null, reach = 2, unit = 1 }: AgopOptions,
   plan: LayerPlan,
@@ -309,7 +309,7 @@ export async function agopRoot(
     let factor: PivotedFactor;
     try {
       await sendBatch(gpu, (batch) => diagonalMaximum(batch, m, maximum));
-      factor = await pivotedCholesky(gpu, m, RANK_TOLERANCE, low);
+      factor = await pivotedCholesky(gpu, { high: m, low }, RANK_TOLERANCE);
     } catch (error) {
       release(gpu, maximum);
       throw error;
@@ -323,7 +323,7 @@ export async function agopRoot(
       release(gpu, unscaled);
       return { root: scaled, rank: factor.rank };
     } finally {
-      release(gpu, maximum);
+      release(gpu, maximum, factor.l);
     }
   });
   const values = await clock.phase('metrics', () => topEigenvalues(gpu, root, TOP_EIGENVALUES));

@@ -1,8 +1,10 @@
+import type { Made } from '../made.js';
 import type { Numbers } from '../numbers.js';
 import type { AgopPath } from '../ops/agop/agop.js';
 import type { FeatureWeights } from '../ops/features/features.js';
 import type { KernelSettings } from '../ops/kernels/kernels.js';
 import type { SolveMethod } from '../ops/solve/solve.js';
+import type { AdapterSummary } from '../runtime/adapter.js';
 
 /** Plain data that the method produces and that reports, files and tests consume. */
 
@@ -33,15 +35,6 @@ export interface RunConfig extends KernelSettings {
   agopSamples: number;
   solver: Solver;
   gramLayers: number[];
-}
-
-export interface AdapterSummary {
-  vendor: string;
-  architecture: string;
-  device: string;
-  description: string;
-  /** 'software' adapters run on the CPU; they are always named as such. */
-  type: 'hardware' | 'software';
 }
 
 /** A quantity at the three stages of a layer: input X, M^{1/2} X, and φ(W M^{1/2} X). */
@@ -97,16 +90,6 @@ export interface LayerMetrics {
     /** Shaders that were compiled meanwhile; in no phase. Absent in what earlier versions wrote, whose phases hold it. */
     compilation?: number | undefined;
   };
-}
-
-/** What results were made of, by which `--resume` tells whether they are those that are asked for. */
-export interface Made {
-  /** Version of Dawn's bindings. */
-  webgpu: string;
-  /** Every setting that the results depend on, by its flag. */
-  settings: Record<string, unknown>;
-  /** SHA-256 of the rows, cut short; null where there are none. */
-  rows: Record<string, string | null>;
 }
 
 export interface RunMetrics {

@@ -53,7 +53,7 @@ export async function owning<T>(gpu: Gpu, work: (gpu: Gpu, keep: <K>(result: K) 
 const isMatrix = (value: object): value is Matrix => 'buffer' in value && 'stride' in value;
 
 function buffersIn(value: unknown): GPUBuffer[] {
-  if (typeof value !== 'object' || value === null) return [];
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return [];
   if (isMatrix(value)) return [value.buffer];
   return Object.values(value).flatMap(buffersIn);
 }

@@ -128,7 +128,7 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
       const l = await download(gpu, factor.l);
       const root = await rootOfFactor(gpu, factor);
       const values = [l, await download(gpu, root), [factor.rank]];
-      release(gpu, m, root);
+      release(gpu, m, root, factor.l);
       return values;
     }),
   );

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { standardize } from '../../src/ops/host-rows.js';
 import { deepRfm } from '../../src/rfm/deep-rfm.js';
-import { standardize } from '../../src/rfm/rows.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { openTestGpu } from '../support/gpu.js';
 import { normalMatrix } from '../support/reference.js';

@@ -1,18 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type KernelName, kernelOf } from '../../src/ops/kernels/kernels.js';
 import {
-  centred,
   classOrder,
   permuteRows,
   powerOfTwo,
-  refuseLostDifferences,
   restoreRows,
-  scaledTargets,
   standardize,
   transposeHost,
-  unitRows,
-} from '../../src/rfm/rows.js';
+} from '../../src/ops/host-rows.js';
+import { type KernelName, kernelOf } from '../../src/ops/kernels/kernels.js';
+import { centred, refuseLostDifferences, scaledTargets, unitRows } from '../../src/rfm/rows.js';
 import { inputMessage } from '../data/helpers.js';
 import { norm, normalMatrix } from '../support/reference.js';
 

@@ -55,7 +55,7 @@ async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Matrix, low: Matr
     return matrix;
   };
   try {
-    meanOfRows(batch, x, 0, grid.n, mean);
+    meanOfRows(batch, x, [0, grid.n], mean);
     for (let i = 0; i < count; i++) {
       recordVectors(batch, multiply, input, i, vectors[i]);
       await pause();

@@ -75,7 +75,7 @@ async function sumJacobians(
       const squaresOf: Matrix[] = [];
       let from = 0;
       for (const { group, ids } of parts) {
-        meanOfRows(batch, x, starts[group], starts[group + 1], mean);
+        meanOfRows(batch, x, [starts[group], starts[group + 1]], mean);
         // Shifted anew for every part: a few hundredths of the products that need it, and no second X.
         const z = shiftedTiles(batch, x, mean);
         const w = weightRows(batch, input, ids, longest);

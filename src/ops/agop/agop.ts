@@ -73,7 +73,7 @@ async function squaredLengths(
     });
     weightSums(batch, input, w, sums);
     const mean = batch.temporary(1, d);
-    meanOfRows(batch, x, 0, x.grid.n, mean);
+    meanOfRows(batch, x, [0, x.grid.n], mean);
     const [rows, z] = [batch.temporary(count, d), batch.temporary(count, d)];
     gatherRows(batch, x, ids, rows);
     subtractRow(batch, rows, mean, z);

@@ -5,7 +5,7 @@ import { variantOf } from '../../runtime/variants.js';
 import { choleskyWork, trsmWork } from '../work.js';
 import { BLOCK, CHOLESKY, type CholeskyFactor, type Direction, TRSM } from './cholesky-variants.js';
 
-export { CHOLESKY, type CholeskyFactor, TRSM };
+export { CHOLESKY, type CholeskyFactor, type Direction, TRSM };
 
 /** Room for the factor of `a`, which `potrf` overwrites. */
 export function allocateFactor(gpu: Gpu, a: Matrix): CholeskyFactor {
@@ -33,7 +33,7 @@ export function potrf(batch: Batch, factor: CholeskyFactor): void {
 }
 
 /** The first pivot (from 1) at which the factorisation broke down, or 0. */
-export async function failingPivot(gpu: Gpu, factor: CholeskyFactor): Promise<number> {
+export async function failingPivot(gpu: Gpu, factor: Pick<CholeskyFactor, 'info'>): Promise<number> {
   return new Uint32Array(await downloadBytes(gpu, factor.info.buffer, 0, 4))[0];
 }
 

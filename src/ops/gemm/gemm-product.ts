@@ -1,4 +1,5 @@
 import { type Batch, ceilDiv, f32bits } from '../../runtime/batch.js';
+import { GPUBufferUsage } from '../../runtime/constants.js';
 import type { RowWork } from '../../runtime/division.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import type { Matrix, View } from '../../runtime/matrix.js';

@@ -1,6 +1,6 @@
 import type { Batch } from '../../runtime/batch.js';
 import type { View } from '../../runtime/matrix.js';
-import type { Work } from '../../runtime/timing.js';
+import type { Work } from '../../runtime/profile.js';
 import { type Operation, variantOf } from '../../runtime/variants.js';
 import type { RadialKernel } from '../kernels/kernel.js';
 import type { GramTerms, Half } from './gemm-product.js';
