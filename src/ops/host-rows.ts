@@ -66,22 +66,21 @@ export function columnStatistics({ x, rows, cols }: HostRows): ColumnStatistics 
   const largest = new Float64Array(cols);
   const shift = new Float64Array(cols);
   const deviation = new Float64Array(cols);
-  const overRows = (visit: (column: number, distance: number) => void): void => {
-    for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) visit(j, x[i * cols + j] - first[j]);
-  };
-  overRows((j, distance) => {
-    largest[j] = Math.max(largest[j], Math.abs(distance));
-  });
+  for (let i = 0, e = 0; i < rows; i++) {
+    for (let j = 0; j < cols; j++, e++) largest[j] = Math.max(largest[j], Math.abs(x[e] - first[j]));
+  }
   const beyond = largest.indexOf(Number.POSITIVE_INFINITY);
   if (beyond >= 0) {
     throw inputError(`column ${beyond} (from 0) spans more than the range of float64, ±1.8e308; scale it`);
   }
-  overRows((j, distance) => {
-    if (largest[j] > 0) shift[j] += distance / largest[j] / rows;
-  });
-  overRows((j, distance) => {
-    if (largest[j] > 0) deviation[j] += (distance / largest[j] - shift[j]) ** 2;
-  });
+  for (let i = 0, e = 0; i < rows; i++) {
+    for (let j = 0; j < cols; j++, e++) if (largest[j] > 0) shift[j] += (x[e] - first[j]) / largest[j] / rows;
+  }
+  for (let i = 0, e = 0; i < rows; i++) {
+    for (let j = 0; j < cols; j++, e++) {
+      if (largest[j] > 0) deviation[j] += ((x[e] - first[j]) / largest[j] - shift[j]) ** 2;
+    }
+  }
   for (let j = 0; j < cols; j++) {
     deviation[j] = largest[j] * Math.sqrt(deviation[j] / (rows - 1));
     shift[j] *= largest[j];
@@ -127,7 +126,7 @@ export function standardize(
 export function lengthOf(row: Numbers): number {
   const size = magnitude(row);
   let square = 0;
-  for (const value of row) square += (value / size) ** 2;
+  for (let j = 0; j < row.length; j++) square += (row[j] / size) ** 2;
   return size * Math.sqrt(square);
 }
 
@@ -137,7 +136,7 @@ export function lengthOf(row: Numbers): number {
  */
 export function magnitude(values: Numbers): number {
   let largest = 0;
-  for (const value of values) largest = Math.max(largest, Math.abs(value));
+  for (let e = 0; e < values.length; e++) largest = Math.max(largest, Math.abs(values[e]));
   return powerOfTwo(largest);
 }
 

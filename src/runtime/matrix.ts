@@ -1,6 +1,7 @@
 import { RfmError } from '../errors.js';
 import { GPUBufferUsage, GPUMapMode } from './constants.js';
 import type { Gpu } from './gpu.js';
+import { pooledSize } from './pool.js';
 
 /**
  * A float32 matrix on the device, or a part of one: row-major, each row padded with zeros to a multiple of four
@@ -31,6 +32,9 @@ export interface Pair {
 
 /** Numbers from one row to the next: cols, rounded up to a multiple of 4. */
 export const strideOf = (cols: number): number => Math.ceil(cols / 4) * 4;
+
+/** Bytes that a matrix takes. */
+export const matrixBytes = (rows: number, cols: number): number => pooledSize(rows * strideOf(cols) * 4);
 
 /** A new matrix of undefined content. Release it with `release`. */
 export function allocate(gpu: Gpu, rows: number, cols: number): Matrix {
