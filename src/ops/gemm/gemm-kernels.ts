@@ -15,6 +15,8 @@ import storeGram from '../../../shaders/gemm/store_gram.wgsl';
 import storeKernelValues from '../../../shaders/gemm/store_kernel_values.wgsl';
 import storeSum from '../../../shaders/gemm/store_sum.wgsl';
 import storeSums from '../../../shaders/gemm/store_sums.wgsl';
+import subgroupFours from '../../../shaders/gemm/subgroup_fours.wgsl';
+import subgroupSums from '../../../shaders/gemm/subgroup_sums.wgsl';
 import kernelValue from '../../../shaders/kernel-matrix/kernel_value.wgsl';
 import { defineKernel, firstRow, read, readView, readWriteView, texture, type WgslPart } from '../../runtime/kernel.js';
 import { perKernel } from '../kernels/shader.js';
@@ -94,21 +96,21 @@ const subgroupConstants = { LANES: 'u32', DIFFERENCE: 'bool' } as const;
 export const subgroupKernels = {
   sums: defineKernel({
     name: 'gemm_nt_subgroup',
-    source: [...byFlag, storeSums, ...subgroupText],
+    source: [...byFlag, subgroupSums, ...subgroupText],
     ...flaggedSums,
     constants: subgroupConstants,
   }),
   values: perKernel((kernelText) =>
     defineKernel({
       name: 'gemm_nt_subgroup_values',
-      source: [kernelText, ...valueParts, ...subgroupText],
+      source: [kernelText, ...valueParts, subgroupFours, ...subgroupText],
       ...tiledValues,
       constants: subgroupConstants,
     }),
   ),
   gram: defineKernel({
     name: 'gemm_nt_subgroup_gram',
-    source: [...gramParts, ...subgroupText],
+    source: [...gramParts, subgroupFours, ...subgroupText],
     ...tiledGram,
     constants: subgroupConstants,
   }),
