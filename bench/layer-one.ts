@@ -5,6 +5,7 @@ import { agopGram, agopJacobian } from '../src/ops/agop/agop.js';
 import { squaredDistances } from '../src/ops/gemm/gemm.js';
 import { classOrder, permuteRows, standardize } from '../src/ops/host-rows.js';
 import { weightsFromDistances } from '../src/ops/kernel-matrix/kernel-matrix.js';
+import { laplace } from '../src/ops/kernels/laplace.js';
 import { solveRidge } from '../src/ops/solve/solve.js';
 import { normalizeRows } from '../src/ops/statistics/statistics.js';
 import { asPanel, asTriangle } from '../src/ops/tiles.js';
@@ -97,7 +98,7 @@ export async function fitLayerOne(gpu: Gpu, n: number, d: number, dataDir: strin
       targets[rows.labels[row] * n + i] = 1;
     });
     const y = own(upload(gpu, OUTPUTS, n, targets));
-    const system = { x: asPanel(x, n), kernel: 'laplace', bandwidth: BANDWIDTH, kept: null } as const;
+    const system = { x: asPanel(x, n), kernel: laplace(BANDWIDTH), kept: null };
     const alpha = own(allocate(gpu, OUTPUTS, n));
     const low = own(allocate(gpu, OUTPUTS, n));
     const r = own(allocate(gpu, OUTPUTS, n));
@@ -115,7 +116,7 @@ export async function fitLayerOne(gpu: Gpu, n: number, d: number, dataDir: strin
     await runBatch(gpu, (batch) => {
       const squared = batch.temporary(n, n);
       squaredDistances(batch, x, x, squared);
-      weightsFromDistances(batch, squared, weights, 'laplace', BANDWIDTH);
+      weightsFromDistances(batch, squared, weights, laplace(BANDWIDTH));
     });
     return {
       n,

@@ -8,7 +8,6 @@
 export { matrix, toArray, type Values } from './api/arrays.js';
 export type { LabelledData } from './api/data.js';
 export { type DeepRfmOptions, deepRfm } from './api/deep-rfm.js';
-export { gaussian, laplace, type RadialKernel } from './api/kernels.js';
 export { type TrainOptions, trainNetworks } from './api/networks.js';
 export {
   type AgopOptions,
@@ -22,6 +21,10 @@ export {
   sqrtPsd,
 } from './api/operations.js';
 export { type ErrorKind, RfmError } from './errors.js';
+export { gaussian } from './ops/kernels/gaussian.js';
+export { generalizedLaplace } from './ops/kernels/generalized-laplace.js';
+export type { KernelShader, RadialKernel } from './ops/kernels/kernel.js';
+export { laplace } from './ops/kernels/laplace.js';
 export type { DeepRfmProgress, DeepRfmResult } from './rfm/deep-rfm.js';
 export type { GramPicture, LayerMetrics } from './rfm/types.js';
 export type { AdapterChoice, AdapterSummary } from './runtime/adapter.js';

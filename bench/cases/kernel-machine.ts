@@ -3,6 +3,7 @@ import { AGOP_GRAM } from '../../src/ops/agop/gram-weights.js';
 import { applyFeatures, featuresWork } from '../../src/ops/features/features.js';
 import { GEMM } from '../../src/ops/gemm/gemm.js';
 import { KERNEL_MATRIX, kernelMatrix } from '../../src/ops/kernel-matrix/kernel-matrix.js';
+import { laplace } from '../../src/ops/kernels/laplace.js';
 import { sqrtPsd } from '../../src/ops/sqrt-psd/sqrt-psd.js';
 import { agopGramWork, agopJacobianWork, kernelMatrixWork } from '../../src/ops/work.js';
 import { runBatch } from '../../src/runtime/batch.js';
@@ -42,7 +43,7 @@ export const kernelMatrixCases = (request: CaseRequest): BenchCase[] =>
         const rows = unitRows(n, d);
         const [x, out] = [upload(gpu, n, d, rows), allocate(gpu, n, n)];
         return {
-          run: async (g) => void (await runBatch(g, (batch) => kernelMatrix(batch, x, x, out, 'laplace', BANDWIDTH))),
+          run: async (g) => void (await runBatch(g, (batch) => kernelMatrix(batch, x, x, out, laplace(BANDWIDTH)))),
           async error() {
             const found = await download(gpu, out);
             return rowsError(

@@ -77,10 +77,5 @@ fn main(
       total[i] = t;
     }
   }
-  for (var i = 0u; i < ROWS; i += 4u) {
-    let value = transpose(mat4x2f(total[i], total[i + 1u], total[i + 2u], total[i + 3u]));
-    let rest = transpose(mat4x2f(sum[i], sum[i + 1u], sum[i + 2u], sum[i + 3u]));
-    storeFour(row0 + i, col0 + lane, value[0], rest[0]);
-    storeFour(row0 + i, col0 + LANES + lane, value[1], rest[1]);
-  }
+  storeTile(row0, col0 + lane, &total, &sum);
 }

@@ -1,24 +1,24 @@
 /** One operation on matrices of the device at a time. Each returns matrices of its own; free them with `release`. */
 
 import { inputError } from '../errors.js';
+import type { AgopPath } from '../ops/agop/agop.js';
 import { allocateFactor, failingPivot, potrf, potrs, releaseFactor } from '../ops/cholesky/cholesky.js';
 import { copyScaled } from '../ops/elementwise/elementwise.js';
 import { transpose } from '../ops/elementwise/transpose.js';
 import { classOrder } from '../ops/host-rows.js';
 import { kernelMatrix as recordKernelMatrix } from '../ops/kernel-matrix/kernel-matrix.js';
+import type { RadialKernel } from '../ops/kernels/kernel.js';
 import type { SolveReport } from '../ops/solve/solve.js';
 import { sqrtPsd as rootOf } from '../ops/sqrt-psd/sqrt-psd.js';
 import { rowLengths } from '../ops/statistics/statistics.js';
 import { asPanel, gatherRows } from '../ops/tiles.js';
 import { limitsOf, planRun } from '../rfm/plan.js';
 import { agopOf, createClock, fitKernel, neuralCollapse as measureCollapse } from '../rfm/step.js';
-import type { AgopPath } from '../rfm/types.js';
 import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { owning } from '../runtime/owning.js';
 import { hostLabels } from './arrays.js';
-import type { RadialKernel } from './kernels.js';
 
 const shape = ({ rows, cols }: Matrix): string => `${rows} × ${cols}`;
 
@@ -42,7 +42,7 @@ export async function kernelMatrix(gpu: Gpu, x: Matrix, kernel: RadialKernel, z:
   }
   return owning(gpu, async (gpu, keep) => {
     const out = allocate(gpu, x.rows, z.rows);
-    await sendBatch(gpu, (batch) => recordKernelMatrix(batch, x, z, out, kernel.kernel, kernel.bandwidth));
+    await sendBatch(gpu, (batch) => recordKernelMatrix(batch, x, z, out, kernel));
     return keep(out);
   });
 }
@@ -129,7 +129,7 @@ export async function solveRidge(
   return owning(gpu, async (gpu, keep) => {
     const [yT, alpha] = [allocate(gpu, y.cols, y.rows), allocate(gpu, y.rows, y.cols)];
     await sendBatch(gpu, (batch) => transpose(batch, y, yT));
-    const options = { ...kernel, ridge };
+    const options = { kernel, ridge };
     const plan = planFor(gpu, x, y.cols);
     const fitted = await fitKernel(gpu, asPanel(x, x.rows), asPanel(yT, x.rows), options, plan, createClock(gpu));
     await sendBatch(gpu, (batch) => transpose(batch, fitted.alpha.tiles[0], alpha));
@@ -171,7 +171,7 @@ export async function agop(
     const [alphaT, out] = [allocate(gpu, alpha.cols, alpha.rows), allocate(gpu, x.cols, x.cols)];
     await sendBatch(gpu, (batch) => transpose(batch, alpha, alphaT));
     const fitted = {
-      system: { x: asPanel(x, x.rows), ...kernel, kept: null },
+      system: { x: asPanel(x, x.rows), kernel, kept: null },
       alpha: asPanel(alphaT, x.rows),
     };
     const plan = planFor(gpu, x, alpha.cols);

@@ -6,7 +6,7 @@ import type { Rates } from '../rfm/estimate.js';
 import type { DeviceLimits, PlanPhase, RunPlan } from '../rfm/plan.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { withGpu } from './gpu-session.js';
-import type { PlanRequest, RunFlags } from './run-request.js';
+import { optionsOf, type PlanRequest, type RunFlags } from './run-request.js';
 import { type Terminal, tableLines } from './terminal.js';
 
 /** A device that need not be here. */
@@ -117,7 +117,7 @@ async function show(
 ): Promise<void> {
   const { estimateLayers, PLAN_PHASES, planRun, sizeOf, totalOf } = await import('./method.js');
   const { config, d, classes } = request;
-  const size = sizeOf(config, d, classes);
+  const size = sizeOf(optionsOf(config), { n: config.n, testN: config.testN, d, outputs: classes });
   const plan = planRun(size, limits);
   const layers = estimateLayers(size, config.depth, plan, rates);
   const seconds = totalOf(layers, config.depth).total;

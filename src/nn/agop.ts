@@ -83,7 +83,7 @@ function copyRows(gpu: Gpu, { grid, tiles }: Rows, row: number, to: Matrix): voi
   gpu.device.queue.submit([encoder.finish()]);
 }
 
-/** Adds (1/n) DᵀD to a symmetric sum, or begins it. */
+/** Adds (1/samples) DᵀD (c × c) to a symmetric sum, or begins the sum; rows: D, any number × c. */
 export function addOuterProducts(batch: Batch, rows: Matrix, samples: number, into: Pair, begin: boolean): void {
   syrkTN(batch, {
     a: rows,

@@ -64,6 +64,10 @@ export interface Layer {
 /** Numbers in one workspace unless a single sample needs more: 16 MiB. */
 export const WORKSPACE_NUMBERS = 4 * 1024 * 1024;
 
+/**
+ * What the layers of one pass share; workspaces live as long as the batch.
+ * @throws internal error where a workspace is asked for whose columns are no multiple of 4.
+ */
 export function createNetworkPass(batch: Batch, training: boolean): NetworkPass {
   const buffers: (Matrix | undefined)[] = [undefined, undefined];
   return {
@@ -88,6 +92,7 @@ export function createParameter(gpu: Gpu, name: string, rows: number, cols: numb
   );
 }
 
+/** A matrix of zeros, rows × cols. Release it. */
 export function zeros(gpu: Gpu, rows: number, cols: number): Matrix {
   const matrix = allocate(gpu, rows, cols);
   clear(gpu, matrix);
@@ -139,6 +144,10 @@ export function backAll(steps: readonly Step[], dy: Tensor, wanted: Wanted): Ten
   return gradient;
 }
 
+/**
+ * Checks what reaches a layer. `flat`: whether images must be one pixel.
+ * @throws internal error where `found` has other channels, or more pixels.
+ */
 export function expectChannels(what: string, expected: number, found: Shape, flat = false): void {
   if (found.channels !== expected || (flat && found.height * found.width !== 1)) {
     const wanted = flat ? `${expected} × 1 × 1` : `${expected} channels`;

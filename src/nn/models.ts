@@ -9,6 +9,7 @@ import { batchNorm } from './norm.js';
 import { adaptivePool, maxPool } from './pool.js';
 import { describeShape, featuresOf, flatShape, type Shape } from './tensor.js';
 
+/** Names of the networks that `createModel` makes. */
 export const MODELS = ['mlp', 'resnet18', 'vgg11'] as const;
 export type ModelName = (typeof MODELS)[number];
 
@@ -106,9 +107,12 @@ function modelOf(gpu: Gpu, name: ModelName, options: ModelOptions): Model {
   };
 }
 
+/** Frees the weights, gradients and running statistics of all layers. */
 export function releaseModel(gpu: Gpu, { layers }: Model): void {
   for (const layer of layers) releaseLayer(gpu, layer);
 }
 
+/** What training changes, in the order of the layers. */
 export const parametersOf = ({ layers }: Model) => layers.flatMap((layer) => layer.parameters);
+/** Running statistics of the layers, in their order: part of a network's state, not trained. */
 export const buffersOf = ({ layers }: Model) => layers.flatMap((layer) => layer.buffers);

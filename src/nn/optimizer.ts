@@ -8,6 +8,7 @@ import { owningSync } from '../runtime/owning.js';
 import { type Parameter, zeros } from './layer.js';
 import { flatGrid, vectorsOf } from './tensor.js';
 
+/** Names of the optimisers that `createOptimizer` makes. */
 export const OPTIMIZERS = ['sgd', 'adam'] as const;
 export type OptimizerName = (typeof OPTIMIZERS)[number];
 

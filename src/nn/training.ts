@@ -67,6 +67,7 @@ function smallestNormalised({ layers, input }: Model): number | null {
 /**
  * Refuses a training in which batch normalisation would get one value per channel: a batch of one image where images are
  * 1 × 1 pixel. PyTorch refuses that, too. Where images are larger, or nothing is normalised, a batch of one is allowed.
+ * @throws input error with a batch size that works.
  */
 export function refuseSingleValues(model: Model, samples: number, size: number): void {
   const last = samples % size || size;

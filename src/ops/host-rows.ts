@@ -13,7 +13,10 @@ export interface ClassOrder {
   counts: number[];
 }
 
-/** Stable order of rows by label 0 … C − 1. */
+/**
+ * Stable order of rows by label 0 … C − 1.
+ * @throws input error where all rows are of one class.
+ */
 export function classOrder(labels: Int32Array): ClassOrder {
   const classes = labels.reduce((max, label) => Math.max(max, label), 0) + 1;
   const counts = classCountsOf(labels, classes);
@@ -53,7 +56,11 @@ interface ColumnStatistics {
   deviation: Float64Array;
 }
 
-/** Of columns of any origin and unit: sums are of distances to the first row, in units of the largest of them. */
+/**
+ * Mean and deviation of the columns of n × d numbers, of any origin and unit: sums are of distances to the first row, in
+ * units of the largest of them.
+ * @throws input error where a column spans more than the range of float64.
+ */
 export function columnStatistics({ x, rows, cols }: HostRows): ColumnStatistics {
   const first = Float64Array.from(x.subarray(0, cols));
   const largest = new Float64Array(cols);
@@ -123,7 +130,10 @@ export function lengthOf(row: Numbers): number {
   return size * Math.sqrt(square);
 }
 
-/** The largest 2^k that is not larger than any of |values|'s largest; 1 where all are 0. Dividing by it rounds nothing. */
+/**
+ * The largest 2^k that is not larger than the largest of these numbers' |values|; 1 where all are 0. Dividing by it rounds
+ * nothing.
+ */
 export function magnitude(values: Numbers): number {
   let largest = 0;
   for (let e = 0; e < values.length; e++) largest = Math.max(largest, Math.abs(values[e]));
@@ -148,7 +158,7 @@ export function permuteRows<T extends Numbers>(data: T, cols: number, order: Int
   return out;
 }
 
-/** Undoes `permuteRows`. */
+/** Undoes `permuteRows`: puts rows of `cols` numbers back into their first order. */
 export function restoreRows<T extends Numbers>(data: T, cols: number, order: Int32Array): T {
   const out = data.slice() as T;
   order.forEach((to, from) => {

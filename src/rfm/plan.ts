@@ -4,19 +4,20 @@
  */
 
 import { RfmError } from '../errors.js';
+import type { AgopPath } from '../ops/agop/agop.js';
 import { CANCELLATION_ROWS, gramIsCheaper } from '../ops/agop/agop.js';
 import { classRows, gradientRows, squaresRows } from '../ops/agop/agop-jacobian.js';
 import { inversesBytes } from '../ops/cholesky/cholesky.js';
 import { texelLayout } from '../ops/gemm/gemm-packed.js';
 import { copiesFactors, copiesSmallFactors } from '../ops/gemm/gemm-variants.js';
-import type { SolveMethod, SolvePlan } from '../ops/solve/solve.js';
+import type { SolvePlan } from '../ops/solve/solve.js';
 import { rootBytes } from '../ops/sqrt-psd/sqrt-psd.js';
 import { collapseBytes } from '../ops/statistics/collapse.js';
 import { cut, type Grid, tileCount, tileRows } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { matrixBytes as bytes, strideOf } from '../runtime/matrix.js';
 import { pooledSize, pooledTexture, textureBytes } from '../runtime/pool.js';
-import type { AgopPath } from './types.js';
+import type { Solver } from './types.js';
 
 /** What a plan must know of a device. */
 export interface DeviceLimits {
@@ -77,13 +78,10 @@ export interface ProblemSize {
   agop: AgopPath | 'auto';
   /** Rows whose Jacobians are summed; null: all. */
   agopSamples: number | null;
-  solver: SolverChoice;
+  solver: Solver;
   /** What the classic RFM holds beside, or a single layer on arrays. Default: nothing. */
   holds?: 'metric' | 'layer';
 }
-
-/** 'auto': the fastest solver that fits into memory. */
-export type SolverChoice = SolveMethod | 'auto';
 
 export type PlanPhase = 'rows' | 'solve' | 'predict' | 'agop' | 'sqrt' | 'features';
 

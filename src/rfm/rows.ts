@@ -1,18 +1,18 @@
 import { inputError } from '../errors.js';
 import type { Numbers } from '../numbers.js';
 import { columnStatistics, type HostRows, lengthOf, magnitude, powerOfTwo } from '../ops/host-rows.js';
-import type { KernelName } from './types.js';
+import type { RadialKernel } from '../ops/kernels/kernel.js';
 
 /** Entries whose squares vanish in float32 beside those of size 1. */
 const LOST = 1e-18;
 
 /**
- * For the Laplace kernel, whose gradient between two rows does not fade as they come together.
+ * For a kernel like Laplace's, whose gradient between two rows does not fade as they come together.
  * @param x as given, and `rounded` as used.
  * @throws input error where rows that differ do no longer, or by so little that its square vanishes.
  */
-export function refuseLostDifferences({ x, rows, cols }: HostRows, rounded: Float32Array, kernel: KernelName): void {
-  if (kernel !== 'laplace') return;
+export function refuseLostDifferences({ x, rows, cols }: HostRows, rounded: Float32Array, kernel: RadialKernel): void {
+  if (kernel.gradientFades) return;
   const bits = new Uint32Array(rounded.buffer, rounded.byteOffset, rounded.length);
   const kept = (e: number): number => (Math.abs(rounded[e]) < LOST ? 0 : bits[e]);
   const given = (e: number): number => x[e];
@@ -30,7 +30,7 @@ export function refuseLostDifferences({ x, rows, cols }: HostRows, rounded: Floa
     if (other === undefined) seen.set(hash, [...others, row]);
     else if (!agree(given, other, row)) {
       throw inputError(
-        `rows ${other} and ${row} (from 0) differ by less than float32 holds beside the other rows, and the gradient of the laplace kernel between them would be lost; remove one of them, bring the columns to like units, or use --kernel gaussian`,
+        `rows ${other} and ${row} (from 0) differ by less than float32 holds beside the other rows, and the gradient of the ${kernel.name} kernel between them would be lost; remove one of them, bring the columns to like units, or use --kernel gaussian`,
       );
     }
   }

@@ -37,9 +37,13 @@ export type BindingDeclaration = StorageBinding | TextureBinding;
 export const read = (type: string): StorageBinding<'matrix'> => ({ access: 'read', type, of: 'matrix' });
 /** A whole matrix, or a buffer, that the kernel writes, and may read. */
 export const readWrite = (type: string): StorageBinding<'matrix'> => ({ access: 'read_write', type, of: 'matrix' });
-/** A matrix or a view into one, whose offset and stride are among the parameters. */
+/** A matrix or a view into one that the kernel reads; its offset and stride are among the parameters. */
 export const readView = (type: string): StorageBinding<'view'> => ({ access: 'read', type, of: 'view' });
+/**
+ * A matrix or a view into one that the kernel writes, and may read; its offset and stride are among the parameters.
+ */
 export const readWriteView = (type: string): StorageBinding<'view'> => ({ access: 'read_write', type, of: 'view' });
+/** A texture of four float32 a texel. */
 export const texture: TextureBinding = { access: 'texture' };
 
 /** Tells the kernel where a part of a divided dispatch begins; the runtime fills it in. See division.ts. */

@@ -18,13 +18,7 @@ describe('deepRfm', () => {
     const seen: number[] = [];
     const found = await deepRfm(gpu, data, { ...options, progress: { onLayer: ({ layer }) => seen.push(layer) } });
     expect(seen).toEqual([1, 2]);
-    const config = {
-      ...options,
-      ...({ dataset: 'mnist-sample', n: 60, testN: 20, kernel: 'laplace', bandwidth: 2, ridge: 1e-3 } as const),
-      ...({ activation: 'relu', gamma: 0.1, agop: 'auto', agopSamples: 0, solver: 'auto' } as const),
-      gramLayers: [],
-    };
-    const expected = await ofCommand(gpu, { train, test, classes: 10 }, config);
+    const expected = await ofCommand(gpu, { train, test, classes: 10 }, options);
     expect(found.layers.map(({ nc1, nc2, testAccuracy }) => ({ nc1, nc2, testAccuracy }))).toEqual(
       expected.layers.map(({ nc1, nc2, testAccuracy }) => ({ nc1, nc2, testAccuracy })),
     );

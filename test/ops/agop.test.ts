@@ -7,6 +7,7 @@ import { gradientsAreRounding } from '../../src/ops/agop/agop-rounding.js';
 import { type AgopInput, gradients, type Weights, weightRows, weightSums } from '../../src/ops/agop/gradients.js';
 import { AGOP_GRAM, gramWeights } from '../../src/ops/agop/gram-weights.js';
 import { multiplyAccurately, multiplyOnce } from '../../src/ops/gemm/accurate-products.js';
+import { laplace } from '../../src/ops/kernels/laplace.js';
 import { releasePanels } from '../../src/ops/tiles.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
@@ -27,6 +28,7 @@ import {
   useGpu,
   VARIANTS,
 } from '../support/gpu.js';
+
 import {
   agopOf,
   at,
@@ -111,9 +113,7 @@ async function onDevice<T>(
     putTriangle(gpu, weights, most),
   ];
   const whole = rows.tiles.length === 1;
-  const source: Weights = whole
-    ? { kind: 'stored', triangle }
-    : { kind: 'computed', kernel: 'laplace', bandwidth: 2, nearest: 0 };
+  const source: Weights = whole ? { kind: 'stored', triangle } : { kind: 'computed', kernel: laplace(2), nearest: 0 };
   try {
     return await act({ x: rows, alpha: columns, weights: source, triangle, starts });
   } finally {

@@ -1,4 +1,3 @@
-import type { AgopPath } from '../../rfm/types.js';
 import { createBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { allocate, download } from '../../runtime/matrix.js';
@@ -14,6 +13,9 @@ import { type AgopInput, gradients, shiftedTiles, weightRows, weightSums } from 
 export { agopGram } from './agop-gram.js';
 export { agopJacobian } from './agop-jacobian.js';
 export type { AgopInput } from './gradients.js';
+
+/** In Gram space, or from explicit Jacobians. */
+export type AgopPath = 'gram' | 'jacobian';
 
 /** Rows at most at which `agopCancellation` computes the exact gradients. */
 export const CANCELLATION_ROWS = 32;

@@ -1,6 +1,5 @@
 import coefficientsSource from '../../../shaders/agop/gradient_coefficients.wgsl';
 import { RfmError } from '../../errors.js';
-import type { KernelName } from '../../rfm/types.js';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import { defineKernel, read, readView, readWrite } from '../../runtime/kernel.js';
 import { block, leadingBlock, type Matrix, type View } from '../../runtime/matrix.js';
@@ -8,6 +7,7 @@ import { subtractColumn, subtractRow } from '../elementwise/elementwise.js';
 import { transpose } from '../elementwise/transpose.js';
 import { gemm, gemmNN, squaredDistances } from '../gemm/gemm.js';
 import { weightsFromDistances } from '../kernel-matrix/kernel-matrix.js';
+import type { RadialKernel } from '../kernels/kernel.js';
 import { startsBuffer } from '../statistics/statistics.js';
 import { type Columns, gatherRows, type Rows, type Triangle, tileCount } from '../tiles.js';
 
@@ -39,11 +39,11 @@ const coefficientsKernel = defineKernel({
  */
 export type Weights =
   | { kind: 'stored'; triangle: Triangle }
-  | { kind: 'computed'; kernel: KernelName; bandwidth: number; nearest: number };
+  | { kind: 'computed'; kernel: RadialKernel; nearest: number };
 
 /**
  * What both forms of the AGOP need. The predictor is f(x) = Σ_j α_j k(x, x_j); its gradients are
- * taken at the centres themselves: ∇f_c(x_i) = Σ_j W_ij α_jc (x_j − x_i), in units of `weightUnit`.
+ * taken at the centres themselves: ∇f_c(x_i) = Σ_j W_ij α_jc (x_j − x_i), in units of the kernel's `weightUnit`.
  */
 export interface AgopInput {
   /** n × d, in class order. */
@@ -100,13 +100,13 @@ export function weightRows(batch: Batch, { x, weights }: AgopInput, ids: readonl
     }
     return [rowsBy(batch, { grid: x.grid, tiles: [weights.triangle.tile(0, 0)] }, ids)];
   }
-  const { kernel, bandwidth, nearest } = weights;
+  const { kernel, nearest } = weights;
   const own = rowsBy(batch, x, ids);
   return x.tiles.map((tile) => {
     const squared = leadingBlock(batch.scratch(most, tile.rows, 'squared'), ids.length, tile.rows);
     squaredDistances(batch, own, tile, squared);
     const w = batch.temporary(ids.length, tile.rows);
-    weightsFromDistances(batch, squared, w, kernel, bandwidth, nearest);
+    weightsFromDistances(batch, squared, w, kernel, nearest);
     return w;
   });
 }

@@ -19,7 +19,7 @@ export const trsmWork = (n: number, m: number): Counts => ({
 /** Bytes that `allocateFactor` takes for the inverses of the diagonal blocks, n × n. */
 export const inversesBytes = (n: number): number => 2 * matrixBytes(n, BLOCK);
 
-/** Room for the factor of `a`, which `potrf` overwrites. */
+/** Room for the factor of `a` (n × n), which `potrf` overwrites. Release it with `releaseFactor`. */
 export function allocateFactor(gpu: Gpu, a: Matrix): CholeskyFactor {
   return {
     l: a,

@@ -73,6 +73,7 @@ export interface TiledFactor {
   readonly diagonal: Omit<CholeskyFactor, 'l'>[];
 }
 
+/** Frees all tiles of a factor, wherever they are. */
 export function releaseTiledFactor(gpu: Gpu, { store, diagonal }: TiledFactor): void {
   release(gpu, ...store.held);
   for (const part of diagonal) releaseFactor(gpu, part);

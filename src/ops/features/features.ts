@@ -1,7 +1,6 @@
 import argumentRoundingSource from '../../../shaders/features/argument_rounding.wgsl';
 import philoxWeightsSource from '../../../shaders/features/philox_weights.wgsl';
 import { inputError } from '../../errors.js';
-import type { FeatureWeights } from '../../rfm/types.js';
 import { type Batch, ceilDiv, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, firstRow, read, readWrite, specialize } from '../../runtime/kernel.js';
@@ -52,6 +51,11 @@ export function philoxFill(
     work: { flops: WORD * stride },
   });
 }
+
+/** Random features: drawn from Philox, or given (weights width × d, phase width). */
+export type FeatureWeights =
+  | { kind: 'random'; seed: number; layerIndex: number; width: number; gamma: number }
+  | { kind: 'given'; weights: Float32Array; width: number; phase: Float32Array | null };
 
 /** Weights W (width × d) of a random-feature layer, and the phases (1 × width) of cosine features. */
 export interface FeatureMap {

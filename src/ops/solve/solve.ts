@@ -148,22 +148,15 @@ const copyColumns = (gpu: Gpu, ...pairs: [from: Columns, to: Columns][]): Promis
     for (const [from, to] of pairs) from.tiles.forEach((tile, i) => void copyScaled(batch, tile, to.tiles[i]));
   });
 
-/** Factors K + (ridge + jitter) I, with jitter 0 where that works, else growing tenfold from 1e-7 of the largest diagonal entry, 1 for both kernels. */
+/** Factors K + (ridge + jitter) I, with jitter 0 where that works, else growing tenfold from 1e-7 of the largest diagonal entry, 1 for every kernel. */
 async function cholesky(gpu: Gpu, system: KernelSystem, ridge: number, place: TilePlace): Promise<Solver> {
-  const { kernel, bandwidth, x } = system;
+  const { kernel, x } = system;
   for (let jitter = 0; jitter < 1; jitter = jitter === 0 ? 1e-7 : jitter * 10) {
     const found = await factorTiles(
       gpu,
       x.grid,
       (batch, i, j, out) =>
-        kernelFromDistances(
-          batch,
-          squaredTile(batch, system, i, j),
-          out,
-          kernel,
-          bandwidth,
-          i === j ? ridge + jitter : 0,
-        ),
+        kernelFromDistances(batch, squaredTile(batch, system, i, j), out, kernel, i === j ? ridge + jitter : 0),
       place,
     );
     if ('factor' in found) {

@@ -85,6 +85,7 @@ export function rootOfFactor(gpu: Gpu, factor: PivotedFactor): Promise<Matrix> {
   );
 }
 
+/** The input error for an AGOP that is zero, which has no root. */
 export const zeroAgop = (): RfmError =>
   inputError(
     'the AGOP is zero: the predictor is constant, as where rows or targets do not differ in float32; check both (features hardly differ with a small --gamma)',

@@ -39,7 +39,7 @@ const collapseKernel = defineKernel({
   params: { rows: 'u32', groups: 'u32', stride: 'u32', width: 'u32' },
 });
 
-/** What `collapseTraces` writes, for `readCollapse`. Release it. */
+/** Room for the eight numbers that `collapseTraces` writes, for `readCollapse`. Release it. */
 export const allocateCollapse = (gpu: Gpu): Matrix => allocate(gpu, 1, 8);
 
 /**
