@@ -13,8 +13,11 @@ import type { SolveReport } from '../ops/solve/solve.js';
 import { sqrtPsd as rootOf } from '../ops/sqrt-psd/sqrt-psd.js';
 import { rowLengths } from '../ops/statistics/statistics.js';
 import { asPanel, gatherRows } from '../ops/tiles.js';
+import { agopOf } from '../rfm/agop.js';
+import { createClock, type LayerContext } from '../rfm/context.js';
+import { fitKernel, releaseFitted } from '../rfm/fit.js';
+import { neuralCollapse as measureCollapse } from '../rfm/output.js';
 import { limitsOf, planRun } from '../rfm/plan.js';
-import { agopOf, createClock, fitKernel, neuralCollapse as measureCollapse, releaseFitted } from '../rfm/step.js';
 import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
@@ -144,9 +147,8 @@ export async function solveRidge(
   try {
     return await orRelease(gpu, [alpha], async () => {
       await sendBatch(gpu, (batch) => transpose(batch, y, yT));
-      const options = { kernel, ridge };
-      const plan = planFor(gpu, x, y.cols);
-      const fitted = await fitKernel(gpu, asPanel(x, x.rows), asPanel(yT, x.rows), options, plan, createClock(gpu));
+      const problem = { x: asPanel(x, x.rows), y: asPanel(yT, x.rows), kernel, ridge };
+      const fitted = await fitKernel(contextOf(gpu, x, y.cols), problem);
       try {
         await sendBatch(gpu, (batch) => transpose(batch, fitted.alpha.tiles[0], alpha));
       } finally {
@@ -160,9 +162,10 @@ export async function solveRidge(
 }
 
 /** How a system of these rows, all in one tile, is solved and its AGOP computed. */
-function planFor(gpu: Gpu, x: Matrix, outputs: number) {
+function contextOf(gpu: Gpu, x: Matrix, outputs: number): LayerContext {
   const size = { n: x.rows, testN: 0, d: x.cols, outputs, width: 0, agopSamples: null } as const;
-  return planRun({ ...size, agop: 'auto', solver: 'auto', holds: 'layer' }, limitsOf(gpu, null));
+  const plan = planRun({ ...size, agop: 'auto', solver: 'auto', holds: 'layer' }, limitsOf(gpu, null));
+  return { gpu, plan, clock: createClock(gpu) };
 }
 
 /** What `agop` may be told. */
@@ -195,14 +198,14 @@ export async function agop(
   try {
     return await orRelease(gpu, [out], async () => {
       await sendBatch(gpu, (batch) => transpose(batch, alpha, alphaT));
-      const plan = planFor(gpu, x, alpha.cols);
       const fitted = { system, alpha: asPanel(alphaT, x.rows) };
       const reach = 2 * (await longestRow(gpu, x));
-      const { m, low, unit } = await agopOf(gpu, fitted, starts, { agop: path, reach }, plan, createClock(gpu));
+      const context = contextOf(gpu, x, alpha.cols);
+      const { matrix, unit } = await agopOf(context, fitted, { starts, agop: path, reach });
       try {
-        await sendBatch(gpu, (batch) => copyScaled(batch, m, out, unit));
+        await sendBatch(gpu, (batch) => copyScaled(batch, matrix.high, out, unit));
       } finally {
-        release(gpu, m, low);
+        release(gpu, matrix.high, matrix.low);
       }
       return out;
     });
