@@ -2,7 +2,7 @@ import copySource from '../shaders/bench/bench_copy.wgsl';
 import fmaSource from '../shaders/bench/bench_fma.wgsl';
 import { type Batch, ceilDiv, runBatch } from '../src/runtime/batch.js';
 import type { Gpu } from '../src/runtime/gpu.js';
-import type { LooseKernel } from '../src/runtime/kernel.js';
+import { defineKernel, read, readWrite } from '../src/runtime/kernel.js';
 import { allocate, release, upload } from '../src/runtime/matrix.js';
 import { createProfile } from '../src/runtime/timing.js';
 
@@ -14,6 +14,21 @@ export interface Ceilings {
   gbps: number;
   measured: Record<string, number>;
 }
+
+const fmaKernel = defineKernel({
+  name: 'bench_fma',
+  source: fmaSource,
+  bindings: { factors: read('array<vec4f>'), out: readWrite('array<vec4f>') },
+  params: { iterations: 'u32' },
+  constants: { FORM: 'u32', CHAINS: 'u32' },
+});
+
+const copyKernel = defineKernel({
+  name: 'bench_copy',
+  source: copySource,
+  bindings: { source: read('array<vec4f>'), out: readWrite('array<vec4f>') },
+  params: { count: 'u32' },
+});
 
 /** Forms of the shader, with the operations of one step of one chain: four lanes of a vec4, or a dot product of four. */
 const FORMS = [
@@ -46,13 +61,17 @@ async function fastest(gpu: Gpu, record: (batch: Batch) => void): Promise<number
 }
 
 async function fmaRate(gpu: Gpu, form: number, chains: number, stepFlops: number): Promise<number> {
-  const kernel: LooseKernel = { name: 'bench_fma', source: fmaSource, constants: { FORM: form, CHAINS: chains } };
   const groups = 2048;
   const factors = upload(gpu, 2, 4, [0.5, 0.25, 0.125, 0.75, 0.5, 1, 0.25, 0.125]);
   const out = allocate(gpu, groups, 4 * WORKGROUP);
   try {
     const record = (iterations: number) => (batch: Batch) =>
-      batch.dispatchLoose(kernel, [factors, out], [iterations], [groups]);
+      batch.dispatch(fmaKernel, {
+        bindings: { factors, out },
+        params: { iterations },
+        constants: { FORM: form, CHAINS: chains },
+        grid: [groups],
+      });
     const flops = (iterations: number) => groups * WORKGROUP * chains * STEPS * iterations * stepFlops;
     await timed(gpu, record(1));
     let iterations = 1;
@@ -72,11 +91,14 @@ async function copyRates(gpu: Gpu): Promise<Record<string, number>> {
   const count = Math.floor(Math.min(COPY_BYTES, limit) / 16);
   const rows = 1024;
   const [source, out] = [allocate(gpu, rows, (4 * count) / rows), allocate(gpu, rows, (4 * count) / rows)];
-  const kernel: LooseKernel = { name: 'bench_copy', source: copySource };
   const moved = 2 * 16 * count;
   try {
     const record = (batch: Batch) =>
-      batch.dispatchLoose(kernel, [source, out], [count], [ceilDiv(count, WORKGROUP * 16)]);
+      batch.dispatch(copyKernel, {
+        bindings: { source, out },
+        params: { count },
+        grid: [ceilDiv(count, WORKGROUP * 16)],
+      });
     await timed(gpu, record);
     const byKernel = moved / (await fastest(gpu, record)) / 1e6;
     // A software adapter loads lane by lane in kernels; its own copy of a buffer shows what the memory can do.

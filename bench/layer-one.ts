@@ -152,8 +152,8 @@ export async function agopOfLayer(gpu: Gpu, layer: LayerOne): Promise<Float32Arr
   const low = allocate(gpu, layer.d, layer.d);
   try {
     // The cheaper way of the two: which one does not matter here.
-    if (layer.d > 2 * layer.n) await agopGram(gpu, input.gram, out, low);
-    else await agopJacobian(gpu, input.jacobian, out, low);
+    if (layer.d > 2 * layer.n) await agopGram(gpu, input.gram, { high: out, low });
+    else await agopJacobian(gpu, input.jacobian, { high: out, low });
     const m = await download(gpu, out);
     let largest = 0;
     for (let i = 0; i < layer.d; i++) largest = Math.max(largest, m[i * layer.d + i]);

@@ -19,7 +19,7 @@ const GRACE = 850;
 /** What Dawn says about every driver that has room for more descriptors than it uses. */
 const NOISE = /^Warning: max\w+ artificially reduced from \d+ to \d+ to fit dynamic offset allocation limit\.$/;
 
-/** Exit codes that the README explains: after any other one, what the driver said may be the reason. */
+/** Exit codes that docs/guide.md explains: after any other one, what the driver said may be the reason. */
 const EXPLAINED = new Set([0, 2, 3, 4, 5]);
 
 /** Runs the program at this URL with the command line's arguments; `driver` as launchEnv takes it. */

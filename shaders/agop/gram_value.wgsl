@@ -6,27 +6,24 @@
 //
 // The kernel declares what both sides are read from: `ones` (array<f32>) for the index that the four entries share,
 // `fours` (array<vec4f>) for the other. Each holds α, S = W α and what float32 lacks of S, transposed, one below the other
-// (3 · outputs rows). And `p.zero`, which is 0.
+// (3 · outputs rows). And `zero`.
+
+#include "head.wgsl"
+#include "opaque.wgsl"
 
 struct Pair { high: vec4f, low: vec4f }
 
-// Hides a value from algebraic simplification, which would remove the compensation.
-fn hidden(x: vec4f) -> vec4f { return bitcast<vec4f>(bitcast<vec4u>(x) ^ vec4u(p.zero)); }
-
-// The first 12 significant bits; the product of two such numbers is exact in float32.
-fn heads(x: vec4f) -> vec4f { return bitcast<vec4f>(bitcast<vec4u>(x) & vec4u(0xfffff000u)); }
-
 // t + x with the error of the sum in the low part (Knuth's two-sum).
 fn addExactly(t: Pair, x: vec4f) -> Pair {
-  let sum = hidden(t.high + x);
-  let part = hidden(sum - t.high);
-  return Pair(sum, t.low + ((t.high - hidden(sum - part)) + (x - part)));
+  let sum = opaque4(t.high + x);
+  let part = opaque4(sum - t.high);
+  return Pair(sum, t.low + ((t.high - opaque4(sum - part)) + (x - part)));
 }
 
 fn addProduct(t: Pair, x: Pair, z: Pair) -> Pair {
-  let x1 = heads(x.high);
+  let x1 = head4(x.high);
   let x2 = x.high - x1;
-  let z1 = heads(z.high);
+  let z1 = head4(z.high);
   let z2 = z.high - z1;
   var sum = addExactly(t, x1 * z1);
   sum.low += x1 * z2 + x2 * z1 + x2 * z2 + (x.high * z.low + x.low * z.high);
@@ -34,8 +31,8 @@ fn addProduct(t: Pair, x: Pair, z: Pair) -> Pair {
 }
 
 fn renormalize(t: Pair) -> Pair {
-  let sum = hidden(t.high + t.low);
-  return Pair(sum, t.low - hidden(sum - t.high));
+  let sum = opaque4(t.high + t.low);
+  return Pair(sum, t.low - opaque4(sum - t.high));
 }
 
 // Entries of Q from those of P and W. `one`, `four`: their place among `ones` and `fours`; the strides are from one row of

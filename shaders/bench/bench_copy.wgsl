@@ -1,14 +1,7 @@
 // out = in, vec4 by vec4: the ceiling of memory bandwidth that `deep-rfm bench` measures rates against.
-requires immediate_address_space;
 
 const PER_INVOCATION = 16u;
 const WORKGROUP = 64u;
-
-struct Params { count: u32 }
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> source: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {

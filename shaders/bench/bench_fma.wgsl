@@ -3,17 +3,8 @@
 // CHAINS independent chains of vec4 hide the latency of an operation; more of them than registers hold cost loads.
 // FORM: 0 the builtin fma, 1 a product and a sum, 2 dot products. What is fastest differs: lavapipe with 512-bit
 // vectors reached 155 GFLOPS with two chains of fma and 100 with eight. All stay finite: the factors contract.
-requires immediate_address_space;
-
-// Header: FORM: u32, CHAINS: u32.
 
 const STEPS = 16u;
-
-struct Params { iterations: u32 }
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> factors: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
 
 fn advance(x: vec4f, a: vec4f, b: vec4f) -> vec4f {
   if (FORM == 0u) { return fma(x, a, b); }

@@ -1,6 +1,5 @@
-// out = scale · A Bᵀ + bias · addend, or with DIFFERENCE the squared distances Σ_k (A_ik − B_jk)² or their kernel values;
-// the same flags and KERNEL as gemm_nt_subgroup.wgsl, which see. For GPUs: SIDE × SIDE invocations share a tile of 8 SIDE
-// rows and columns, 128 or 64.
+// A Bᵀ, or with DIFFERENCE the squared distances Σ_k (A_ik − B_jk)², stored as gemm_nt_subgroup.wgsl does. For GPUs: SIDE × SIDE
+// invocations share a tile of 8 SIDE rows and columns, 128 or 64.
 //
 // - A slab of 16 numbers along k is staged in workgroup memory, transposed: an invocation loads four vec4 along k from
 //   four rows and stores four vec4 along the rows, so that a step of the product reads four vec4 for 64 multiply-adds.
@@ -8,17 +7,15 @@
 // - The 16 steps stand one by one in the text, not in a loop: on an H100 35 TFLOP/s against 31 (n = 4096).
 // - Nothing that is indexed is kept in registers: results are matrices whose columns are named. An array with a variable
 //   index, if only in the last loop over the results, lies in memory all the time; the product then reached 2 TFLOP/s.
-// - Sums are added up in totals every 64 terms, so that the error of a long sum is that of short ones; with LOW every 16.
+// - Sums are added up in totals every 64 terms, so that the error of a long sum is that of short ones; where `low` is stored every 16.
 //   With COMPENSATED what a total cannot hold is where the next sum begins (Kahan): for long sums, since it takes a tenth
 //   of the speed (29 TFLOP/s, not 32).
 // - Rows of a tile go to invocations in quads 4 SIDE apart, and so do columns: neighbours read neighbouring vec4.
 // - What is staged is of the type Staged: vec4f, or vec4h, which halves workgroup memory and its traffic at the price of
 //   factors rounded to 11 bits. Products and sums are float32 either way.
-requires immediate_address_space;
-
-// Before this text: kernel_value.wgsl, gemm_plain.wgsl or gemm_gram.wgsl, and alias Staged.
-// Header: SIDE: u32 (16 or 8), DIFFERENCE: bool, LOW: bool (`low` receives what float32 cannot hold),
-// COMPENSATED: bool, which it is with LOW, UNROLLED: bool (lavapipe takes 25 s to compile the unrolled text).
+//
+// COMPENSATED is set where `low` is stored. UNROLLED: not on lavapipe, which takes 25 s to compile that text.
+#include "opaque.wgsl"
 
 const QUADS = 2u * SIDE;
 const TILE = 4u * QUADS;
@@ -26,89 +23,13 @@ const SLAB = 16u;
 // Slabs between additions to the totals.
 const CHUNK = 4u;
 
-struct Params {
-  m: u32,
-  n: u32,
-  k: u32,
-  strideA: u32,
-  strideB: u32,
-  strideOut: u32,
-  strideAddend: u32,
-  offsetA: u32,
-  offsetB: u32,
-  offsetOut: u32,
-  offsetAddend: u32,
-  padding: u32,
-  scale: f32,
-  bias: f32, // with KERNEL one over the bandwidth
-  zero: u32,
-  // From bit 8 on: the first row of tiles of this dispatch.
-  flags: u32,
-}
-var<immediate> p: Params;
-
-// Bits of `flags`. They are not constants: a dozen specialisations of this file would each take the
-// driver a second to compile, and only the first and last steps of a tile look at them.
-const LOWER = 1u; // only entries on or below the diagonal
-const MIRROR = 2u; // copied to the other side of it
-const ACCUMULATE = 4u; // the addend is `out`
-const ADD = 8u; // the addend is `addend`
-
-fn has(flag: u32) -> bool { return (p.flags & flag) != 0u; }
-
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;
-@group(0) @binding(1) var<storage, read> b: array<vec4f>;
-@group(0) @binding(2) var<storage, read> addend: array<f32>;
-@group(0) @binding(3) var<storage, read_write> out: array<f32>;
-@group(0) @binding(4) var<storage, read_write> low: array<f32>;
+// Entries that are stored together are in neighbouring columns.
+const DOWN = false;
 
 // A dimension each for k, a constant, and for the quad, which stays the same in all steps: Dawn keeps every index within its
 // dimension, and so no step has to.
 var<workgroup> slabA: array<array<Staged, QUADS>, SLAB>;
 var<workgroup> slabB: array<array<Staged, QUADS>, SLAB>;
-
-#include "opaque.wgsl"
-
-#include "head.wgsl"
-
-// value + left is the sum; padding of `low` is written with that of `out`.
-fn store(row: u32, col: u32, value: f32, left: f32) {
-  if (row < p.m && col < p.n && !(has(LOWER) && col > row)) {
-    let at = p.offsetOut + row * p.strideOut + col;
-    let mirrored = p.offsetOut + col * p.strideOut + row;
-    let mirror = has(MIRROR) && col < row;
-    if (LOW) {
-      // (value + left)(scale + bias): the product of the high parts exactly, from 12-bit halves.
-      var sum = opaque(value * p.scale);
-      let x = head(value);
-      let y = head(p.scale);
-      var rest = ((x * y - sum) + x * (p.scale - y) + (value - x) * y) + (value - x) * (p.scale - y);
-      rest += value * p.bias + left * p.scale;
-      if (has(ACCUMULATE)) {
-        // Knuth's two-sum: exact, whichever is the larger.
-        let before = out[at];
-        let added = sum;
-        sum = opaque(before + added);
-        let part = opaque(sum - before);
-        rest += low[at] + ((before - opaque(sum - part)) + (added - part));
-      }
-      let high = opaque(sum + rest);
-      rest -= opaque(high - sum);
-      out[at] = high;
-      low[at] = rest;
-      if (mirror) {
-        out[mirrored] = high;
-        low[mirrored] = rest;
-      }
-    } else {
-      var result = p.scale * value;
-      if (has(ACCUMULATE)) { result += p.bias * out[at]; }
-      if (has(ADD)) { result += p.bias * addend[p.offsetAddend + row * p.strideAddend + col]; }
-      out[at] = result;
-      if (mirror) { out[mirrored] = result; }
-    }
-  }
-}
 
 fn addProducts(sum: vec4f, x: f32, y: vec4f) -> vec4f {
   if (DIFFERENCE) {
@@ -148,14 +69,9 @@ fn step(sum: ptr<function, Results>, y: u32, x: u32, k: u32) {
 }
 
 fn eightSteps(sum: ptr<function, Results>, y: u32, x: u32, k: u32) {
-  step(sum, y, x, k);
-  step(sum, y, x, k + 1u);
-  step(sum, y, x, k + 2u);
-  step(sum, y, x, k + 3u);
-  step(sum, y, x, k + 4u);
-  step(sum, y, x, k + 5u);
-  step(sum, y, x, k + 6u);
-  step(sum, y, x, k + 7u);
+#for i in 0..8
+  step(sum, y, x, k + $(i)u);
+#end
 }
 
 fn opaque4x4(x: mat4x4f) -> mat4x4f { return mat4x4f(opaque4(x[0]), opaque4(x[1]), opaque4(x[2]), opaque4(x[3])); }
@@ -198,16 +114,11 @@ fn columnsOf(matrix: ptr<storage, array<vec4f>, read>, at: vec4u) -> mat4x4f {
 
 @compute @workgroup_size(SIDE, SIDE)
 fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) index: u32) {
-  let row0 = ((p.flags >> 8u) + tile.y) * TILE;
+  let row0 = (p.firstRow + tile.y) * TILE;
   let col0 = tile.x * TILE;
   // The padding of a row belongs to the first tile of that row.
   if (tile.x == 0u) {
-    for (var row = row0 + index; row < min(row0 + TILE, p.m); row += SIDE * SIDE) {
-      for (var i = 0u; i < p.padding; i++) {
-        out[p.offsetOut + row * p.strideOut + p.n + i] = 0.0;
-        if (LOW) { low[p.offsetOut + row * p.strideOut + p.n + i] = 0.0; }
-      }
-    }
+    for (var row = index; row < TILE; row += SIDE * SIDE) { storePadding(row0 + row); }
   }
   if (has(LOWER) && col0 > row0 + TILE - 1u) { return; }
 
@@ -244,16 +155,14 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) ind
       }
       workgroupBarrier();
       if (stagesA) {
-        slabA[4u * part][quad] = Staged(nextA[0]);
-        slabA[4u * part + 1u][quad] = Staged(nextA[1]);
-        slabA[4u * part + 2u][quad] = Staged(nextA[2]);
-        slabA[4u * part + 3u][quad] = Staged(nextA[3]);
+#for r in 0..4
+        slabA[4u * part + $(r)u][quad] = Staged(nextA[$r]);
+#end
       }
       if (stagesB) {
-        slabB[4u * part][quad] = Staged(nextB[0]);
-        slabB[4u * part + 1u][quad] = Staged(nextB[1]);
-        slabB[4u * part + 2u][quad] = Staged(nextB[2]);
-        slabB[4u * part + 3u][quad] = Staged(nextB[3]);
+#for r in 0..4
+        slabB[4u * part + $(r)u][quad] = Staged(nextB[$r]);
+#end
       }
       workgroupBarrier();
     }
@@ -267,23 +176,13 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) ind
       } else {
         for (var k = 0u; k < SLAB; k++) { step(&sum, y, x, k); }
       }
-      if (LOW || slab % CHUNK == 0u) { fold(&total, &sum); }
+      if (storesLow() || slab % CHUNK == 0u) { fold(&total, &sum); }
     }
   }
   fold(&total, &sum);
   for (var r = 0u; r < 16u; r++) {
-    var value = rowOf(total, r);
-    let left = rowOf(sum, r);
     let row = row0 + 4u * (SIDE * ((r / 4u) % 2u) + y) + r % 4u;
     let col = col0 + 4u * (SIDE * (r / 8u) + x);
-    if (GRAM) {
-      storeGram(row, col, false, value, left);
-      continue;
-    }
-    if (KERNEL) { value = kernelValue(value, p.bias); }
-    store(row, col, value.x, left.x);
-    store(row, col + 1u, value.y, left.y);
-    store(row, col + 2u, value.z, left.z);
-    store(row, col + 3u, value.w, left.w);
+    storeFour(row, col, rowOf(total, r), rowOf(sum, r));
   }
 }

@@ -2,31 +2,13 @@
 //
 // A workgroup goes along 16 rows of the matrix, LANES columns at a time: down the columns instead, every
 // cache line was on another page, where nothing is fetched ahead, and packing took two to three times as long.
+// It copies `parts` times LANES columns. That is no constant, as in pack_rows.wgsl.
 enable subgroups;
-requires immediate_address_space;
-
-// Header: LANES: u32.
-
-struct Params {
-  rows: u32,
-  k: u32,
-  stride: u32,
-  offset: u32,
-  segment: u32,
-  folds: u32,
-  // How many times LANES columns a workgroup copies. No constant, as in pack_rows.wgsl.
-  group: u32,
-}
-var<immediate> p: Params;
 
 // Four columns are a quad: an invocation loads four vec4 of it, one below the other, and turns them into four texels.
 const QUADS = LANES / 4u;
 // As in gemm_nt_packed.wgsl.
 const BLOCK = 64u;
-
-@group(0) @binding(0) var<storage, read> matrix: array<vec4f>;
-// The texels row by row, as pack_rows.wgsl has them.
-@group(0) @binding(1) var<storage, read_write> packed: array<vec4f>;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
@@ -43,9 +25,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(subgroup_invocation_id) la
   let rowD = rowA + min(3u, after) * width;
   // Columns beyond the matrix repeat its last quad: what comes of them is never stored.
   let last = (p.rows - 1u) / 4u;
-  let end = min((group.y + 1u) * p.group, last / QUADS + 1u);
+  let end = min((group.y + 1u) * p.parts, last / QUADS + 1u);
   let fold = step / p.segment;
-  for (var part = group.y * p.group; part < end; part++) {
+  for (var part = group.y * p.parts; part < end; part++) {
     let first = part * QUADS + quad;
     let a = matrix[rowA + min(first, last)];
     let b = select(vec4f(), matrix[rowB + min(first, last)], after >= 1u);

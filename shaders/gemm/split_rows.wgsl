@@ -1,23 +1,9 @@
 // x = head + rest, both exact: of each row, head is x rounded to a multiple of its largest entry's 2⁻¹⁰. Then the
 // products of two heads are multiples of one number, at most 2²⁰ of it, and float32 sums sixteen of them exactly: what
 // a product of matrices rounds is left to the rests, 2¹¹ times smaller. One workgroup a row.
-requires immediate_address_space;
 
 const SIZE = 64u;
 const BITS = 10u;
-
-struct Params {
-  k: u32,
-  strideX: u32,
-  offsetX: u32,
-  // Of head and rest.
-  stride: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> x: array<f32>;
-@group(0) @binding(1) var<storage, read_write> head: array<f32>;
-@group(0) @binding(2) var<storage, read_write> rest: array<f32>;
 
 var<workgroup> largest: array<f32, SIZE>;
 

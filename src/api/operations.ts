@@ -8,19 +8,19 @@ import { transpose } from '../ops/elementwise/transpose.js';
 import { classOrder } from '../ops/host-rows.js';
 import { kernelMatrix as recordKernelMatrix } from '../ops/kernel-matrix/kernel-matrix.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
-import { releaseDistances } from '../ops/solve/kernel-system.js';
 import type { SolveReport } from '../ops/solve/solve.js';
 import { sqrtPsd as rootOf } from '../ops/sqrt-psd/sqrt-psd.js';
 import { rowLengths } from '../ops/statistics/statistics.js';
 import { asPanel, gatherRows } from '../ops/tiles.js';
 import { agopOf } from '../rfm/agop.js';
 import { createClock, type LayerContext } from '../rfm/context.js';
-import { fitKernel, releaseFitted } from '../rfm/fit.js';
+import { fitKernel } from '../rfm/fit.js';
 import { neuralCollapse as measureCollapse } from '../rfm/output.js';
 import { limitsOf, planRun } from '../rfm/plan.js';
 import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
+import { owning } from '../runtime/owning.js';
 import { hostLabels } from './arrays.js';
 
 const shape = ({ rows, cols }: Matrix): string => `${rows} × ${cols}`;
@@ -33,16 +33,6 @@ function sameRows(name: string, a: Matrix, what: string, b: { rows: number }): v
   if (a.rows !== b.rows) throw inputError(`${name}: ${what} has ${b.rows} rows, expected ${a.rows} as x has`);
 }
 
-/** Frees `matrices` where `work` fails, and what it made is not handed out. */
-async function orRelease<T>(gpu: Gpu, matrices: readonly Matrix[], work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    release(gpu, ...matrices);
-    throw error;
-  }
-}
-
 /**
  * The kernel matrix K_ij = k(x_i, z_j), of m × n numbers.
  * @param x m × d.
@@ -53,10 +43,10 @@ export async function kernelMatrix(gpu: Gpu, x: Matrix, kernel: RadialKernel, z:
   if (x.cols !== z.cols) {
     throw inputError(`kernelMatrix: rows of x have ${x.cols} numbers and rows of z ${z.cols}, expected as many`);
   }
-  const out = allocate(gpu, x.rows, z.rows);
-  return orRelease(gpu, [out], async () => {
+  return owning(gpu, async (gpu, keep) => {
+    const out = allocate(gpu, x.rows, z.rows);
     await sendBatch(gpu, (batch) => recordKernelMatrix(batch, x, z, out, kernel));
-    return out;
+    return keep(out);
   });
 }
 
@@ -76,27 +66,21 @@ export interface Cholesky {
  */
 export async function cholesky(gpu: Gpu, a: Matrix): Promise<Cholesky> {
   square('cholesky', a);
-  const l = allocate(gpu, a.rows, a.cols);
-  const factor = allocateFactor(gpu, l);
-  const free = (): void => {
-    releaseFactor(gpu, factor);
-    release(gpu, l);
-  };
-  try {
+  const factor = await owning(gpu, async (gpu, keep) => {
+    const made = allocateFactor(gpu, allocate(gpu, a.rows, a.cols));
     await sendBatch(gpu, (batch) => {
-      copyScaled(batch, a, l);
-      potrf(batch, factor);
+      copyScaled(batch, a, made.l);
+      potrf(batch, made);
     });
-    const pivot = await failingPivot(gpu, factor);
+    const pivot = await failingPivot(gpu, made);
     if (pivot > 0) {
       throw inputError(
         `cholesky: pivot ${pivot} of ${a.rows} is not positive: the matrix is not positive definite in float32; add to its diagonal`,
       );
     }
-  } catch (error) {
-    free();
-    throw error;
-  }
+    return keep(made);
+  });
+  const { l } = factor;
   return {
     async toArray() {
       const values = await download(gpu, l);
@@ -105,18 +89,21 @@ export async function cholesky(gpu: Gpu, a: Matrix): Promise<Cholesky> {
     },
     async solve(b) {
       if (b.rows !== l.rows) throw inputError(`solve: b has ${b.rows} rows, expected ${l.rows} as the factor has`);
-      const out = allocate(gpu, b.rows, b.cols);
-      return orRelease(gpu, [out], async () => {
+      return owning(gpu, async (gpu, keep) => {
+        const out = allocate(gpu, b.rows, b.cols);
         await sendBatch(gpu, (batch) => {
           const [bT, xT] = [batch.temporary(b.cols, b.rows), batch.temporary(b.cols, b.rows)];
           transpose(batch, b, bT);
           potrs(batch, factor, bT, xT);
           transpose(batch, xT, out);
         });
-        return out;
+        return keep(out);
       });
     },
-    release: free,
+    release() {
+      releaseFactor(gpu, factor);
+      release(gpu, l);
+    },
   };
 }
 
@@ -142,23 +129,14 @@ export async function solveRidge(
   { kernel, ridge = 1e-3 }: { kernel: RadialKernel; ridge?: number },
 ): Promise<Ridge> {
   sameRows('solveRidge', x, 'y', y);
-  const yT = allocate(gpu, y.cols, y.rows);
-  const alpha = allocate(gpu, y.rows, y.cols);
-  try {
-    return await orRelease(gpu, [alpha], async () => {
-      await sendBatch(gpu, (batch) => transpose(batch, y, yT));
-      const problem = { x: asPanel(x, x.rows), y: asPanel(yT, x.rows), kernel, ridge };
-      const fitted = await fitKernel(contextOf(gpu, x, y.cols), problem);
-      try {
-        await sendBatch(gpu, (batch) => transpose(batch, fitted.alpha.tiles[0], alpha));
-      } finally {
-        releaseFitted(gpu, fitted);
-      }
-      return { alpha, report: fitted.solve };
-    });
-  } finally {
-    release(gpu, yT);
-  }
+  return owning(gpu, async (gpu, keep) => {
+    const [yT, alpha] = [allocate(gpu, y.cols, y.rows), allocate(gpu, y.rows, y.cols)];
+    await sendBatch(gpu, (batch) => transpose(batch, y, yT));
+    const problem = { x: asPanel(x, x.rows), y: asPanel(yT, x.rows), kernel, ridge };
+    const fitted = await fitKernel(contextOf(gpu, x, y.cols), problem);
+    await sendBatch(gpu, (batch) => transpose(batch, fitted.alpha.tiles[0], alpha));
+    return { alpha: keep(alpha), report: fitted.solve };
+  });
 }
 
 /** How a system of these rows, all in one tile, is solved and its AGOP computed. */
@@ -192,38 +170,27 @@ export async function agop(
 ): Promise<Matrix> {
   sameRows('agop', x, 'alpha', alpha);
   const starts = labels ? classStarts('agop', x, labels) : [0, x.rows];
-  const alphaT = allocate(gpu, alpha.cols, alpha.rows);
-  const system = { x: asPanel(x, x.rows), kernel, kept: null };
-  const out = allocate(gpu, x.cols, x.cols);
-  try {
-    return await orRelease(gpu, [out], async () => {
-      await sendBatch(gpu, (batch) => transpose(batch, alpha, alphaT));
-      const fitted = { system, alpha: asPanel(alphaT, x.rows) };
-      const reach = 2 * (await longestRow(gpu, x));
-      const context = contextOf(gpu, x, alpha.cols);
-      const { matrix, unit } = await agopOf(context, fitted, { starts, agop: path, reach });
-      try {
-        await sendBatch(gpu, (batch) => copyScaled(batch, matrix.high, out, unit));
-      } finally {
-        release(gpu, matrix.high, matrix.low);
-      }
-      return out;
-    });
-  } finally {
-    releaseDistances(gpu, system);
-    release(gpu, alphaT);
-  }
+  return owning(gpu, async (gpu, keep) => {
+    const [alphaT, out] = [allocate(gpu, alpha.cols, alpha.rows), allocate(gpu, x.cols, x.cols)];
+    await sendBatch(gpu, (batch) => transpose(batch, alpha, alphaT));
+    const fitted = {
+      system: { x: asPanel(x, x.rows), kernel, kept: null },
+      alpha: asPanel(alphaT, x.rows),
+    };
+    const context = contextOf(gpu, x, alpha.cols);
+    const reach = 2 * (await longestRow(gpu, x));
+    const { matrix, unit } = await agopOf(context, fitted, { starts, agop: path, reach });
+    await sendBatch(gpu, (batch) => copyScaled(batch, matrix.high, out, unit));
+    return keep(out);
+  });
 }
 
-async function longestRow(gpu: Gpu, x: Matrix): Promise<number> {
-  const lengths = allocate(gpu, 1, x.rows);
-  try {
+const longestRow = (gpu: Gpu, x: Matrix): Promise<number> =>
+  owning(gpu, async (gpu) => {
+    const lengths = allocate(gpu, 1, x.rows);
     await sendBatch(gpu, (batch) => rowLengths(batch, x, lengths));
     return (await download(gpu, lengths)).reduce((longest, length) => Math.max(longest, length), 0);
-  } finally {
-    release(gpu, lengths);
-  }
-}
+  });
 
 /** First row of each class, then the number of rows, of rows in class order. */
 function classStarts(name: string, x: Matrix, labels: ArrayLike<number>): number[] {
@@ -245,8 +212,10 @@ function classStarts(name: string, x: Matrix, labels: ArrayLike<number>): number
  */
 export async function sqrtPsd(gpu: Gpu, m: Matrix): Promise<{ root: Matrix; rank: number }> {
   square('sqrtPsd', m);
-  const root = allocate(gpu, m.rows, m.cols);
-  return orRelease(gpu, [root], async () => ({ root, ...(await rootOf(gpu, m, root)) }));
+  return owning(gpu, async (gpu, keep) => {
+    const root = allocate(gpu, m.rows, m.cols);
+    return { ...(await rootOf(gpu, m, root)), root: keep(root) };
+  });
 }
 
 /**
@@ -265,12 +234,10 @@ export async function neuralCollapse(
   const classes = hostLabels('neuralCollapse', labels);
   sameRows('neuralCollapse', x, 'labels', { rows: classes.length });
   const { order, starts } = classOrder(classes);
-  const sorted = allocate(gpu, x.rows, x.cols);
-  try {
+  return owning(gpu, async (gpu) => {
+    const sorted = allocate(gpu, x.rows, x.cols);
     await sendBatch(gpu, (batch) => gatherRows(batch, asPanel(x, x.rows), [...order], sorted));
     const { nc1, nc2 } = await measureCollapse(gpu, asPanel(sorted, x.rows), starts);
     return { nc1, nc2 };
-  } finally {
-    release(gpu, sorted);
-  }
+  });
 }

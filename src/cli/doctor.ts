@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { systemIcds } from '../../scripts/adapter-env.mjs';
+import { SETUP, systemIcds } from '../../scripts/adapter-env.mjs';
 import { RfmError } from '../errors.js';
 import { formatBytes, formatSeconds } from '../report/format.js';
 import { type AdapterSummary, describeAdapter, summarizeAdapter } from '../runtime/adapter.js';
@@ -140,7 +140,7 @@ function advise(adapters: readonly AdapterReport[], icds: readonly string[]): st
   const advice = [
     process.env.DEEP_RFM_BUNDLE
       ? `README.txt says what the machine must have; ${driver}`
-      : `run \`npm run setup\` to install a software adapter; ${driver}`,
+      : `run \`${SETUP}\` to install a software adapter; ${driver}`,
   ];
   for (const name of ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES']) {
     if (process.env[name]) advice.push(`${name} is ${process.env[name]}: unset it unless it names your driver`);

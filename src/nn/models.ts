@@ -1,5 +1,6 @@
 import { inputError } from '../errors.js';
 import type { Gpu } from '../runtime/gpu.js';
+import { owningSync } from '../runtime/owning.js';
 import { basicBlock } from './block.js';
 import { convolution } from './convolution.js';
 import { type Layer, releaseLayer } from './layer.js';
@@ -8,6 +9,7 @@ import { batchNorm } from './norm.js';
 import { adaptivePool, maxPool } from './pool.js';
 import { describeShape, featuresOf, flatShape, type Shape } from './tensor.js';
 
+/** Names of the networks that `createModel` makes. */
 export const MODELS = ['mlp', 'resnet18', 'vgg11'] as const;
 export type ModelName = (typeof MODELS)[number];
 
@@ -79,7 +81,10 @@ export function vgg11Features(gpu: Gpu, channels: number): Layer[] {
  * as plain features, whatever the shape they are given in.
  * @throws input error if the images are too small for the convolutions.
  */
-export function createModel(gpu: Gpu, name: ModelName, options: ModelOptions): Model {
+export const createModel = (gpu: Gpu, name: ModelName, options: ModelOptions): Model =>
+  owningSync(gpu, (gpu, keep) => keep(modelOf(gpu, name, options)));
+
+function modelOf(gpu: Gpu, name: ModelName, options: ModelOptions): Model {
   const { input, outputs } = options;
   if (name === 'mlp') {
     const flat = flatShape(featuresOf(input));
@@ -102,9 +107,12 @@ export function createModel(gpu: Gpu, name: ModelName, options: ModelOptions): M
   };
 }
 
+/** Frees the weights, gradients and running statistics of all layers. */
 export function releaseModel(gpu: Gpu, { layers }: Model): void {
   for (const layer of layers) releaseLayer(gpu, layer);
 }
 
+/** What training changes, in the order of the layers. */
 export const parametersOf = ({ layers }: Model) => layers.flatMap((layer) => layer.parameters);
+/** Running statistics of the layers, in their order: part of a network's state, not trained. */
 export const buffersOf = ({ layers }: Model) => layers.flatMap((layer) => layer.buffers);

@@ -21,12 +21,16 @@ export interface Tensor {
   readonly shape: Shape;
 }
 
+/** Pixels of an image. */
 export const pixelsOf = ({ height, width }: Shape): number => height * width;
 
+/** Numbers of an image: channels × height × width. */
 export const featuresOf = (shape: Shape): number => shape.channels * pixelsOf(shape);
 
+/** The shape of vectors: images of one pixel. */
 export const flatShape = (channels: number): Shape => ({ channels, height: 1, width: 1 });
 
+/** A shape for messages: channels × height × width. */
 export const describeShape = ({ channels, height, width }: Shape): string => `${channels} × ${height} × ${width}`;
 
 /** A tensor that lives as long as the batch. */
@@ -34,8 +38,9 @@ export function temporaryTensor(batch: Batch, count: number, shape: Shape): Tens
   return { matrix: batch.temporary(count * pixelsOf(shape), shape.channels), count, shape };
 }
 
-/** Numbers of vec4 in the whole matrix, and in one row of it. */
+/** Numbers of vec4 in the whole matrix. */
 export const vectorsOf = ({ rows, stride }: Matrix): number => (rows * stride) / 4;
+/** Numbers of vec4 in one row of the matrix. */
 export const widthOf = ({ stride }: Matrix): number => stride / 4;
 
 /** Workgroups of 64 invocations for a flat run of `count`, in two dimensions, since one has a limit of 65535. */
@@ -45,7 +50,10 @@ export function flatGrid(count: number): Grid {
   return [x, Math.ceil(groups / x)];
 }
 
-/** The same numbers as a matrix of other extents; rows must not need another padding. */
+/**
+ * The same numbers as a matrix of other extents; rows must not need another padding.
+ * @throws internal error where they do.
+ */
 export function reshaped(matrix: Matrix, rows: number, cols: number): Matrix {
   const stride = strideOf(cols);
   if (rows * stride !== matrix.rows * matrix.stride || matrix.offset !== 0) {

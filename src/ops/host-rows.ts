@@ -13,7 +13,10 @@ export interface ClassOrder {
   counts: number[];
 }
 
-/** Stable order of rows by label 0 … C − 1. */
+/**
+ * Stable order of rows by label 0 … C − 1.
+ * @throws input error where all rows are of one class.
+ */
 export function classOrder(labels: Int32Array): ClassOrder {
   const classes = labels.reduce((max, label) => Math.max(max, label), 0) + 1;
   const counts = classCountsOf(labels, classes);
@@ -53,28 +56,31 @@ interface ColumnStatistics {
   deviation: Float64Array;
 }
 
-/** Of columns of any origin and unit: sums are of distances to the first row, in units of the largest of them. */
+/**
+ * Mean and deviation of the columns of n × d numbers, of any origin and unit: sums are of distances to the first row, in
+ * units of the largest of them.
+ * @throws input error where a column spans more than the range of float64.
+ */
 export function columnStatistics({ x, rows, cols }: HostRows): ColumnStatistics {
   const first = Float64Array.from(x.subarray(0, cols));
   const largest = new Float64Array(cols);
   const shift = new Float64Array(cols);
   const deviation = new Float64Array(cols);
-  const overRows = (visit: (column: number, distance: number) => void): void => {
-    for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) visit(j, x[i * cols + j] - first[j]);
-  };
-  overRows((j, distance) => {
-    largest[j] = Math.max(largest[j], Math.abs(distance));
-  });
+  for (let i = 0, e = 0; i < rows; i++) {
+    for (let j = 0; j < cols; j++, e++) largest[j] = Math.max(largest[j], Math.abs(x[e] - first[j]));
+  }
   const beyond = largest.indexOf(Number.POSITIVE_INFINITY);
   if (beyond >= 0) {
     throw inputError(`column ${beyond} (from 0) spans more than the range of float64, ±1.8e308; scale it`);
   }
-  overRows((j, distance) => {
-    if (largest[j] > 0) shift[j] += distance / largest[j] / rows;
-  });
-  overRows((j, distance) => {
-    if (largest[j] > 0) deviation[j] += (distance / largest[j] - shift[j]) ** 2;
-  });
+  for (let i = 0, e = 0; i < rows; i++) {
+    for (let j = 0; j < cols; j++, e++) if (largest[j] > 0) shift[j] += (x[e] - first[j]) / largest[j] / rows;
+  }
+  for (let i = 0, e = 0; i < rows; i++) {
+    for (let j = 0; j < cols; j++, e++) {
+      if (largest[j] > 0) deviation[j] += ((x[e] - first[j]) / largest[j] - shift[j]) ** 2;
+    }
+  }
   for (let j = 0; j < cols; j++) {
     deviation[j] = largest[j] * Math.sqrt(deviation[j] / (rows - 1));
     shift[j] *= largest[j];
@@ -120,14 +126,17 @@ export function standardize(
 export function lengthOf(row: Numbers): number {
   const size = magnitude(row);
   let square = 0;
-  for (const value of row) square += (value / size) ** 2;
+  for (let j = 0; j < row.length; j++) square += (row[j] / size) ** 2;
   return size * Math.sqrt(square);
 }
 
-/** The largest 2^k that is not larger than any of |values|'s largest; 1 where all are 0. Dividing by it rounds nothing. */
+/**
+ * The largest 2^k that is not larger than the largest of these numbers' |values|; 1 where all are 0. Dividing by it rounds
+ * nothing.
+ */
 export function magnitude(values: Numbers): number {
   let largest = 0;
-  for (const value of values) largest = Math.max(largest, Math.abs(value));
+  for (let e = 0; e < values.length; e++) largest = Math.max(largest, Math.abs(values[e]));
   return powerOfTwo(largest);
 }
 
@@ -149,7 +158,7 @@ export function permuteRows<T extends Numbers>(data: T, cols: number, order: Int
   return out;
 }
 
-/** Undoes `permuteRows`. */
+/** Undoes `permuteRows`: puts rows of `cols` numbers back into their first order. */
 export function restoreRows<T extends Numbers>(data: T, cols: number, order: Int32Array): T {
   const out = data.slice() as T;
   order.forEach((to, from) => {

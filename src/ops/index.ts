@@ -6,6 +6,7 @@
 export * from './agop/agop.js';
 export * from './cholesky/cholesky.js';
 export * from './cholesky/tiled-cholesky.js';
+export * from './elementwise/add-to-pair.js';
 export * from './elementwise/elementwise.js';
 export * from './elementwise/transpose.js';
 export * from './features/features.js';

@@ -56,8 +56,9 @@ export const OPERATIONS: readonly TunedOperation[] = [
       ];
       const [out, low] = [allocate(gpu, n, n), allocate(gpu, n, n)];
       const terms = { w, outputs, rows: vectors, cols: vectors };
+      const tile = { product: { a: w, b: w, out, low }, form: 'NT', symmetric: true, terms } as const;
       return {
-        record: (batch) => gramWeights(batch, multiplyOnce, { a: w, b: w, out, low }, 'NT', true, terms),
+        record: (batch) => gramWeights(batch, multiplyOnce, tile),
         release: () => release(gpu, w, vectors, out, low),
       };
     },

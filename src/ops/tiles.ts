@@ -57,7 +57,9 @@ export function gridOf(gpu: Gpu, n: number, cols: number): Grid {
   return cut(n, rows);
 }
 
+/** Tiles that the grid cuts n into. */
 export const tileCount = (grid: Grid): number => grid.starts.length - 1;
+/** Rows of tile i. */
 export const tileSize = (grid: Grid, i: number): number => grid.starts[i + 1] - grid.starts[i];
 
 /** A matrix in panels: of rows (`Rows`, n × cols) or of columns (`Columns`, rows × n), as the grid cuts n. */
@@ -73,9 +75,11 @@ const panels = (grid: Grid, make: (size: number, start: number) => Matrix): Pane
   tiles: Array.from({ length: tileCount(grid) }, (_, i) => make(tileSize(grid, i), grid.starts[i])),
 });
 
+/** Panels of rows of undefined content, n × cols in all. Release them with `releasePanels`. */
 export const allocateRows = (gpu: Gpu, grid: Grid, cols: number): Rows =>
   panels(grid, (size) => allocate(gpu, size, cols));
 
+/** Panels of columns of undefined content, rows × n in all. Release them with `releasePanels`. */
 export const allocateColumns = (gpu: Gpu, grid: Grid, rows: number): Columns =>
   panels(grid, (size) => allocate(gpu, rows, size));
 
@@ -114,6 +118,7 @@ export async function downloadColumns(gpu: Gpu, { grid, tiles }: Columns): Promi
   return out;
 }
 
+/** Frees all panels of these matrices. */
 export const releasePanels = (gpu: Gpu, ...all: Panels[]): void => {
   for (const { tiles } of all) release(gpu, ...tiles);
 };
@@ -134,6 +139,7 @@ export interface StoredTriangle extends Triangle {
   release(): void;
 }
 
+/** The lower triangle, diagonal tiles included, of an n × n matrix of undefined content. */
 export function allocateTriangle(gpu: Gpu, grid: Grid): StoredTriangle {
   const rows = Array.from({ length: tileCount(grid) }, (_, i) =>
     Array.from({ length: i + 1 }, (_, j) => allocate(gpu, tileSize(grid, i), tileSize(grid, j))),

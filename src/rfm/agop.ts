@@ -131,7 +131,7 @@ export const agopOf = (
       const path = agop === 'auto' ? cheapest : agop;
       const found = { matrix: keep({ high, low }), unit: kernel.weightUnit(nearest) ** 2 };
       if (path === 'jacobian') {
-        const sampled = await agopJacobian(gpu, input, high, low, samples);
+        const sampled = await agopJacobian(gpu, input, found.matrix, samples);
         return { ...found, report: { path, cancellation, ...sampled } };
       }
       refuseHopeless(cancellation);
@@ -139,7 +139,7 @@ export const agopOf = (
       // Of fewer rows than features the AGOP is singular, and what rounding adds to it has its square root in the root:
       // M^{1/2}X was off by 1.4e-4 (CIFAR-10, n = 300), with more digits by 4e-6.
       const accurate = agop === 'gram' && (cancellation >= MAX_CANCELLATION || n <= d);
-      await agopGram(gpu, { x, alpha, triangle: stored, accurate }, high, low);
+      await agopGram(gpu, { x, alpha, triangle: stored, accurate }, found.matrix);
       return { ...found, report: { path, cancellation, samples: n, samplingError: 0 } };
     }),
   );

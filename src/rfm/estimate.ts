@@ -1,12 +1,13 @@
 /** Operations of a layer, and how long they will take by rates that were measured on the adapter. */
 
 import { gramIsCheaper } from '../ops/agop/agop.js';
-import { allocateFactor, potrf, releaseFactor } from '../ops/cholesky/cholesky.js';
+import { allocateFactor, choleskyWork, potrf, releaseFactor, trsmWork } from '../ops/cholesky/cholesky.js';
 import { addDiagonal } from '../ops/elementwise/elementwise.js';
-import { philoxFill } from '../ops/features/features.js';
+import { featuresWork, philoxFill } from '../ops/features/features.js';
 import { philoxCauchy } from '../ops/features/philox.js';
 import { gemm, squaredDistances } from '../ops/gemm/gemm.js';
-import { agopGramWork, agopJacobianWork, choleskyWork, featuresWork, kernelMatrixWork, trsmWork } from '../ops/work.js';
+import { rootFlops } from '../ops/sqrt-psd/sqrt-psd.js';
+import { agopGramWork, agopJacobianWork, kernelMatrixWork } from '../ops/work.js';
 import { runBatch } from '../runtime/batch.js';
 import { raiseClock } from '../runtime/clock.js';
 import type { Gpu } from '../runtime/gpu.js';
@@ -39,8 +40,6 @@ const USUAL_ITERATIONS = 40;
 const USUAL_RESIDUALS = 3;
 /** Rows from which on the Gram form's terms are taken to cancel too much (34 times their sum at 10,000 CIFAR-10 images, 3 times at 1,000). */
 const USUAL_GRAM_ROWS = 2000;
-/** Polar steps of the square root. */
-const USUAL_STEPS = 17;
 
 /** Floating-point operations of a layer with d features; the AGOP is taken to have full rank. */
 function operationsOf(
@@ -70,7 +69,7 @@ function operationsOf(
     agop: gram
       ? { product: 2 * agopGramWork(n, d, outputs).flops, distance: plan.keepDistances ? 0 : all }
       : { product: agopJacobianWork(n, d, outputs, rows).flops, distance: whole ? 0 : 3 * rows * n * d },
-    sqrt: { product: 2 * d * rank * rank + USUAL_STEPS * (3 * d * rank * rank + rank ** 3) + 2 * d * d * rank },
+    sqrt: { product: rootFlops(d, rank) },
     features: { product: featuresWork(n + testN, d, width || d).flops + 2 * (n + testN) * d * d },
   };
 }

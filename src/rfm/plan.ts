@@ -7,12 +7,15 @@ import { RfmError } from '../errors.js';
 import type { AgopPath } from '../ops/agop/agop.js';
 import { CANCELLATION_ROWS, gramIsCheaper } from '../ops/agop/agop.js';
 import { classRows, gradientRows, squaresRows } from '../ops/agop/agop-jacobian.js';
+import { inversesBytes } from '../ops/cholesky/cholesky.js';
 import { texelLayout } from '../ops/gemm/gemm-packed.js';
 import { copiesFactors, copiesSmallFactors } from '../ops/gemm/gemm-variants.js';
 import type { SolvePlan } from '../ops/solve/solve.js';
+import { rootBytes } from '../ops/sqrt-psd/sqrt-psd.js';
+import { collapseBytes } from '../ops/statistics/collapse.js';
 import { cut, type Grid, tileCount, tileRows } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { strideOf } from '../runtime/matrix.js';
+import { matrixBytes as bytes, strideOf } from '../runtime/matrix.js';
 import { pooledSize, pooledTexture, textureBytes } from '../runtime/pool.js';
 import type { Solver } from './types.js';
 
@@ -116,8 +119,6 @@ export const PICTURE_ROWS = 2048;
 /** Landmarks of the preconditioner, best first. */
 const LANDMARKS = [2048, 1024, 512, 256];
 
-const bytes = (rows: number, cols: number): number => pooledSize(rows * strideOf(cols) * 4);
-
 /** Bytes of the copy of a product's factor, and of the buffer it is made in. */
 function texelBytes(side: number | null, rows: number, k: number): { texture: number; staging: number } {
   if (side === null || rows === 0 || k === 0) return { texture: 0, staging: 0 };
@@ -158,10 +159,9 @@ function columnBytes(grid: Grid, outputs: number): number {
   return full * bytes(outputs, size) + bytes(outputs, last);
 }
 
-/** Bytes that the collapse metrics of three stages hold for `classes`: means twice, their products, and rows for the sums by tile. */
+/** Bytes that the collapse metrics of three stages hold for `classes`. */
 function classBytes(device: DeviceLimits, grid: Grid, classes: number, d: number): number {
-  const sums = tileCount(grid) > 1 ? classes * (3 * tileCount(grid) + 2) * bytes(1, d) : 0;
-  return 3 * (2 * bytes(classes, d) + bytes(classes, classes) + copies(device, classes, classes, d) + sums);
+  return 3 * (collapseBytes(classes, d, tileCount(grid)) + copies(device, classes, classes, d));
 }
 
 /** The large objects of a layer computed in this way. */
@@ -241,7 +241,7 @@ function itemsOf(size: ProblemSize, device: DeviceLimits, plan: LayerPlan): Plan
     );
   } else {
     if (plan.solve.method === 'cholesky') add('factor', triangle, 'solve');
-    add('inverses of diagonal blocks', 2 * bytes(n, 32), 'solve');
+    add('inverses of diagonal blocks', inversesBytes(n), 'solve');
     // Tiles being made, what earlier columns take off them, and panels of 32 columns below a tile's diagonal.
     const resident = plan.solve.method === 'cholesky' ? 2 : 4;
     const made = resident * square + square / 2 + (plan.keepDistances ? 0 : square);
@@ -289,8 +289,7 @@ function itemsOf(size: ProblemSize, device: DeviceLimits, plan: LayerPlan): Plan
     copies(device, Math.max(tile, d, outputs), Math.max(tile, d), tile);
   const path = plan.gram && size.agop !== 'jacobian' && size.agopSamples === null;
   add(path ? 'weights and tiles of Q, or gradients' : 'gradients', path ? Math.max(gram, jacobian) : jacobian, 'agop');
-  // M, its low part and its factor; then the factor, two iterates, the identity, its distance and the correction.
-  add('factor of the AGOP and polar iterates', (6 + transposed) * metric + copies(device, d, d, d), 'sqrt');
+  add('factor of the AGOP and polar iterates', rootBytes(d) + transposed * metric + copies(device, d, d, d), 'sqrt');
   add('square root, weights of the features', 2 * metric, 'features');
   add('rows after the square root, features', x + rowBytes(grid, wide) + test, 'features');
   const pictured = Math.min(n, PICTURE_ROWS);

@@ -39,7 +39,23 @@ export function refuseLostDifferences({ x, rows, cols }: HostRows, rounded: Floa
 /** Targets over a unit in which neither they nor α, which is about targets over 1 + ridge, leave float32's range. */
 export function scaledTargets(y: Numbers, ridge: number): { y: Float32Array; unit: number } {
   const unit = magnitude(y) / powerOfTwo(Math.max(1, ridge));
-  return { y: Float32Array.from(y, (value) => value / unit), unit };
+  return { y: inUnit(y, unit), unit };
+}
+
+/** Numbers over a unit, rounded to float32. */
+function inUnit(values: Numbers, unit: number): Float32Array {
+  const out = new Float32Array(values.length);
+  for (let e = 0; e < values.length; e++) out[e] = values[e] / unit;
+  return out;
+}
+
+/** Every row minus `mean`, in float64 or rounded to float32. */
+function subtractMean<T extends Numbers>(x: Numbers, mean: Float64Array, out: T): T {
+  const cols = mean.length;
+  for (let start = 0; start < x.length; start += cols) {
+    for (let j = 0; j < cols; j++) out[start + j] = x[start + j] - mean[j];
+  }
+  return out;
 }
 
 /** Rows of length 1 as what they share and what they differ in: row i is mean + apart_i. */
@@ -71,7 +87,7 @@ export function unitRows({ x, rows, cols }: HostRows): UnitRows {
       mean[j] += unit[i * cols + j] / rows;
     }
   }
-  const apart = Float32Array.from(unit, (value, e) => value - mean[e % cols]);
+  const apart = subtractMean(unit, mean, new Float32Array(unit.length));
   if (apart.every((value) => Math.abs(value) <= SAME_DIRECTION)) {
     throw inputError(
       `all ${rows} rows, from row 0 on, are equal to ${SAME_DIRECTION} once divided by their length; give data that differ, or subtract the mean of each column first`,
@@ -92,7 +108,7 @@ export interface CentredRows {
 export function centred(train: HostRows, test: HostRows | null): CentredRows {
   const { first, shift } = columnStatistics(train);
   const mean = first.map((value, j) => value + shift[j]);
-  const apart = ({ x, cols }: HostRows): Float64Array => Float64Array.from(x, (value, e) => value - mean[e % cols]);
+  const apart = ({ x }: HostRows): Float64Array => subtractMean(x, mean, new Float64Array(x.length));
   const [own, others] = [apart(train), test && apart(test)];
   const unit = magnitude(own);
   const far = others?.findIndex((value) => !(Math.abs(value / unit) < FARTHEST)) ?? -1;
@@ -102,8 +118,8 @@ export function centred(train: HostRows, test: HostRows | null): CentredRows {
     );
   }
   return {
-    train: Float32Array.from(own, (value) => value / unit),
-    test: others && Float32Array.from(others, (value) => value / unit),
+    train: inUnit(own, unit),
+    test: others && inUnit(others, unit),
     unit,
   };
 }

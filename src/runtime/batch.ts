@@ -107,6 +107,7 @@ export function f32bits(value: number): number {
   return scratch.getUint32(0);
 }
 
+/** a / b, rounded up: workgroups of b invocations for a of them. */
 export const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
 
 interface Copy {
@@ -149,6 +150,10 @@ interface AnyCall {
   readonly work?: Pick<RowWork, 'flops' | 'measured'>;
 }
 
+/**
+ * A batch of work to record and hand over.
+ * @throws internal error, at a dispatch, where a matrix was released, or the kernel states no first row for its work.
+ */
 export function createBatch(gpu: Gpu): Batch {
   const recorded: Dispatch[] = [];
   const temporaries: Matrix[] = [];

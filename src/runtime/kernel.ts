@@ -37,9 +37,13 @@ export type BindingDeclaration = StorageBinding | TextureBinding;
 export const read = (type: string): StorageBinding<'matrix'> => ({ access: 'read', type, of: 'matrix' });
 /** A whole matrix, or a buffer, that the kernel writes, and may read. */
 export const readWrite = (type: string): StorageBinding<'matrix'> => ({ access: 'read_write', type, of: 'matrix' });
-/** A matrix or a view into one, whose offset and stride are among the parameters. */
+/** A matrix or a view into one that the kernel reads; its offset and stride are among the parameters. */
 export const readView = (type: string): StorageBinding<'view'> => ({ access: 'read', type, of: 'view' });
+/**
+ * A matrix or a view into one that the kernel writes, and may read; its offset and stride are among the parameters.
+ */
 export const readWriteView = (type: string): StorageBinding<'view'> => ({ access: 'read_write', type, of: 'view' });
+/** A texture of four float32 a texel. */
 export const texture: TextureBinding = { access: 'texture' };
 
 /** Tells the kernel where a part of a divided dispatch begins; the runtime fills it in. See division.ts. */
@@ -50,10 +54,11 @@ export interface FirstRow {
 export const firstRow = (step = 1): FirstRow => ({ step });
 
 /**
- * What a parameter is: a number of this WGSL type; 'flag', a boolean, all of which share the word `flags` (see `programOf`);
- * 'zero', a u32 that is 0 without the compiler knowing, with which values are hidden from algebraic simplification.
+ * What a parameter is: a number of this WGSL type; 'flag', a boolean, or 'u2', a number from 0 to 3, all of which share the
+ * word `flags`; 'zero', a u32 that is 0 without the compiler knowing, with which values are hidden from algebraic
+ * simplification, and which takes no word of its own beside flags. See `programOf` for how WGSL reads these.
  */
-export type ParameterDeclaration = 'u32' | 'i32' | 'f32' | 'flag' | 'zero' | FirstRow;
+export type ParameterDeclaration = 'u32' | 'i32' | 'f32' | 'flag' | 'u2' | 'zero' | FirstRow;
 
 export type ConstantDeclaration = 'u32' | 'bool';
 
@@ -133,45 +138,81 @@ export type ParameterValues<P extends Parameters> = {
   readonly [K in keyof P as P[K] extends 'zero' | FirstRow ? never : K]: P[K] extends 'flag' ? boolean : number;
 };
 
+/** A parameter of `width` bits from bit `shift` of the word `flags` on. */
+interface SmallField {
+  readonly name: string;
+  readonly shift: number;
+  readonly width: 1 | 2;
+}
+
 /** Where each parameter lies in the words of a dispatch. */
 interface Layout {
   readonly fields: readonly { name: string; word: number; kind: 'u32' | 'i32' | 'f32' }[];
-  readonly flags: readonly { name: string; bit: number }[];
-  /** The word of the flags; −1 without. */
+  readonly small: readonly SmallField[];
+  /** The word of the small fields; −1 without. */
   readonly flagsWord: number;
   /** null where parts cannot be told apart. */
   readonly first: { word: number; step: number } | null;
   /** Members of `struct Params` in WGSL. */
   readonly members: readonly string[];
+  /** What WGSL reads the small fields and 'zero' with. */
+  readonly readers: readonly string[];
 }
 
 const layouts = new WeakMap<Parameters, Layout>();
 
-/** @throws internal error where there are more words than a dispatch takes. */
+/** @throws internal error where there is more than a dispatch takes. */
 function layoutOf({ name, params }: Pick<Kernel, 'name' | 'params'>): Layout {
   const known = layouts.get(params);
   if (known) return known;
   const fields: { name: string; word: number; kind: 'u32' | 'i32' | 'f32' }[] = [];
-  const flags: { name: string; bit: number }[] = [];
   const members: string[] = [];
-  let [flagsWord, first] = [-1, null as Layout['first']];
+  let first: Layout['first'] = null;
+  const small = smallFields(name, params);
+  const zero = Object.keys(params).find((field) => params[field] === 'zero');
   for (const [field, kind] of Object.entries(params)) {
-    if (kind === 'flag') {
-      if (flags.length === 0) flagsWord = members.push('flags: u32') - 1;
-      flags.push({ name: field, bit: 1 << flags.length });
-    } else if (typeof kind === 'object') {
-      first = { word: members.push(`${field}: u32`) - 1, step: kind.step };
-    } else {
-      const word = members.push(`${field}: ${kind === 'zero' ? 'u32' : kind}`) - 1;
-      if (kind !== 'zero') fields.push({ name: field, word, kind });
+    if (typeof kind === 'object') first = { word: members.push(`${field}: u32`) - 1, step: kind.step };
+    else if (kind === 'u32' || kind === 'i32' || kind === 'f32') {
+      fields.push({ name: field, word: members.push(`${field}: ${kind}`) - 1, kind });
     }
   }
+  const flagsWord = small.length > 0 ? members.push('flags: u32') - 1 : -1;
+  if (zero && small.length === 0) members.push(`${zero}: u32`);
   if (members.length > WORDS) {
     throw new RfmError('internal', `${name} has ${members.length} words of parameters; a dispatch takes ${WORDS}`);
   }
-  const layout = { fields, flags, flagsWord, first, members };
+  const layout = { fields, small, flagsWord, first, members, readers: readersOf(small, zero) };
   layouts.set(params, layout);
   return layout;
+}
+
+/** The last bit of the word is left for 'zero'. */
+function smallFields(kernel: string, params: Parameters): SmallField[] {
+  let shift = 0;
+  const found: SmallField[] = [];
+  for (const [name, kind] of Object.entries(params)) {
+    if (kind !== 'flag' && kind !== 'u2') continue;
+    const width = kind === 'flag' ? 1 : 2;
+    found.push({ name, shift, width });
+    shift += width;
+  }
+  if (shift > 31) throw new RfmError('internal', `${kernel} has ${shift} bits of flags; a word takes 31`);
+  return found;
+}
+
+function readersOf(small: readonly SmallField[], zero: string | undefined): string[] {
+  const readers = small.map(({ name, shift, width }) =>
+    width === 1
+      ? `const ${constantName(name)} = ${2 ** shift}u;`
+      : `fn ${name}() -> u32 { return (p.flags >> ${shift}u) & 3u; }`,
+  );
+  if (small.some(({ width }) => width === 1)) {
+    readers.push('fn has(flag: u32) -> bool { return (p.flags & flag) != 0u; }');
+  }
+  if (zero) {
+    readers.push(`fn ${zero}() -> u32 { return ${small.length > 0 ? 'p.flags & 0x80000000u' : `p.${zero}`}; }`);
+  }
+  return readers;
 }
 
 /** Words of parameters that a dispatch takes. */
@@ -186,7 +227,7 @@ export function parameterWords(
   kernel: Kernel,
   values: Readonly<Record<string, number | boolean>>,
 ): { words: Uint32Array; first: Layout['first'] } {
-  const { fields, flags, flagsWord, first } = layoutOf(kernel);
+  const { fields, small, flagsWord, first } = layoutOf(kernel);
   words.fill(0);
   for (const { name, word, kind } of fields) {
     const value = values[name] as number;
@@ -194,7 +235,12 @@ export function parameterWords(
     else if (kind === 'i32') integers[word] = value;
     else words[word] = value;
   }
-  for (const { name, bit } of flags) if (values[name]) words[flagsWord] |= bit;
+  for (const { name, shift, width } of small) {
+    const value = Number(values[name]);
+    if (value >= 2 ** width)
+      throw new RfmError('internal', `${kernel.name}: ${name} is ${value}, and has ${width} bits`);
+    words[flagsWord] |= value << shift;
+  }
   return { words, first };
 }
 
@@ -210,8 +256,8 @@ export interface Program {
 const programs = new WeakMap<Kernel, Map<string, Program>>();
 
 /**
- * The text of a kernel with these constants: directives, constants, parameters, bindings, then the files. Of flags, the word
- * `p.flags` holds all, `NAME` in capitals is the bit of each, and `has(NAME)` tells whether it is set.
+ * The text of a kernel with these constants: directives, constants, parameters, bindings, then the files. `NAME` in capitals
+ * is the bit of a flag, and `has(NAME)` tells whether it is set; a 'u2' is read by `name()`, and so is 'zero'.
  */
 export function programOf(kernel: Kernel, constants: ConstantValues = NONE): Program {
   let ofKernel = programs.get(kernel);
@@ -238,15 +284,14 @@ function assemble(kernel: Kernel, constants: ConstantValues): Program {
   const parts = withIncludes(kernel.sources);
   const texts = parts.map((part) => (typeof part === 'string' ? part : part.text));
   const directives = new Set(texts.flatMap((text) => (text.match(DIRECTIVE) ?? []).map((line) => line.trim())));
-  const { members, flags } = layoutOf(kernel);
+  const { members, readers } = layoutOf(kernel);
   if (members.length > 0) directives.add('requires immediate_address_space;');
   const made = [
     ...directives,
     ...Object.entries(constants).map(([name, value]) =>
       typeof value === 'boolean' ? `const ${name}: bool = ${value};` : `const ${name}: u32 = ${value}u;`,
     ),
-    ...flags.map(({ name, bit }) => `const ${constantName(name)} = ${bit}u;`),
-    ...(flags.length > 0 ? ['fn has(flag: u32) -> bool { return (p.flags & flag) != 0u; }'] : []),
+    ...readers,
     ...(members.length > 0 ? [`struct Params { ${members.join(', ')} }`, 'var<immediate> p: Params;'] : []),
     ...Object.entries(kernel.bindings).map(
       ([name, binding], i) =>

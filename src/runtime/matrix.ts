@@ -1,6 +1,7 @@
 import { RfmError } from '../errors.js';
 import { GPUBufferUsage, GPUMapMode } from './constants.js';
 import type { Gpu } from './gpu.js';
+import { pooledSize } from './pool.js';
 
 /**
  * A float32 matrix on the device, or a part of one: row-major, each row padded with zeros to a multiple of four
@@ -29,7 +30,11 @@ export interface Pair {
   readonly low: Matrix;
 }
 
+/** Numbers from one row to the next: cols, rounded up to a multiple of 4. */
 export const strideOf = (cols: number): number => Math.ceil(cols / 4) * 4;
+
+/** Bytes that a matrix takes. */
+export const matrixBytes = (rows: number, cols: number): number => pooledSize(rows * strideOf(cols) * 4);
 
 /** A new matrix of undefined content. Release it with `release`. */
 export function allocate(gpu: Gpu, rows: number, cols: number): Matrix {
@@ -40,6 +45,7 @@ export function allocate(gpu: Gpu, rows: number, cols: number): Matrix {
 /**
  * A view of rows × cols entries from (row, col) on; it shares the buffer. `col` must be a multiple
  * of 4, so that rows start on a vec4, and the view must end there or at the matrix's last column.
+ * @throws internal error where it does not, or is not inside the matrix.
  */
 export function block(matrix: View, row: number, col: number, rows: number, cols: number): View {
   const atEdge = col + cols === matrix.cols;
@@ -65,6 +71,10 @@ export const leadingBlock = (matrix: Matrix, rows: number, cols: number): Matrix
   offset: 0,
 });
 
+/**
+ * Gives the buffers of matrices back to the pool. What was sent to the device before may still use them.
+ * @throws internal error where a matrix was released before.
+ */
 export function release(gpu: Gpu, ...matrices: Matrix[]): void {
   for (const matrix of matrices) gpu.pool.give(matrix.buffer);
 }

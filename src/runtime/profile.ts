@@ -72,6 +72,7 @@ export interface Profile {
   close(): void;
 }
 
+/** The place of what belongs to no layer and no phase. */
 export const NOWHERE: Place = { layer: null, phase: null };
 
 /**

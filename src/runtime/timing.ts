@@ -2,6 +2,10 @@ import { GPUBufferUsage, GPUMapMode } from './constants.js';
 import type { Gpu } from './gpu.js';
 import { NOWHERE, type Pass, type Profile, type Scope, type Work } from './profile.js';
 
+/**
+ * A profile to attach to a device: `gpu.profile = createProfile(gpu)`. detail 'dispatch' times every dispatch, 'submit' all
+ * dispatches of a submit together.
+ */
 export function createProfile(gpu: Gpu, detail: Profile['detail'] = 'dispatch'): Profile {
   const scopes: Scope[] = [];
   let current: Scope | null = null;

@@ -166,13 +166,7 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
       const out = put(gpu, normalMatrix(9, 9, 4));
       const weights = { kind: 'computed' as const, kernel: laplace(2), nearest: 0 };
       const samples = Array.from({ length: 10 }, (_, i) => 4 * i);
-      const { samplingError } = await agopJacobian(
-        gpu,
-        { x: rows, alpha, weights, starts: [0, n] },
-        out,
-        undefined,
-        samples,
-      );
+      const { samplingError } = await agopJacobian(gpu, { x: rows, alpha, weights, starts: [0, n] }, out, samples);
       const values = await download(gpu, out);
       releasePanels(gpu, rows, alpha);
       release(gpu, out);

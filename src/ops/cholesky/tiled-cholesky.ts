@@ -6,15 +6,16 @@ import { scoped } from '../../runtime/timing.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { gemm, gemmNN, syrk } from '../gemm/gemm.js';
 import { type Columns, type Grid, tileCount, tileSize } from '../tiles.js';
-import { choleskyWork, trsmWork } from '../work.js';
 import {
   allocateFactor,
   type CholeskyFactor,
+  choleskyWork,
   type Direction,
   failingPivot,
   potrf,
   releaseFactor,
   trsm,
+  trsmWork,
 } from './cholesky.js';
 
 /** Where the tiles of a factor are between their uses. */
@@ -72,6 +73,7 @@ export interface TiledFactor {
   readonly diagonal: Omit<CholeskyFactor, 'l'>[];
 }
 
+/** Frees all tiles of a factor, wherever they are. */
 export function releaseTiledFactor(gpu: Gpu, { store, diagonal }: TiledFactor): void {
   release(gpu, ...store.held);
   for (const part of diagonal) releaseFactor(gpu, part);

@@ -16,7 +16,7 @@ const kernel = defineKernel({
   params: { entries: 'u32', zero: 'zero' },
 });
 
-/** out = A + X, for a pair A and X of its shape; `out` is another pair. */
+/** out = A + X, for a pair A (m × n) and X of its shape; `out` is another pair. */
 export function addToPair(batch: Batch, { high, low }: Pair, x: Matrix, out: Pair): void {
   const entries = high.rows * high.stride;
   batch.dispatch(kernel, {

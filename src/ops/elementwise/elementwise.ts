@@ -63,7 +63,7 @@ function apply(batch: Batch, operation: keyof typeof KERNELS, { a, b, out, scale
   });
 }
 
-/** out = factor · A. */
+/** out = factor · A, both m × n. */
 export const copyScaled = (batch: Batch, a: View, out: View, factor = 1): void =>
   apply(batch, 'copyScaled', { a, out, scale: factor });
 /** out = A − 1 rowᵀ: subtracts one row (1 × n) from every row of A. */
@@ -75,9 +75,9 @@ export const addRow = (batch: Batch, a: View, row: Matrix, out: View): void =>
 /** out = A − column 1ᵀ: subtracts entry i of `column` (stored as 1 × m) from row i of A (m × n). */
 export const subtractColumn = (batch: Batch, a: View, column: Matrix, out: View): void =>
   apply(batch, 'subtractColumn', { a, b: column, out });
-/** out = (A + Aᵀ) / 2. */
+/** out = (A + Aᵀ) / 2, both n × n, in different buffers. */
 export const symmetrize = (batch: Batch, a: View, out: View): void => apply(batch, 'symmetrize', { a, out });
-/** out = max(A, 0). */
+/** out = max(A, 0), both m × n; a NaN stays one. */
 export const relu = (batch: Batch, a: View, out: View): void => apply(batch, 'relu', { a, out });
 /** out = scale · cos(A + phases), phases 1 × n. */
 export const scaledCos = (batch: Batch, a: View, phases: Matrix, out: View, scale: number): void =>
@@ -87,9 +87,9 @@ export const divideBy = (batch: Batch, a: View, b: Matrix, out: View): void => a
 /** out = A / √b for a single number b on the device. */
 export const divideByRoot = (batch: Batch, a: View, b: Matrix, out: View): void =>
   apply(batch, 'divideByRoot', { a, b, out });
-/** out = A + value · I. */
+/** out = A + value · I, both n × n. */
 export const addDiagonal = (batch: Batch, a: View, out: View, value: number): void =>
   apply(batch, 'addDiagonal', { a, out, scale: value });
-/** out = A + factor · B. */
+/** out = A + factor · B, all m × n. */
 export const addScaled = (batch: Batch, a: View, b: Matrix, out: View, factor = 1): void =>
   apply(batch, 'addScaled', { a, b, out, scale: factor });

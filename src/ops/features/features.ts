@@ -5,8 +5,10 @@ import { type Batch, ceilDiv, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, firstRow, read, readWrite, specialize } from '../../runtime/kernel.js';
 import { allocate, type Matrix, upload } from '../../runtime/matrix.js';
+import { owning } from '../../runtime/owning.js';
 import { relu, scaledCos } from '../elementwise/elementwise.js';
 import { gemm } from '../gemm/gemm.js';
+import { type Counts, gemmWork } from '../work.js';
 import { philoxCauchy, philoxUniform, seedWords } from './philox.js';
 
 const philox = defineKernel({
@@ -65,7 +67,11 @@ export interface FeatureMap {
  * ReLU: W_ij ~ U(−1, 1)/√d. Cosine: W_ij ~ Cauchy(0, γ), phases ~ U(0, 2π). Cauchy weights are
  * made on the host in double precision: near its poles tan magnifies the rounding of its argument.
  */
-export async function featureMap(gpu: Gpu, d: number, weights: FeatureWeights, cosine: boolean): Promise<FeatureMap> {
+export function featureMap(gpu: Gpu, d: number, weights: FeatureWeights, cosine: boolean): Promise<FeatureMap> {
+  return owning(gpu, async (gpu, keep) => keep(await drawnMap(gpu, d, weights, cosine)));
+}
+
+async function drawnMap(gpu: Gpu, d: number, weights: FeatureWeights, cosine: boolean): Promise<FeatureMap> {
   if (weights.kind === 'given') {
     return {
       w: upload(gpu, weights.width, d, weights.weights),
@@ -85,6 +91,9 @@ export async function featureMap(gpu: Gpu, d: number, weights: FeatureWeights, c
   );
   return { w, phase: null };
 }
+
+/** What φ(A Wᵀ) counts: A n × d, W width × d. */
+export const featuresWork = (n: number, d: number, width: number): Counts => gemmWork(n, width, d);
 
 /**
  * out (n × width) = φ(A Wᵀ) for A: n × d; φ = ReLU, or √(2/width) cos(· + phase). `roundings` (1 × n) receives for each

@@ -28,7 +28,7 @@ export function philoxWords(count: number, layer: number, stream: number, seed: 
   return words.subarray(0, count);
 }
 
-/** u = ((word >> 8) + ½) 2⁻²⁴ in (0, 1), in double precision. */
+/** `count` numbers u = ((word >> 8) + ½) 2⁻²⁴ in (0, 1), in double precision. */
 export function philoxUniform(count: number, layer: number, stream: number, seed: number | bigint): Float64Array {
   const words = philoxWords(count, layer, stream, seed);
   const out = new Float64Array(count);
@@ -36,7 +36,7 @@ export function philoxUniform(count: number, layer: number, stream: number, seed
   return out;
 }
 
-/** scale · tan(π(u − ½)) ~ Cauchy(0, scale), in double precision and then rounded to float32. */
+/** `count` numbers scale · tan(π(u − ½)) ~ Cauchy(0, scale), in double precision and then rounded to float32. */
 export function philoxCauchy(
   count: number,
   layer: number,
@@ -53,6 +53,7 @@ export function philoxCauchy(
 
 const uniform = (word: number): number => ((word >>> 8) + 0.5) * 2 ** -24;
 
+/** The key that a seed is: its low and its high 32 bits. */
 export function seedWords(seed: number | bigint): [low: number, high: number] {
   const bits = BigInt.asUintN(64, BigInt(seed));
   return [Number(bits & 0xffffffffn), Number(bits >> 32n)];

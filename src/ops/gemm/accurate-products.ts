@@ -1,5 +1,6 @@
 import splitRowsSource from '../../../shaders/gemm/split_rows.wgsl';
 import type { Batch } from '../../runtime/batch.js';
+import { defineKernel, readView, readWrite } from '../../runtime/kernel.js';
 import type { Matrix, View } from '../../runtime/matrix.js';
 import { transpose } from '../elementwise/transpose.js';
 import { type Contraction, gemm, gemmNN, gemmTN, syrk, syrkTN } from './gemm.js';
@@ -42,14 +43,20 @@ export const multiplyAccurately: Multiply = (batch, { a, b, gram, ...operands },
   multiply(batch, { ...sum, a: restA, b: right, ...(gram && { gram }) });
 };
 
+const splitRows = defineKernel({
+  name: 'split_rows',
+  source: splitRowsSource,
+  bindings: { x: readView('array<f32>'), head: readWrite('array<f32>'), rest: readWrite('array<f32>') },
+  params: { k: 'u32', strideX: 'u32', offsetX: 'u32', /** Of head and rest. */ stride: 'u32' },
+});
+
 function split(batch: Batch, matrix: View, role: string): [head: Matrix, rest: Matrix] {
   const { rows, cols } = matrix;
   const [head, rest] = [batch.scratch(rows, cols, `head ${role}`), batch.scratch(rows, cols, `rest ${role}`)];
-  batch.dispatchLoose(
-    { name: 'split_rows', source: splitRowsSource },
-    [matrix, head, rest],
-    [cols, matrix.stride, matrix.offset, head.stride],
-    [rows],
-  );
+  batch.dispatch(splitRows, {
+    bindings: { x: matrix, head, rest },
+    params: { k: cols, strideX: matrix.stride, offsetX: matrix.offset, stride: head.stride },
+    grid: [rows],
+  });
   return [head, rest];
 }

@@ -1,9 +1,11 @@
-import gemmNtPacked from '../../../shaders/gemm/gemm_nt_packed.wgsl';
-import packColumns from '../../../shaders/gemm/pack_columns.wgsl';
-import packRows from '../../../shaders/gemm/pack_rows.wgsl';
+import packColumnsSource from '../../../shaders/gemm/pack_columns.wgsl';
+import packRowsSource from '../../../shaders/gemm/pack_rows.wgsl';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { type Factor, type Product, resultOf, tileWork } from './gemm-product.js';
+import { defineKernel, readView, readWrite } from '../../runtime/kernel.js';
+import { isSquare, resultCall, sumsCall } from './gemm-calls.js';
+import { packedKernel } from './gemm-kernels.js';
+import type { Factor, Product } from './gemm-product.js';
 
 /** Rows of a tile of gemm_nt_packed.wgsl, which has four subgroups' columns. */
 const PACKED_ROWS = 64;
@@ -29,6 +31,24 @@ function layoutOf({ limits }: Gpu, { matrix, transposed }: Factor, k: number) {
   return { ...layout, bytes: layout.width * layout.height * 16 };
 }
 
+const packing = {
+  bindings: { matrix: readView('array<vec4f>'), packed: readWrite('array<vec4f>') },
+  params: { rows: 'u32', k: 'u32', stride: 'u32', offset: 'u32', segment: 'u32', folds: 'u32' },
+  constants: { LANES: 'u32' },
+} as const;
+const packRowsKernel = defineKernel({
+  name: 'pack_rows',
+  source: packRowsSource,
+  ...packing,
+  params: { ...packing.params, steps: 'u32' },
+});
+const packColumnsKernel = defineKernel({
+  name: 'pack_columns',
+  source: packColumnsSource,
+  ...packing,
+  params: { ...packing.params, parts: 'u32' },
+});
+
 function pack(batch: Batch, factor: Factor, k: number): GPUTexture {
   const { matrix, transposed } = factor;
   const { gpu } = batch;
@@ -37,16 +57,21 @@ function pack(batch: Batch, factor: Factor, k: number): GPUTexture {
   const parts = ceilDiv(rows, gpu.lanes);
   const texture = batch.texture(width, height);
   const texels = batch.staging(bytes);
-  batch.dispatchLoose(
-    {
-      name: transposed ? 'pack_columns' : 'pack_rows',
-      source: transposed ? packColumns : packRows,
-      constants: { LANES: gpu.lanes },
-    },
-    [matrix, texels],
-    [rows, k, matrix.stride, matrix.offset, segment, folds, transposed ? COLUMN_PARTS : CHUNK_STEPS],
-    transposed ? [ceilDiv(steps, 4), ceilDiv(parts, COLUMN_PARTS)] : [ceilDiv(steps, CHUNK_STEPS), parts],
-  );
+  const params = { rows, k, stride: matrix.stride, offset: matrix.offset, segment, folds };
+  const call = { bindings: { matrix, packed: texels }, constants: { LANES: gpu.lanes } };
+  if (transposed) {
+    batch.dispatch(packColumnsKernel, {
+      ...call,
+      params: { ...params, parts: COLUMN_PARTS },
+      grid: [ceilDiv(steps, 4), ceilDiv(parts, COLUMN_PARTS)],
+    });
+  } else {
+    batch.dispatch(packRowsKernel, {
+      ...call,
+      params: { ...params, steps: CHUNK_STEPS },
+      grid: [ceilDiv(steps, CHUNK_STEPS), parts],
+    });
+  }
   batch.copyToTexture(texels, texture, width, height);
   return texture;
 }
@@ -55,39 +80,28 @@ function pack(batch: Batch, factor: Factor, k: number): GPUTexture {
 export function recordPacked(batch: Batch, product: Product): boolean {
   const { gpu } = batch;
   const { lanes } = gpu;
-  const { out, k, difference } = product;
+  const { k, difference } = product;
   const { maxStorageBufferBindingSize: most, maxTextureDimension2D: side } = gpu.limits;
   const [layout, other] = [layoutOf(gpu, product.a, k), layoutOf(gpu, product.b, k)];
   // A matrix that just fits into a binding does not with the padding of its texels.
   if (Math.max(layout.bytes, other.bytes) > most || Math.max(layout.height, other.height) > side) return false;
-  const same = product.b.matrix === product.a.matrix && product.b.transposed === product.a.transposed;
   const a = pack(batch, product.a, k);
-  const b = same ? a : pack(batch, product.b, k);
-  const { separate, lowOut, scaleBits, biasBits, flags } = resultOf(batch, product);
-  const tile = [PACKED_ROWS, 4 * lanes] as const;
-  batch.dispatchLoose(
-    { name: 'gemm_nt_packed', source: gemmNtPacked, constants: { LANES: lanes, DIFFERENCE: difference } },
-    [a, b, separate, out, lowOut],
-    [
-      out.rows,
-      out.cols,
-      k,
-      out.stride,
-      separate.stride,
-      out.offset,
-      separate.offset,
-      out.padding,
-      scaleBits,
-      biasBits,
-      0,
-      flags,
-      layout.segment,
-      layout.folds,
-    ],
-    [ceilDiv(out.cols, tile[1]), ceilDiv(out.rows, tile[0])],
-    tileWork(product, tile, 11),
-  );
+  const b = isSquare(product) ? a : pack(batch, product.b, k);
+  const { params, ...call } = resultCall(product, [PACKED_ROWS, 4 * lanes]);
+  const sums = sumsCall(batch, product);
+  batch.dispatch(packedKernel, {
+    ...call,
+    bindings: { a, b, ...sums.bindings },
+    params: {
+      ...params,
+      ...sums.params,
+      low: product.low !== undefined,
+      segment: layout.segment,
+      folds: layout.folds,
+    },
+    constants: { LANES: lanes, DIFFERENCE: difference },
+  });
   batch.reuse(a);
-  if (!same) batch.reuse(b);
+  if (b !== a) batch.reuse(b);
   return true;
 }

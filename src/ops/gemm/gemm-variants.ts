@@ -1,22 +1,11 @@
-import gramValue from '../../../shaders/agop/gram_value.wgsl';
-import gemmGram from '../../../shaders/gemm/gemm_gram.wgsl';
-import gemmNtBlocked from '../../../shaders/gemm/gemm_nt_blocked.wgsl';
-import gemmNtSubgroup from '../../../shaders/gemm/gemm_nt_subgroup.wgsl';
-import gemmNtSubgroupMatrix from '../../../shaders/gemm/gemm_nt_subgroup_matrix.wgsl';
-import gemmNtWorkgroup from '../../../shaders/gemm/gemm_nt_workgroup.wgsl';
-import gemmPlain from '../../../shaders/gemm/gemm_plain.wgsl';
-import kernelValue from '../../../shaders/kernel-matrix/kernel_value.wgsl';
-import noKernel from '../../../shaders/kernel-matrix/no_kernel.wgsl';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import type { LooseKernel, WgslPart } from '../../runtime/kernel.js';
-import type { View } from '../../runtime/matrix.js';
 import { MATRIX_FEATURE } from '../../runtime/subgroup-matrix.js';
 import { isHardware, type Operation, type Variant, variantOf } from '../../runtime/variants.js';
-import { copyScaled } from '../elementwise/elementwise.js';
-import { transpose } from '../elementwise/transpose.js';
+import { tiledGramCall, tiledSumsCall, tiledValuesCall } from './gemm-calls.js';
+import { blockedKernels, subgroupKernels, subgroupMatrixKernel, workgroupKernel } from './gemm-kernels.js';
 import { recordPacked } from './gemm-packed.js';
-import { type Factor, type Product, resultOf, type Tile, tileWork } from './gemm-product.js';
+import type { Product, Tile } from './gemm-product.js';
 
 export interface GemmVariant extends Variant {
   record(batch: Batch, product: Product): void;
@@ -30,30 +19,28 @@ export const packed: GemmVariant = {
   },
 };
 
-/** What comes before the text of `blocked` and `subgroup`: what they store. */
-const storing = { sums: [noKernel, gemmPlain], gram: [noKernel, gramValue, gemmGram] };
-function storedBy({ gram, kernel }: Product): WgslPart[] {
-  if (kernel) return [kernel.shader.source, kernelValue, gemmPlain];
-  return gram ? storing.gram : storing.sums;
-}
-
 export const subgroup: GemmVariant = {
   name: 'subgroup',
   usable: ({ lanes }) => lanes >= 4 && lanes <= 32,
   suits: (gpu) => !isHardware(gpu),
   record(batch, product) {
+    const { difference, low, values, gram } = product;
     const { lanes } = batch.gpu;
-    const kernel: LooseKernel = {
-      name: 'gemm_nt_subgroup',
-      source: [...storedBy(product), gemmNtSubgroup],
-      constants: { LANES: lanes, DIFFERENCE: product.difference, ...product.kernel?.shader.constants },
-    };
-    recordTiles(batch, product, kernel, [32, 2 * lanes]);
+    const tile: Tile = [32, 2 * lanes];
+    const constants = { LANES: lanes, DIFFERENCE: difference };
+    if (gram) {
+      batch.dispatch(subgroupKernels.gram, { ...tiledGramCall(batch, product, tile, gram, true), constants });
+    } else if (values) {
+      batch.dispatch(subgroupKernels.values(values), {
+        ...tiledValuesCall(batch, product, tile, values.bandwidth),
+        constants,
+      });
+    } else {
+      const { params, ...call } = tiledSumsCall(batch, product, tile);
+      batch.dispatch(subgroupKernels.sums, { ...call, params: { ...params, low: low !== undefined }, constants });
+    }
   },
 };
-
-/** With float16 the factors are rounded on their way into workgroup memory; everything else stays float32. */
-const stagedAs = { float32: 'alias Staged = vec4f;', float16: 'enable f16;\nalias Staged = vec4h;' };
 
 /** Large tiles need fewer loads, but as many as this to keep a GPU's multiprocessors busy. */
 const ENOUGH_TILES = 128;
@@ -68,21 +55,28 @@ function sideFor({ out, half }: Product): Side {
   return tiles >= ENOUGH_TILES ? 16 : 8;
 }
 
-function recordBlocked(batch: Batch, product: Product, staged: keyof typeof stagedAs, side = sideFor(product)): void {
-  const { k, low, difference, kernel: value } = product;
-  const kernel: LooseKernel = {
-    name: staged === 'float16' ? 'gemm_nt_blocked_f16' : 'gemm_nt_blocked',
-    source: [stagedAs[staged], ...storedBy(product), gemmNtBlocked],
-    constants: {
-      SIDE: side,
-      DIFFERENCE: difference,
-      LOW: low !== undefined,
-      COMPENSATED: low !== undefined || k > LONG_SUM,
-      UNROLLED: isHardware(batch.gpu),
-      ...value?.shader.constants,
-    },
+function recordBlocked(batch: Batch, product: Product, staged: 'float32' | 'float16', side = sideFor(product)): void {
+  const { k, low, difference, values, gram } = product;
+  const tile: Tile = [8 * side, 8 * side];
+  const constants = {
+    SIDE: side,
+    DIFFERENCE: difference,
+    COMPENSATED: low !== undefined || k > LONG_SUM,
+    UNROLLED: isHardware(batch.gpu),
   };
-  recordTiles(batch, product, kernel, [8 * side, 8 * side]);
+  if (gram) {
+    batch.dispatch(blockedKernels.gram, { ...tiledGramCall(batch, product, tile, gram, false), constants });
+  } else if (values) {
+    batch.dispatch(blockedKernels.values(values), {
+      ...tiledValuesCall(batch, product, tile, values.bandwidth),
+      constants,
+    });
+  } else {
+    batch.dispatch(staged === 'float16' ? blockedKernels.halfSums : blockedKernels.sums, {
+      ...tiledSumsCall(batch, product, tile),
+      constants: { ...constants, LOW: low !== undefined },
+    });
+  }
 }
 
 const canBlock = ({ limits }: Gpu): boolean => limits.maxComputeInvocationsPerWorkgroup >= 256;
@@ -119,9 +113,7 @@ const subgroupMatrix: GemmVariant = {
   record(batch, product) {
     const { difference, low } = product;
     if (difference || low) blocked.record(batch, product);
-    else {
-      recordTiles(batch, product, { name: 'gemm_nt_subgroup_matrix', source: gemmNtSubgroupMatrix }, [128, 128]);
-    }
+    else batch.dispatch(subgroupMatrixKernel, tiledSumsCall(batch, product, [128, 128]));
   },
 };
 
@@ -129,12 +121,12 @@ const workgroup: GemmVariant = {
   name: 'workgroup',
   usable: () => true,
   record(batch, product) {
-    const kernel: LooseKernel = {
-      name: 'gemm_nt_workgroup',
-      source: gemmNtWorkgroup,
+    const { params, ...call } = tiledSumsCall(batch, product, [32, 32]);
+    batch.dispatch(workgroupKernel, {
+      ...call,
+      params: { ...params, low: product.low !== undefined },
       constants: { DIFFERENCE: product.difference },
-    };
-    recordTiles(batch, product, kernel, [32, 32]);
+    });
   },
 };
 
@@ -155,54 +147,3 @@ export const copiesFactors = (gpu: Gpu): boolean => variantOf(gpu, GEMM) === pac
 
 /** Whether small ones do. */
 export const copiesSmallFactors = (gpu: Gpu): boolean => variantOf(gpu, GEMM_SMALL) === packed;
-
-/** rows × k; copied first where it is stored the other way, or in the buffer that the kernel writes to. */
-function asRows(batch: Batch, { matrix, transposed }: Factor, out: View, role: 'a' | 'b'): View {
-  if (!transposed) {
-    if (matrix.buffer !== out.buffer) return matrix;
-    const copy = batch.scratch(matrix.rows, matrix.cols, `factor ${role}`);
-    copyScaled(batch, matrix, copy);
-    return copy;
-  }
-  const rows = batch.scratch(matrix.cols, matrix.rows, `factor ${role}`);
-  transpose(batch, matrix, rows);
-  return rows;
-}
-
-/** The kernels that read both matrices as they are: one workgroup a tile. */
-function recordTiles(batch: Batch, product: Product, kernel: LooseKernel, tile: Tile): void {
-  const { out, k } = product;
-  const a = asRows(batch, product.a, out, 'a');
-  const same = product.b.matrix === product.a.matrix && product.b.transposed === product.a.transposed;
-  const b = same ? a : asRows(batch, product.b, out, 'b');
-  const { gram } = product;
-  const { lowOut, flags, ...result } = resultOf(batch, product);
-  const { separate, scaleBits, biasBits } = gram ? { separate: gram.w, scaleBits: gram.outputs, biasBits: 0 } : result;
-  // Of the two sides `subgroup` has four rows at a time, `blocked` four columns.
-  const sides = gram ? [gram.rows, gram.cols] : [];
-  if (kernel.name === 'gemm_nt_subgroup') sides.reverse();
-  batch.dispatchLoose(
-    kernel,
-    [a, b, separate, out, lowOut, ...sides],
-    [
-      out.rows,
-      out.cols,
-      k,
-      a.stride,
-      b.stride,
-      out.stride,
-      separate.stride,
-      a.offset,
-      b.offset,
-      out.offset,
-      separate.offset,
-      out.padding,
-      scaleBits,
-      biasBits,
-      0,
-      flags,
-    ],
-    [ceilDiv(out.cols, tile[1]), ceilDiv(out.rows, tile[0])],
-    tileWork(product, tile, 15),
-  );
-}

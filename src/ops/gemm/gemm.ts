@@ -90,8 +90,7 @@ export function distanceKernel(
       k: a.cols,
       difference: true,
       half,
-      kernel,
-      bias: 1 / kernel.bandwidth,
+      values: kernel,
     }),
   );
 }

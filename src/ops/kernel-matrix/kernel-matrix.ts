@@ -53,7 +53,7 @@ function fromDistances(
   });
 }
 
-/** Kernel values from squared distances; `diagonal` is added on it. */
+/** Kernel values from squared distances (m × n); `diagonal` is added on the diagonal. */
 export function kernelFromDistances(
   batch: Batch,
   squared: Matrix,
@@ -72,8 +72,8 @@ export function kernelExcess(batch: Batch, a: Matrix, b: Matrix, out: Matrix, ke
 }
 
 /**
- * Weights of the kernel's gradient from squared distances: ∇_x k(x, z) = `weightUnit` · w · (z − x), and w = 0 at r = 0.
- * nearest: see `nearestDistance`.
+ * Weights of the kernel's gradient from squared distances (m × n): ∇_x k(x, z) = `weightUnit` · w · (z − x), and w = 0 at
+ * r = 0. nearest: see `nearestDistance`.
  */
 export function weightsFromDistances(
   batch: Batch,
@@ -108,6 +108,7 @@ const separate: KernelMatrixVariant = {
   },
 };
 
+/** The ways to compute a kernel matrix; the first that suits an adapter is its default. */
 export const KERNEL_MATRIX: Operation<KernelMatrixVariant> = {
   op: 'kernel-matrix',
   variants: [fused(blocked, isHardware), fused(subgroup, (gpu) => !isHardware(gpu) && !packed.usable(gpu)), separate],

@@ -30,7 +30,10 @@ function distancesOf(batch: Batch, { x, kept }: KernelSystem, i: number, j: numb
   return tile;
 }
 
-/** Computes all tiles and keeps them. Release them with `releaseDistances`. */
+/**
+ * Computes all tiles of the squared distances (n × n, lower half) and keeps them. Release them with `releaseDistances`.
+ * @throws doesNotFit where the device cannot hold them; nothing stays allocated.
+ */
 export async function keepDistances(gpu: Gpu, system: Omit<KernelSystem, 'kept'>): Promise<KernelSystem> {
   const { x } = system;
   const kept: DistanceTile[][] = [];
@@ -107,6 +110,6 @@ export async function nearestDistance(gpu: Gpu, system: KernelSystem): Promise<n
 /** The bits of an infinite float32. */
 const INFINITE = 0x7f800000;
 
-/** The same for one tile; the batch goes on. */
+/** Squared distances of one tile, rows of panel i × rows of panel j; the batch goes on. */
 export const squaredTile = (batch: Batch, system: KernelSystem, i: number, j: number): Matrix =>
   distancesOf(batch, system, i, j, false).squared;

@@ -33,6 +33,7 @@ export interface Pair {
 /**
  * out = Y − A (K + ridge I) with A, Y, out: outputs × n, in double-float arithmetic. K is evaluated
  * from the squared distances in double-float, too: more accurately than float32 could store it.
+ * @throws doesNotFit where the device cannot hold the low parts.
  */
 export async function residual(
   gpu: Gpu,

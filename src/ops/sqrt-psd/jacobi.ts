@@ -122,6 +122,7 @@ export interface Svd {
   unit: number;
 }
 
+/** Frees the vectors of a decomposition. */
 export const releaseSvd = (gpu: Gpu, { u, v, scaled }: Svd): void => release(gpu, u, v, scaled);
 
 /**

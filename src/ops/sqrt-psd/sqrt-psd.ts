@@ -4,7 +4,7 @@ import { inputError, type RfmError } from '../../errors.js';
 import { type Batch, ceilDiv, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, read, readWrite } from '../../runtime/kernel.js';
-import { allocate, type Matrix, type Pair } from '../../runtime/matrix.js';
+import { allocate, type Matrix, matrixBytes, type Pair } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
 import { addDiagonal, copyScaled, divideByRoot, symmetrize } from '../elementwise/elementwise.js';
@@ -65,6 +65,19 @@ export async function sqrtPsd(gpu: Gpu, m: Matrix | Pair, out: Matrix): Promise<
   });
 }
 
+/** Steps that a root takes as a rule. */
+const USUAL_STEPS = 17;
+
+/** Operations of M^{1/2} by way of its factor, d × d, of this rank. */
+export const rootFlops = (d: number, rank: number): number =>
+  2 * d * rank * rank + USUAL_STEPS * (3 * d * rank * rank + rank ** 3) + 2 * d * d * rank;
+
+/**
+ * Bytes that are held at most for it, of full rank: M, its low part and its factor; then the factor, two iterates, the
+ * identity, its distance and the correction. Copies that products make come on top.
+ */
+export const rootBytes = (d: number): number => 6 * matrixBytes(d, d);
+
 /** M^{1/2} (d × d) from the factor of M; see `sqrtPsd`. Release it. */
 export function rootOfFactor(gpu: Gpu, factor: PivotedFactor): Promise<Matrix> {
   return scoped(gpu, { op: 'sqrt-psd' }, () =>
@@ -72,6 +85,7 @@ export function rootOfFactor(gpu: Gpu, factor: PivotedFactor): Promise<Matrix> {
   );
 }
 
+/** The input error for an AGOP that is zero, which has no root. */
 export const zeroAgop = (): RfmError =>
   inputError(
     'the AGOP is zero: the predictor is constant, as where rows or targets do not differ in float32; check both (features hardly differ with a small --gamma)',

@@ -4,7 +4,7 @@ import { RfmError } from '../../errors.js';
 import type { Batch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, read, readWrite } from '../../runtime/kernel.js';
-import { allocate, block, download, type Matrix } from '../../runtime/matrix.js';
+import { allocate, block, download, type Matrix, matrixBytes } from '../../runtime/matrix.js';
 import { copyScaled, subtractRow } from '../elementwise/elementwise.js';
 import { syrk } from '../gemm/gemm.js';
 import { gatherRows, type Rows } from '../tiles.js';
@@ -39,7 +39,7 @@ const collapseKernel = defineKernel({
   params: { rows: 'u32', groups: 'u32', stride: 'u32', width: 'u32' },
 });
 
-/** What `collapseTraces` writes, for `readCollapse`. Release it. */
+/** Room for the eight numbers that `collapseTraces` writes, for `readCollapse`. Release it. */
 export const allocateCollapse = (gpu: Gpu): Matrix => allocate(gpu, 1, 8);
 
 /**
@@ -78,6 +78,15 @@ export function collapseTraces(batch: Batch, x: Rows, starts: readonly number[],
     grid: [1],
   });
 }
+
+/**
+ * Bytes of what `collapseTraces` holds that grows with classes × columns, for rows in so many tiles: means twice, their
+ * products, and rows for the sums by tile. Copies that products make come on top.
+ */
+export const collapseBytes = (classes: number, cols: number, tiles: number): number =>
+  2 * matrixBytes(classes, cols) +
+  matrixBytes(classes, classes) +
+  (tiles > 1 ? classes * (3 * tiles + 2) * matrixBytes(1, cols) : 0);
 
 /** NC1 and NC2, NaN where they are not defined, and the traces they come from, over the square of one scale. */
 export interface Collapse {

@@ -18,7 +18,7 @@ const SIZE = 64;
 /** Workgroups of one dispatch at most. */
 const GROUPS = 128;
 
-/** largest[slot] = max(largest[slot], |a_ij|), which begins as 0; see largest_magnitude.wgsl. */
+/** largest[slot] = max(largest[slot], |a_ij|) over all entries of A, which begins as 0; see largest_magnitude.wgsl. */
 export function recordMagnitude(batch: Batch, a: Matrix, largest: Matrix, slot = 0): void {
   const count = (a.rows * a.stride) / 4;
   const groups = Math.min(GROUPS, ceilDiv(count, SIZE * 8));
@@ -62,7 +62,7 @@ export function exponentOf(value: number): number {
 /** Exponents of the powers of two that are normal float32 numbers, as are their inverses. */
 const LARGEST_EXPONENT = 126;
 
-/** out = 2^exponent · A, for |exponent| ≤ 252. */
+/** out = 2^exponent · A, both m × n, for |exponent| ≤ 252. */
 export function scaleByPowerOfTwo(batch: Batch, a: Matrix, exponent: number, out: Matrix): void {
   if (Math.abs(exponent) <= LARGEST_EXPONENT) {
     copyScaled(batch, a, out, 2 ** exponent);

@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs';
+import { SETUP } from '../../../scripts/adapter-env.mjs';
 import { RfmError } from '../../errors.js';
 import { type Gpu, openDevice } from '../../runtime/gpu.js';
 import { mixedFeatures, type OpenOptions, requestAdapter } from '../request-adapter.js';
@@ -53,7 +54,7 @@ export const openAdapter = (
 const noAdapterHelp = (): string =>
   process.env.DEEP_RFM_BUNDLE
     ? 'README.txt says which Vulkan driver the machine must have; `./deep-rfm doctor` tells more'
-    : 'run `npm run setup` to install a software one, or a Vulkan driver for your GPU; `deep-rfm doctor` tells more';
+    : `run \`${SETUP}\` to install a software one, or a Vulkan driver for your GPU; \`deep-rfm doctor\` tells more`;
 
 /**
  * Opens the best adapter: hardware first, a software one if it is all there is. Every limit it offers is requested, and the
