@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { transpose } from '../../src/ops/elementwise/transpose.js';
 import { gemm } from '../../src/ops/gemm/gemm.js';
-import { createClock } from '../../src/rfm/step.js';
+import { createClock } from '../../src/rfm/context.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { defineKernel, readWrite } from '../../src/runtime/kernel.js';
