@@ -3,11 +3,12 @@ import { RfmError } from '../src/errors.js';
 import type { Numbers } from '../src/numbers.js';
 import { agopGram, agopJacobian } from '../src/ops/agop/agop.js';
 import { squaredDistances } from '../src/ops/gemm/gemm.js';
+import { classOrder, permuteRows, standardize } from '../src/ops/host-rows.js';
 import { weightsFromDistances } from '../src/ops/kernel-matrix/kernel-matrix.js';
+import { laplace } from '../src/ops/kernels/laplace.js';
 import { solveRidge } from '../src/ops/solve/solve.js';
 import { normalizeRows } from '../src/ops/statistics/statistics.js';
 import { asPanel, asTriangle } from '../src/ops/tiles.js';
-import { classOrder, permuteRows, standardize } from '../src/rfm/rows.js';
 import { runBatch } from '../src/runtime/batch.js';
 import type { Gpu } from '../src/runtime/gpu.js';
 import { allocate, download, type Matrix, release, upload } from '../src/runtime/matrix.js';
@@ -97,7 +98,7 @@ export async function fitLayerOne(gpu: Gpu, n: number, d: number, dataDir: strin
       targets[rows.labels[row] * n + i] = 1;
     });
     const y = own(upload(gpu, OUTPUTS, n, targets));
-    const system = { x: asPanel(x, n), kernel: 'laplace', bandwidth: BANDWIDTH, kept: null } as const;
+    const system = { x: asPanel(x, n), kernel: laplace(BANDWIDTH), kept: null };
     const alpha = own(allocate(gpu, OUTPUTS, n));
     const low = own(allocate(gpu, OUTPUTS, n));
     const r = own(allocate(gpu, OUTPUTS, n));
@@ -115,7 +116,7 @@ export async function fitLayerOne(gpu: Gpu, n: number, d: number, dataDir: strin
     await runBatch(gpu, (batch) => {
       const squared = batch.temporary(n, n);
       squaredDistances(batch, x, x, squared);
-      weightsFromDistances(batch, squared, weights, 'laplace', BANDWIDTH);
+      weightsFromDistances(batch, squared, weights, laplace(BANDWIDTH));
     });
     return {
       n,
@@ -151,8 +152,8 @@ export async function agopOfLayer(gpu: Gpu, layer: LayerOne): Promise<Float32Arr
   const low = allocate(gpu, layer.d, layer.d);
   try {
     // The cheaper way of the two: which one does not matter here.
-    if (layer.d > 2 * layer.n) await agopGram(gpu, input.gram, out, low);
-    else await agopJacobian(gpu, input.jacobian, out, low);
+    if (layer.d > 2 * layer.n) await agopGram(gpu, input.gram, { high: out, low });
+    else await agopJacobian(gpu, input.jacobian, { high: out, low });
     const m = await download(gpu, out);
     let largest = 0;
     for (let i = 0; i < layer.d; i++) largest = Math.max(largest, m[i * layer.d + i]);

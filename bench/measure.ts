@@ -3,7 +3,8 @@ import { type Spread, spreadOf } from '../src/report/bench-document.js';
 import { finish } from '../src/runtime/batch.js';
 import { raiseClock } from '../src/runtime/clock.js';
 import type { Gpu } from '../src/runtime/gpu.js';
-import { countWork, createProfile } from '../src/runtime/timing.js';
+import { countWork } from '../src/runtime/profile.js';
+import { createProfile } from '../src/runtime/timing.js';
 import type { BenchCase, Prepared } from './case.js';
 
 export interface Measurement {

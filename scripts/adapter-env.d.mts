@@ -9,6 +9,8 @@ export interface State {
   choices: Record<string, Driver & { kind: string; name: string; software: boolean; fingerprint: string }>;
 }
 export const SWIFTSHADER: { version: string; files: { name: string; size: number; sha256: string }[] };
+/** The command that installs a driver. */
+export const SETUP: string;
 export function adapterChoice(env?: Env): string;
 export function cacheDirs(
   env?: Env,

@@ -22,6 +22,7 @@ import {
   readSync,
   statSync,
 } from 'node:fs';
+import { createRequire } from 'node:module';
 import { homedir, tmpdir } from 'node:os';
 import { basename, delimiter, isAbsolute, join } from 'node:path';
 
@@ -216,11 +217,16 @@ export function decided(choice, dirs = cacheDirs()) {
   return entry && driverExists(entry) ? entry : null;
 }
 
-/** How an adapter is got: by setup in a checkout, by the machine's owner for a bundle. */
+/** The command that installs a driver: of a checkout, or of the package as npm installed it. */
+export const SETUP = existsSync(new URL('../package-lock.json', import.meta.url))
+  ? 'npm run setup'
+  : 'npx deep-rfm-setup';
+
+/** How an adapter is got: by setup in a checkout or of a package, by the machine's owner for a bundle. */
 const installAdvice = (env, choice) =>
   env.DEEP_RFM_BUNDLE
     ? 'README.txt of the bundle says what the machine must have'
-    : `run \`DEEP_RFM_ADAPTER=${choice} npm run setup\``;
+    : `run \`DEEP_RFM_ADAPTER=${choice} ${SETUP}\``;
 
 /**
  * The variables to add to env at a process's start: the dynamic linker reads LD_LIBRARY_PATH only then. `problem` says why an adapter asked for by name is not to be had. `driver`, where the caller found one just now, wins
@@ -267,7 +273,8 @@ export function launchEnv(env = process.env, options = {}) {
 
 function dawnVersion() {
   try {
-    return JSON.parse(readFileSync(new URL('../node_modules/webgpu/package.json', import.meta.url), 'utf8')).version;
+    const path = createRequire(import.meta.url).resolve('webgpu/package.json');
+    return JSON.parse(readFileSync(path, 'utf8')).version;
   } catch {
     return null;
   }

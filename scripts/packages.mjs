@@ -7,10 +7,10 @@ import { join } from 'node:path';
 const allows = (list, value) =>
   !list || (!list.includes(`!${value}`) && (list.every((item) => item.startsWith('!')) || list.includes(value)));
 
-/** Required here; npm leaves optional packages for other systems out, and what only they need. */
-const isRequired = (entry, platform, arch) => {
+/** Required here; npm leaves optional packages for other systems out, and what only they need. Our own it installs. */
+const isRequired = (entry, own, platform, arch) => {
   if (!allows(entry.os, platform) || !allows(entry.cpu, arch)) return false;
-  return !entry.optional || Boolean(entry.os && entry.cpu && !entry.libc);
+  return !entry.optional || own || Boolean(entry.os && entry.cpu && !entry.libc);
 };
 
 /** Why packages must be installed, or null. */
@@ -22,17 +22,18 @@ export function packagesNeeded(root, { platform = process.platform, arch = proce
     return 'node_modules is missing or incomplete';
   }
   const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages;
+  const ours = wanted['']?.optionalDependencies ?? {};
   for (const [path, entry] of Object.entries(wanted)) {
     if (path === '' || entry.link) continue;
     const name = path.replace(/^node_modules\//, '');
-    const own = installed[path];
-    if (!own) {
-      if (isRequired(entry, platform, arch)) return `${name} is not installed`;
+    const found = installed[path];
+    if (!found) {
+      if (isRequired(entry, name in ours, platform, arch)) return `${name} is not installed`;
     } else if (
-      own.version !== entry.version ||
-      (own.integrity && entry.integrity && own.integrity !== entry.integrity)
+      found.version !== entry.version ||
+      (found.integrity && entry.integrity && found.integrity !== entry.integrity)
     ) {
-      return `${name} is ${own.version}, package-lock.json has ${entry.version}`;
+      return `${name} is ${found.version}, package-lock.json has ${entry.version}`;
     } else if (!existsSync(join(root, path, 'package.json'))) return `${name} was deleted`;
   }
   return null;

@@ -6,26 +6,11 @@
 
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { adapterChoice, cacheDirs, installedSwiftshader, launchEnv, userSetVulkan } from './adapter-env.mjs';
 import { build, buildNeeded, ROOT } from './build.mjs';
-import { cacheOrWarn, chooseAdapter, describe } from './choose-adapter.mjs';
-import { installLavapipe, lavapipePlan } from './install-lavapipe.mjs';
-import { installSwiftshader, swiftshaderObstacle } from './install-swiftshader.mjs';
 import { isMain } from './is-main.mjs';
 import { npm } from './npm.mjs';
 import { packagesNeeded } from './packages.mjs';
-
-const note = (line) => process.stderr.write(`${line}\n`);
-
-/** A step that failed, with the exit code it stands for. */
-class SetupError extends Error {
-  constructor(exitCode, message) {
-    super(message);
-    this.exitCode = exitCode;
-  }
-}
-
-const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(1)} s`;
+import { choiceOrThrow, note, orReport, SetupError, seconds, setupAdapter } from './setup-adapter.mjs';
 
 // ---- one setup at a time in a checkout: two `npm ci` would delete each other's files
 
@@ -106,77 +91,19 @@ async function buildIfNeeded() {
   note(`build: done in ${seconds(since)}`);
 }
 
-// ---- adapter
-
-/** Each returns null once the driver is there, or why it cannot be. */
-const install = {
-  lavapipe() {
-    const plan = lavapipePlan();
-    if (plan.reason) {
-      note(`adapter: not installing lavapipe, the faster of the software adapters, with apt: ${plan.reason}`);
-      return plan.reason;
-    }
-    const since = performance.now();
-    const failure = installLavapipe(plan, { note });
-    note(`adapter: lavapipe ${failure ? `could not be installed: ${failure}` : `installed in ${seconds(since)}`}`);
-    return failure;
-  },
-  swiftshader() {
-    const obstacle = swiftshaderObstacle();
-    if (obstacle) return obstacle;
-    const cacheDir = cacheOrWarn(note);
-    if (!cacheDir) return `no directory for it: none of ${cacheDirs().join(', ')} is writable and safe`;
-    const since = performance.now();
-    const there = installedSwiftshader();
-    const failure = installSwiftshader(cacheDir, { note });
-    if (!failure && !there) note(`adapter: SwiftShader fetched in ${seconds(since)}`);
-    return failure;
-  },
-};
-
-function adapterOrThrow(choice) {
-  const { entry, tried } = chooseAdapter(choice, { note, install });
-  if (entry) return entry;
-  const advice =
-    process.platform !== 'linux'
-      ? "Update the GPU's driver."
-      : choice === 'auto' && !userSetVulkan()
-        ? "Install your GPU's Vulkan driver, or Mesa 25 or later with lavapipe (Debian and Ubuntu: mesa-vulkan-drivers libvulkan1), then run `npm run setup` again."
-        : 'Unset DEEP_RFM_ADAPTER, VK_DRIVER_FILES and VK_ICD_FILENAMES to let setup choose, then run it again.';
-  const asked = choice === 'auto' ? '' : ` (DEEP_RFM_ADAPTER=${choice})`;
-  throw new SetupError(3, `adapter: none that Dawn accepts${asked}. Tried: ${tried.join('; ')}. ${advice}`);
-}
-
 /** All steps. Returns the environment for programs that use the adapter; throws SetupError. */
 export async function setup() {
-  let choice;
-  try {
-    choice = adapterChoice();
-  } catch (error) {
-    throw new SetupError(2, error.message);
-  }
+  const choice = choiceOrThrow();
   if (packagesNeeded(ROOT) || buildNeeded()) {
     await locked(async () => {
       installPackages(); // asks again: whoever held the lock before may have done it
       await buildIfNeeded();
     });
   }
-  const adapter = adapterOrThrow(choice);
-  note(describe(adapter));
-  const { set, problem } = launchEnv();
-  if (problem) throw new SetupError(3, problem);
-  return { ...process.env, ...set };
+  return setupAdapter(choice);
 }
 
 /** setup() for a program's start: on failure prints the line, sets the exit code and returns null. */
-export async function setupOrReport() {
-  try {
-    return await setup();
-  } catch (error) {
-    note(error instanceof SetupError ? error.message : `setup: ${error.stack}`);
-    process.exitCode = error.exitCode ?? 1;
-    return null;
-  }
-}
+export const setupOrReport = () => orReport(setup);
 
 if (isMain(import.meta.url) && (await setupOrReport())) note('ready: npx deep-rfm --help');

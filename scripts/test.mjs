@@ -4,12 +4,30 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { writableCacheDir } from './adapter-env.mjs';
 import { ROOT } from './build.mjs';
+import { installChromium } from './install-chromium.mjs';
+import { installSwiftshader, swiftshaderObstacle } from './install-swiftshader.mjs';
 import { runChild } from './run-child.mjs';
 import { setupOrReport } from './setup.mjs';
+import { note } from './setup-adapter.mjs';
 import { countLine, countTests } from './test-counts.mjs';
 
 const env = await setupOrReport();
+if (env) installForPackage(process.argv.slice(2));
+/**
+ * What the tests of the package need beyond setup: a second software adapter, and a browser. Both are large, so they are
+ * fetched only where CI is set, or where these tests are named; without them the tests that need them say so.
+ */
+function installForPackage(args) {
+  const named = args.some((arg) => arg.startsWith('test/package'));
+  const all = Boolean(process.env.CI) && !args.some((arg) => arg.startsWith('test/'));
+  if (!named && !all) return;
+  const cacheDir = writableCacheDir();
+  const swiftshader = swiftshaderObstacle() ?? (cacheDir ? installSwiftshader(cacheDir, { note }) : 'no cache folder');
+  for (const failure of [swiftshader, installChromium({ note })]) if (failure) note(`test: ${failure}`);
+}
+
 let report = null;
 let end = { code: process.exitCode ?? 1, signal: null };
 if (env) {

@@ -1,6 +1,6 @@
 import { GEMM } from '../../src/ops/gemm/gemm.js';
 import { deepRfm } from '../../src/rfm/deep-rfm.js';
-import type { DeepRfmConfig, LayerMetrics } from '../../src/rfm/types.js';
+import type { LayerMetrics } from '../../src/rfm/types.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import type { BenchCase, CaseRequest, Prepared } from '../case.js';
 import { OUTPUTS, rowsFor } from '../layer-one.js';
@@ -25,26 +25,9 @@ export const deepRfmCases = (request: CaseRequest): BenchCase[] =>
       repeats: 1,
       data: rows.data,
       async prepare(): Promise<Prepared> {
-        const config: DeepRfmConfig = {
-          dataset: rows.data,
-          n,
-          testN: 0,
-          depth,
-          kernel: 'laplace',
-          bandwidth: 2,
-          ridge: 1e-3,
-          activation: 'relu',
-          width,
-          gamma: 0.1,
-          seed: 0,
-          agop: 'auto',
-          agopSamples: 0,
-          solver: 'auto',
-          gramLayers: [],
-        };
         let layers: LayerMetrics[] = [];
         const train_ = (gpu: Gpu, layersWanted: number) =>
-          deepRfm(gpu, { train, test: null, classes: OUTPUTS }, { ...config, depth: layersWanted });
+          deepRfm(gpu, { train, test: null, classes: OUTPUTS }, { width, depth: layersWanted });
         return {
           // Two layers compile all there is: the second has the first one's features as input.
           warmUp: async (g) => void (await train_(g, Math.min(2, depth))),

@@ -1,10 +1,11 @@
 import { agopGram, agopJacobian } from '../../src/ops/agop/agop.js';
 import { AGOP_GRAM } from '../../src/ops/agop/gram-weights.js';
-import { applyFeatures } from '../../src/ops/features/features.js';
+import { applyFeatures, featuresWork } from '../../src/ops/features/features.js';
 import { GEMM } from '../../src/ops/gemm/gemm.js';
 import { KERNEL_MATRIX, kernelMatrix } from '../../src/ops/kernel-matrix/kernel-matrix.js';
+import { laplace } from '../../src/ops/kernels/laplace.js';
 import { sqrtPsd } from '../../src/ops/sqrt-psd/sqrt-psd.js';
-import { agopGramWork, agopJacobianWork, featuresWork, kernelMatrixWork } from '../../src/ops/work.js';
+import { agopGramWork, agopJacobianWork, kernelMatrixWork } from '../../src/ops/work.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { allocate, download, release, upload } from '../../src/runtime/matrix.js';
@@ -42,7 +43,7 @@ export const kernelMatrixCases = (request: CaseRequest): BenchCase[] =>
         const rows = unitRows(n, d);
         const [x, out] = [upload(gpu, n, d, rows), allocate(gpu, n, n)];
         return {
-          run: async (g) => void (await runBatch(g, (batch) => kernelMatrix(batch, x, x, out, 'laplace', BANDWIDTH))),
+          run: async (g) => void (await runBatch(g, (batch) => kernelMatrix(batch, x, x, out, laplace(BANDWIDTH)))),
           async error() {
             const found = await download(gpu, out);
             return rowsError(
@@ -164,8 +165,8 @@ export const agopCases = (request: CaseRequest, form: 'gram' | 'jacobian'): Benc
         const [out, low] = [allocate(gpu, d, d), allocate(gpu, d, d)];
         return {
           async run(g) {
-            if (form === 'gram') await agopGram(g, input.gram, out, low);
-            else await agopJacobian(g, input.jacobian, out, low);
+            if (form === 'gram') await agopGram(g, input.gram, { high: out, low });
+            else await agopJacobian(g, input.jacobian, { high: out, low });
           },
           data: layer.data,
           error: async () => agopError(layer, await download(gpu, out)),

@@ -1,6 +1,6 @@
 import { GEMM } from '../../src/ops/gemm/gemm.js';
 import { deepRfm } from '../../src/rfm/deep-rfm.js';
-import type { DeepRfmConfig, LayerMetrics } from '../../src/rfm/types.js';
+import type { LayerMetrics } from '../../src/rfm/types.js';
 import type { BenchCase, CaseRequest, Prepared } from '../case.js';
 import { OUTPUTS, rowsFor } from '../layer-one.js';
 
@@ -22,29 +22,13 @@ export const layerCases = (request: CaseRequest): BenchCase[] =>
       repeats: 3,
       data: rows.data,
       async prepare(): Promise<Prepared> {
-        const config: DeepRfmConfig = {
-          dataset: rows.data,
-          n,
-          testN: 0,
-          depth: 1,
-          kernel: 'laplace',
-          bandwidth: 2,
-          ridge: 1e-3,
-          activation: 'relu',
-          width,
-          gamma: 0.1,
-          seed: 0,
-          // One form at all sizes, or a change of the form would pass for growth.
-          agop: 'jacobian',
-          agopSamples: 0,
-          solver: 'auto',
-          gramLayers: [],
-        };
+        // One form at all sizes, or a change of the form would pass for growth.
+        const options = { depth: 1, width, agop: 'jacobian' } as const;
         const train = { x: rows.x, labels: rows.labels, rows: n, cols: FEATURES };
         let layers: LayerMetrics[] = [];
         return {
           async run(g) {
-            ({ layers } = await deepRfm(g, { train, test: null, classes: OUTPUTS }, config));
+            ({ layers } = await deepRfm(g, { train, test: null, classes: OUTPUTS }, options));
           },
           error: async () => null,
           phases: () => {

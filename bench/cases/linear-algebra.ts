@@ -1,7 +1,16 @@
-import { allocateFactor, CHOLESKY, potrf, releaseFactor, TRSM, trsm } from '../../src/ops/cholesky/cholesky.js';
+import {
+  allocateFactor,
+  CHOLESKY,
+  choleskyWork,
+  potrf,
+  releaseFactor,
+  TRSM,
+  trsm,
+  trsmWork,
+} from '../../src/ops/cholesky/cholesky.js';
 import { copyScaled } from '../../src/ops/elementwise/elementwise.js';
 import { GEMM, gemm, gemmNN, gemmTN, productOperation, syrk } from '../../src/ops/gemm/gemm.js';
-import { choleskyWork, gemmWork, syrkWork, trsmWork } from '../../src/ops/work.js';
+import { gemmWork, syrkWork } from '../../src/ops/work.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { allocate, download, type Matrix, release, upload } from '../../src/runtime/matrix.js';

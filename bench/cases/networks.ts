@@ -1,4 +1,4 @@
-import { addOuterProducts, outputGradients, type SplitMatrix } from '../../src/nn/agop.js';
+import { addOuterProducts, outputGradients } from '../../src/nn/agop.js';
 import { initialize } from '../../src/nn/init.js';
 import type { Parameter } from '../../src/nn/layer.js';
 import { buffersOf, createModel, type Model, type ModelName, parametersOf, releaseModel } from '../../src/nn/models.js';
@@ -11,7 +11,7 @@ import { GEMM } from '../../src/ops/gemm/gemm.js';
 import { asPanel } from '../../src/ops/tiles.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
-import { allocate, download, type Matrix, release, strideOf, upload } from '../../src/runtime/matrix.js';
+import { allocate, download, type Matrix, type Pair, release, strideOf, upload } from '../../src/runtime/matrix.js';
 import { type BenchCase, type CaseRequest, type PeerArray, type Prepared, REPEATS } from '../case.js';
 import { matVec, normalArray, probedError } from '../host.js';
 import { OUTPUTS } from '../layer-one.js';
@@ -78,14 +78,14 @@ async function hostMlp(gpu: Gpu, { model }: Network): Promise<HostMlp> {
 }
 
 /** A product or convolution: its weights, and the pixels of its result. */
-interface Product {
+interface LayerProduct {
   weights: number;
   pixels: number;
 }
 
 /** The products of a network in order. */
-function productsOf({ model, input, depth, width }: Size): Product[] {
-  const products: Product[] = [];
+function productsOf({ model, input, depth, width }: Size): LayerProduct[] {
+  const products: LayerProduct[] = [];
   let [inputs, side] = [input.channels, input.height];
   if (model === 'resnet18') {
     side = Math.ceil(side / 2);
@@ -131,6 +131,7 @@ async function prepareStep(gpu: Gpu, size: Size): Promise<Prepared> {
   const { model, x, numbers } = network;
   const parameters = parametersOf(model);
   const optimizer = createOptimizer(gpu, parameters, SGD);
+  const training = { model, optimizer, loss: 'mse' } as const;
   const targets = targetsOf(gpu, size.samples);
   const results = allocate(gpu, 1, 2);
   // Every run is the first step, so that its gradients are known.
@@ -144,8 +145,7 @@ async function prepareStep(gpu: Gpu, size: Size): Promise<Prepared> {
   await copyAll(moving, start);
   return {
     reset: () => copyAll(start, moving),
-    run: async (g) =>
-      void (await runBatch(g, (batch) => trainingStep(batch, model, optimizer, 'mse', x, targets, results, 0))),
+    run: async (g) => void (await runBatch(g, (batch) => trainingStep(batch, training, { x, targets }, results, 0))),
     async error() {
       if (size.model !== 'mlp') return null;
       await copyAll(start, moving);
@@ -198,8 +198,9 @@ async function checkedGradients(
   const results = allocate(gpu, 1, 2);
   await restore();
   await runBatch(gpu, (batch) => {
-    const nothing = { ...createOptimizer(gpu, [], SGD), step: () => undefined };
-    trainingStep(batch, model, nothing, 'mse', { matrix, count, shape: input }, targets, results, 0);
+    const still = { ...createOptimizer(gpu, [], SGD), step: () => undefined };
+    const x = { matrix, count, shape: input };
+    trainingStep(batch, { model, optimizer: still, loss: 'mse' }, { x, targets }, results, 0);
   });
   release(gpu, matrix, targets, results);
   return [last, await readWeights(gpu, stem, stem.gradient)];
@@ -276,7 +277,7 @@ async function prepareProbe(gpu: Gpu, size: Size): Promise<Prepared> {
   // Linear layers and ReLUs take turns.
   const hidden = Array.from({ length: depth }, (_, l) => 2 * l);
   const seen = { rows: asPanel(x.matrix, x.matrix.rows), shape: x.shape };
-  const sums = hidden.map((): SplitMatrix => ({ high: allocate(gpu, width, width), low: allocate(gpu, width, width) }));
+  const sums = hidden.map((): Pair => ({ high: allocate(gpu, width, width), low: allocate(gpu, width, width) }));
   return {
     run: (g) =>
       outputGradients(g, model.layers, seen, hidden, (batch, layer, rows, isFirst) =>

@@ -1,19 +1,7 @@
 // squares[firstBlock + r] = the sum of the squared entries of block r on the diagonal of A, blocks of SIZE × SIZE. One workgroup a
 // block.
-requires immediate_address_space;
-
-// Header: SIZE: u32.
 
 const INVOCATIONS = 32u;
-
-struct Params {
-  stride: u32,
-  firstBlock: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read_write> squares: array<f32>;
 
 var<workgroup> partial: array<f32, INVOCATIONS>;
 

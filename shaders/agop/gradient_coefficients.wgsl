@@ -4,25 +4,6 @@
 //
 // Row r of w holds W_ij for the n columns from j = firstCol on: all of them, or a tile. alpha (outputs × n) belongs to
 // these columns; sums (outputs × rows) holds Σ_j W_ij α_jc over all columns. Four columns an invocation.
-requires immediate_address_space;
-
-struct Params {
-  outputs: u32,
-  rows: u32,
-  firstCol: u32,
-  strideW: u32,
-  offsetW: u32,
-  strideAlpha: u32,
-  strideSums: u32,
-  strideOut: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> w: array<vec4f>;
-@group(0) @binding(1) var<storage, read> alpha: array<vec4f>;
-@group(0) @binding(2) var<storage, read> sums: array<f32>;
-@group(0) @binding(3) var<storage, read> ids: array<u32>;
-@group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {

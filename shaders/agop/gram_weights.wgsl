@@ -1,30 +1,7 @@
 // Tiles of Q from those of P = W W (gram_value.wgsl): q + qLow is P at first and Q at the end. P and W are symmetric n × n;
 // of all three this is one tile, m × n, of the lower triangle. Of a tile on the diagonal the lower half is computed and
-// mirrored. A pass of its own after the product; where a product makes Q as it stores: store_gram.wgsl.
-requires immediate_address_space;
-
-// Before this text: gram_value.wgsl. Header: DIAGONAL: bool.
-
-struct Params {
-  m: u32,
-  n: u32,
-  outputs: u32,
-  strideW: u32, // of q, too
-  strideRows: u32,
-  strideCols: u32,
-  zero: u32,
-  firstRow: u32,
-}
-var<immediate> p: Params;
-
-fn zero() -> u32 { return p.zero; }
-
-@group(0) @binding(0) var<storage, read> w: array<vec4f>;
-// Of the rows and of the columns of the tile.
-@group(0) @binding(1) var<storage, read> ones: array<f32>;
-@group(0) @binding(2) var<storage, read> fours: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> q: array<f32>;
-@group(0) @binding(4) var<storage, read_write> qLow: array<f32>;
+// mirrored. A pass of its own after the product; where a product makes Q as it stores: store_gram.wgsl. `ones` are
+// of the rows of the tile, `fours` of its columns.
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {

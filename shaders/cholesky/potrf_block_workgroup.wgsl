@@ -1,4 +1,4 @@
-// Cholesky factor L of one diagonal block, after what columns known … start − 1 take off it is taken off it, and L⁻¹: what
+// Cholesky factor L of one diagonal block, after what columns firstKnown … start − 1 take off it is taken off it, and L⁻¹: what
 // potrf_block_subgroup.wgsl computes, on a GPU, where 256 invocations of a workgroup share the block and a barrier costs
 // little. Invocation 8 r + q has columns 4q … 4q + 3 of row r.
 //
@@ -10,45 +10,14 @@
 // The block at (start, start) of A, size × size with size ≤ BLOCK, becomes L (its upper part Lᵀ); rows start … of `inverses`
 // become L⁻¹, rows start … of `inversesT` its transpose. info[0] is the number of the first pivot (from 1) that was not
 // positive and finite, 0 if all were; such a pivot is replaced by 1, and the result is unusable.
-requires immediate_address_space;
+// block_quads.wgsl stands before this text.
 
-// Header: UNROLLED: bool.
-
-const BLOCK = 32u;
-const QUADS = BLOCK / 4u;
-// Of the rows in workgroup memory, so that eight of them lie in different banks.
-const PITCH = QUADS + 1u;
-
-struct Params {
-  start: u32,
-  size: u32,
-  stride: u32,
-  offset: u32,
-  strideInverse: u32,
-  known: u32, // a multiple of BLOCK away from start
-}
-var<immediate> p: Params;
-
-// No constant on a software adapter: lavapipe would unroll loops over it, and take 13 s to compile them.
-fn quads() -> u32 { return select(min(QUADS, p.size + QUADS), QUADS, UNROLLED); }
-
-@group(0) @binding(0) var<storage, read_write> a: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> inverses: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> inversesT: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> info: array<u32>;
+#include "pick.wgsl"
+#include "positive.wgsl"
 
 var<workgroup> rows: array<array<vec4f, BLOCK * PITCH>, 2>;
 var<workgroup> lower: array<array<f32, BLOCK + 1u>, BLOCK>;
 var<workgroup> inverse: array<array<f32, BLOCK + 1u>, BLOCK>;
-
-// WGSL promises little about NaN, so the bits are tested: positive, finite, not zero.
-fn usable(x: f32) -> bool {
-  let bits = bitcast<u32>(x);
-  return bits > 0u && bits < 0x7f800000u;
-}
-
-// Not an index: a variable one into a vector goes through memory.
-fn pick(v: vec4f, e: u32) -> f32 { return select(select(select(v.w, v.z, e == 2u), v.y, e == 1u), v.x, e == 0u); }
 
 @compute @workgroup_size(BLOCK * QUADS)
 fn main(@builtin(local_invocation_index) index: u32) {
@@ -56,19 +25,18 @@ fn main(@builtin(local_invocation_index) index: u32) {
   let q = index % QUADS;
   let cols = 4u * q + vec4u(0u, 1u, 2u, 3u);
   // Rows beyond the last repeat it, and are not stored.
-  let atRow = (p.offset + (p.start + min(row, p.size - 1u)) * p.stride) / 4u;
+  let atRow = (p.start + min(row, p.size - 1u)) * p.stride / 4u;
   var own = vec4f();
   if (4u * q < p.size) { own = a[atRow + p.start / 4u + q]; }
-  for (var slab = p.known; slab < p.start; slab += BLOCK) {
+  for (var slab = p.firstKnown; slab < p.start; slab += BLOCK) {
     rows[0][row * PITCH + q] = a[atRow + slab / 4u + q];
     workgroupBarrier();
     for (var step = 0u; step < quads(); step++) {
       let x = rows[0][row * PITCH + step];
       own -= vec4f(
-        dot(x, rows[0][(4u * q) * PITCH + step]),
-        dot(x, rows[0][(4u * q + 1u) * PITCH + step]),
-        dot(x, rows[0][(4u * q + 2u) * PITCH + step]),
-        dot(x, rows[0][(4u * q + 3u) * PITCH + step]),
+#for e in 0..4
+        dot(x, rows[0][(4u * q + $(e)u) * PITCH + step]),
+#end
       );
     }
     workgroupBarrier();
@@ -88,7 +56,7 @@ fn main(@builtin(local_invocation_index) index: u32) {
     let current = j % 2u;
     let pivots = rows[current][j * PITCH + q];
     var pivot = pick(rows[current][j * PITCH + j / 4u], j % 4u);
-    if (!usable(pivot)) {
+    if (!isPositive(pivot)) {
       if (index == 0u && info[0] == 0u) { info[0] = p.start + j + 1u; }
       pivot = 1.0;
     }

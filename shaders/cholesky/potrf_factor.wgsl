@@ -10,33 +10,13 @@
 //
 // info[0] is the number of the first pivot (from 1) that was not positive and finite, 0 if all
 // were; such a pivot is replaced by 1 so that later numbers stay finite, and the result is unusable.
-requires immediate_address_space;
+
+#include "positive.wgsl"
 
 const BLOCK = 32u;
 
-struct Params {
-  start: u32,
-  size: u32,
-  stride: u32,
-  offset: u32,
-  strideInverse: u32,
-  known: u32, // of potrf_block_subgroup.wgsl
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read_write> a: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> inverses: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> inversesT: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> info: array<u32>;
-
 var<workgroup> l: array<array<f32, BLOCK + 1>, BLOCK>;
 var<workgroup> inverse: array<array<f32, BLOCK + 1>, BLOCK>;
-
-// WGSL promises little about NaN, so the bits are tested: positive, finite, not zero.
-fn usable(x: f32) -> bool {
-  let bits = bitcast<u32>(x);
-  return bits > 0u && bits < 0x7f800000u;
-}
 
 // Of four numbers, those before the end of the block; what follows is padding.
 fn beforeEnd(values: vec4f, q: u32) -> vec4f {
@@ -44,7 +24,7 @@ fn beforeEnd(values: vec4f, q: u32) -> vec4f {
 }
 
 // The place of four numbers of a row of the block.
-fn placeOf(row: u32, q: u32) -> u32 { return (p.offset + (p.start + row) * p.stride + p.start) / 4u + q; }
+fn placeOf(row: u32, q: u32) -> u32 { return ((p.start + row) * p.stride + p.start) / 4u + q; }
 
 // Factors the block whose row `row` stands in l[row], and stores all.
 fn factorBlock(row: u32) {
@@ -60,7 +40,7 @@ fn factorBlock(row: u32) {
     }
     workgroupBarrier();
     if (row == j) {
-      if (!usable(sum)) {
+      if (!isPositive(sum)) {
         if (info[0] == 0u) { info[0] = p.start + j + 1u; }
         sum = 1.0;
       }

@@ -3,24 +3,6 @@
 //
 // SIGNED: out = scale · (2u − 1) with u = ((word >> 8) + ½) 2⁻²⁴, row-major over rows × cols.
 // 2u − 1 is an odd integer below 2²⁴ times 2⁻²⁴, so it is exact. Otherwise out is the word itself.
-requires immediate_address_space;
-
-// Header: SIGNED: bool.
-
-struct Params {
-  rows: u32,
-  cols: u32,
-  stride: u32,
-  layer: u32,
-  stream: u32,
-  seedLow: u32,
-  seedHigh: u32,
-  scale: f32,
-  firstRow: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read_write> out: array<u32>;
 
 // The 64-bit product as (high, low) word, from 16-bit halves.
 fn product(a: u32, b: u32) -> vec2u {

@@ -1,30 +1,5 @@
-// No kernel of its own: functions for kernels that make kernel values of squared distances, whose texts it is put before.
-//   Laplace:   k = exp(−r/L)
-//   Gaussian:  k = exp(−r²/(2L²))
+// No kernel of its own: kernel values of squared distances. Before this text: that of the kernel, such as laplace.wgsl.
+#include "accurate_exp.wgsl"
 
-// Header: KERNEL: u32, one of these, or 0 where no kernel value is made.
-const LAPLACE = 1u;
-const GAUSSIAN = 2u;
-
-// exp(x) for x ≤ 0 to within an ulp or two on every adapter; WGSL's own may err by 3 + 2|x| ulp.
-// x = q ln 2 + r, a polynomial for exp(r) (Cephes' expf), and 2^q put into the exponent bits.
-fn accurateExp(x: vec4f) -> vec4f {
-  let q = round(max(x, vec4f(-88.0)) * 1.44269504088896341);
-  var r = fma(q, vec4f(-0.693359375), x);
-  r = fma(q, vec4f(2.12194440e-4), r);
-  var y = vec4f(1.9875691500e-4);
-  y = fma(y, r, vec4f(1.3981999507e-3));
-  y = fma(y, r, vec4f(8.3334519073e-3));
-  y = fma(y, r, vec4f(4.1665795894e-2));
-  y = fma(y, r, vec4f(1.6666665459e-1));
-  y = fma(y, r, vec4f(5.0000001201e-1));
-  y = fma(y * r, r, r) + 1.0;
-  let value = y * bitcast<vec4f>((vec4i(q) + 127) << vec4u(23u));
-  return select(value, vec4f(), x < vec4f(-87.0));
-}
-
-// Kernel values of four squared distances; scale: 1/L.
-fn kernelValue(square: vec4f, scale: f32) -> vec4f {
-  if (KERNEL == GAUSSIAN) { return accurateExp(-0.5 * square * scale * scale); }
-  return accurateExp(-sqrt(square) * scale);
-}
+// Of four squared distances; scale: 1/L.
+fn kernelValue(square: vec4f, scale: f32) -> vec4f { return accurateExp(-kernelExponent(square, scale)); }

@@ -1,27 +1,10 @@
-// From squared distances r² to kernel values k (kernel_value.wgsl), or to weights w of the kernel's gradient:
-//   Laplace:   ∇_x k(x, z) = k(nearest)/L  · w (z − x),  w = k(r)/k(nearest) / r
-//   Gaussian:  ∇_x k(x, z) = k(nearest)/L² · w (z − x),  w = k(r)/k(nearest)
+// From squared distances r² to kernel values k, or to weights w of the kernel's gradient (see `RadialKernel.weightUnit`).
 // `nearest` is a distance, 0 where kernel values are not small: relative to that of the nearest rows they are within
 // float32 whatever the bandwidth is. At r = 0 a Laplace kernel has no gradient and a Gaussian's is 0: there w = 0, so that
 // nothing of a row's own weight is left to cancel.
 // EXCESS: k − 1 in place of k, to its own last digit, for bandwidths so large that k is near 1 throughout.
 // `diagonal` is added to kernel values where row and column agree (the ridge of a system).
-requires immediate_address_space;
-
-// Before this text: kernel_value.wgsl. Header: KERNEL: u32 (of that text), WEIGHTS: bool, EXCESS: bool.
-
-struct Params {
-  m: u32,
-  n: u32,
-  stride: u32,
-  bandwidth: f32,
-  diagonal: f32,
-  nearest: f32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> squared: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
+// Before this text: the kernel's, and kernel_value.wgsl. WEIGHTS, EXCESS: bool.
 
 // exp(−x) − 1 for 0 ≤ x ≤ 1/8: its series, whose first omitted term is 1e-10 of it there.
 fn excess(x: vec4f) -> vec4f {
@@ -40,16 +23,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let scale = 1.0 / p.bandwidth;
   var value: vec4f;
   if (EXCESS) {
-    value = excess(select(sqrt(square) * scale, 0.5 * square * scale * scale, vec4<bool>(KERNEL == GAUSSIAN)));
+    value = excess(kernelExponent(square, scale));
   } else if (!WEIGHTS) {
     value = kernelValue(square, scale) + select(vec4f(), vec4f(p.diagonal), cols == vec4u(row));
   } else {
-    if (KERNEL == GAUSSIAN) {
-      value = accurateExp(-0.5 * (square - p.nearest * p.nearest) * scale * scale);
-    } else {
-      let distance = sqrt(square);
-      value = accurateExp((p.nearest - distance) * scale) / distance;
-    }
+    value = kernelWeight(square, p.nearest, scale);
     value = select(vec4f(), value, square > vec4f());
   }
   // Columns beyond the last are padding.

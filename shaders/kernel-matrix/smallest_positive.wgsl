@@ -1,17 +1,6 @@
 // The smallest entry above 0 of an m × n matrix: `result` becomes the smaller of itself and that, as bits, which are in the
 // order of the numbers. One workgroup a row.
-requires immediate_address_space;
-
 const SIZE = 64u;
-
-struct Params {
-  cols: u32,
-  stride: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read_write> result: array<atomic<u32>>;
 
 var<workgroup> partial: array<u32, SIZE>;
 

@@ -1,22 +1,7 @@
 // Adaptive average pooling of images, pixels × channels (NHWC): output pixel (y, x) is the mean over the input rows
 // ⌊y · height / outHeight⌋ … ⌈(y + 1) · height / outHeight⌉ − 1 and the columns likewise; such windows may overlap.
 // BACKWARD: a holds the gradients of the output, and each input pixel gathers its share.
-requires immediate_address_space;
-
-// Header: BACKWARD: bool.
-
-struct Params {
-  count: u32,
-  height: u32,
-  width: u32,
-  channels: u32, // in vec4
-  outHeight: u32,
-  outWidth: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
+#include "flat_index.wgsl"
 
 fn begin(at: u32, size: u32, outSize: u32) -> u32 { return at * size / outSize; }
 fn end(at: u32, size: u32, outSize: u32) -> u32 { return ((at + 1u) * size + outSize - 1u) / outSize; }
@@ -27,7 +12,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let i = (group.y * groups.x + group.x) * 64u + local;
+  let i = flatIndex(group, groups, local);
   if (i >= p.count) { return; }
   let slot = i % p.channels;
   let pixel = i / p.channels;

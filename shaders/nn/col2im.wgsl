@@ -1,26 +1,7 @@
 // The transpose of im2col: each input pixel gathers its share of the gradients of the patches it was part of. A gather
 // and not a scatter, so no atomics and one order of summation on every device.
 // cols[pixel][tap][channel] holds the output pixels of samples sampleFirst … sampleFirst + samples − 1.
-requires immediate_address_space;
-
-struct Params {
-  count: u32,
-  height: u32,
-  width: u32,
-  channels: u32, // in vec4
-  outHeight: u32,
-  outWidth: u32,
-  kernelWidth: u32,
-  stride: u32,
-  pad: u32,
-  tapFirst: u32,
-  taps: u32,
-  sampleFirst: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> cols: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> dx: array<vec4f>;
+#include "flat_index.wgsl"
 
 @compute @workgroup_size(64)
 fn main(
@@ -28,7 +9,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let i = (group.y * groups.x + group.x) * 64u + local;
+  let i = flatIndex(group, groups, local);
   if (i >= p.count) { return; }
   let pixel = i / p.channels;
   let slot = i - pixel * p.channels;
@@ -36,14 +17,14 @@ fn main(
   let sample = line / p.height;
   let x = pixel - line * p.width + p.pad;
   let y = line - sample * p.height + p.pad;
-  // Patches that the pixel is in: those that begin at most kernelWidth − 1 before it.
+  // Patches that the pixel is in: those that begin at most size − 1 before it.
   let endX = min(x / p.stride + 1u, p.outWidth);
   let endY = min(y / p.stride + 1u, p.outHeight);
   var sum = vec4f();
   for (var oy = firstPatch(y); oy < endY; oy++) {
     for (var ox = firstPatch(x); ox < endX; ox++) {
       // Below the first tap it wraps around and fails the comparison.
-      let tap = (y - oy * p.stride) * p.kernelWidth + x - ox * p.stride - p.tapFirst;
+      let tap = (y - oy * p.stride) * p.size + x - ox * p.stride - p.tapFirst;
       if (tap >= p.taps) { continue; }
       sum += cols[(((sample * p.outHeight + oy) * p.outWidth + ox) * p.taps + tap) * p.channels + slot];
     }
@@ -52,5 +33,5 @@ fn main(
 }
 
 fn firstPatch(at: u32) -> u32 {
-  return select(0u, (at + p.stride - p.kernelWidth) / p.stride, at + p.stride >= p.kernelWidth);
+  return select(0u, (at + p.stride - p.size) / p.stride, at + p.stride >= p.size);
 }

@@ -3,24 +3,6 @@
 //   0  Σ (x − x₀), Σ (x − x₀)² with x₀ the matrix's first row: a constant column gives exactly 0
 //   1  Σ dy, Σ dy · (x − mean) · inverse, x at the row modulo `period`; statistics = rows mean, inverse
 //   2  Σ dy, 0
-requires immediate_address_space;
-
-// Header: OPERATION: u32.
-
-const CHUNK = 64u;
-
-struct Params {
-  rows: u32,
-  width: u32,
-  chunks: u32,
-  period: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> statistics: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> partial: array<vec4f>;
 
 @compute @workgroup_size(16, 4)
 fn main(@builtin(global_invocation_id) id: vec3u) {

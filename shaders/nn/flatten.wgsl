@@ -1,20 +1,6 @@
 // Images whose channels are not a multiple of four: from pixels × channels, each pixel padded to `stride` numbers, to one
 // row of pixels · channels numbers for each sample, padded to `rowStride`. BACK: the other way. Padding becomes zero.
-requires immediate_address_space;
-
-// Header: BACK: bool.
-
-struct Params {
-  count: u32,
-  pixels: u32,
-  channels: u32,
-  stride: u32,
-  rowStride: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read_write> out: array<f32>;
+#include "flat_index.wgsl"
 
 @compute @workgroup_size(64)
 fn main(
@@ -22,7 +8,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let i = (group.y * groups.x + group.x) * 64u + local;
+  let i = flatIndex(group, groups, local);
   if (i >= p.count) { return; }
   var value = 0.0;
   if (BACK) {

@@ -5,29 +5,7 @@
 //
 // TRANSPOSED: out[tap][channel][pixel], for the gradient of the weights, which sums over pixels. An invocation then
 // moves a 4 × 4 block; pixels beyond the last become the zeros of the padding.
-requires immediate_address_space;
-
-// Header: TRANSPOSED: bool.
-
-struct Params {
-  count: u32,
-  pixels: u32,
-  height: u32,
-  width: u32,
-  channels: u32, // in vec4
-  outHeight: u32,
-  outWidth: u32,
-  kernelWidth: u32,
-  stride: u32,
-  pad: u32,
-  tapFirst: u32,
-  taps: u32,
-  sampleFirst: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
+#include "flat_index.wgsl"
 
 // Column, row and sample of an output pixel.
 fn placeOf(pixel: u32) -> vec3u {
@@ -38,8 +16,8 @@ fn placeOf(pixel: u32) -> vec3u {
 
 // Row and column of a tap.
 fn offsetOf(tap: u32) -> vec2u {
-  let row = (p.tapFirst + tap) / p.kernelWidth;
-  return vec2u(row, p.tapFirst + tap - row * p.kernelWidth);
+  let row = (p.tapFirst + tap) / p.size;
+  return vec2u(row, p.tapFirst + tap - row * p.size);
 }
 
 fn patchOf(place: vec3u, exists: bool, tap: vec2u, slot: u32) -> vec4f {
@@ -75,7 +53,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let i = (group.y * groups.x + group.x) * 64u + local;
+  let i = flatIndex(group, groups, local);
   if (i >= p.count) { return; }
   if (TRANSPOSED) {
     let quads = (p.pixels + 3u) / 4u;

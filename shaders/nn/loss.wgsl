@@ -1,30 +1,13 @@
 // Loss of outputs (rows × cols) against targets, its gradient, and how many rows have their largest output where the
 // target is largest (the first of equals). One workgroup.
-//   0  squared error: loss = Σ (o − t)², gradient = 2 scale (o − t)
-//   1  cross-entropy: loss = Σ_i −log softmax(o_i)[label], gradient = scale (softmax − onehot)
+//   CROSS_ENTROPY  loss = Σ_i −log softmax(o_i)[label], gradient = scale (softmax − onehot)
+//   else           squared error: loss = Σ (o − t)², gradient = 2 scale (o − t)
 // results[slot] = loss, results[slot + 1] = correct rows. A row with an output that is not a finite number is not correct, and
 // the loss is then not finite: comparisons with NaN are false, so that its largest output would be the first.
-requires immediate_address_space;
-
-// Header: OPERATION: u32.
 
 const SIZE = 64u;
 // Bits of the exponent, all set in infinities and NaN.
 const INFINITY = 0x7f800000u;
-
-struct Params {
-  rows: u32,
-  cols: u32,
-  stride: u32,
-  slot: u32,
-  scale: f32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> outputs: array<f32>;
-@group(0) @binding(1) var<storage, read> targets: array<f32>;
-@group(0) @binding(2) var<storage, read_write> gradient: array<f32>;
-@group(0) @binding(3) var<storage, read_write> results: array<f32>;
 
 var<workgroup> sums: array<vec2f, SIZE>;
 
@@ -56,14 +39,14 @@ fn main(@builtin(local_invocation_index) index: u32) {
     if (finite && found == label) { correct += 1.0; }
     loss += bitcast<f32>(select(0u, INFINITY, !finite));
     var total = 0.0;
-    if (OPERATION == 1u) {
+    if (CROSS_ENTROPY) {
       for (var j = 0u; j < p.cols; j++) { total += exp(outputs[at + j] - largest); }
       loss += log(total) - (outputs[at + label] - largest);
     }
     for (var j = 0u; j < p.stride; j++) {
       var g = 0.0;
       if (j < p.cols) {
-        if (OPERATION == 1u) {
+        if (CROSS_ENTROPY) {
           g = p.scale * (exp(outputs[at + j] - largest) / total - select(0.0, 1.0, j == label));
         } else {
           let d = outputs[at + j] - targets[at + j];

@@ -1,26 +1,7 @@
 // Maximum over square windows (size × size, stride, pad) of images, pixels × channels (NHWC). `winner`
 // keeps the window position (row-major) of the first largest value, for the gradient. Pixels outside do not take part.
-requires immediate_address_space;
-
-struct Params {
-  count: u32,
-  height: u32,
-  width: u32,
-  channels: u32, // in vec4
-  outHeight: u32,
-  outWidth: u32,
-  size: u32,
-  stride: u32,
-  pad: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> x: array<vec4f>;
-@group(0) @binding(1) var<storage, read_write> out: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> winner: array<vec4u>;
-
-// Not a comparison of x with itself, which is not sure to tell a NaN.
-fn isNan(x: vec4f) -> vec4<bool> { return (bitcast<vec4u>(x) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u); }
+#include "flat_index.wgsl"
+#include "is_nan.wgsl"
 
 @compute @workgroup_size(64)
 fn main(
@@ -28,7 +9,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let i = (group.y * groups.x + group.x) * 64u + local;
+  let i = flatIndex(group, groups, local);
   if (i >= p.count) { return; }
   let slot = i % p.channels;
   let pixel = i / p.channels;

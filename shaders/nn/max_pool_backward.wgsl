@@ -1,24 +1,6 @@
 // Gradient of max_pool.wgsl: each input pixel gathers the gradients of the windows it won. `winner` is read at the
 // index modulo `period`: several gradients in a row may share one forward pass.
-requires immediate_address_space;
-
-struct Params {
-  count: u32,
-  height: u32,
-  width: u32,
-  channels: u32, // in vec4
-  outHeight: u32,
-  outWidth: u32,
-  size: u32,
-  stride: u32,
-  pad: u32,
-  period: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(1) var<storage, read> winner: array<vec4u>;
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4f>;
+#include "flat_index.wgsl"
 
 @compute @workgroup_size(64)
 fn main(
@@ -26,7 +8,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let i = (group.y * groups.x + group.x) * 64u + local;
+  let i = flatIndex(group, groups, local);
   if (i >= p.count) { return; }
   let pixel = i / p.channels;
   let slot = i - pixel * p.channels;

@@ -2,24 +2,9 @@
 //   0  out = max(A, 0), a NaN as it is: max(NaN, 0) may be 0, and what diverged would be a dead unit
 //   1  out = A where B > 0, else 0 (gradient through a ReLU whose result was B)
 //   2  out = A + B
-//   3  out = A + bias, B one row of `period` vec4
 // B is read at the index modulo `period`: several gradients in a row may share one forward pass.
-requires immediate_address_space;
-
-// Header: OPERATION: u32.
-
-struct Params {
-  count: u32,
-  period: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;
-@group(0) @binding(1) var<storage, read> b: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> out: array<vec4f>;
-
-// Not a comparison of x with itself, which is not sure to tell a NaN.
-fn isNan(x: vec4f) -> vec4<bool> { return (bitcast<vec4u>(x) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u); }
+#include "flat_index.wgsl"
+#include "is_nan.wgsl"
 
 @compute @workgroup_size(64)
 fn main(
@@ -27,7 +12,7 @@ fn main(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let i = (group.y * groups.x + group.x) * 64u + local;
+  let i = flatIndex(group, groups, local);
   if (i >= p.count) { return; }
   let x = a[i];
   switch (OPERATION) {

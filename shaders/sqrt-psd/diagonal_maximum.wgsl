@@ -1,17 +1,7 @@
 // Largest diagonal entry of a square matrix. Where the matrix is positive semi-definite that is its
 // largest entry: |M_ab| ≤ √(M_aa M_bb). One workgroup.
-requires immediate_address_space;
 
 const SIZE = 64u;
-
-struct Params {
-  rows: u32,
-  stride: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> a: array<f32>;
-@group(0) @binding(1) var<storage, read_write> result: array<f32>;
 
 var<workgroup> partial: array<f32, SIZE>;
 

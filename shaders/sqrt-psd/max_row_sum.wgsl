@@ -1,16 +1,6 @@
 // max_i Σ_j |A_ij|, a bound on the largest eigenvalue of a symmetric matrix. One invocation a row; the
-// result carries 0.1 % on top for the rounding of the sums.
-requires immediate_address_space;
-
-struct Params {
-  rows: u32,
-  stride: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> a: array<vec4f>;
-// The result as its bits, which for numbers that are not negative are in the same order; 0 at first. NaN is above all.
-@group(0) @binding(1) var<storage, read_write> result: atomic<u32>;
+// result carries 0.1 % on top for the rounding of the sums, and begins as 0: it is kept as its bits, which for numbers that are
+// not negative are in the same order, a NaN above all.
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {

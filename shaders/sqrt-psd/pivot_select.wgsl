@@ -2,23 +2,11 @@
 // of equal ones. One workgroup. pivot_products.wgsl and pivot_columns.wgsl, which follow it, make at most four columns.
 //
 // remaining: diagonal as (high, low) pairs; −1 where a row has been a pivot.
-// state: [0] columns so far, [1] 1 once what remains is below tolerance × the first pivot, [2] the first pivot,
-// [4 … 7] the rows chosen (NONE where there are fewer), [8 … 11] and [12 … 15] what remains there, high and low;
-// written by pivot_columns: [16] columns made of the last choice, [17] the smallest pivot so far. Numbers as their bits.
-requires immediate_address_space;
+// SIZE invocations: on a software adapter one subgroup, since it changes between them at a barrier.
+// pivot_state.wgsl stands before this text.
 
-// Header: SIZE: u32, the invocations: on a software adapter one subgroup, since it changes between them at a barrier.
-
-struct Params {
-  rows: u32,
-  tolerance: f32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> remaining: array<vec2f>;
-@group(0) @binding(1) var<storage, read_write> state: array<u32>;
-
-const NONE = 0xffffffffu;
+#include "pick.wgsl"
+#include "positive.wgsl"
 
 var<workgroup> bestValue: array<f32, SIZE>;
 var<workgroup> bestRow: array<u32, SIZE>;
@@ -64,22 +52,20 @@ fn main(@builtin(local_invocation_index) index: u32) {
       rows = vec4u(rows.yzw, NONE);
     }
   }
-  if (index != 0u || state[1] == 1u) { return; }
-  let columns = state[0] + state[16];
-  state[0] = columns;
-  state[16] = 0u;
-  if (columns == 0u) { state[2] = bitcast<u32>(largest); }
-  let bits = bitcast<u32>(largest);
-  let positive = bits > 0u && bits < 0x7f800000u;
-  if (!positive || largest <= p.tolerance * bitcast<f32>(state[2])) {
-    state[1] = 1u;
+  if (index != 0u || state.finished == 1u) { return; }
+  let columns = state.columns + state.made;
+  state.columns = columns;
+  state.made = 0u;
+  if (columns == 0u) { state.firstPivot = largest; }
+  if (!isPositive(largest) || largest <= p.tolerance * state.firstPivot) {
+    state.finished = 1u;
     return;
   }
   for (var c = 0u; c < 4u; c++) {
-    let row = select(select(select(chosen.w, chosen.z, c == 2u), chosen.y, c == 1u), chosen.x, c == 0u);
-    let rest = select(vec2f(-1.0, 0.0), remaining[min(row, p.rows - 1u)], row != NONE);
-    state[4u + c] = row;
-    state[8u + c] = bitcast<u32>(rest.x);
-    state[12u + c] = bitcast<u32>(rest.y);
+    let row = pickWord(chosen, c);
+    let rest = select(vec2f(-1.0, 0.0), remaining[existing(row)], row != NONE);
+    state.rows[c] = row;
+    state.high[c] = rest.x;
+    state.low[c] = rest.y;
   }
 }

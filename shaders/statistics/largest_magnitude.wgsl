@@ -1,19 +1,8 @@
 // largest[slot] = the largest |a_ij| of a matrix, as the bits of that number; it begins as 0. Without their sign bits are in
 // the order of the numbers, and infinities and NaN, which no comparison of numbers is sure to see, come last.
 // A few workgroups that go on by `step` vec4, so that any size is one dispatch.
-requires immediate_address_space;
 
 const SIZE = 64u;
-
-struct Params {
-  count: u32, // vec4 in the matrix
-  step: u32, // invocations in the dispatch
-  slot: u32,
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> a: array<vec4u>;
-@group(0) @binding(1) var<storage, read_write> largest: array<atomic<u32>>;
 
 var<workgroup> found: atomic<u32>;
 

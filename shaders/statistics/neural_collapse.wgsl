@@ -3,33 +3,14 @@
 //   NC2 = (1/C²) Σ_{c,c'} (cos(μ_c − μ, μ_c' − μ) − E_cc')²,  E_cc = 1, E_cc' = −1/(C − 1)
 // results = (tr Σ_W, tr Σ_B, NC2, the smallest ‖μ_c − μ‖², ‖μ‖², the bits in `largest`, 0, 0). Where the smallest is 0,
 // NC2 is anything. gram_cc' = (μ_c − μ) · (μ_c' − μ). One workgroup.
-requires immediate_address_space;
+
+#include "workgroup_sum.wgsl"
 
 const SIZE = 64u;
 
-struct Params {
-  rows: u32,
-  groups: u32,
-  stride: u32,
-  width: u32, // vec4 in `mean`
-}
-var<immediate> p: Params;
-
-@group(0) @binding(0) var<storage, read> scatter: array<f32>;
-@group(0) @binding(1) var<storage, read> gram: array<f32>;
-@group(0) @binding(2) var<storage, read> mean: array<vec4f>;
-@group(0) @binding(3) var<storage, read> largest: array<u32>;
-@group(0) @binding(4) var<storage, read_write> results: array<u32>;
-
-var<workgroup> partial: array<f32, SIZE>;
-
 fn total(index: u32, value: f32) -> f32 {
   workgroupBarrier();
-  partial[index] = value;
-  for (var half = SIZE / 2u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (index < half) { partial[index] += partial[index + half]; }
-  }
+  _ = workgroupSum(index, value);
   workgroupBarrier();
   return partial[0];
 }

@@ -3,10 +3,11 @@ import { Argument, type Command } from 'commander';
 import { OPS, type OpName } from '../../bench/case.js';
 import type { BenchRequest } from '../../bench/run.js';
 import { inputError } from '../errors.js';
+import type { TuningOutcome } from '../platform/node/tuning-files.js';
 import type { BenchDocument } from '../report/bench-document.js';
 import { tableText } from '../report/text-table.js';
-import type { AdapterChoice, Gpu } from '../runtime/gpu.js';
-import type { TuningOutcome } from '../runtime/tuning.js';
+import type { AdapterChoice } from '../runtime/adapter.js';
+import type { Gpu } from '../runtime/gpu.js';
 import type { Variant } from '../runtime/variants.js';
 import {
   adapterOption,
@@ -219,8 +220,9 @@ async function bench(
 
 /** Measures the variants thoroughly and keeps the fastest in the cache. */
 async function tune(gpu: Gpu, terminal: Terminal, signal: AbortSignal): Promise<TuningOutcome['source']> {
-  const [{ measureVariants, THOROUGH, writeTuning }, { OPERATIONS }, { writeFileAtomic }] = await Promise.all([
+  const [{ measureVariants, THOROUGH }, { writeTuning }, { OPERATIONS }, { writeFileAtomic }] = await Promise.all([
     import('../runtime/tuning.js'),
+    import('../platform/node/tuning-files.js'),
     import('../ops/operations.js'),
     import('../report/atomic.js'),
   ]);

@@ -1,6 +1,7 @@
 import { gemm } from '../ops/gemm/gemm.js';
+import { openAdapter } from '../platform/node/gpu.js';
 import { runBatch } from '../runtime/batch.js';
-import { type Gpu, openDevice } from '../runtime/gpu.js';
+import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, release, upload } from '../runtime/matrix.js';
 
 /** Outcome of one real kernel on an adapter. */
@@ -57,7 +58,7 @@ export async function checkAdapter(instance: GPU, adapter: GPUAdapter): Promise<
   });
   let gpu: Gpu | null = null;
   try {
-    gpu = await openDevice(instance, adapter);
+    gpu = await openAdapter(instance, adapter);
     const [a, b] = [filled(M * K, 37), filled(N * K, 61)];
     const error = errorOf(await multiply(gpu, a, b), a, b);
     if (error <= TOLERANCE) return outcome(error, null);

@@ -3,7 +3,8 @@
  * They need switches of Dawn that an ordinary run leaves off, so they are looked for with an instance of their own.
  */
 
-import { createInstance, MIXED_TOGGLES, releaseInstance } from '../runtime/gpu.js';
+import { createInstance, MIXED_TOGGLES, releaseInstance } from '../platform/node/gpu.js';
+import { GPUBufferUsage, GPUMapMode } from '../runtime/constants.js';
 import { MATRIX_FEATURE, type MatrixShape, shapesOf } from '../runtime/subgroup-matrix.js';
 
 /** A feature: whether the adapter offers it and whether a small kernel with it computed the right numbers. */
@@ -206,7 +207,7 @@ export async function optionalFeatures(request: GPURequestAdapterOptions): Promi
   const found: OptionalFeatures = { shaderF16: absent(), subgroupMatrix: { ...absent(), shapes: [] } };
   let instance: GPU | null = null;
   try {
-    instance = createInstance(MIXED_TOGGLES);
+    instance = await createInstance(MIXED_TOGGLES);
     const first = await instance.requestAdapter(request);
     if (first?.features.has(F16)) found.shaderF16 = await examine(first, [F16], checkF16);
     const second = await instance.requestAdapter(request);

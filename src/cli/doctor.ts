@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
-import { systemIcds } from '../../scripts/adapter-env.mjs';
+import { SETUP, systemIcds } from '../../scripts/adapter-env.mjs';
 import { RfmError } from '../errors.js';
 import { formatBytes, formatSeconds } from '../report/format.js';
-import type { AdapterSummary } from '../rfm/types.js';
+import { type AdapterSummary, describeAdapter, summarizeAdapter } from '../runtime/adapter.js';
 import type { Check } from './doctor-check.js';
 import type { OptionalFeature, OptionalFeatures } from './doctor-features.js';
 import { type CommonFlags, commonOptions } from './flags.js';
@@ -96,13 +96,12 @@ const REQUESTS: GPURequestAdapterOptions[] = [
 ];
 
 async function examineAdapters(terminal: Terminal): Promise<AdapterReport[]> {
-  const [runtime, { checkAdapter }, { optionalFeatures }] = await Promise.all([
-    import('../runtime/gpu.js'),
+  const [{ createInstance, releaseInstance }, { checkAdapter }, { optionalFeatures }] = await Promise.all([
+    import('../platform/node/gpu.js'),
     import('./doctor-check.js'),
     import('./doctor-features.js'),
   ]);
-  const { createInstance, describeAdapter, releaseInstance, summarizeAdapter } = runtime;
-  const instance = createInstance();
+  const instance = await createInstance();
   const reports = new Map<string, AdapterReport>();
   try {
     for (const request of REQUESTS) {
@@ -141,7 +140,7 @@ function advise(adapters: readonly AdapterReport[], icds: readonly string[]): st
   const advice = [
     process.env.DEEP_RFM_BUNDLE
       ? `README.txt says what the machine must have; ${driver}`
-      : `run \`npm run setup\` to install a software adapter; ${driver}`,
+      : `run \`${SETUP}\` to install a software adapter; ${driver}`,
   ];
   for (const name of ['VK_DRIVER_FILES', 'VK_ICD_FILENAMES']) {
     if (process.env[name]) advice.push(`${name} is ${process.env[name]}: unset it unless it names your driver`);

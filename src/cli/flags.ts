@@ -2,6 +2,7 @@
 
 import { Option } from 'commander';
 import { inputError } from '../errors.js';
+import { KERNEL_NAMES } from '../ops/kernels/kernels.js';
 
 /** Flags that every command takes. */
 export interface CommonFlags {
@@ -65,6 +66,20 @@ export function positive(flag: string, example: number, zero: 'above 0' | 'or 0'
     );
   };
 }
+
+/** A number above 0 and at most 2. */
+export function exponent(flag: string): (value: string) => number {
+  return (value) => {
+    const number = NUMBER.test(value) ? Number(value) : Number.NaN;
+    if (number >= SMALLEST_EXPONENT && number <= 2) return number;
+    throw inputError(
+      `${flag} ${shown(value)}: expected a number from ${SMALLEST_EXPONENT} to 2; use for example ${flag} 0.8`,
+    );
+  };
+}
+
+/** Below, kernel values hardly depend on the distance. */
+const SMALLEST_EXPONENT = 1e-3;
 
 /** One of a few words. */
 export function oneOf<T extends string>(flag: string, choices: readonly T[]): (value: string) => T {
@@ -131,7 +146,6 @@ export const valued = <T>(flags: string, description: string, parse: (value: str
   new Option(flags, description).argParser<T>(parse);
 
 export const ADAPTERS = ['auto', 'hardware', 'software'] as const;
-export const KERNELS = ['laplace', 'gaussian'] as const;
 export const ACTIVATIONS = ['relu', 'cos'] as const;
 export const SOLVERS = ['auto', 'cholesky', 'cholesky-host', 'conjugate-gradients'] as const;
 export const AGOP_PATHS = ['auto', 'gram', 'jacobian'] as const;
@@ -159,9 +173,14 @@ export const tuneOption = (): Option =>
     'use the built-in variant of each operation, not the one measured to be fastest on this adapter',
   );
 
-/** --kernel, --bandwidth and --ridge. */
+/** --kernel, --exponent, --bandwidth and --ridge. */
 export const kernelOptions = (): Option[] => [
-  valued('--kernel <name>', 'laplace or gaussian (default: laplace)', oneOf('--kernel', KERNELS)),
+  valued('--kernel <name>', 'laplace or gaussian (default: laplace)', oneOf('--kernel', KERNEL_NAMES)),
+  valued(
+    '--exponent <q>',
+    'of the laplace kernel: exp(−(‖x − z‖/L)^q), above 0 and at most 2 (default: 1)',
+    exponent('--exponent'),
+  ),
   valued('--bandwidth <L>', 'bandwidth of the kernel (default: 2)', positive('--bandwidth', 2, 'above 0')),
   valued('--ridge <lambda>', 'ridge added to the kernel matrix (default: 0.001)', positive('--ridge', 1e-3, 'or 0')),
 ];
@@ -182,6 +201,3 @@ export const featureOptions = (): Option[] => [
     oneOf('--agop', AGOP_PATHS),
   ),
 ];
-
-/** Number of random features where --width is not given. */
-export const defaultWidth = (activation: (typeof ACTIVATIONS)[number]): number => (activation === 'cos' ? 0 : 512);

@@ -1,4 +1,5 @@
-import type { AdapterChoice, Gpu } from '../runtime/gpu.js';
+import type { AdapterChoice } from '../runtime/adapter.js';
+import type { Gpu } from '../runtime/gpu.js';
 import { leaveDevice } from './interrupt.js';
 import { observer } from './observer.js';
 import { VERSION, webgpuVersion } from './version.js';
@@ -21,7 +22,7 @@ export interface GpuFlags {
  * @param signal when aborted, work is not begun.
  */
 export async function withGpu<T>(flags: GpuFlags, signal: AbortSignal, work: (gpu: Gpu) => Promise<T>): Promise<T> {
-  const { openGpu } = await import('../runtime/gpu.js');
+  const { openGpu } = await import('../platform/node/gpu.js');
   signal.throwIfAborted();
   const gpu = await openGpu({
     adapter: flags.adapter ?? 'auto',
@@ -42,7 +43,7 @@ export async function withGpu<T>(flags: GpuFlags, signal: AbortSignal, work: (gp
 
 async function tune(gpu: Gpu, note: (line: string) => void): Promise<void> {
   const [{ applyTuning }, { OPERATIONS }, { writeFileAtomic }] = await Promise.all([
-    import('../runtime/tuning.js'),
+    import('../platform/node/tuning-files.js'),
     import('../ops/operations.js'),
     import('../report/atomic.js'),
   ]);

@@ -4,12 +4,17 @@ import { place } from '../data/files.js';
 import { readClasses } from '../data/labels.js';
 import { readMatrix, toFloat32 } from '../data/npy.js';
 import { inputError } from '../errors.js';
-import type { FeatureWeights, LayerInput, LayerOptions } from '../rfm/types.js';
-import type { AdapterChoice } from '../runtime/gpu.js';
-import { defaultWidth, type OutputFlags } from './flags.js';
+import type { AgopPath } from '../ops/agop/agop.js';
+import type { FeatureWeights } from '../ops/features/features.js';
+import { type KernelSettings, kernelOf } from '../ops/kernels/kernels.js';
+import { defaultWidth, type LayerOptions } from '../rfm/options.js';
+import type { Activation, LayerInput } from '../rfm/types.js';
+import type { AdapterChoice } from '../runtime/adapter.js';
+import type { OutputFlags } from './flags.js';
+import { type KernelFlags, kernelSettings } from './kernel.js';
 import { readFeatures, readTargets, required, rowsDisagree, type TargetMatrix } from './matrices.js';
 
-export interface LayerFlags extends OutputFlags {
+export interface LayerFlags extends OutputFlags, KernelFlags {
   x?: string;
   y?: string;
   labels?: string;
@@ -19,11 +24,8 @@ export interface LayerFlags extends OutputFlags {
   layerIndex?: number;
   width?: number;
   gamma?: number;
-  kernel?: LayerOptions['kernel'];
-  bandwidth?: number;
-  ridge?: number;
-  activation?: LayerOptions['activation'];
-  agop?: LayerOptions['agop'];
+  activation?: Activation;
+  agop?: AgopPath | 'auto';
   out?: string;
   saveKernel?: boolean;
   float64?: boolean;
@@ -31,8 +33,13 @@ export interface LayerFlags extends OutputFlags {
   tune?: boolean;
 }
 
+/** What the layer is told. */
+export type LayerSettings = KernelSettings & { ridge: number; activation: Activation; agop: AgopPath | 'auto' };
+
 export interface LayerRequest {
   input: LayerInput;
+  /** As metrics.json has them. */
+  settings: LayerSettings;
   options: LayerOptions;
   targets: TargetMatrix;
   out: string;
@@ -123,7 +130,7 @@ function readWeights(flags: LayerFlags, path: string, { path: xPath, d }: Sample
 }
 
 /** Random weights, or those of the files. */
-function features(flags: LayerFlags, activation: LayerOptions['activation'], samples: Samples): FeatureWeights {
+function features(flags: LayerFlags, activation: Activation, samples: Samples): FeatureWeights {
   if (flags.weights !== undefined) return readWeights(flags, flags.weights, samples);
   if (flags.phase !== undefined) {
     throw inputError(`--phase ${flags.phase}: needs --weights, which is missing; give both or neither`);
@@ -155,6 +162,8 @@ export function readLayerRequest(flags: LayerFlags): LayerRequest {
   if (flags.gamma !== undefined && activation === 'relu') {
     remarks.push('--gamma has no effect with --activation relu: its weights are uniform');
   }
+  const agop = flags.agop ?? 'auto';
+  const settings = { ...kernelSettings(flags), activation, agop };
   if (targets.likeLabels) remarks.push('--y holds integers in one dimension; they are taken as targets, not as labels');
   return {
     input: {
@@ -166,13 +175,8 @@ export function readLayerRequest(flags: LayerFlags): LayerRequest {
       labels,
       features: features(flags, activation, samples),
     },
-    options: {
-      kernel: flags.kernel ?? 'laplace',
-      bandwidth: flags.bandwidth ?? 2,
-      ridge: flags.ridge ?? 1e-3,
-      activation,
-      agop: flags.agop ?? 'auto',
-    },
+    settings,
+    options: { kernel: kernelOf(settings), ridge: settings.ridge, activation, agop },
     targets,
     out,
     remarks,

@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
+import type { FeatureWeights } from '../ops/features/features.js';
 import { formatPercent, formatSeconds } from '../report/format.js';
 import { KNOWN_FILES } from '../report/known-files.js';
 import { type OutputFile, publish } from '../report/publish.js';
-import type { AdapterSummary, FeatureWeights, LayerResult } from '../rfm/types.js';
+import type { LayerResult } from '../rfm/types.js';
+import type { AdapterSummary } from '../runtime/adapter.js';
 import {
   adapterOption,
   commonOptions,
@@ -126,7 +128,7 @@ async function runLayer(
 
 /** metrics.json of a layer. */
 function metricsDocument(
-  { input, options }: LayerRequest,
+  { input, settings }: LayerRequest,
   flags: LayerFlags,
   { metrics }: LayerResult,
   adapter: AdapterSummary,
@@ -142,7 +144,7 @@ function metricsDocument(
       n: input.n,
       d: input.d,
       outputs: input.outputs,
-      ...options,
+      ...settings,
       features: describeFeatures(input.features, flags),
     },
     adapter,

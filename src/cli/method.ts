@@ -1,5 +1,6 @@
 /** The method as the commands see it. They import this module only when a computation starts: it loads the GPU. */
 
+export { classCountsOf } from '../ops/host-rows.js';
 export {
   type DeepRfmData,
   type DeepRfmProgress,
@@ -12,5 +13,4 @@ export { estimateLayers, measureRates, totalOf } from '../rfm/estimate.js';
 export { rfmLayer } from '../rfm/layer.js';
 export { type DeviceLimits, limitsOf, PLAN_PHASES, planRun, type RunPlan } from '../rfm/plan.js';
 export { rfm } from '../rfm/rfm.js';
-export { classCountsOf } from '../rfm/rows.js';
-export { describeAdapter, openGpu } from '../runtime/gpu.js';
+export { describeAdapter } from '../runtime/adapter.js';

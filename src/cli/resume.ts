@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { refuseOtherSettings } from '../data/checkpoint.js';
 import { errorCode } from '../data/files.js';
 import { inputError } from '../errors.js';
+import type { Made } from '../made.js';
 import { KNOWN_FILES, type Writer } from '../report/known-files.js';
 import { filesOf } from '../report/publish.js';
-import type { Made } from '../rfm/types.js';
 import type { Terminal } from './terminal.js';
 import { VERSION } from './version.js';
 

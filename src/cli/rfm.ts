@@ -3,11 +3,13 @@ import { place } from '../data/files.js';
 import { type Matrix, readMatrix } from '../data/npy.js';
 import { inputError } from '../errors.js';
 import type { Numbers } from '../numbers.js';
+import { type KernelSettings, kernelOf } from '../ops/kernels/kernels.js';
 import { formatSeconds } from '../report/format.js';
 import { KNOWN_FILES } from '../report/known-files.js';
 import { type OutputFile, publish } from '../report/publish.js';
-import type { RfmOptions, RfmResult } from '../rfm/types.js';
-import type { AdapterChoice } from '../runtime/gpu.js';
+import type { RfmOptions } from '../rfm/options.js';
+import type { RfmResult } from '../rfm/types.js';
+import type { AdapterChoice } from '../runtime/adapter.js';
 import {
   adapterOption,
   commonOptions,
@@ -20,6 +22,7 @@ import {
   valued,
 } from './flags.js';
 import { withGpu } from './gpu-session.js';
+import { type KernelFlags, kernelSettings } from './kernel.js';
 import { likeTargets, readFeatures, readTargets, required, type TargetMatrix } from './matrices.js';
 import { withOutput } from './output.js';
 import { solveRemarks } from './run-progress.js';
@@ -38,13 +41,10 @@ M.npy (d × d, divided by its maximum), alpha.npy, and predictions.npy with
 (T × d × d) and predictions_iterations.npy: M and the predictions after each iteration.
 Rows are used as they are, neither normalised nor standardised.`;
 
-interface RfmFlags extends OutputFlags {
+interface RfmFlags extends OutputFlags, KernelFlags {
   x?: string;
   y?: string;
   testX?: string;
-  kernel?: RfmOptions['kernel'];
-  bandwidth?: number;
-  ridge?: number;
   iterations?: number;
   out?: string;
   saveIterations?: boolean;
@@ -57,6 +57,8 @@ interface RfmRequest {
   x: Matrix;
   y: TargetMatrix;
   test: Matrix | null;
+  /** As the document has them. */
+  settings: KernelSettings & { ridge: number; iterations: number };
   options: RfmOptions;
   out: string;
   remarks: string[];
@@ -69,6 +71,7 @@ function readRequest(flags: RfmFlags): RfmRequest {
   const out = required(flags.out, '--out', 'the folder to write to');
   const x = readFeatures(xPath, 'as they are');
   const y = readTargets(yPath, x, xPath);
+  const settings = { ...kernelSettings(flags), iterations: flags.iterations ?? 5 };
   let test: Matrix | null = null;
   if (flags.testX !== undefined) {
     const at = place('--test-x', flags.testX);
@@ -83,12 +86,8 @@ function readRequest(flags: RfmFlags): RfmRequest {
     x,
     y,
     test,
-    options: {
-      kernel: flags.kernel ?? 'laplace',
-      bandwidth: flags.bandwidth ?? 2,
-      ridge: flags.ridge ?? 1e-3,
-      iterations: flags.iterations ?? 5,
-    },
+    settings,
+    options: { kernel: kernelOf(settings), ridge: settings.ridge, iterations: settings.iterations },
     out,
     remarks: y.likeLabels ? ['--y holds integers in one dimension; they are taken as targets, not as labels'] : [],
   };
@@ -135,13 +134,13 @@ export function addRfm(program: Command, signal: AbortSignal): void {
 }
 
 async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, signal: AbortSignal): Promise<void> {
-  const { x, y, test, options, out } = request;
+  const { x, y, test, settings, options, out } = request;
   for (const remark of request.remarks) terminal.note(`note: ${remark}`);
   const { describeAdapter, rfm } = await import('./method.js');
   const started = performance.now();
   const elapsed = (): number => (performance.now() - started) / 1000;
   const { result, adapter } = await withGpu({ ...flags, note: terminal.note }, signal, async (gpu) => {
-    terminal.note(`rfm      ${x.rows} × ${x.cols} rows, ${y.cols} targets, ${options.iterations} iterations`);
+    terminal.note(`rfm      ${x.rows} × ${x.cols} rows, ${y.cols} targets, ${settings.iterations} iterations`);
     terminal.note(`adapter  ${describeAdapter(gpu.adapter)}`);
     let done = 0;
     const input = {
@@ -156,7 +155,7 @@ async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, 
     const result = await rfm(gpu, input, options, () => {
       signal.throwIfAborted();
       done++;
-      terminal.note(`iteration ${done}/${options.iterations}  ${formatSeconds(elapsed())}`);
+      terminal.note(`iteration ${done}/${settings.iterations}  ${formatSeconds(elapsed())}`);
     });
     return { result, adapter: gpu.adapter };
   });
@@ -173,7 +172,7 @@ async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, 
   for (const name of removed) terminal.note(`note: removed ${name} of an earlier command from ${out}`);
   const last = result.solves.at(-1);
   terminal.print(
-    `${options.iterations} iterations in ${formatSeconds(seconds)}, residual ${scientific(last?.relativeResidual ?? Number.NaN)}`,
+    `${settings.iterations} iterations in ${formatSeconds(seconds)}, residual ${scientific(last?.relativeResidual ?? Number.NaN)}`,
   );
   terminal.print(`wrote to ${out}: ${written.join(', ')}`);
   terminal.document({
@@ -187,7 +186,7 @@ async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, 
       d: x.cols,
       outputs: y.cols,
       testRows: test?.rows ?? 0,
-      ...options,
+      ...settings,
     },
     adapter,
     solves: result.solves,

@@ -2,10 +2,11 @@
 
 import { inputError } from '../errors.js';
 import { formatBytes, formatNumber, formatSeconds } from '../report/format.js';
+import type { Rates } from '../rfm/estimate.js';
 import type { DeviceLimits, PlanPhase, RunPlan } from '../rfm/plan.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { withGpu } from './gpu-session.js';
-import type { PlanRequest, RunFlags } from './run-request.js';
+import { optionsOf, type PlanRequest, type RunFlags } from './run-request.js';
 import { type Terminal, tableLines } from './terminal.js';
 
 /** A device that need not be here. */
@@ -33,6 +34,9 @@ export const KNOWN_DEVICES: Readonly<Record<string, KnownDevice>> = {
     flops: 4e12,
   },
 };
+
+/** Weights of cosine features that one core of a server draws in a second. */
+const HOST_WEIGHTS = 2e7;
 
 function nvidia(memoryBytes: number): DeviceLimits {
   return {
@@ -92,7 +96,7 @@ export async function printPlan(
     const { flops } = known;
     const memoryBytes = flags.memoryLimit ?? known.limits.memoryBytes;
     const limits = { ...known.limits, memoryBytes, ...(flags.tile !== undefined && { tileBytes: flags.tile }) };
-    const rates = { product: flops, distance: flops, cholesky: flops / 2 };
+    const rates = { product: flops, distance: flops, cholesky: flops / 2, weight: HOST_WEIGHTS };
     await show(request, limits, rates, `${known.description} (recorded limits, assumed rates)`, terminal);
     return;
   }
@@ -107,13 +111,13 @@ export async function printPlan(
 async function show(
   request: PlanRequest,
   limits: DeviceLimits,
-  rates: { product: number; distance: number; cholesky: number },
+  rates: Rates,
   device: string,
   terminal: Terminal,
 ): Promise<void> {
   const { estimateLayers, PLAN_PHASES, planRun, sizeOf, totalOf } = await import('./method.js');
   const { config, d, classes } = request;
-  const size = sizeOf(config, d, classes);
+  const size = sizeOf(optionsOf(config), { n: config.n, testN: config.testN, d, outputs: classes });
   const plan = planRun(size, limits);
   const layers = estimateLayers(size, config.depth, plan, rates);
   const seconds = totalOf(layers, config.depth).total;

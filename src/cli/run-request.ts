@@ -3,9 +3,12 @@
 import { DATASET_NAMES, type Dataset, type DatasetName, loadDataset, loadNpyDataset } from '../data/dataset.js';
 import { datasetRemarks } from '../data/rows.js';
 import { inputError } from '../errors.js';
-import type { DeepRfmConfig } from '../rfm/types.js';
-import type { AdapterChoice } from '../runtime/gpu.js';
-import { defaultWidth, type OutputFlags } from './flags.js';
+import { kernelOf } from '../ops/kernels/kernels.js';
+import { type DeepRfmOptions, defaultWidth } from '../rfm/options.js';
+import type { RunConfig } from '../rfm/types.js';
+import type { AdapterChoice } from '../runtime/adapter.js';
+import type { OutputFlags } from './flags.js';
+import { type KernelFlags, kernelSettings } from './kernel.js';
 import { required } from './matrices.js';
 
 export const RUN_DATASETS = [...DATASET_NAMES, 'npy'] as const;
@@ -13,7 +16,7 @@ export const RUN_DATASETS = [...DATASET_NAMES, 'npy'] as const;
 const DEFAULT_GRAM_LAYERS = [1, 3, 7, 13, 19];
 const DEFAULT_ROWS = 1000;
 
-export interface RunFlags extends OutputFlags {
+export interface RunFlags extends OutputFlags, KernelFlags {
   dataset?: DatasetName | 'npy';
   dataDir?: string;
   x?: string;
@@ -23,16 +26,13 @@ export interface RunFlags extends OutputFlags {
   n?: number;
   testN?: number;
   depth?: number;
-  kernel?: DeepRfmConfig['kernel'];
-  bandwidth?: number;
-  ridge?: number;
-  activation?: DeepRfmConfig['activation'];
+  activation?: RunConfig['activation'];
   width?: number;
   gamma?: number;
   seed?: number;
-  agop?: DeepRfmConfig['agop'];
+  agop?: RunConfig['agop'];
   agopSamples?: number;
-  solver?: DeepRfmConfig['solver'];
+  solver?: RunConfig['solver'];
   gramLayers?: number[];
   memoryLimit?: number;
   tile?: number;
@@ -46,7 +46,8 @@ export interface RunFlags extends OutputFlags {
 }
 
 export interface RunRequest {
-  config: DeepRfmConfig;
+  /** As metrics.json has it. */
+  config: RunConfig;
   dataset: Dataset;
   /** Features of a row. */
   d: number;
@@ -109,7 +110,7 @@ export function readRunRequest(flags: RunFlags): RunRequest {
 
 /** What `run --plan` needs to know. */
 export interface PlanRequest {
-  config: DeepRfmConfig;
+  config: RunConfig;
   d: number;
   classes: number;
 }
@@ -142,7 +143,14 @@ export function readPlanRequest(flags: RunFlags): PlanRequest {
   return { config: readConfig(flags, n, testN).config, d, classes: 10 };
 }
 
-function readConfig(flags: RunFlags, n: number, testN: number): { config: DeepRfmConfig; remarks: string[] } {
+/** What the method is told, of what metrics.json says. */
+export function optionsOf({ depth, ridge, activation, width, gamma, seed, ...config }: RunConfig): DeepRfmOptions {
+  const { agop, agopSamples, solver, gramLayers } = config;
+  const kernel = kernelOf(config);
+  return { depth, kernel, ridge, activation, width, gamma, seed, agop, agopSamples, solver, gramLayers };
+}
+
+function readConfig(flags: RunFlags, n: number, testN: number): { config: RunConfig; remarks: string[] } {
   const depth = flags.depth ?? 20;
   const activation = flags.activation ?? 'relu';
   const remarks: string[] = [];
@@ -151,14 +159,12 @@ function readConfig(flags: RunFlags, n: number, testN: number): { config: DeepRf
   if (flags.gamma !== undefined && activation === 'relu') {
     remarks.push('--gamma has no effect with --activation relu: its weights are uniform');
   }
-  const config: DeepRfmConfig = {
+  const config: RunConfig = {
     dataset: flags.dataset ?? 'mnist-sample',
     n,
     testN,
     depth,
-    kernel: flags.kernel ?? 'laplace',
-    bandwidth: flags.bandwidth ?? 2,
-    ridge: flags.ridge ?? 1e-3,
+    ...kernelSettings(flags),
     activation,
     width: flags.width ?? defaultWidth(activation),
     gamma: flags.gamma ?? 0.1,

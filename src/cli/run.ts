@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { countClasses } from '../data/rows.js';
 import { RfmError } from '../errors.js';
+import { kernelOf } from '../ops/kernels/kernels.js';
 import {
   ACTIVATION_NAMES,
   classesText,
@@ -9,7 +10,6 @@ import {
   formatNumber,
   formatPercent,
   formatSeconds,
-  KERNEL_NAMES,
   missingClassesText,
 } from '../report/format.js';
 import type { GramFile } from '../report/page.js';
@@ -50,7 +50,14 @@ import {
 } from './run-checkpoint.js';
 import { KNOWN_DEVICES, knownDevice, planLine, printPlan } from './run-plan.js';
 import { runProgress } from './run-progress.js';
-import { RUN_DATASETS, type RunFlags, type RunRequest, readPlanRequest, readRunRequest } from './run-request.js';
+import {
+  optionsOf,
+  RUN_DATASETS,
+  type RunFlags,
+  type RunRequest,
+  readPlanRequest,
+  readRunRequest,
+} from './run-request.js';
 import { scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
 import { VERSION } from './version.js';
 
@@ -291,10 +298,11 @@ async function onDevice(
     import('../report/gram.js'),
   ]);
   const data = { train, test, classes };
+  const options = optionsOf(config);
   const memoryLimit = flags.memoryLimit ?? null;
   return withGpu({ ...flags, note: terminal.note }, signal, async (gpu: Gpu) => {
     if (flags.tile !== undefined) gpu.tileBytes = flags.tile;
-    const plan = planOf(gpu, data, config, memoryLimit);
+    const plan = planOf(gpu, data, options, memoryLimit);
     if (lost.here === 0) {
       for (const line of heading(request, describeAdapter(gpu.adapter), plan)) terminal.note(line);
       const seconds = await estimate(gpu, request, plan);
@@ -337,7 +345,7 @@ async function onDevice(
       predictions,
     });
     try {
-      const result = await deepRfm(gpu, data, config, {
+      const result = await deepRfm(gpu, data, options, {
         plan,
         memoryLimit,
         resume: resume?.state ?? null,
@@ -379,15 +387,17 @@ const WORTH_ESTIMATING = 2e11;
 /** Seconds that the run is expected to take; null for a short one. */
 async function estimate(gpu: Gpu, { config, d, dataset }: RunRequest, plan: RunPlan): Promise<number | null> {
   const { estimateLayers, measureRates, sizeOf, totalOf } = await import('./method.js');
+  const { n, testN, depth } = config;
+  const size = sizeOf(optionsOf(config), { n, testN, d, outputs: dataset.classes });
   const estimated = (rates: Parameters<typeof estimateLayers>[3]) =>
-    totalOf(estimateLayers(sizeOf(config, d, dataset.classes), config.depth, plan, rates), config.depth);
-  const { operations } = estimated({ product: 1, distance: 1, cholesky: 1 });
+    totalOf(estimateLayers(size, depth, plan, rates), depth);
+  const { operations } = estimated({ product: 1, distance: 1, cholesky: 1, weight: 1 });
   return operations < WORTH_ESTIMATING ? null : estimated(await measureRates(gpu, config.n)).total;
 }
 
 /** What is about to be computed, and on what. */
 function heading({ config, dataset, d, out }: RunRequest, adapter: string, plan: RunPlan): string[] {
-  const kernel = `${KERNEL_NAMES[config.kernel]} kernel, bandwidth ${formatNumber(config.bandwidth)}, ridge ${formatNumber(config.ridge)}`;
+  const kernel = `${kernelOf(config).label} kernel, bandwidth ${formatNumber(config.bandwidth)}, ridge ${formatNumber(config.ridge)}`;
   const width = config.width === 0 ? 'as wide as their input' : `width ${config.width}`;
   const gamma = config.activation === 'cos' ? `, gamma ${formatNumber(config.gamma)}` : '';
   return [

@@ -3,10 +3,10 @@
 import { existsSync } from 'node:fs';
 import { type CheckpointFormat, readCheckpoint, refuseOtherSettings, writeCheckpoint } from '../data/checkpoint.js';
 import { inputError } from '../errors.js';
+import type { Made } from '../made.js';
 import type { Checkpoint } from '../nn/checkpoint.js';
 import { TRAIN_SCHEMA } from '../nn/types.js';
 import { writerOf } from '../report/known-files.js';
-import type { Made } from '../rfm/types.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { type Finished, otherRows, readFinished, refuseOtherRun } from './resume.js';
 import { checkpointPath, type DeviceIdentity, fingerprintsOf, identityOf, kebab } from './run-checkpoint.js';

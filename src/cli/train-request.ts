@@ -6,8 +6,9 @@ import { inputError } from '../errors.js';
 import type { LossName } from '../nn/loss.js';
 import type { ModelName } from '../nn/models.js';
 import type { OptimizerName } from '../nn/optimizer.js';
+import { trainSettings } from '../nn/settings.js';
 import type { TrainConfig } from '../nn/types.js';
-import type { AdapterChoice } from '../runtime/gpu.js';
+import type { AdapterChoice } from '../runtime/adapter.js';
 import type { OutputFlags } from './flags.js';
 import { required } from './matrices.js';
 
@@ -92,28 +93,21 @@ export function readTrainRequest(flags: TrainFlags): TrainRequest {
   if (model !== 'mlp' && !dataset.imageShape) {
     throw inputError(`--model ${model}: needs images, found plain features (--dataset ${name}); use --model mlp`);
   }
-  const epochs = flags.epochs ?? 100;
   const remarks = [...datasetRemarks(dataset)];
   if (flags.momentum !== undefined && optimizer === 'adam') {
     remarks.push('--momentum has no effect with --optimizer adam');
   }
+  const { model: head, ...settings } = trainSettings({
+    ...flags,
+    learningRate: flags.lr,
+    seeds: seeds ?? [seed ?? 0],
+  });
   const config: TrainConfig = {
-    model,
+    model: head,
     dataset: name,
     n: dataset.train.rows,
     testN: dataset.test?.rows ?? 0,
-    depth: flags.depth ?? 5,
-    width: flags.width ?? 512,
-    init: flags.init ?? 1,
-    learningRate: flags.lr ?? (optimizer === 'adam' ? 1e-3 : 0.01),
-    momentum: flags.momentum ?? 0.9,
-    weightDecay: flags.weightDecay ?? 0,
-    optimizer,
-    loss: flags.loss ?? 'mse',
-    epochs,
-    batch: flags.batch ?? 128,
-    measureEvery: flags.measureEvery ?? Math.max(1, Math.ceil(epochs / 10)),
-    seeds: seeds ?? [seed ?? 0],
+    ...settings,
   };
   const out = flags.out ?? `results/${model}-${name}-n${config.n}`;
   return { config, dataset, out, remarks };

@@ -4,19 +4,14 @@ import { syrkTN } from '../ops/gemm/gemm.js';
 import { asPanel, type Rows } from '../ops/tiles.js';
 import { type Batch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, type Matrix, release, upload } from '../runtime/matrix.js';
-import { createPass, forwardAll, type Layer, type Step } from './layer.js';
+import { allocate, type Matrix, type Pair, upload } from '../runtime/matrix.js';
+import { owning } from '../runtime/owning.js';
+import { createNetworkPass, forwardAll, type Layer, type Step } from './layer.js';
 import { flatten } from './linear.js';
 import { featuresOf, pixelsOf, type Shape, type Tensor } from './tensor.js';
 
 /** Rows of Jacobians, samples × outputs, that go back through a network at once. */
 const JACOBIAN_ROWS = 2048;
-
-/** A symmetric d × d sum high + low, of which float32 holds `high`. */
-export interface SplitMatrix {
-  high: Matrix;
-  low: Matrix;
-}
 
 /**
  * Gradients of every output by the result of chosen layers, a chunk of samples at a time, exact for the pass that was
@@ -41,13 +36,13 @@ export async function outputGradients(
   const size = Math.max(1, Math.floor(JACOBIAN_ROWS / outputs));
   for (let first = 0; first < samples; first += size) {
     const count = Math.min(size, samples - first);
-    const seeds = upload(gpu, count * outputs, outputs, oneHot(count, outputs));
-    // A view has an offset, which the layers do not know of: the chunk gets a matrix of its own.
-    const chunk = allocate(gpu, count * pixels, x.rows.tiles[0].cols);
-    copyRows(gpu, x.rows, first * pixels, chunk);
-    try {
+    await owning(gpu, async (gpu) => {
+      const seeds = upload(gpu, count * outputs, outputs, oneHot(count, outputs));
+      // A view has an offset, which the layers do not know of: the chunk gets a matrix of its own.
+      const chunk = allocate(gpu, count * pixels, x.rows.tiles[0].cols);
+      copyRows(gpu, x.rows, first * pixels, chunk);
       await sendBatch(gpu, (batch) => {
-        const steps = forwardAll(layers, createPass(batch, false), { matrix: chunk, count, shape: x.shape });
+        const steps = forwardAll(layers, createNetworkPass(batch, false), { matrix: chunk, count, shape: x.shape });
         let gradient: Tensor = { ...steps[steps.length - 1].y, matrix: seeds, count: count * outputs };
         for (let l = steps.length - 1; ; l--) {
           if (at.includes(l)) visit(batch, l, flatRows(batch, gradient), first === 0);
@@ -55,9 +50,7 @@ export async function outputGradients(
           gradient = backOne(steps[l], gradient);
         }
       });
-    } finally {
-      release(gpu, seeds, chunk);
-    }
+    });
   }
 }
 
@@ -69,7 +62,7 @@ function backOne(step: Step, gradient: Tensor): Tensor {
 
 /** One row for each sample. */
 const flatRows = (batch: Batch, gradient: Tensor): Matrix =>
-  flatten().forward(createPass(batch, false), gradient).y.matrix;
+  flatten().forward(createNetworkPass(batch, false), gradient).y.matrix;
 
 function oneHot(count: number, outputs: number): Float32Array {
   const seeds = new Float32Array(count * outputs * outputs);
@@ -90,8 +83,8 @@ function copyRows(gpu: Gpu, { grid, tiles }: Rows, row: number, to: Matrix): voi
   gpu.device.queue.submit([encoder.finish()]);
 }
 
-/** Adds (1/n) DᵀD to a split sum, or begins it. */
-export function addOuterProducts(batch: Batch, rows: Matrix, samples: number, into: SplitMatrix, begin: boolean): void {
+/** Adds (1/n) DᵀD to a symmetric sum, or begins it. */
+export function addOuterProducts(batch: Batch, rows: Matrix, samples: number, into: Pair, begin: boolean): void {
   syrkTN(batch, {
     a: rows,
     out: into.high,
@@ -111,19 +104,14 @@ export function addOuterProducts(batch: Batch, rows: Matrix, samples: number, in
  */
 export async function networkAgop(gpu: Gpu, layers: readonly Layer[], x: Tensor): Promise<Matrix> {
   const d = featuresOf(x.shape);
-  const sum: SplitMatrix = { high: allocate(gpu, d, d), low: allocate(gpu, d, d) };
-  const agop = allocate(gpu, d, d);
-  try {
+  return owning(gpu, async (gpu, keep) => {
+    const sum: Pair = { high: allocate(gpu, d, d), low: allocate(gpu, d, d) };
+    const agop = allocate(gpu, d, d);
     const rows = asPanel(x.matrix, x.matrix.rows);
     await outputGradients(gpu, layers, { rows, shape: x.shape }, [-1], (batch, _layer, gradients, isFirst) =>
       addOuterProducts(batch, gradients, x.count, sum, isFirst),
     );
     await sendBatch(gpu, (batch) => symmetrize(batch, sum.high, agop));
-    return agop;
-  } catch (error) {
-    release(gpu, agop);
-    throw error;
-  } finally {
-    release(gpu, sum.high, sum.low);
-  }
+    return keep(agop);
+  });
 }

@@ -7,11 +7,20 @@ import { transpose } from '../ops/elementwise/transpose.js';
 import { gemm } from '../ops/gemm/gemm.js';
 import { ceilDiv } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import type { LooseKernel } from '../runtime/kernel.js';
+import {
+  defineKernel,
+  firstRow,
+  type ParameterValues,
+  read,
+  readWrite,
+  readWriteView,
+  specialize,
+} from '../runtime/kernel.js';
 import { block, type Matrix, strideOf, type View } from '../runtime/matrix.js';
-import type { Work } from '../runtime/timing.js';
-import { clear, createParameter, expectChannels, type Layer, type Pass, SCRATCH_NUMBERS } from './layer.js';
+import type { Work } from '../runtime/profile.js';
+import { clear, createParameter, expectChannels, type Layer, type NetworkPass, WORKSPACE_NUMBERS } from './layer.js';
 import { describeShape, flatGrid, pixelsOf, type Shape, type Tensor, temporaryTensor } from './tensor.js';
+import { imageParams, imageValues, placesOf, type Window, windowParams, windowValues } from './window.js';
 
 export interface ConvolutionOptions {
   inputs: number;
@@ -25,9 +34,67 @@ export interface ConvolutionOptions {
   variant?: 'im2col' | 'implicit';
 }
 
-const patches: LooseKernel = { name: 'im2col', source: im2colSource, constants: { TRANSPOSED: false } };
-const patchesT: LooseKernel = { name: 'im2col_transposed', source: im2colSource, constants: { TRANSPOSED: true } };
-const gather: LooseKernel = { name: 'col2im', source: col2imSource };
+/** What all kernels of a convolution are told of it. */
+const geometryParams = {
+  ...imageParams,
+  ...windowParams,
+  /** The first tap that some pixel needs, row-major over the kernel, and how many there are up to the last one. */
+  tapFirst: 'u32',
+  taps: 'u32',
+} as const;
+
+const im2col = defineKernel({
+  name: 'im2col',
+  source: im2colSource,
+  bindings: { x: read('array<vec4f>'), out: readWrite('array<vec4f>') },
+  params: { count: 'u32', pixels: 'u32', ...geometryParams, sampleFirst: 'u32' },
+  constants: { TRANSPOSED: 'bool' },
+});
+const im2colRows = specialize(im2col, 'im2col', { TRANSPOSED: false });
+const im2colColumns = specialize(im2col, 'im2col_transposed', { TRANSPOSED: true });
+
+const col2im = defineKernel({
+  name: 'col2im',
+  source: col2imSource,
+  bindings: { cols: read('array<vec4f>'), dx: readWrite('array<vec4f>') },
+  params: { count: 'u32', ...geometryParams, sampleFirst: 'u32' },
+});
+
+/** Rows of the result that a workgroup computes: pixels of the convolution, outputs of the gradient by its weights. */
+const TILE_ROWS = 32;
+
+const convolutionKernel = defineKernel({
+  name: 'convolution_subgroup',
+  source: convolutionSource,
+  bindings: { image: read('array<vec4f>'), weights: read('array<vec4f>'), out: readWrite('array<f32>') },
+  params: {
+    pixels: 'u32',
+    outputs: 'u32',
+    ...geometryParams,
+    /** In vec4. */
+    strideW: 'u32',
+    strideOut: 'u32',
+    firstPixel: firstRow(TILE_ROWS),
+  },
+  constants: { LANES: 'u32' },
+});
+
+const weightsKernel = defineKernel({
+  name: 'convolution_weights',
+  source: weightsSource,
+  bindings: { image: read('array<vec4f>'), dy: read('array<vec4f>'), out: readWriteView('array<vec4f>') },
+  params: {
+    pixels: 'u32',
+    outputs: 'u32',
+    ...geometryParams,
+    // In vec4, as are the next two.
+    strideY: 'u32',
+    offsetOut: 'u32',
+    strideOut: 'u32',
+    firstOutput: firstRow(TILE_ROWS),
+  },
+  constants: { LANES: 'u32' },
+});
 
 /** Columns of the weights of a convolution: a tap after the other, the channels of each padded to a multiple of four. */
 export const tapColumns = (size: number, inputs: number): number => size * size * strideOf(inputs);
@@ -46,11 +113,13 @@ export const tapColumns = (size: number, inputs: number): number => size * size 
  */
 export function convolution(gpu: Gpu, name: string, options: ConvolutionOptions): Layer {
   const { inputs, outputs, size, stride = 1, pad = 0, variant = 'implicit' } = options;
+  const window = { size, stride, pad };
   const weight = createParameter(gpu, `${name}.weight`, outputs, tapColumns(size, inputs), {
     in: inputs * size * size,
     out: outputs * size * size,
     taps: { size, inputs },
   });
+  const direct = variant === 'implicit';
   let written: View | null = null;
   return {
     kind: 'convolution',
@@ -58,8 +127,7 @@ export function convolution(gpu: Gpu, name: string, options: ConvolutionOptions)
     buffers: [],
     outputShape(input) {
       expectChannels(name, inputs, input);
-      const extent = (n: number) => Math.floor((n + 2 * pad - size) / stride) + 1;
-      const shape = { channels: outputs, height: extent(input.height), width: extent(input.width) };
+      const shape = { ...placesOf(window, input), channels: outputs };
       if (Math.min(shape.height, shape.width) < 1) {
         throw new RfmError(
           'internal',
@@ -70,12 +138,12 @@ export function convolution(gpu: Gpu, name: string, options: ConvolutionOptions)
     },
     forward(pass, x) {
       const y = temporaryTensor(pass.batch, x.count, this.outputShape(x.shape));
-      const geometry = geometryOf(x.shape, y.shape, { size, stride, pad });
+      const geometry = geometryOf(x.shape, y.shape, window);
       const used = usedColumns(weight.value, geometry);
-      const implicit = variant === 'implicit' && implicitProduct(pass, x, y, geometry, weight.value);
-      for (const chunk of implicit ? [] : chunksOf(x.count, geometry)) {
-        const cols = patchMatrix(pass, x, geometry, chunk);
-        gemm(pass.batch, { a: cols, b: used, out: rowsOf(y, chunk) });
+      if (!(direct && implicitProduct(pass, x, y, geometry, weight.value))) {
+        for (const chunk of chunksOf(x.count, geometry)) {
+          gemm(pass.batch, { a: patchMatrix(pass, x, geometry, chunk), b: used, out: rowsOf(y, chunk) });
+        }
       }
       return {
         y,
@@ -87,13 +155,15 @@ export function convolution(gpu: Gpu, name: string, options: ConvolutionOptions)
               clear(pass.batch.gpu, weight.gradient);
             }
             written = target;
-            const direct = variant === 'implicit' && implicitWeightGradient(pass, x, dy, geometry, target);
-            if (!direct) weightGradient(pass, x, dy, geometry, target);
+            if (!(direct && implicitWeightGradient(pass, x, dy, geometry, target))) {
+              weightGradient(pass, x, dy, geometry, target);
+            }
           }
           if (!wanted.input) return null;
           const dx = temporaryTensor(pass.batch, dy.count, x.shape);
-          const direct = variant === 'implicit' && implicitInputGradient(pass, dy, dx, geometry, weight.value);
-          if (!direct) inputGradient(pass, dy, dx, geometry, used);
+          if (!(direct && implicitInputGradient(pass, dy, dx, geometry, weight.value))) {
+            inputGradient(pass, dy, dx, geometry, used);
+          }
           return dx;
         },
       };
@@ -101,22 +171,15 @@ export function convolution(gpu: Gpu, name: string, options: ConvolutionOptions)
   };
 }
 
-interface Geometry {
-  input: Shape;
-  output: Shape;
-  size: number;
-  stride: number;
-  pad: number;
-  /** First tap that some pixel needs, and how many there are up to the last one. */
-  tapFirst: number;
-  taps: number;
+/** What `geometryParams` say. */
+interface Geometry extends Window {
+  readonly input: Shape;
+  readonly output: Shape;
+  readonly tapFirst: number;
+  readonly taps: number;
 }
 
-function geometryOf(
-  input: Shape,
-  output: Shape,
-  { size, stride, pad }: { size: number; stride: number; pad: number },
-): Geometry {
+function geometryOf(input: Shape, output: Shape, { size, stride, pad }: Window): Geometry {
   // Tap k of one axis meets the image if for some output o: 0 ≤ o · stride + k − pad < extent.
   const usedTaps = (extent: number, outExtent: number): number[] =>
     Array.from({ length: size }, (_, k) => k).filter((k) =>
@@ -148,7 +211,7 @@ interface Chunk {
 
 function chunksOf(count: number, geometry: Geometry): Chunk[] {
   const sample = strideOf(pixelsOf(geometry.output)) * patchLength(geometry);
-  const size = Math.max(1, Math.floor(SCRATCH_NUMBERS / sample));
+  const size = Math.max(1, Math.floor(WORKSPACE_NUMBERS / sample));
   return Array.from({ length: ceilDiv(count, size) }, (_, i) => ({
     first: i * size,
     count: Math.min(size, count - i * size),
@@ -160,32 +223,25 @@ function rowsOf({ matrix, shape }: Tensor, { first, count }: Chunk): View {
   return block(matrix, first * pixelsOf(shape), 0, count * pixelsOf(shape), matrix.cols);
 }
 
-const shapeWords = ({ input, output, size, stride, pad, tapFirst, taps }: Geometry): number[] => [
-  input.height,
-  input.width,
-  strideOf(input.channels) / 4,
-  output.height,
-  output.width,
-  size,
-  stride,
-  pad,
-  tapFirst,
-  taps,
-];
+const geometryValues = (geometry: Geometry): ParameterValues<typeof geometryParams> => ({
+  ...imageValues(geometry.input, geometry.output),
+  ...windowValues(geometry),
+  tapFirst: geometry.tapFirst,
+  taps: geometry.taps,
+});
 
 /** (pixels of the chunk) × patchLength. */
-function patchMatrix(pass: Pass, x: Tensor, geometry: Geometry, chunk: Chunk): View {
+function patchMatrix(pass: NetworkPass, x: Tensor, geometry: Geometry, chunk: Chunk): View {
   const rows = chunk.count * pixelsOf(geometry.output);
   const cols = patchLength(geometry);
   if (isPointwise(geometry)) return { ...rowsOf(x, chunk), cols, padding: 0 };
-  const out = pass.scratch(0, rows, cols);
+  const out = pass.workspace(0, rows, cols);
   const count = (rows * cols) / 4;
-  pass.batch.dispatchLoose(
-    patches,
-    [x.matrix, out],
-    [count, rows, ...shapeWords(geometry), chunk.first],
-    flatGrid(count),
-  );
+  pass.batch.dispatch(im2colRows, {
+    bindings: { x: x.matrix, out },
+    params: { count, pixels: rows, ...geometryValues(geometry), sampleFirst: chunk.first },
+    grid: flatGrid(count),
+  });
   return out;
 }
 
@@ -201,34 +257,40 @@ const convolutionWork = (op: string, geometry: Geometry, pixels: number, outputs
 const hasImplicit = ({ lanes }: Gpu): boolean => lanes >= 4 && lanes <= 32;
 
 /** The whole forward pass in one dispatch. False where the adapter has no subgroups of one known size. */
-function implicitProduct({ batch }: Pass, x: Tensor, y: Tensor, geometry: Geometry, weights: Matrix): boolean {
+function implicitProduct({ batch }: NetworkPass, x: Tensor, y: Tensor, geometry: Geometry, weights: Matrix): boolean {
   if (!hasImplicit(batch.gpu)) return false;
   const { lanes } = batch.gpu;
+  const columns = ceilDiv(y.matrix.stride, 2 * lanes);
   batch.scope(convolutionWork('convolution', geometry, y.matrix.rows, y.matrix.cols), () =>
-    batch.dispatchLoose(
-      { name: 'convolution_subgroup', source: convolutionSource, constants: { LANES: lanes } },
-      [x.matrix, weights, y.matrix],
-      [y.matrix.rows, y.matrix.cols, ...shapeWords(geometry), weights.stride / 4, y.matrix.stride, 0],
-      [ceilDiv(y.matrix.stride, 2 * lanes), ceilDiv(y.matrix.rows, 32)],
-      { flops: 2 * 32 * 2 * lanes * ceilDiv(y.matrix.stride, 2 * lanes) * patchLength(geometry), first: 14, step: 32 },
-    ),
+    batch.dispatch(convolutionKernel, {
+      bindings: { image: x.matrix, weights, out: y.matrix },
+      params: {
+        pixels: y.matrix.rows,
+        outputs: y.matrix.cols,
+        ...geometryValues(geometry),
+        strideW: weights.stride / 4,
+        strideOut: y.matrix.stride,
+      },
+      constants: { LANES: lanes },
+      grid: [columns, ceilDiv(y.matrix.rows, TILE_ROWS)],
+      work: { flops: 2 * TILE_ROWS * 2 * lanes * columns * patchLength(geometry) },
+    }),
   );
   return true;
 }
 
 /** patchLength × (pixels of the chunk). */
-function patchMatrixT(pass: Pass, x: Tensor, geometry: Geometry, chunk: Chunk): Matrix {
+function patchMatrixT(pass: NetworkPass, x: Tensor, geometry: Geometry, chunk: Chunk): Matrix {
   const pixels = chunk.count * pixelsOf(geometry.output);
   const rows = patchLength(geometry);
   const stride = strideOf(pixels);
-  const out = pass.scratch(0, rows, stride);
+  const out = pass.workspace(0, rows, stride);
   const count = (rows / 4) * (stride / 4);
-  pass.batch.dispatchLoose(
-    patchesT,
-    [x.matrix, out],
-    [count, pixels, ...shapeWords(geometry), chunk.first],
-    flatGrid(count),
-  );
+  pass.batch.dispatch(im2colColumns, {
+    bindings: { x: x.matrix, out },
+    params: { count, pixels, ...geometryValues(geometry), sampleFirst: chunk.first },
+    grid: flatGrid(count),
+  });
   return { ...out, cols: pixels, padding: stride - pixels };
 }
 
@@ -236,24 +298,31 @@ function patchMatrixT(pass: Pass, x: Tensor, geometry: Geometry, chunk: Chunk): 
  * The same without patches in memory. False where it does not apply: on a GPU it would have too few workgroups, and
  * SwiftShader, with its four lanes, was still compiling the written-out kernel after eight minutes.
  */
-function implicitWeightGradient({ batch }: Pass, x: Tensor, dy: Tensor, geometry: Geometry, out: View): boolean {
+function implicitWeightGradient({ batch }: NetworkPass, x: Tensor, dy: Tensor, geometry: Geometry, out: View): boolean {
   const { gpu } = batch;
   if (!hasImplicit(gpu) || gpu.lanes < 8 || gpu.adapter.type !== 'software') return false;
-  const columns = patchLength(geometry) / 4;
+  const columns = ceilDiv(patchLength(geometry) / 4, gpu.lanes);
   batch.scope(convolutionWork('convolution-weights', geometry, dy.matrix.rows, out.rows), () =>
-    batch.dispatchLoose(
-      { name: 'convolution_weights', source: weightsSource, constants: { LANES: gpu.lanes } },
-      [x.matrix, dy.matrix, out],
-      [dy.matrix.rows, out.rows, ...shapeWords(geometry), dy.matrix.stride / 4, out.offset / 4, out.stride / 4, 0],
-      [ceilDiv(columns, gpu.lanes), ceilDiv(out.rows, 32)],
-      { flops: 2 * dy.matrix.rows * 32 * 4 * gpu.lanes * ceilDiv(columns, gpu.lanes), first: 15, step: 32 },
-    ),
+    batch.dispatch(weightsKernel, {
+      bindings: { image: x.matrix, dy: dy.matrix, out },
+      params: {
+        pixels: dy.matrix.rows,
+        outputs: out.rows,
+        ...geometryValues(geometry),
+        strideY: dy.matrix.stride / 4,
+        offsetOut: out.offset / 4,
+        strideOut: out.stride / 4,
+      },
+      constants: { LANES: gpu.lanes },
+      grid: [columns, ceilDiv(out.rows, TILE_ROWS)],
+      work: { flops: 2 * dy.matrix.rows * TILE_ROWS * 4 * gpu.lanes * columns },
+    }),
   );
   return true;
 }
 
 /** dW = dYᵀ · patches, summed over the pixels of all samples, for the used taps. */
-function weightGradient(pass: Pass, x: Tensor, dy: Tensor, geometry: Geometry, out: View): void {
+function weightGradient(pass: NetworkPass, x: Tensor, dy: Tensor, geometry: Geometry, out: View): void {
   for (const chunk of chunksOf(x.count, geometry)) {
     const cols = patchMatrixT(pass, x, geometry, chunk);
     const rows = rowsOf(dy, chunk);
@@ -267,7 +336,13 @@ function weightGradient(pass: Pass, x: Tensor, dy: Tensor, geometry: Geometry, o
  * dX of a convolution of stride 1 is a convolution of dY, with kernels turned by half a turn and with inputs and outputs
  * exchanged: one dispatch after the weights are laid out so. False where it does not apply.
  */
-function implicitInputGradient(pass: Pass, dy: Tensor, dx: Tensor, geometry: Geometry, weights: Matrix): boolean {
+function implicitInputGradient(
+  pass: NetworkPass,
+  dy: Tensor,
+  dx: Tensor,
+  geometry: Geometry,
+  weights: Matrix,
+): boolean {
   const { input, output, size, stride, pad } = geometry;
   const [from, to] = [output.channels, input.channels];
   if (stride !== 1 || pad >= size || isPointwise(geometry) || from % 4 !== 0 || to % 4 !== 0) return false;
@@ -287,7 +362,7 @@ function implicitInputGradient(pass: Pass, dy: Tensor, dx: Tensor, geometry: Geo
 }
 
 /** dX: the gradient of every patch, dY · W, gathered by pixel. */
-function inputGradient(pass: Pass, dy: Tensor, dx: Tensor, geometry: Geometry, used: View): void {
+function inputGradient(pass: NetworkPass, dy: Tensor, dx: Tensor, geometry: Geometry, used: View): void {
   const { batch } = pass;
   const { shape } = dx;
   const usedT = batch.temporary(used.cols, used.rows);
@@ -299,10 +374,14 @@ function inputGradient(pass: Pass, dy: Tensor, dx: Tensor, geometry: Geometry, u
       gemm(batch, { a: rows, b: usedT, out: { ...rowsOf(dx, chunk), cols: used.cols, padding: 0 } });
       continue;
     }
-    const cols = pass.scratch(1, rows.rows, used.cols);
+    const cols = pass.workspace(1, rows.rows, used.cols);
     gemm(batch, { a: rows, b: usedT, out: cols });
     const count = (chunk.count * pixelsOf(shape) * channels) / 4;
-    batch.dispatchLoose(gather, [cols, dx.matrix], [count, ...shapeWords(geometry), chunk.first], flatGrid(count));
+    batch.dispatch(col2im, {
+      bindings: { cols, dx: dx.matrix },
+      params: { count, ...geometryValues(geometry), sampleFirst: chunk.first },
+      grid: flatGrid(count),
+    });
   }
 }
 

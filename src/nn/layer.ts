@@ -2,6 +2,7 @@ import { RfmError } from '../errors.js';
 import type { Batch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, type Matrix, release } from '../runtime/matrix.js';
+import { owningSync } from '../runtime/owning.js';
 import { describeShape, type Shape, type Tensor } from './tensor.js';
 
 /** Trainable numbers and their gradient, of one shape. */
@@ -20,7 +21,7 @@ export interface Fan {
 }
 
 /** One pass through a network, recorded into one batch. */
-export interface Pass {
+export interface NetworkPass {
   readonly batch: Batch;
   /** Batch normalisation uses the statistics of the batch and moves the running ones. */
   readonly training: boolean;
@@ -28,7 +29,7 @@ export interface Pass {
    * A matrix in one of two buffers that every layer of the pass reuses (0 or 1): its content is lost when the next layer
    * asks. Dispatches run in order, so this is safe, and it bounds the memory of convolutions.
    */
-  scratch(which: 0 | 1, rows: number, cols: number): Matrix;
+  workspace(which: 0 | 1, rows: number, cols: number): Matrix;
 }
 
 /** Which gradients a backward pass computes. */
@@ -57,22 +58,22 @@ export interface Layer {
   readonly buffers: readonly { name: string; value: Matrix }[];
   /** @throws internal error if the layer cannot take such samples. */
   outputShape(input: Shape): Shape;
-  forward(pass: Pass, x: Tensor): Step;
+  forward(pass: NetworkPass, x: Tensor): Step;
 }
 
-/** Numbers in one scratch buffer unless a single sample needs more: 16 MiB. */
-export const SCRATCH_NUMBERS = 4 * 1024 * 1024;
+/** Numbers in one workspace unless a single sample needs more: 16 MiB. */
+export const WORKSPACE_NUMBERS = 4 * 1024 * 1024;
 
-export function createPass(batch: Batch, training: boolean): Pass {
+export function createNetworkPass(batch: Batch, training: boolean): NetworkPass {
   const buffers: (Matrix | undefined)[] = [undefined, undefined];
   return {
     batch,
     training,
-    scratch(which, rows, cols) {
-      if (cols % 4 !== 0) throw new RfmError('internal', `scratch of ${cols} columns: expected a multiple of 4`);
+    workspace(which, rows, cols) {
+      if (cols % 4 !== 0) throw new RfmError('internal', `workspace of ${cols} columns: expected a multiple of 4`);
       let found = buffers[which];
       if (!found || found.cols < rows * cols) {
-        found = batch.temporary(1, Math.max(rows * cols, found ? 0 : Math.min(SCRATCH_NUMBERS, rows * cols * 4)));
+        found = batch.temporary(1, Math.max(rows * cols, found ? 0 : Math.min(WORKSPACE_NUMBERS, rows * cols * 4)));
         buffers[which] = found;
       }
       return { ...found, rows, cols, stride: cols, offset: 0, padding: 0 };
@@ -82,7 +83,9 @@ export function createPass(batch: Batch, training: boolean): Pass {
 
 /** A parameter of zeros. */
 export function createParameter(gpu: Gpu, name: string, rows: number, cols: number, fan?: Fan): Parameter {
-  return { name, value: zeros(gpu, rows, cols), gradient: zeros(gpu, rows, cols), ...(fan && { fan }) };
+  return owningSync(gpu, (gpu, keep) =>
+    keep({ name, value: zeros(gpu, rows, cols), gradient: zeros(gpu, rows, cols), ...(fan && { fan }) }),
+  );
 }
 
 export function zeros(gpu: Gpu, rows: number, cols: number): Matrix {
@@ -119,7 +122,7 @@ export function sequence(layers: readonly Layer[]): Layer {
 }
 
 /** Every layer's step. */
-export function forwardAll(layers: readonly Layer[], pass: Pass, x: Tensor): Step[] {
+export function forwardAll(layers: readonly Layer[], pass: NetworkPass, x: Tensor): Step[] {
   const steps: Step[] = [];
   for (const layer of layers) steps.push(layer.forward(pass, steps.at(-1)?.y ?? x));
   return steps;

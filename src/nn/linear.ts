@@ -1,12 +1,11 @@
-import columnFinishSource from '../../shaders/nn/column_finish.wgsl';
-import columnSumsSource from '../../shaders/nn/column_sums.wgsl';
 import flattenSource from '../../shaders/nn/flatten.wgsl';
 import pointwiseSource from '../../shaders/nn/nn_pointwise.wgsl';
 import { gemm, gemmNN, gemmTN } from '../ops/gemm/gemm.js';
-import { type Batch, ceilDiv, f32bits } from '../runtime/batch.js';
+import type { Batch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import type { LooseKernel } from '../runtime/kernel.js';
+import { defineKernel, read, readWrite, specialize } from '../runtime/kernel.js';
 import type { Matrix } from '../runtime/matrix.js';
+import { columnSums } from './column-sums.js';
 import { createParameter, expectChannels, type Layer } from './layer.js';
 import {
   featuresOf,
@@ -17,25 +16,43 @@ import {
   type Tensor,
   temporaryTensor,
   vectorsOf,
-  widthOf,
 } from './tensor.js';
 
-const pointwise = (operation: number): LooseKernel => ({
-  name: `nn_pointwise_${operation}`,
+const pointwise = defineKernel({
+  name: 'nn_pointwise',
   source: pointwiseSource,
-  constants: { OPERATION: operation },
+  bindings: { a: read('array<vec4f>'), b: read('array<vec4f>'), out: readWrite('array<vec4f>') },
+  params: { count: 'u32', period: 'u32' },
+  constants: { OPERATION: 'u32' },
 });
-const [RELU, MASK, ADD] = [0, 1, 2].map(pointwise);
+/** The operations by their number in the shader. */
+const KERNELS = {
+  relu: specialize(pointwise, 'tensor_relu', { OPERATION: 0 }),
+  reluGradient: specialize(pointwise, 'tensor_relu_gradient', { OPERATION: 1 }),
+  add: specialize(pointwise, 'tensor_add', { OPERATION: 2 }),
+};
 
-function apply(batch: Batch, kernel: LooseKernel, a: Matrix, b: Matrix, out: Matrix, period: number): void {
+/** `b`: what the operation takes beside A; of the one that takes nothing, nobody reads it. */
+interface Operands {
+  a: Matrix;
+  b?: Matrix;
+  out: Matrix;
+}
+
+/** b, where it has fewer rows than A, is repeated. */
+function apply(batch: Batch, operation: keyof typeof KERNELS, { a, b = a, out }: Operands): void {
   const count = vectorsOf(out);
-  batch.dispatchLoose(kernel, [a, b, out], [count, period], flatGrid(count));
+  batch.dispatch(KERNELS[operation], {
+    bindings: { a, b, out },
+    params: { count, period: vectorsOf(b) },
+    grid: flatGrid(count),
+  });
 }
 
 /** x + y. */
 export function addTensors(batch: Batch, x: Tensor, y: Tensor): Tensor {
   const out = temporaryTensor(batch, x.count, x.shape);
-  apply(batch, ADD, x.matrix, y.matrix, out.matrix, vectorsOf(y.matrix));
+  apply(batch, 'add', { a: x.matrix, b: y.matrix, out: out.matrix });
   return out;
 }
 
@@ -80,14 +97,11 @@ export function bias(gpu: Gpu, name: string, channels: number): Layer {
     },
     forward({ batch }, x) {
       const y = temporaryTensor(batch, x.count, this.outputShape(x.shape));
-      apply(batch, ADD, x.matrix, parameter.value, y.matrix, widthOf(y.matrix));
+      apply(batch, 'add', { a: x.matrix, b: parameter.value, out: y.matrix });
       return {
         y,
         back(dy, wanted) {
-          if (wanted.parameters) {
-            const rest = batch.temporary(1, channels);
-            columnSums(batch, 2, dy.matrix, dy.matrix, dy.matrix, parameter.gradient, rest);
-          }
+          if (wanted.parameters) columnSums(batch, dy.matrix, parameter.gradient);
           return wanted.input ? dy : null;
         },
       };
@@ -103,19 +117,29 @@ export function relu(): Layer {
     outputShape: (input) => input,
     forward({ batch }, x) {
       const y = temporaryTensor(batch, x.count, x.shape);
-      apply(batch, RELU, x.matrix, x.matrix, y.matrix, vectorsOf(x.matrix));
+      apply(batch, 'relu', { a: x.matrix, out: y.matrix });
       return {
         y,
         back(dy, wanted) {
           if (!wanted.input) return null;
           const dx = temporaryTensor(batch, dy.count, dy.shape);
-          apply(batch, MASK, dy.matrix, y.matrix, dx.matrix, vectorsOf(y.matrix));
+          apply(batch, 'reluGradient', { a: dy.matrix, b: y.matrix, out: dx.matrix });
           return dx;
         },
       };
     },
   };
 }
+
+const flattenKernel = defineKernel({
+  name: 'flatten',
+  source: flattenSource,
+  bindings: { a: read('array<f32>'), out: readWrite('array<f32>') },
+  params: { count: 'u32', pixels: 'u32', channels: 'u32', stride: 'u32', rowStride: 'u32' },
+  constants: { BACK: 'bool' },
+});
+const toRows = specialize(flattenKernel, 'flatten', { BACK: false });
+const toImages = specialize(flattenKernel, 'flatten_backward', { BACK: true });
 
 /** Images to rows, pixel by pixel and channels inside. Costs nothing where the channels are a multiple of four. */
 export function flatten(): Layer {
@@ -134,12 +158,17 @@ export function flatten(): Layer {
         const out = temporaryTensor(batch, from.count, target);
         const [images, row] = back ? [out, from] : [from, out];
         const count = out.matrix.rows * out.matrix.stride;
-        batch.dispatchLoose(
-          { name: 'flatten', source: flattenSource, constants: { BACK: back } },
-          [from.matrix, out.matrix],
-          [count, pixelsOf(shape), shape.channels, images.matrix.stride, row.matrix.stride],
-          flatGrid(count),
-        );
+        batch.dispatch(back ? toImages : toRows, {
+          bindings: { a: from.matrix, out: out.matrix },
+          params: {
+            count,
+            pixels: pixelsOf(shape),
+            channels: shape.channels,
+            stride: images.matrix.stride,
+            rowStride: row.matrix.stride,
+          },
+          grid: flatGrid(count),
+        });
         return out;
       };
       return {
@@ -148,74 +177,4 @@ export function flatten(): Layer {
       };
     },
   };
-}
-
-const CHUNK = 64;
-const sumsKernel = (operation: number): LooseKernel => ({
-  name: `column_sums_${operation}`,
-  source: columnSumsSource,
-  constants: { OPERATION: operation },
-});
-const SUMS = [0, 1, 2].map(sumsKernel);
-const [FINISH_MOMENTS, FINISH_SUMS] = [0, 1].map(
-  (operation): LooseKernel => ({
-    name: `column_finish_${operation}`,
-    source: columnFinishSource,
-    constants: { OPERATION: operation },
-  }),
-);
-
-function partialSums(batch: Batch, operation: 0 | 1 | 2, a: Matrix, x: Matrix, statistics: Matrix): Matrix {
-  const chunks = ceilDiv(a.rows, CHUNK);
-  const width = widthOf(a);
-  const partial = batch.temporary(2 * chunks, a.stride);
-  batch.dispatchLoose(
-    SUMS[operation],
-    [a, x, statistics, partial],
-    [a.rows, width, chunks, x.rows],
-    [ceilDiv(width, 16), ceilDiv(chunks, 4)],
-  );
-  return partial;
-}
-
-/** Operation 1: first = Σ dy, second = Σ dy x̂ by column, with the statistics of `columnMoments`. Operation 2: first = Σ dy alone. */
-export function columnSums(
-  batch: Batch,
-  operation: 1 | 2,
-  dy: Matrix,
-  x: Matrix,
-  statistics: Matrix,
-  first: Matrix,
-  second: Matrix,
-): void {
-  const partial = partialSums(batch, operation, dy, x, statistics);
-  const width = widthOf(dy);
-  batch.dispatchLoose(
-    FINISH_SUMS,
-    [partial, dy, second, first],
-    [width, partial.rows / 2, dy.rows, 0, 0],
-    [ceilDiv(width, 16)],
-  );
-}
-
-/**
- * statistics (2 × channels) = mean and 1/√(variance + epsilon) of the columns of x; the running mean and variance
- * (2 × channels, variance with n − 1) move towards this batch's by the share `momentum`.
- */
-export function columnMoments(
-  batch: Batch,
-  x: Matrix,
-  running: Matrix,
-  statistics: Matrix,
-  epsilon: number,
-  momentum: number,
-): void {
-  const partial = partialSums(batch, 0, x, x, x);
-  const width = widthOf(x);
-  batch.dispatchLoose(
-    FINISH_MOMENTS,
-    [partial, x, statistics, running],
-    [width, partial.rows / 2, x.rows, f32bits(epsilon), f32bits(momentum)],
-    [ceilDiv(width, 16)],
-  );
 }

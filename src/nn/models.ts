@@ -1,5 +1,6 @@
 import { inputError } from '../errors.js';
 import type { Gpu } from '../runtime/gpu.js';
+import { owningSync } from '../runtime/owning.js';
 import { basicBlock } from './block.js';
 import { convolution } from './convolution.js';
 import { type Layer, releaseLayer } from './layer.js';
@@ -79,7 +80,10 @@ export function vgg11Features(gpu: Gpu, channels: number): Layer[] {
  * as plain features, whatever the shape they are given in.
  * @throws input error if the images are too small for the convolutions.
  */
-export function createModel(gpu: Gpu, name: ModelName, options: ModelOptions): Model {
+export const createModel = (gpu: Gpu, name: ModelName, options: ModelOptions): Model =>
+  owningSync(gpu, (gpu, keep) => keep(modelOf(gpu, name, options)));
+
+function modelOf(gpu: Gpu, name: ModelName, options: ModelOptions): Model {
   const { input, outputs } = options;
   if (name === 'mlp') {
     const flat = flatShape(featuresOf(input));

@@ -1,25 +1,71 @@
 import batchNormSource from '../../shaders/nn/batch_norm.wgsl';
+import backwardSource from '../../shaders/nn/batch_norm_backward.wgsl';
 import { inputError, RfmError } from '../errors.js';
-import { ceilDiv, f32bits } from '../runtime/batch.js';
+import { type Batch, ceilDiv } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import type { LooseKernel } from '../runtime/kernel.js';
+import { defineKernel, read, readWrite, specialize } from '../runtime/kernel.js';
 import type { Matrix } from '../runtime/matrix.js';
-import { createParameter, expectChannels, type Layer, type Pass, zeros } from './layer.js';
-import { columnMoments, columnSums } from './linear.js';
+import { owningSync } from '../runtime/owning.js';
+import { columnMoments, columnProducts, type Normalized } from './column-sums.js';
+import { createParameter, expectChannels, type Layer, type Parameter, zeros } from './layer.js';
 import { flatGrid, type Tensor, temporaryTensor, widthOf } from './tensor.js';
 
 const EPSILON = 1e-5;
 /** Share by which the running statistics move towards those of a batch. */
 const MOMENTUM = 0.1;
-/** Rows that an invocation of batch_norm.wgsl goes through. */
+/** Rows that an invocation goes through. */
 const ROWS = 8;
 
-const kernel = (operation: number): LooseKernel => ({
-  name: `batch_norm_${operation}`,
+const params = { count: 'u32', width: 'u32', rows: 'u32', epsilon: 'f32' } as const;
+const constants = { RUNNING: 'bool', ROWS: 'u32' } as const;
+
+const forward = defineKernel({
+  name: 'batch_norm',
   source: batchNormSource,
-  constants: { OPERATION: operation },
+  bindings: {
+    x: read('array<vec4f>'),
+    statistics: read('array<vec4f>'),
+    weight: read('array<vec4f>'),
+    bias: read('array<vec4f>'),
+    out: readWrite('array<vec4f>'),
+  },
+  params,
+  constants,
 });
-const [TRAIN, EVALUATE, TRAIN_BACK, EVALUATE_BACK] = [0, 1, 2, 3].map(kernel);
+const trainKernel = specialize(forward, 'batch_norm', { RUNNING: false, ROWS });
+const evaluateKernel = specialize(forward, 'batch_norm_evaluate', { RUNNING: true, ROWS });
+
+const backward = defineKernel({
+  name: 'batch_norm_backward',
+  source: backwardSource,
+  bindings: {
+    x: read('array<vec4f>'),
+    dy: read('array<vec4f>'),
+    statistics: read('array<vec4f>'),
+    weight: read('array<vec4f>'),
+    sums: read('array<vec4f>'),
+    products: read('array<vec4f>'),
+    dx: readWrite('array<vec4f>'),
+  },
+  params,
+  constants,
+});
+const trainBackwardKernel = specialize(backward, 'batch_norm_backward', { RUNNING: false, ROWS });
+const evaluateBackwardKernel = specialize(backward, 'batch_norm_evaluate_backward', { RUNNING: true, ROWS });
+
+/** Parameters and grid of a pass over the rows of a matrix. */
+function overRows(matrix: Matrix) {
+  const width = widthOf(matrix);
+  const count = ceilDiv(matrix.rows, ROWS) * width;
+  return { params: { count, width, rows: matrix.rows, epsilon: EPSILON }, grid: flatGrid(count) };
+}
+
+/** What a batch in training is normalised by; the running statistics move towards it. */
+function statisticsOf(batch: Batch, x: Matrix, running: Matrix): Normalized {
+  const normalized = { x, statistics: batch.temporary(2, x.cols) };
+  columnMoments(batch, normalized, running, { epsilon: EPSILON, momentum: MOMENTUM });
+  return normalized;
+}
 
 /** As PyTorch: the variance of one number is 0, and so would everything be that is divided by it. */
 const oneValue = (name: string): RfmError =>
@@ -32,32 +78,22 @@ const oneValue = (name: string): RfmError =>
  * bias (1 × channels); buffer: running mean and variance (2 × channels), which start at 0 and 1 and move by a tenth
  * towards those of each training batch, the variance with n − 1.
  */
-export function batchNorm(gpu: Gpu, name: string, channels: number): Layer {
-  const weight = createParameter(gpu, `${name}.weight`, 1, channels);
-  const bias = createParameter(gpu, `${name}.bias`, 1, channels);
-  const running = zeros(gpu, 2, channels);
-  gpu.device.queue.writeBuffer(weight.value.buffer, 0, new Float32Array(channels).fill(1));
-  gpu.device.queue.writeBuffer(running.buffer, running.stride * 4, new Float32Array(channels).fill(1));
+export const batchNorm = (gpu: Gpu, name: string, channels: number): Layer =>
+  owningSync(gpu, (gpu, keep) => {
+    const weight = createParameter(gpu, `${name}.weight`, 1, channels);
+    const bias = createParameter(gpu, `${name}.bias`, 1, channels);
+    const running = zeros(gpu, 2, channels);
+    const ones = new Float32Array(channels).fill(1);
+    gpu.device.queue.writeBuffer(weight.value.buffer, 0, ones);
+    gpu.device.queue.writeBuffer(running.buffer, running.stride * 4, ones);
+    return keep(batchNormOf(name, { weight, bias, running }));
+  });
 
-  const run = (
-    { batch }: Pass,
-    which: LooseKernel,
-    [x, dy]: [Matrix, Matrix],
-    statistics: Matrix,
-    [second, product]: [Matrix, Matrix],
-    out: Tensor,
-  ): Tensor => {
-    const { matrix } = out;
-    const count = ceilDiv(matrix.rows, ROWS) * widthOf(matrix);
-    batch.dispatchLoose(
-      which,
-      [x, dy, statistics, weight.value, second, product, matrix],
-      [count, widthOf(matrix), matrix.rows, f32bits(EPSILON)],
-      flatGrid(count),
-    );
-    return out;
-  };
-
+function batchNormOf(
+  name: string,
+  { weight, bias, running }: { weight: Parameter; bias: Parameter; running: Matrix },
+): Layer {
+  const channels = running.cols;
   return {
     kind: 'norm',
     parameters: [weight, bias],
@@ -66,26 +102,29 @@ export function batchNorm(gpu: Gpu, name: string, channels: number): Layer {
       expectChannels(name, channels, input);
       return input;
     },
-    forward(pass, x) {
-      const { batch } = pass;
+    forward({ batch, training }, x) {
       this.outputShape(x.shape);
+      if (training && x.matrix.rows === 1) throw oneValue(name);
       const y = temporaryTensor(batch, x.count, x.shape);
-      let statistics = running;
-      if (pass.training) {
-        if (x.matrix.rows === 1) throw oneValue(name);
-        statistics = batch.temporary(2, channels);
-        columnMoments(batch, x.matrix, running, statistics, EPSILON, MOMENTUM);
-      }
-      run(pass, pass.training ? TRAIN : EVALUATE, [x.matrix, x.matrix], statistics, [bias.value, bias.value], y);
+      const normalized = training ? statisticsOf(batch, x.matrix, running) : null;
+      batch.dispatch(training ? trainKernel : evaluateKernel, {
+        bindings: {
+          x: x.matrix,
+          statistics: normalized?.statistics ?? running,
+          weight: weight.value,
+          bias: bias.value,
+          out: y.matrix,
+        },
+        ...overRows(y.matrix),
+      });
       return {
         y,
         back(dy, wanted) {
-          if (!pass.training) {
+          if (!normalized) {
             if (wanted.parameters) {
               throw new RfmError('internal', `${name}: gradients of parameters need a pass in training mode`);
             }
-            const dx = temporaryTensor(batch, dy.count, dy.shape);
-            return run(pass, EVALUATE_BACK, [dy.matrix, dy.matrix], running, [bias.value, bias.value], dx);
+            return backEvaluated(batch, dy, running, weight.value);
           }
           if (dy.count !== x.count) {
             throw new RfmError(
@@ -93,15 +132,37 @@ export function batchNorm(gpu: Gpu, name: string, channels: number): Layer {
               `${name}: in training mode samples depend on each other; use evaluation mode`,
             );
           }
-          const [first, second] = wanted.parameters
-            ? [bias.gradient, weight.gradient]
-            : [batch.temporary(1, channels), batch.temporary(1, channels)];
-          columnSums(batch, 1, dy.matrix, x.matrix, statistics, first, second);
+          const into = wanted.parameters
+            ? { sums: bias.gradient, products: weight.gradient }
+            : { sums: batch.temporary(1, channels), products: batch.temporary(1, channels) };
+          columnProducts(batch, dy.matrix, normalized, into);
           if (!wanted.input) return null;
           const dx = temporaryTensor(batch, dy.count, dy.shape);
-          return run(pass, TRAIN_BACK, [x.matrix, dy.matrix], statistics, [first, second], dx);
+          batch.dispatch(trainBackwardKernel, {
+            bindings: { ...normalized, dy: dy.matrix, weight: weight.value, ...into, dx: dx.matrix },
+            ...overRows(dx.matrix),
+          });
+          return dx;
         },
       };
     },
   };
+}
+
+/** The gradient where the statistics are constants. */
+function backEvaluated(batch: Batch, dy: Tensor, running: Matrix, weight: Matrix): Tensor {
+  const dx = temporaryTensor(batch, dy.count, dy.shape);
+  batch.dispatch(evaluateBackwardKernel, {
+    bindings: {
+      x: dy.matrix,
+      dy: dy.matrix,
+      statistics: running,
+      weight,
+      sums: weight,
+      products: weight,
+      dx: dx.matrix,
+    },
+    ...overRows(dx.matrix),
+  });
+  return dx;
 }

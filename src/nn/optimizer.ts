@@ -1,9 +1,10 @@
 import adamSource from '../../shaders/nn/adam.wgsl';
 import sgdSource from '../../shaders/nn/sgd.wgsl';
-import { type Batch, f32bits } from '../runtime/batch.js';
+import type { Batch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import type { LooseKernel } from '../runtime/kernel.js';
+import { defineKernel, read, readWrite } from '../runtime/kernel.js';
 import { type Matrix, release } from '../runtime/matrix.js';
+import { owningSync } from '../runtime/owning.js';
 import { type Parameter, zeros } from './layer.js';
 import { flatGrid, vectorsOf } from './tensor.js';
 
@@ -19,8 +20,36 @@ export interface OptimizerOptions {
   weightDecay: number;
 }
 
-const sgdKernel: LooseKernel = { name: 'sgd', source: sgdSource };
-const adamKernel: LooseKernel = { name: 'adam', source: adamSource };
+const sgdKernel = defineKernel({
+  name: 'sgd',
+  source: sgdSource,
+  bindings: {
+    gradient: read('array<vec4f>'),
+    weights: readWrite('array<vec4f>'),
+    velocity: readWrite('array<vec4f>'),
+  },
+  params: { count: 'u32', rate: 'f32', momentum: 'f32', decay: 'f32' },
+});
+const adamKernel = defineKernel({
+  name: 'adam',
+  source: adamSource,
+  bindings: {
+    gradient: read('array<vec4f>'),
+    weights: readWrite('array<vec4f>'),
+    first: readWrite('array<vec4f>'),
+    second: readWrite('array<vec4f>'),
+  },
+  params: {
+    count: 'u32',
+    rate: 'f32',
+    decay: 'f32',
+    beta1: 'f32',
+    beta2: 'f32',
+    epsilon: 'f32',
+    correction1: 'f32',
+    correction2: 'f32',
+  },
+});
 const BETA1 = 0.9;
 const BETA2 = 0.999;
 const EPSILON = 1e-8;
@@ -35,11 +64,51 @@ export interface Optimizer {
   release(): void;
 }
 
+/** Moves one parameter; `state` are the matrices of `names`, `steps` counts from 1. */
+interface Rule {
+  readonly names: readonly string[];
+  move(batch: Batch, parameter: Parameter, state: readonly Matrix[], steps: number): void;
+}
+
+const sgd = ({ learningRate, momentum, weightDecay }: OptimizerOptions): Rule => ({
+  names: ['velocity'],
+  move(batch, { value, gradient }, [velocity]) {
+    const count = vectorsOf(value);
+    batch.dispatch(sgdKernel, {
+      bindings: { gradient, weights: value, velocity },
+      params: { count, rate: learningRate, momentum, decay: weightDecay },
+      grid: flatGrid(count),
+    });
+  },
+});
+
+const adam = ({ learningRate, weightDecay }: OptimizerOptions): Rule => ({
+  names: ['first', 'second'],
+  move(batch, { value, gradient }, [first, second], steps) {
+    const count = vectorsOf(value);
+    batch.dispatch(adamKernel, {
+      bindings: { gradient, weights: value, first, second },
+      params: {
+        count,
+        rate: learningRate,
+        decay: weightDecay,
+        beta1: BETA1,
+        beta2: BETA2,
+        epsilon: EPSILON,
+        correction1: 1 / (1 - BETA1 ** steps),
+        correction2: 1 / (1 - BETA2 ** steps),
+      },
+      grid: flatGrid(count),
+    });
+  },
+});
+
 /** SGD: v ← μv + (g + λw), w ← w − ηv. Adam: β = (0.9, 0.999), ε = 1e-8. State starts at zero. */
 export function createOptimizer(gpu: Gpu, parameters: readonly Parameter[], options: OptimizerOptions): Optimizer {
-  const { optimizer, learningRate, momentum, weightDecay } = options;
-  const names = optimizer === 'sgd' ? ['velocity'] : ['first', 'second'];
-  const states = parameters.map(({ value }) => names.map(() => zeros(gpu, value.rows, value.cols)));
+  const { names, move } = options.optimizer === 'sgd' ? sgd(options) : adam(options);
+  const states = owningSync(gpu, (gpu, keep) =>
+    keep(parameters.map(({ value }) => names.map(() => zeros(gpu, value.rows, value.cols)))),
+  );
   return {
     state: parameters.flatMap(({ name }, i) =>
       names.map((kind, k) => ({ name: `${name}.${kind}`, value: states[i][k] })),
@@ -47,27 +116,7 @@ export function createOptimizer(gpu: Gpu, parameters: readonly Parameter[], opti
     steps: 0,
     step(batch) {
       this.steps++;
-      const numbers =
-        optimizer === 'sgd'
-          ? [learningRate, momentum, weightDecay]
-          : [
-              learningRate,
-              weightDecay,
-              BETA1,
-              BETA2,
-              EPSILON,
-              1 / (1 - BETA1 ** this.steps),
-              1 / (1 - BETA2 ** this.steps),
-            ];
-      parameters.forEach(({ value, gradient }, i) => {
-        const count = vectorsOf(value);
-        batch.dispatchLoose(
-          optimizer === 'sgd' ? sgdKernel : adamKernel,
-          [gradient, value, ...states[i]],
-          [count, ...numbers.map(f32bits)],
-          flatGrid(count),
-        );
-      });
+      for (const [i, parameter] of parameters.entries()) move(batch, parameter, states[i], this.steps);
     },
     release: () => release(gpu, ...states.flat()),
   };

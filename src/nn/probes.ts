@@ -1,16 +1,17 @@
 import { Matrix as HostMatrix, SingularValueDecomposition } from 'ml-matrix';
 import { copyScaled } from '../ops/elementwise/elementwise.js';
 import { gemm, gemmNN, syrk } from '../ops/gemm/gemm.js';
-import { factorRows, releaseSvd, type Svd, svd } from '../ops/sqrt-psd/jacobi.js';
+import { factorRows, type Svd, svd } from '../ops/sqrt-psd/jacobi.js';
 import { allocateCollapse, type Collapse, collapseTraces, readCollapse } from '../ops/statistics/collapse.js';
 import { exponentOf, largestMagnitudes, scaleByPowerOfTwo } from '../ops/statistics/magnitude.js';
-import { allocateRows, matricesOf, type Rows, releasePanels } from '../ops/tiles.js';
+import { allocateRows, type Rows, releasePanels } from '../ops/tiles.js';
 import { runBatch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, block, download, type Matrix, release, upload } from '../runtime/matrix.js';
-import { addOuterProducts, outputGradients, type SplitMatrix } from './agop.js';
-import { createPass, type Layer } from './layer.js';
-import { releaseScaledHead, type ScaledHead, scaledHead } from './scaled-head.js';
+import { allocate, block, download, type Matrix, type Pair, upload } from '../runtime/matrix.js';
+import { owning } from '../runtime/owning.js';
+import { addOuterProducts, outputGradients } from './agop.js';
+import { createNetworkPass, type Layer } from './layer.js';
+import { type ScaledHead, scaledHead } from './scaled-head.js';
 import { flatShape } from './tensor.js';
 
 /** A quantity of Φ, of S VᵀΦ, of ReLU(U S VᵀΦ) and of AGOP^{1/2}Φ. */
@@ -64,166 +65,137 @@ const TOP_EIGENVALUES = 16;
  *
  * All of it is measured of the head over powers of two (`scaledHead`), so that weights may be of any size.
  */
-export async function probeHead(
+export const probeHead = (
   gpu: Gpu,
   head: readonly Layer[],
   phi: Rows,
   starts: readonly number[],
   signal?: AbortSignal,
-): Promise<HeadProbe> {
-  const scaled = await scaledHead(gpu, head, phi);
-  try {
-    return await probeScaled(gpu, scaled, phi, starts, signal);
-  } finally {
-    releaseScaledHead(gpu, scaled);
-  }
+): Promise<HeadProbe> =>
+  owning(gpu, async (gpu) => probeScaled(gpu, await scaledHead(gpu, head, phi), { phi, starts }, signal));
+
+/** What a head, or a layer of it, sees: n rows in class order. */
+interface Seen {
+  phi: Rows;
+  starts: readonly number[];
 }
 
 async function probeScaled(
   gpu: Gpu,
   { layers: head, exponents }: ScaledHead,
-  phi: Rows,
-  starts: readonly number[],
+  { phi, starts }: Seen,
   signal?: AbortSignal,
 ): Promise<HeadProbe> {
   const hidden = head.flatMap((layer, i) => (layer.kind === 'linear' && i < head.length - 1 ? [i] : []));
-  const outputs = head[head.length - 1].parameters[0].value.rows;
-  const owned: Matrix[] = [];
-  const own = <T extends Matrix | Rows>(held: T): T => {
-    owned.push(...matricesOf(held));
-    return held;
-  };
-  try {
-    const { inputs, collapses, last } = await forwardMeasures(gpu, head, hidden, phi, starts, own);
-    const sums = hidden.map((i): SplitMatrix => {
-      const { rows } = head[i].parameters[0].value;
-      return { high: own(allocate(gpu, rows, rows)), low: own(allocate(gpu, rows, rows)) };
+  const classes = head[head.length - 1].parameters[0].value.rows;
+  const { inputs, collapses, last } = await forwardMeasures(gpu, head, hidden, { phi, starts });
+  const sums = hidden.map((i): Pair => {
+    const { rows } = head[i].parameters[0].value;
+    return { high: allocate(gpu, rows, rows), low: allocate(gpu, rows, rows) };
+  });
+  const x = { rows: phi, shape: flatShape(phi.tiles[0].cols) };
+  await outputGradients(gpu, head, x, hidden, (batch, layer, rows, isFirst) => {
+    signal?.throwIfAborted();
+    addOuterProducts(batch, rows, phi.grid.n, sums[hidden.indexOf(layer)], isFirst);
+  });
+  const layers: LayerProbe[] = [];
+  for (const [l, i] of hidden.entries()) {
+    signal?.throwIfAborted();
+    const units = {
+      weights: 2 ** exponents[l],
+      agop: 2 ** exponents.slice(l).reduce((sum, exponent) => sum + exponent, 0),
+    };
+    const layer = { weights: head[i].parameters[0].value, sum: sums[l], units };
+    const { rootCollapse, ...rest } = await probeLayer(gpu, layer, { phi: inputs[l], starts }, classes);
+    const stages = (of: (collapse: Collapse) => number): ProbeStages => ({
+      input: of(collapses[l].input),
+      right: of(collapses[l].right),
+      output: of(collapses[l].output),
+      agop: of(rootCollapse),
     });
-    const x = { rows: phi, shape: flatShape(phi.tiles[0].cols) };
-    await outputGradients(gpu, head, x, hidden, (batch, layer, rows, isFirst) => {
-      signal?.throwIfAborted();
-      addOuterProducts(batch, rows, phi.grid.n, sums[hidden.indexOf(layer)], isFirst);
-    });
-    const layers: LayerProbe[] = [];
-    for (const [l, i] of hidden.entries()) {
-      signal?.throwIfAborted();
-      const weights = head[i].parameters[0].value;
-      const units = {
-        weights: 2 ** exponents[l],
-        agop: 2 ** exponents.slice(l).reduce((sum, exponent) => sum + exponent, 0),
-      };
-      const { rootCollapse, ...rest } = await probeLayer(gpu, weights, units, sums[l], inputs[l], starts, outputs);
-      const stages = (of: (collapse: Collapse) => number): ProbeStages => ({
-        input: of(collapses[l].input),
-        right: of(collapses[l].right),
-        output: of(collapses[l].output),
-        agop: of(rootCollapse),
-      });
-      layers.push({ layer: l + 1, nc1: stages((c) => c.nc1), nc2: stages((c) => c.nc2), ...rest });
-    }
-    const total = last.between + last.within;
-    // 0 / 0 where all features are zero.
-    return { layers, variance: { between: last.between / total, within: last.within / total } };
-  } finally {
-    release(gpu, ...owned);
+    layers.push({ layer: l + 1, nc1: stages((c) => c.nc1), nc2: stages((c) => c.nc2), ...rest });
   }
+  const total = last.between + last.within;
+  // 0 / 0 where all features are zero.
+  return { layers, variance: { between: last.between / total, within: last.within / total } };
 }
 
-/** The input of each hidden layer (kept), and the collapse of it, of W Φ, and of ReLU(W Φ). */
-async function forwardMeasures(
-  gpu: Gpu,
-  head: readonly Layer[],
-  hidden: readonly number[],
-  phi: Rows,
-  starts: readonly number[],
-  own: <T extends Matrix | Rows>(held: T) => T,
-) {
-  const inputs: Rows[] = [];
-  const found: Collapse[] = [await collapseOf(gpu, phi, starts)];
-  let input = phi;
-  for (const i of hidden) {
-    inputs.push(input);
-    const right = await through(gpu, head[i], input);
-    try {
+/** The input of each hidden layer, and the collapse of it, of W Φ, and of ReLU(W Φ). Release all inputs but the first, Φ. */
+const forwardMeasures = (gpu: Gpu, head: readonly Layer[], hidden: readonly number[], { phi, starts }: Seen) =>
+  owning(gpu, async (gpu, keep) => {
+    const inputs: Rows[] = [];
+    const found: Collapse[] = [await collapseOf(gpu, phi, starts)];
+    let input = phi;
+    for (const i of hidden) {
+      inputs.push(input);
+      const right = await through(gpu, head[i], input);
       found.push(await collapseOf(gpu, right, starts));
-      input = own(await through(gpu, head[i + 1], right));
-    } finally {
+      input = keep(await through(gpu, head[i + 1], right));
       releasePanels(gpu, right);
+      found.push(await collapseOf(gpu, input, starts));
     }
-    found.push(await collapseOf(gpu, input, starts));
-  }
-  return {
-    inputs,
-    collapses: hidden.map((_, l) => ({ input: found[2 * l], right: found[2 * l + 1], output: found[2 * l + 2] })),
-    last: found[found.length - 1],
-  };
-}
-
-/** W and the AGOP of a layer are those of the scaled head times these, the AGOP times the square. */
-interface Units {
-  weights: number;
-  agop: number;
-}
+    return {
+      inputs,
+      collapses: hidden.map((_, l) => ({ input: found[2 * l], right: found[2 * l + 1], output: found[2 * l + 2] })),
+      last: found[found.length - 1],
+    };
+  });
 
 /** The layer applied to rows of plain features, a tile at a time. Release it with `releasePanels`. */
-async function through(gpu: Gpu, layer: Layer, x: Rows): Promise<Rows> {
-  const shape = flatShape(x.tiles[0].cols);
-  const out = allocateRows(gpu, x.grid, layer.outputShape(shape).channels);
-  try {
+const through = (gpu: Gpu, layer: Layer, x: Rows): Promise<Rows> =>
+  owning(gpu, async (gpu, keep) => {
+    const shape = flatShape(x.tiles[0].cols);
+    const out = keep(allocateRows(gpu, x.grid, layer.outputShape(shape).channels));
     for (const [i, tile] of x.tiles.entries()) {
       await sendBatch(gpu, (batch) => {
-        const { y } = layer.forward(createPass(batch, false), { matrix: tile, count: tile.rows, shape });
+        const { y } = layer.forward(createNetworkPass(batch, false), { matrix: tile, count: tile.rows, shape });
         copyScaled(batch, y.matrix, out.tiles[i]);
       });
     }
     return out;
-  } catch (error) {
-    releasePanels(gpu, out);
-    throw error;
-  }
-}
+  });
 
-async function collapseOf(gpu: Gpu, x: Rows, starts: readonly number[]): Promise<Collapse> {
-  const result = allocateCollapse(gpu);
-  try {
+const collapseOf = (gpu: Gpu, x: Rows, starts: readonly number[]): Promise<Collapse> =>
+  owning(gpu, async (gpu) => {
+    const result = allocateCollapse(gpu);
     await sendBatch(gpu, (batch) => collapseTraces(batch, x, starts, result));
-    return await readCollapse(gpu, result);
-  } finally {
-    release(gpu, result);
-  }
+    return readCollapse(gpu, result);
+  });
+
+/** A layer of the scaled head. */
+interface ProbedLayer {
+  weights: Matrix;
+  /** (1/n) Σ DᵀD, D the Jacobians of the outputs by the layer's result. */
+  sum: Pair;
+  /** The layer's own weights and AGOP are those of the scaled head times these, the AGOP times the square. */
+  units: { weights: number; agop: number };
 }
 
-async function probeLayer(
+type LayerFindings = Omit<LayerProbe, 'layer' | 'nc1' | 'nc2'> & { rootCollapse: Collapse };
+
+/** Of a layer that no output depends on: nothing to correlate with. */
+const independent = (singularValues: number[]): LayerFindings => ({
+  nfa: Number.NaN,
+  nfaSqrt: Number.NaN,
+  singularValues,
+  effectiveRank: effectiveRank(singularValues),
+  agopEigenvalues: [],
+  principalAngles: [],
+  rootCollapse: { nc1: Number.NaN, nc2: Number.NaN, within: 0, between: 0 },
+});
+
+const probeLayer = (
   gpu: Gpu,
-  weights: Matrix,
-  units: Units,
-  sum: SplitMatrix,
-  phi: Rows,
-  starts: readonly number[],
+  { weights, sum, units }: ProbedLayer,
+  { phi, starts }: Seen,
   classes: number,
-): Promise<Omit<LayerProbe, 'layer' | 'nc1' | 'nc2'> & { rootCollapse: Collapse }> {
-  const decompositions: Svd[] = [];
-  const owned: Matrix[] = [];
-  try {
+): Promise<LayerFindings> =>
+  owning(gpu, async (gpu) => {
     const right = await svd(gpu, weights);
-    if (right) decompositions.push(right);
     const values = [...(right?.s ?? [])].map((value) => value * units.weights);
     const spectrum = await agopSpectrum(gpu, weights, sum);
-    if (!spectrum || !right) {
-      // No output depends on this layer: nothing to correlate with.
-      return {
-        nfa: Number.NaN,
-        nfaSqrt: Number.NaN,
-        singularValues: values,
-        effectiveRank: effectiveRank(values),
-        agopEigenvalues: [],
-        principalAngles: [],
-        rootCollapse: { nc1: Number.NaN, nc2: Number.NaN, within: 0, between: 0 },
-      };
-    }
-    decompositions.push(spectrum);
+    if (!spectrum || !right) return independent(values);
     const root = allocateRows(gpu, phi.grid, spectrum.scaled.rows);
-    owned.push(...root.tiles);
     for (const [i, tile] of phi.tiles.entries()) {
       await sendBatch(gpu, (batch) => gemm(batch, { a: tile, b: spectrum.scaled, out: root.tiles[i] }));
     }
@@ -240,40 +212,30 @@ async function probeLayer(
       ),
       rootCollapse: await collapseOf(gpu, root, starts),
     };
-  } finally {
-    for (const decomposition of decompositions) releaseSvd(gpu, decomposition);
-    release(gpu, ...owned);
-  }
-}
+  });
 
 /**
- * Eigenvectors (v) and square roots of the eigenvalues (s) of Wᵀ M W, M = sum (outputs × outputs) split: those of the
- * singular value decomposition of Lᵀ W with M = L Lᵀ. Null where it is zero. Release it with `releaseSvd`.
+ * Eigenvectors (v) and square roots of the eigenvalues (s) of Wᵀ M W, M = sum (outputs × outputs): those of the singular
+ * value decomposition of Lᵀ W with M = L Lᵀ. Null where it is zero. Release it with `releaseSvd`.
  */
-export async function agopSpectrum(gpu: Gpu, weights: Matrix, sum: SplitMatrix): Promise<Svd | null> {
-  const [largest] = await largestMagnitudes(gpu, [sum.high]);
-  const { rows } = sum.high;
-  const [high, low] = [allocate(gpu, rows, rows), allocate(gpu, rows, rows)];
-  const owned = [high, low];
-  // The root of a power of four is a power of two.
-  const root = Math.floor(exponentOf(largest) / 2);
-  try {
+export const agopSpectrum = (gpu: Gpu, weights: Matrix, sum: Pair): Promise<Svd | null> =>
+  owning(gpu, async (gpu, keep) => {
+    const [largest] = await largestMagnitudes(gpu, [sum.high]);
+    const { rows } = sum.high;
+    const [high, low] = [allocate(gpu, rows, rows), allocate(gpu, rows, rows)];
+    // The root of a power of four is a power of two.
+    const root = Math.floor(exponentOf(largest) / 2);
     await runBatch(gpu, (batch) => {
       scaleByPowerOfTwo(batch, sum.high, -2 * root, high);
       scaleByPowerOfTwo(batch, sum.low, -2 * root, low);
     });
-    const factor = await factorRows(gpu, high, low, AGOP_TOLERANCE);
+    const factor = await factorRows(gpu, { high, low }, AGOP_TOLERANCE);
     if (!factor) return null;
-    owned.push(factor);
     const product = allocate(gpu, factor.rows, weights.cols);
-    owned.push(product);
     await runBatch(gpu, (batch) => gemmNN(batch, { a: factor, b: weights, out: product }));
     const found = await svd(gpu, product);
-    return found && { ...found, s: found.s.map((value) => value * 2 ** root), unit: found.unit * 2 ** root };
-  } finally {
-    release(gpu, ...owned);
-  }
-}
+    return keep(found && { ...found, s: found.s.map((value) => value * 2 ** root), unit: found.unit * 2 ** root });
+  });
 
 /** Variances of matrix entries below this share of their mean square are rounding: the entries are equal. */
 const EQUAL_ENTRIES = 1e-6;
@@ -284,20 +246,20 @@ const EQUAL_ENTRIES = 1e-6;
  * centring is that of the neural feature ansatz as the paper measures it: the mean entry is subtracted. NaN where all
  * entries of one of them are equal, so that nothing is left.
  */
-async function featureAnsatz(
+const featureAnsatz = (
   gpu: Gpu,
   unscaled: Matrix,
   { v: vectors, s: lengths }: Svd,
-): Promise<{ nfa: number; nfaSqrt: number }> {
-  const d = unscaled.cols;
-  const exponent = exponentOf((await largestMagnitudes(gpu, [unscaled]))[0]);
-  const weights = allocate(gpu, unscaled.rows, d);
-  const ones = upload(gpu, 1, d, new Float32Array(d).fill(1));
-  const images = allocate(gpu, vectors.rows, weights.rows);
-  const gram = allocate(gpu, weights.rows, weights.rows);
-  const vectorSums = allocate(gpu, vectors.rows, 1);
-  const weightSums = allocate(gpu, weights.rows, 1);
-  try {
+): Promise<{ nfa: number; nfaSqrt: number }> =>
+  owning(gpu, async (gpu) => {
+    const d = unscaled.cols;
+    const exponent = exponentOf((await largestMagnitudes(gpu, [unscaled]))[0]);
+    const weights = allocate(gpu, unscaled.rows, d);
+    const ones = upload(gpu, 1, d, new Float32Array(d).fill(1));
+    const images = allocate(gpu, vectors.rows, weights.rows);
+    const gram = allocate(gpu, weights.rows, weights.rows);
+    const vectorSums = allocate(gpu, vectors.rows, 1);
+    const weightSums = allocate(gpu, weights.rows, 1);
     await runBatch(gpu, (batch) => {
       scaleByPowerOfTwo(batch, unscaled, -exponent, weights);
       gemm(batch, { a: vectors, b: weights, out: images });
@@ -323,10 +285,7 @@ async function featureAnsatz(
       return covariance / Math.sqrt(variance) / Math.sqrt(gramVariance);
     };
     return { nfa: correlation(2), nfaSqrt: correlation(1) };
-  } finally {
-    release(gpu, weights, ones, images, gram, vectorSums, weightSums);
-  }
-}
+  });
 
 function squaredNorm(values: Float32Array): number {
   let sum = 0;

@@ -1,5 +1,5 @@
 import { philoxUniform } from '../ops/features/philox.js';
-import { classOrder, type HostRows, permuteRows, standardize } from '../rfm/rows.js';
+import { classOrder, type HostRows, permuteRows, standardize } from '../ops/host-rows.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { type Matrix, upload } from '../runtime/matrix.js';
 import { featuresOf, flatShape, pixelsOf, type Shape, type Tensor } from './tensor.js';

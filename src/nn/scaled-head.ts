@@ -4,8 +4,9 @@ import { exponentOf, largestMagnitudes, scaleByPowerOfTwo } from '../ops/statist
 import { gatherRows, type Rows } from '../ops/tiles.js';
 import { runBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, type Matrix, release } from '../runtime/matrix.js';
-import { createPass, type Layer, releaseLayer } from './layer.js';
+import { allocate, type Matrix } from '../runtime/matrix.js';
+import { owning } from '../runtime/owning.js';
+import { createNetworkPass, type Layer, releaseLayer } from './layer.js';
 import { linear } from './linear.js';
 import { flatShape } from './tensor.js';
 
@@ -28,57 +29,49 @@ const LARGEST_EXPONENT = 100;
  * beyond float32 from a gain of 1e10 and of 1e-10 on.
  * @throws internal error where Φ or weights are not finite.
  */
-export async function scaledHead(gpu: Gpu, head: readonly Layer[], phi: Rows): Promise<ScaledHead> {
-  const layers: Layer[] = [];
-  const exponents: number[] = [];
-  const ids = evenlySpaced(phi.grid.n, SAMPLE_ROWS);
-  const owned: Matrix[] = [];
-  const rows = (cols: number): Matrix => {
-    const matrix = allocate(gpu, ids.length, cols);
-    owned.push(matrix);
-    return matrix;
-  };
-  const apply = async (layer: Layer, x: Matrix, outputs: number): Promise<Matrix> => {
-    const y = rows(outputs);
-    await runBatch(gpu, (batch) => {
-      const tensor = { matrix: x, count: x.rows, shape: flatShape(x.cols) };
-      copyScaled(batch, layer.forward(createPass(batch, false), tensor).y.matrix, y);
-    });
-    return y;
-  };
-  try {
-    let x = rows(phi.tiles[0].cols);
+export const scaledHead = (gpu: Gpu, head: readonly Layer[], phi: Rows): Promise<ScaledHead> =>
+  owning(gpu, async (gpu, keep) => {
+    const layers: Layer[] = [];
+    const exponents: number[] = [];
+    const ids = evenlySpaced(phi.grid.n, SAMPLE_ROWS);
+    let x = allocate(gpu, ids.length, phi.tiles[0].cols);
     await runBatch(gpu, (batch) => gatherRows(batch, phi, ids, x));
     for (const layer of head) {
       if (layer.kind !== 'linear') {
         layers.push(layer);
-        x = await apply(layer, x, x.cols);
+        x = await applyTo(gpu, layer, x, x.cols);
         continue;
       }
       const { name, value } = layer.parameters[0];
       const scaled = linear(gpu, name, value.cols, value.rows);
-      layers.push(scaled);
+      layers.push(keep(scaled));
       const weights = scaled.parameters[0].value;
       const [ofWeights, ofFeatures] = [...(await largestMagnitudes(gpu, [value, x]))].map(exponentOf);
       const first = ofWeights + Math.max(-LARGEST_EXPONENT, Math.min(LARGEST_EXPONENT, ofFeatures));
       await runBatch(gpu, (batch) => scaleByPowerOfTwo(batch, value, -first, weights));
-      const y = await apply(scaled, x, value.rows);
+      const y = await applyTo(gpu, scaled, x, value.rows);
       const rest = exponentOf((await largestMagnitudes(gpu, [y]))[0]);
-      x = rows(value.rows);
+      const next = allocate(gpu, ids.length, value.rows);
       await runBatch(gpu, (batch) => {
         scaleByPowerOfTwo(batch, value, -first - rest, weights);
-        scaleByPowerOfTwo(batch, y, -rest, x);
+        scaleByPowerOfTwo(batch, y, -rest, next);
       });
+      x = next;
       exponents.push(first + rest);
     }
     return { layers, exponents };
-  } catch (error) {
-    releaseScaledHead(gpu, { layers, exponents });
-    throw error;
-  } finally {
-    release(gpu, ...owned);
-  }
-}
+  });
+
+/** The layer's results on rows of plain features (rows × outputs). Release them. */
+const applyTo = (gpu: Gpu, layer: Layer, x: Matrix, outputs: number): Promise<Matrix> =>
+  owning(gpu, async (gpu, keep) => {
+    const y = keep(allocate(gpu, x.rows, outputs));
+    await runBatch(gpu, (batch) => {
+      const tensor = { matrix: x, count: x.rows, shape: flatShape(x.cols) };
+      copyScaled(batch, layer.forward(createNetworkPass(batch, false), tensor).y.matrix, y);
+    });
+    return y;
+  });
 
 export function releaseScaledHead(gpu: Gpu, { layers }: ScaledHead): void {
   for (const layer of layers) releaseLayer(gpu, layer);

@@ -1,5 +1,6 @@
 import { RfmError } from '../errors.js';
-import type { Batch, Grid } from '../runtime/batch.js';
+import type { Batch } from '../runtime/batch.js';
+import type { Grid } from '../runtime/division.js';
 import { type Matrix, strideOf } from '../runtime/matrix.js';
 
 /** Of one sample; plain features are 1 × 1 pixel with a channel each. */

@@ -1,18 +1,19 @@
 import { inputError } from '../errors.js';
 import { largestMagnitudes } from '../ops/statistics/magnitude.js';
-import { allocateRows, gridOf, type Rows, releasePanels } from '../ops/tiles.js';
+import { allocateRows, gridOf, type Rows } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { downloadBytes, type Matrix } from '../runtime/matrix.js';
+import { owning } from '../runtime/owning.js';
 import { enter } from '../runtime/timing.js';
 import type { Checkpoint } from './checkpoint.js';
 import { initialize } from './init.js';
 import type { LossName } from './loss.js';
-import { buffersOf, createModel, type Model, parametersOf, releaseModel } from './models.js';
+import { buffersOf, createModel, type Model, parametersOf } from './models.js';
 import { createOptimizer, type Optimizer } from './optimizer.js';
 import { probeHead } from './probes.js';
 import type { Samples, TrainingData } from './samples.js';
 import { DIVERGED, evaluate, refuseSingleValues, trainEpoch } from './training.js';
-import type { Measurement, Score, SeedRecord, TrainConfig } from './types.js';
+import type { Measurement, Score, SeedRecord, TrainSettings } from './types.js';
 
 export interface TrainHooks {
   onStep?(step: number, steps: number): void;
@@ -38,7 +39,7 @@ const CHECKED_ROWS = 128;
 export async function trainNetworks(
   gpu: Gpu,
   data: TrainingData,
-  config: TrainConfig,
+  config: TrainSettings,
   hooks: TrainHooks = {},
   resume: Checkpoint | null = null,
 ): Promise<{ records: SeedRecord[]; seconds: number }> {
@@ -58,10 +59,14 @@ export async function trainNetworks(
     }
     const record: SeedRecord = continues ? records[index] : { seed, epochs: [], measurements: [] };
     records[index] = record;
-    await trainSeed(gpu, data, config, record, hooks, {
-      resume: continues ? resume : null,
-      save: async (session) => hooks.save?.({ records, ...(await stateOf(gpu, session)), seconds: elapsed() }),
-    });
+    try {
+      await trainSeed(gpu, { data, config, hooks }, record, {
+        resume: continues ? resume : null,
+        save: async (session) => hooks.save?.({ records, ...(await stateOf(gpu, session)), seconds: elapsed() }),
+      });
+    } finally {
+      gpu.pool.trim();
+    }
   }
   return { records, seconds: elapsed() };
 }
@@ -74,59 +79,54 @@ interface Session {
   optimizer: Optimizer;
 }
 
-async function trainSeed(
+/** What all seeds are trained with. */
+interface Request {
+  data: TrainingData;
+  config: TrainSettings;
+  hooks: TrainHooks;
+}
+
+const trainSeed = (
   gpu: Gpu,
-  data: TrainingData,
-  config: TrainConfig,
+  { data, config, hooks }: Request,
   record: SeedRecord,
-  hooks: TrainHooks,
   { resume, save }: { resume: Checkpoint | null; save(session: Session): Promise<void> },
-): Promise<void> {
-  const { depth, width, init, epochs, measureEvery, loss, batch } = config;
-  const { seed } = record;
-  const model = createModel(gpu, config.model, { input: data.train.shape, outputs: data.classes, depth, width });
-  const optimizer = createOptimizer(gpu, parametersOf(model), config);
-  try {
+): Promise<void> =>
+  owning(gpu, async (gpu) => {
+    const { depth, width, init, epochs, measureEvery, loss, batch } = config;
+    const { seed } = record;
+    const { signal, onStep } = hooks;
+    const model = createModel(gpu, config.model, { input: data.train.shape, outputs: data.classes, depth, width });
+    const session = { model, optimizer: createOptimizer(gpu, parametersOf(model), config) };
     refuseSingleValues(model, data.train.count, batch);
-    if (resume) restore(gpu, { model, optimizer }, resume);
+    if (resume) restore(gpu, session, resume);
     else await initialize(gpu, parametersOf(model), { gain: init, seed });
     let saved = performance.now();
     for (let epoch = record.epochs.length; ; epoch++) {
       const due = epoch % measureEvery === 0 || epoch === epochs;
       if (due && record.measurements.at(-1)?.epoch !== epoch) {
-        const measurement = await measure(gpu, model, data, { loss, seed }, epoch, hooks.signal);
+        const measurement = await measure(gpu, model, data, { loss, seed, epoch }, signal);
         record.measurements.push(measurement);
         hooks.onMeasurement?.(seed, measurement);
-        await save({ model, optimizer });
+        await save(session);
         saved = performance.now();
       }
       if (epoch >= epochs) break;
       const from = workTime(gpu);
       enter(gpu, null, 'training');
-      const score = await trainEpoch(gpu, model, optimizer, data.train, {
-        loss,
-        batch,
-        seed,
-        epoch: epoch + 1,
-        ...(hooks.signal && { signal: hooks.signal }),
-        ...(hooks.onStep && { onStep: hooks.onStep }),
-      });
-      await expectFinite(gpu, { model, optimizer }, epoch + 1, seed);
+      const options = { loss, batch, seed, epoch: epoch + 1, ...(signal && { signal }), ...(onStep && { onStep }) };
+      const score = await trainEpoch(gpu, model, session.optimizer, data.train, options);
+      await expectFinite(gpu, session, epoch + 1, seed);
       record.epochs.push(score);
       hooks.onEpoch?.(seed, epoch + 1, score, workTime(gpu) - from);
       if (performance.now() - saved > 1000 * CHECKPOINT_SECONDS) {
         const some = { ...data.train, count: Math.min(data.train.count, CHECKED_ROWS) };
-        await finiteScore(gpu, model, some, 'training rows', { loss, seed, epoch: epoch + 1 });
-        await save({ model, optimizer });
+        await finiteScore(gpu, model, { samples: some, what: 'training rows' }, { loss, seed, epoch: epoch + 1 });
+        await save(session);
         saved = performance.now();
       }
     }
-  } finally {
-    optimizer.release();
-    releaseModel(gpu, model);
-    gpu.pool.trim();
-  }
-}
+  });
 
 /** @throws input error where a step left a number that is not finite. */
 async function expectFinite(gpu: Gpu, session: Session, epoch: number, seed: number): Promise<void> {
@@ -143,14 +143,19 @@ async function expectFinite(gpu: Gpu, session: Session, epoch: number, seed: num
   }
 }
 
+/** Of a training: what it minimises, the seed, and the epochs that are done. */
+interface Moment {
+  loss: LossName;
+  seed: number;
+  epoch: number;
+}
+
 /** @throws input error where the loss is not finite: weights may be so, and results not. */
 async function finiteScore(
   gpu: Gpu,
   model: Model,
-  samples: Samples,
-  what: string,
-  { loss, seed, epoch }: { loss: LossName; seed: number; epoch: number },
-  headInputs?: Rows,
+  { samples, what, headInputs }: { samples: Samples; what: string; headInputs?: Rows },
+  { loss, seed, epoch }: Moment,
 ): Promise<Score> {
   const score = await evaluate(gpu, model, samples, loss, headInputs);
   if (Number.isFinite(score.loss)) return score;
@@ -165,29 +170,27 @@ async function finiteScore(
  * Scores of the network and the probes of its head, on the training rows.
  * @throws input error where a loss is not finite.
  */
-export async function measure(
+export const measure = (
   gpu: Gpu,
   model: Model,
-  data: TrainingData,
-  { loss, seed }: { loss: LossName; seed: number },
-  epoch: number,
+  { train, test, starts }: TrainingData,
+  moment: Moment,
   signal?: AbortSignal,
-): Promise<Measurement> {
-  const started = workTime(gpu);
-  enter(gpu, null, 'measurement');
-  const head = model.layers.slice(model.head);
-  const inputs = head[0].parameters[0].value.cols;
-  const phi = allocateRows(gpu, gridOf(gpu, data.train.count, inputs), inputs);
-  try {
-    const at = { loss, seed, epoch };
-    const train = await finiteScore(gpu, model, data.train, 'training rows', at, phi);
-    const test = data.test && (await finiteScore(gpu, model, data.test, 'test rows', at));
-    const probe = await probeHead(gpu, head, phi, data.starts, signal);
-    return { epoch, train, test, ...probe, seconds: workTime(gpu) - started };
-  } finally {
-    releasePanels(gpu, phi);
-  }
-}
+): Promise<Measurement> =>
+  owning(gpu, async (gpu) => {
+    const started = workTime(gpu);
+    enter(gpu, null, 'measurement');
+    const head = model.layers.slice(model.head);
+    const inputs = head[0].parameters[0].value.cols;
+    const phi = allocateRows(gpu, gridOf(gpu, train.count, inputs), inputs);
+    const rows = { samples: train, what: 'training rows', headInputs: phi };
+    const scores = {
+      train: await finiteScore(gpu, model, rows, moment),
+      test: test && (await finiteScore(gpu, model, { samples: test, what: 'test rows' }, moment)),
+    };
+    const probe = await probeHead(gpu, head, phi, starts, signal);
+    return { epoch: moment.epoch, ...scores, ...probe, seconds: workTime(gpu) - started };
+  });
 
 /** Everything that a step changes, in an order that depends on the configuration alone. */
 const stateMatrices = ({ model, optimizer }: Session): { name: string; value: Matrix }[] => [

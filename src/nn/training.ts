@@ -3,8 +3,9 @@ import { copyScaled } from '../ops/elementwise/elementwise.js';
 import type { Rows } from '../ops/tiles.js';
 import { type Batch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, block, download, type Matrix, release } from '../runtime/matrix.js';
-import { backAll, createPass, forwardAll } from './layer.js';
+import { allocate, block, download, type Matrix } from '../runtime/matrix.js';
+import { owning } from '../runtime/owning.js';
+import { backAll, createNetworkPass, forwardAll } from './layer.js';
 import { type LossName, lossAndGradient, lossTerms } from './loss.js';
 import type { Model } from './models.js';
 import type { Optimizer } from './optimizer.js';
@@ -17,21 +18,34 @@ export interface Score {
   accuracy: number;
 }
 
-/** Records one training step: forward, loss, backward, and the optimiser's move. */
+/** What a step moves, and by which loss. */
+export interface Training {
+  readonly model: Model;
+  readonly optimizer: Optimizer;
+  readonly loss: LossName;
+}
+
+/** Samples on the device and what the network is to give for them (samples × classes). */
+export interface LabelledTensor {
+  readonly x: Tensor;
+  readonly targets: Matrix;
+}
+
+/**
+ * Records one training step: forward, loss, backward, and the optimiser's move. results[slot] and the next number are as
+ * `lossAndGradient` leaves them.
+ */
 export function trainingStep(
   batch: Batch,
-  { layers }: Model,
-  optimizer: Optimizer,
-  loss: LossName,
-  x: Tensor,
-  targets: Matrix,
+  { model, optimizer, loss }: Training,
+  { x, targets }: LabelledTensor,
   results: Matrix,
   slot: number,
 ): void {
-  const steps = forwardAll(layers, createPass(batch, true), x);
+  const steps = forwardAll(model.layers, createNetworkPass(batch, true), x);
   const output = steps[steps.length - 1].y;
   const gradient = batch.temporary(output.matrix.rows, output.matrix.cols);
-  lossAndGradient(batch, loss, output.matrix, targets, gradient, results, slot);
+  lossAndGradient(batch, loss, { outputs: output.matrix, targets, gradient }, results, slot);
   backAll(steps, { ...output, matrix: gradient }, { parameters: true, input: false });
   optimizer.step(batch);
 }
@@ -83,29 +97,25 @@ export interface EpochOptions {
  * @returns mean loss and accuracy of the steps, each before its update.
  * @throws input error once the loss is no longer a finite number.
  */
-export async function trainEpoch(
+export const trainEpoch = (
   gpu: Gpu,
   model: Model,
   optimizer: Optimizer,
   samples: Samples,
   options: EpochOptions,
-): Promise<Score> {
-  const { loss, batch: size, seed, epoch, signal } = options;
-  const order = shuffledRows(samples.count, seed, epoch);
-  const steps = Math.ceil(samples.count / size);
-  const results = allocate(gpu, 1, 2 * steps);
-  try {
+): Promise<Score> =>
+  owning(gpu, async (gpu) => {
+    const { loss, batch: size, seed, epoch, signal } = options;
+    const order = shuffledRows(samples.count, seed, epoch);
+    const steps = Math.ceil(samples.count / size);
+    const results = allocate(gpu, 1, 2 * steps);
     for (let step = 0; step < steps; step++) {
       signal?.throwIfAborted();
       const rows = order.subarray(step * size, Math.min(samples.count, (step + 1) * size));
       try {
-        const x = uploadSamples(gpu, samples, rows);
-        const targets = uploadTargets(gpu, samples.labels, rows, model.outputs);
-        try {
-          await sendBatch(gpu, (batch) => trainingStep(batch, model, optimizer, loss, x, targets, results, 2 * step));
-        } finally {
-          release(gpu, x.matrix, targets);
-        }
+        await withSamples(gpu, samples, rows, model.outputs, (batch, labelled) =>
+          trainingStep(batch, { model, optimizer, loss }, labelled, results, 2 * step),
+        );
       } catch (error) {
         throw error instanceof RfmError && error.kind === 'doesNotFit' ? stepTooLarge(size, error) : error;
       }
@@ -116,10 +126,21 @@ export async function trainEpoch(
       throw inputError(`the loss is no longer a finite number in epoch ${epoch} with seed ${seed}: ${DIVERGED}`);
     }
     return score;
-  } finally {
-    release(gpu, results);
-  }
-}
+  });
+
+/** Sends a batch that `record` makes of the given samples. */
+const withSamples = (
+  gpu: Gpu,
+  samples: Samples,
+  rows: Int32Array,
+  classes: number,
+  record: (batch: Batch, labelled: LabelledTensor) => void,
+): Promise<void> =>
+  owning(gpu, async (gpu) => {
+    const x = uploadSamples(gpu, samples, rows);
+    const targets = uploadTargets(gpu, samples.labels, rows, classes);
+    await sendBatch(gpu, (batch) => record(batch, { x, targets }));
+  });
 
 /** What a step holds grows with its rows, not with those of the data. */
 const stepTooLarge = (size: number, { message }: RfmError): RfmError =>
@@ -155,37 +176,22 @@ export const evaluationChunk = (model: Model): number => (model.head === 0 ? 102
  * Loss and accuracy in evaluation mode. With `headInputs` (count × inputs of the head) it also keeps what the head of
  * the network sees of each sample.
  */
-export async function evaluate(
-  gpu: Gpu,
-  model: Model,
-  samples: Samples,
-  loss: LossName,
-  headInputs?: Rows,
-): Promise<Score> {
-  const size = evaluationChunk(model);
-  const chunks = Math.ceil(samples.count / size);
-  const results = allocate(gpu, 1, 2 * chunks);
-  try {
+export const evaluate = (gpu: Gpu, model: Model, samples: Samples, loss: LossName, headInputs?: Rows): Promise<Score> =>
+  owning(gpu, async (gpu) => {
+    const size = evaluationChunk(model);
+    const chunks = Math.ceil(samples.count / size);
+    const results = allocate(gpu, 1, 2 * chunks);
     for (let chunk = 0; chunk < chunks; chunk++) {
       const rows = consecutive(chunk * size, Math.min(size, samples.count - chunk * size));
-      const x = uploadSamples(gpu, samples, rows);
-      const targets = uploadTargets(gpu, samples.labels, rows, model.outputs);
-      try {
-        await sendBatch(gpu, (batch) => {
-          const steps = forwardAll(model.layers, createPass(batch, false), x);
-          const { matrix } = steps[steps.length - 1].y;
-          const gradient = batch.temporary(matrix.rows, matrix.cols);
-          lossAndGradient(batch, loss, matrix, targets, gradient, results, 2 * chunk);
-          if (!headInputs) return;
-          const features = model.head === 0 ? x : steps[model.head - 1].y;
-          copyInto(batch, features.matrix, headInputs, rows[0]);
-        });
-      } finally {
-        release(gpu, x.matrix, targets);
-      }
+      await withSamples(gpu, samples, rows, model.outputs, (batch, { x, targets }) => {
+        const steps = forwardAll(model.layers, createNetworkPass(batch, false), x);
+        const outputs = steps[steps.length - 1].y.matrix;
+        const gradient = batch.temporary(outputs.rows, outputs.cols);
+        lossAndGradient(batch, loss, { outputs, targets, gradient }, results, 2 * chunk);
+        if (!headInputs) return;
+        const features = model.head === 0 ? x : steps[model.head - 1].y;
+        copyInto(batch, features.matrix, headInputs, rows[0]);
+      });
     }
     return scoreOf(await download(gpu, results), loss, samples.count, model.outputs);
-  } finally {
-    release(gpu, results);
-  }
-}
+  });

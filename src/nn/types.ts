@@ -1,4 +1,5 @@
-import type { AdapterSummary, Made } from '../rfm/types.js';
+import type { Made } from '../made.js';
+import type { AdapterSummary } from '../runtime/adapter.js';
 import type { LossName } from './loss.js';
 import type { ModelName } from './models.js';
 import type { OptimizerName } from './optimizer.js';
@@ -9,12 +10,9 @@ import type { Score } from './training.js';
 
 export const TRAIN_SCHEMA = 'deep-rfm/train/1';
 
-export interface TrainConfig {
+/** What a training is told. */
+export interface TrainSettings {
   model: ModelName;
-  /** Dataset name as given on the command line, or 'npy'. */
-  dataset: string;
-  n: number;
-  testN: number;
   /** Hidden layers of the MLP (head). */
   depth: number;
   width: number;
@@ -30,6 +28,14 @@ export interface TrainConfig {
   /** Epochs between measurements; the first (epoch 0) and the last are always measured. */
   measureEvery: number;
   seeds: number[];
+}
+
+/** What a training from the command line is told, and what of. */
+export interface TrainConfig extends TrainSettings {
+  /** Dataset name as given on the command line, or 'npy'. */
+  dataset: string;
+  n: number;
+  testN: number;
 }
 
 export interface Measurement extends HeadProbe {

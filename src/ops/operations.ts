@@ -6,6 +6,7 @@ import { copyScaled } from './elementwise/elementwise.js';
 import { multiplyOnce } from './gemm/accurate-products.js';
 import { GEMM, gemm } from './gemm/gemm.js';
 import { KERNEL_MATRIX, kernelMatrix } from './kernel-matrix/kernel-matrix.js';
+import { laplace } from './kernels/laplace.js';
 
 /** Numbers in [−1, 1) that no symmetry of a kernel maps onto each other. */
 const numbers = (count: number, factor: number): Float32Array =>
@@ -39,7 +40,7 @@ export const OPERATIONS: readonly TunedOperation[] = [
     prepare(gpu, n) {
       const [x, out] = [upload(gpu, n, n, numbers(n * n, 37)), allocate(gpu, n, n)];
       return {
-        record: (batch) => kernelMatrix(batch, x, x, out, 'laplace', 2),
+        record: (batch) => kernelMatrix(batch, x, x, out, laplace(2)),
         release: () => release(gpu, x, out),
       };
     },
@@ -55,8 +56,9 @@ export const OPERATIONS: readonly TunedOperation[] = [
       ];
       const [out, low] = [allocate(gpu, n, n), allocate(gpu, n, n)];
       const terms = { w, outputs, rows: vectors, cols: vectors };
+      const tile = { product: { a: w, b: w, out, low }, form: 'NT', symmetric: true, terms } as const;
       return {
-        record: (batch) => gramWeights(batch, multiplyOnce, { a: w, b: w, out, low }, 'NT', true, terms),
+        record: (batch) => gramWeights(batch, multiplyOnce, tile),
         release: () => release(gpu, w, vectors, out, low),
       };
     },

@@ -4,9 +4,9 @@
  * as compensated sums and second floats do, are not credited for it.
  */
 
-import type { Work } from '../runtime/timing.js';
+import type { Work } from '../runtime/profile.js';
 
-type Counts = Required<Pick<Work, 'flops' | 'bytes'>>;
+export type Counts = Required<Pick<Work, 'flops' | 'bytes'>>;
 
 /** (m × k)(k × n). */
 export const gemmWork = (m: number, n: number, k: number): Counts => ({
@@ -26,15 +26,6 @@ export const kernelMatrixWork = (n: number, d: number): Counts => ({
   bytes: 4 * (n * d + n * n),
 });
 
-/** A = L Lᵀ, n × n. */
-export const choleskyWork = (n: number): Counts => ({ flops: n ** 3 / 3, bytes: 4 * n * n });
-
-/** L Y = B, L n × n, with m right-hand sides. */
-export const trsmWork = (n: number, m: number): Counts => ({
-  flops: n * n * m,
-  bytes: 4 * ((n * (n + 1)) / 2 + 2 * n * m),
-});
-
 /** n · AGOP = Xᵀ Q X: WᵀW, S and T for C outputs, QX, and the symmetric product at the end. */
 export const agopGramWork = (n: number, d: number, outputs: number): Counts & { rows: number } => ({
   flops: n ** 3 + 4 * n * n * outputs + 2 * n * n * d + n * d * d,
@@ -48,6 +39,3 @@ export const agopJacobianWork = (n: number, d: number, outputs: number, rows = n
   bytes: 4 * (n * d + n * rows + n * outputs + d * d),
   rows,
 });
-
-/** φ(A Wᵀ): A n × d, W width × d. */
-export const featuresWork = (n: number, d: number, width: number): Counts => gemmWork(n, width, d);

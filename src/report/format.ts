@@ -1,7 +1,8 @@
-import type { Activation, AdapterSummary, KernelName, RunMetrics } from '../rfm/types.js';
+import { kernelOf } from '../ops/kernels/kernels.js';
+import type { Activation, RunMetrics } from '../rfm/types.js';
+import type { AdapterSummary } from '../runtime/adapter.js';
 
-/** Names of the kernels and activations for people. */
-export const KERNEL_NAMES: Readonly<Record<KernelName, string>> = { laplace: 'Laplace', gaussian: 'Gaussian' };
+/** Names of the activations for people. */
 export const ACTIVATION_NAMES: Readonly<Record<Activation, string>> = { relu: 'ReLU', cos: 'cosine' };
 
 /** Relative residuals above this are pointed out: the solve was to reach it. */
@@ -155,7 +156,7 @@ export function runParts(metrics: RunMetrics): string[] {
     shorten(config.dataset, 40),
     `n = ${config.n}`,
     classesText(classCounts),
-    `${KERNEL_NAMES[config.kernel]} kernel`,
+    `${kernelOf(config).label} kernel`,
     `${ACTIVATION_NAMES[config.activation]} features`,
     `adapter: ${adapterLabel(adapter, 40)}`,
   ];

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { inputError } from '../errors.js';
+import { KERNEL_NAMES } from '../ops/kernels/kernels.js';
 import { type LayerMetrics, type RunMetrics, SCHEMA } from '../rfm/types.js';
 
 /** JSON has no NaN: what could not be computed is written as null and read back as NaN. */
@@ -74,8 +75,9 @@ const runSchema = z.object({
     n: count,
     testN: count,
     depth: count,
-    kernel: z.enum(['laplace', 'gaussian']),
+    kernel: z.enum(KERNEL_NAMES),
     bandwidth: z.number(),
+    exponent: z.number().optional(),
     ridge: z.number(),
     activation: z.enum(['relu', 'cos']),
     width: count,

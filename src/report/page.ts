@@ -1,3 +1,4 @@
+import { kernelOf } from '../ops/kernels/kernels.js';
 import type { LayerMetrics, RunMetrics, Stages } from '../rfm/types.js';
 import type { ChartName } from './charts.js';
 import {
@@ -10,7 +11,6 @@ import {
   formatNumber,
   formatPercent,
   formatSeconds,
-  KERNEL_NAMES,
   LARGE_CANCELLATION,
   LARGE_ROUNDING,
   missingClassesText,
@@ -131,7 +131,7 @@ function settingsTable(metrics: RunMetrics): string {
   const smallest = Math.min(...sizesOfClasses);
   const largest = Math.max(...sizesOfClasses);
   const sizes = smallest === largest ? `${smallest} rows each` : `${smallest} to ${largest} rows each`;
-  const length = config.kernel === 'laplace' ? 'exp(−‖x − z‖ / L)' : 'exp(−‖x − z‖² / (2L²))';
+  const { label, formula } = kernelOf(config);
   const width = config.width === 0 ? 'the width of the input' : String(config.width);
   const gamma = config.activation === 'cos' ? `, γ = ${formatNumber(config.gamma)}` : '';
   const done = layers.length === config.depth ? '' : ` (asked for: ${config.depth})`;
@@ -142,10 +142,7 @@ function settingsTable(metrics: RunMetrics): string {
     ['Training rows', `${config.n}, ${classesText(classCounts)} (${sizes})`],
     ['Test rows', config.testN > 0 ? String(config.testN) : 'none'],
     ['Layers', `${layers.length}${done}`],
-    [
-      'Kernel',
-      `${KERNEL_NAMES[config.kernel]}, ${length}, L = ${formatNumber(config.bandwidth)}, ridge λ = ${formatNumber(config.ridge)}`,
-    ],
+    ['Kernel', `${label}, ${formula}, L = ${formatNumber(config.bandwidth)}, ridge λ = ${formatNumber(config.ridge)}`],
     ['Random features', `${ACTIVATION_NAMES[config.activation]}, width ${width}${gamma}, seed ${config.seed}`],
     ['AGOP', agopSetting(metrics)],
     ['Adapter', `${escapeHtml(adapterLabel(adapter))} <span class="tag">${kind}</span>`],

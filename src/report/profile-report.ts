@@ -1,7 +1,7 @@
 /** What a profile says: where the time on the device went, by operation and by layer, and a trace to look at. */
 
-import type { AdapterSummary } from '../rfm/types.js';
-import { countWork, type Pass, type Profile, type Scope } from '../runtime/timing.js';
+import type { AdapterSummary } from '../runtime/adapter.js';
+import { countWork, type Pass, type Profile, type Scope } from '../runtime/profile.js';
 
 export const PROFILE_SCHEMA = 'deep-rfm/profile/1';
 

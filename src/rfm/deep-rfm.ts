@@ -1,5 +1,7 @@
 import { inputError, RfmError } from '../errors.js';
 import { featureMap } from '../ops/features/features.js';
+import { classCountsOf, classOrder, type HostRows, permuteRows, standardize, transposeHost } from '../ops/host-rows.js';
+import type { RadialKernel } from '../ops/kernels/kernel.js';
 import { evenlySpaced } from '../ops/solve/nystrom.js';
 import { gramPicture } from '../ops/statistics/collapse.js';
 import { allocateRows, cut, downloadRows, matricesOf, type Rows, uploadColumns, uploadRows } from '../ops/tiles.js';
@@ -8,17 +10,9 @@ import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
 import { normalizeAll, normalizeOrRefuse } from './layer.js';
+import { type DeepRfmOptions, deepRfmOptions } from './options.js';
 import { adopt, limitsOf, PICTURE_ROWS, type ProblemSize, planRun, type RunPlan } from './plan.js';
-import {
-  classCountsOf,
-  classOrder,
-  type HostRows,
-  permuteRows,
-  refuseLostDifferences,
-  scaledTargets,
-  standardize,
-  transposeHost,
-} from './rows.js';
+import { refuseLostDifferences, scaledTargets } from './rows.js';
 import {
   type Agop,
   accuracy,
@@ -32,7 +26,7 @@ import {
   releaseFitted,
   stageMetrics,
 } from './step.js';
-import type { DeepRfmConfig, GramPicture, KernelName, LayerMetrics } from './types.js';
+import type { GramPicture, LayerMetrics } from './types.js';
 
 /** Rows of numbers and their classes 0 … C − 1. */
 export interface LabelledRows extends HostRows {
@@ -89,10 +83,10 @@ export interface DeepRfmResult {
   predictions: Float32Array | null;
 }
 
-/** What `deepRfm` may be told beside its data and configuration. */
-export interface DeepRfmOptions {
+/** What `deepRfm` may be told beside its data and options: none of it changes the method. */
+export interface DeepRfmRun {
   progress?: DeepRfmProgress;
-  /** Goes on after the layers in it, which must come from the same data and configuration. */
+  /** Goes on after the layers in it, which must come from the same data and options. */
   resume?: DeepRfmState | null;
   /** Made by `planOf` or `planRun`; the default is the fastest way that fits into what is known of the device's memory. */
   plan?: RunPlan;
@@ -100,27 +94,28 @@ export interface DeepRfmOptions {
   memoryLimit?: number | null;
 }
 
-/** The sizes of a run on rows of d features, for `planRun`. */
-export const sizeOf = (config: DeepRfmConfig, d: number, classes: number): ProblemSize => ({
-  n: config.n,
-  testN: config.testN,
-  d,
-  outputs: classes,
-  width: config.width,
-  agop: config.agop,
-  agopSamples: samplesOf(config, config.n),
-  solver: config.solver,
-});
+/** Sizes of the data of a run. */
+export type DataSize = Pick<ProblemSize, 'n' | 'testN' | 'd' | 'outputs'>;
+
+/** All sizes of a run, for `planRun`. */
+export function sizeOf(given: DeepRfmOptions, data: DataSize): ProblemSize {
+  const { width, activation, agop, agopSamples, solver } = deepRfmOptions(given);
+  return { ...data, width, cosine: activation === 'cos', agop, agopSamples: samplesOf(agopSamples, data.n), solver };
+}
 
 /** How a run will be computed on this device, and what it will hold there. */
-export function planOf(gpu: Gpu, data: DeepRfmData, config: DeepRfmConfig, memoryLimit: number | null = null): RunPlan {
-  const { train, test, classes } = data;
-  const sizes = { ...config, n: train.rows, testN: test?.rows ?? 0 };
-  return planRun(sizeOf(sizes, train.cols, classes), limitsOf(gpu, memoryLimit));
+export function planOf(
+  gpu: Gpu,
+  { train, test, classes }: DeepRfmData,
+  options: DeepRfmOptions = {},
+  memoryLimit: number | null = null,
+): RunPlan {
+  const data = { n: train.rows, testN: test?.rows ?? 0, d: train.cols, outputs: classes };
+  return planRun(sizeOf(options, data), limitsOf(gpu, memoryLimit));
 }
 
 /** Number of rows for the AGOP where that is not all of them. */
-const samplesOf = ({ agopSamples }: DeepRfmConfig, n: number): number | null =>
+const samplesOf = (agopSamples: number, n: number): number | null =>
   agopSamples > 0 && agopSamples < n ? agopSamples : null;
 
 /**
@@ -135,13 +130,14 @@ const samplesOf = ({ agopSamples }: DeepRfmConfig, n: number): number | null =>
 export async function deepRfm(
   gpu: Gpu,
   data: DeepRfmData,
-  config: DeepRfmConfig,
-  options: DeepRfmOptions = {},
+  given: DeepRfmOptions = {},
+  run: DeepRfmRun = {},
 ): Promise<DeepRfmResult> {
-  const { memoryLimit = null, plan = planOf(gpu, data, config, memoryLimit) } = options;
+  const config = deepRfmOptions(given);
+  const { memoryLimit = null, plan = planOf(gpu, data, config, memoryLimit) } = run;
   const restore = adopt(gpu, plan, memoryLimit);
   try {
-    return await runLayers(gpu, data, config, plan, options.progress ?? {}, options.resume ?? null);
+    return await runLayers(gpu, data, config, plan, run.progress ?? {}, run.resume ?? null);
   } finally {
     restore();
   }
@@ -150,7 +146,7 @@ export async function deepRfm(
 async function runLayers(
   gpu: Gpu,
   data: DeepRfmData,
-  config: DeepRfmConfig,
+  config: Required<DeepRfmOptions>,
   plan: RunPlan,
   progress: DeepRfmProgress,
   resume: DeepRfmState | null,
@@ -159,7 +155,7 @@ async function runLayers(
   const { order, starts } = classOrder(train.labels);
   const labels = Int32Array.from(order, (i) => train.labels[i]);
   const { grid } = plan;
-  const samples = samplesOf(config, train.rows);
+  const samples = samplesOf(config.agopSamples, train.rows);
   const sampled = samples === null ? null : evenlySpaced(train.rows, samples);
   const owned = new Set<Matrix>();
   const own = <T extends Matrix | Rows>(held: T): T => {
@@ -300,7 +296,7 @@ function standardizedRows(
   train: LabelledRows,
   test: LabelledRows | null,
   order: Int32Array,
-  kernel: KernelName,
+  kernel: RadialKernel,
 ): StartRows {
   const standard = standardize(train, test, 'of length 1');
   refuseLostDifferences(train, standard.train, kernel);

@@ -1,11 +1,13 @@
 /** Operations of a layer, and how long they will take by rates that were measured on the adapter. */
 
 import { gramIsCheaper } from '../ops/agop/agop.js';
-import { allocateFactor, potrf, releaseFactor } from '../ops/cholesky/cholesky.js';
+import { allocateFactor, choleskyWork, potrf, releaseFactor, trsmWork } from '../ops/cholesky/cholesky.js';
 import { addDiagonal } from '../ops/elementwise/elementwise.js';
-import { philoxFill } from '../ops/features/features.js';
+import { featuresWork, philoxFill } from '../ops/features/features.js';
+import { philoxCauchy } from '../ops/features/philox.js';
 import { gemm, squaredDistances } from '../ops/gemm/gemm.js';
-import { agopGramWork, agopJacobianWork, choleskyWork, featuresWork, kernelMatrixWork, trsmWork } from '../ops/work.js';
+import { rootFlops } from '../ops/sqrt-psd/sqrt-psd.js';
+import { agopGramWork, agopJacobianWork, kernelMatrixWork } from '../ops/work.js';
 import { runBatch } from '../runtime/batch.js';
 import { raiseClock } from '../runtime/clock.js';
 import type { Gpu } from '../runtime/gpu.js';
@@ -13,8 +15,13 @@ import { allocate, release } from '../runtime/matrix.js';
 import type { ProblemSize, RunPlan } from './plan.js';
 import type { LayerMetrics } from './types.js';
 
-/** Operations a second, of the three kinds that a layer's time goes into. */
-export interface Rates {
+/** Operations a second, of the three kinds that a layer's time on the device goes into, and what the host adds. */
+export interface Rates extends DeviceRates {
+  /** Weights of cosine features, which the host draws while the device waits. */
+  weight: number;
+}
+
+interface DeviceRates {
   /** Matrix products. */
   product: number;
   /** Squared distances, from differences. */
@@ -25,7 +32,7 @@ export interface Rates {
 
 type Phases = Omit<LayerMetrics['seconds'], 'total' | 'compilation' | 'metrics'>;
 /** Operations of each phase by the rate they run at. */
-type Operations = Record<keyof Phases, Partial<Record<keyof Rates, number>>>;
+type Operations = Record<keyof Phases, Partial<Record<keyof DeviceRates, number>>>;
 
 /** Products with the kernel matrix that a solve by conjugate gradients is taken to need. */
 const USUAL_ITERATIONS = 40;
@@ -33,8 +40,6 @@ const USUAL_ITERATIONS = 40;
 const USUAL_RESIDUALS = 3;
 /** Rows from which on the Gram form's terms are taken to cancel too much (34 times their sum at 10,000 CIFAR-10 images, 3 times at 1,000). */
 const USUAL_GRAM_ROWS = 2000;
-/** Polar steps of the square root. */
-const USUAL_STEPS = 17;
 
 /** Floating-point operations of a layer with d features; the AGOP is taken to have full rank. */
 function operationsOf(
@@ -64,23 +69,23 @@ function operationsOf(
     agop: gram
       ? { product: 2 * agopGramWork(n, d, outputs).flops, distance: plan.keepDistances ? 0 : all }
       : { product: agopJacobianWork(n, d, outputs, rows).flops, distance: whole ? 0 : 3 * rows * n * d },
-    sqrt: { product: 2 * d * rank * rank + USUAL_STEPS * (3 * d * rank * rank + rank ** 3) + 2 * d * d * rank },
+    sqrt: { product: rootFlops(d, rank) },
     features: { product: featuresWork(n + testN, d, width || d).flops + 2 * (n + testN) * d * d },
   };
 }
 
-const total = (parts: Partial<Record<keyof Rates, number>>): number =>
+const total = (parts: Partial<Record<keyof DeviceRates, number>>): number =>
   Object.values(parts).reduce((sum, value) => sum + value, 0);
 
 const sumOf = (operations: Operations): number =>
   Object.values(operations).reduce((sum, parts) => sum + total(parts), 0);
 
 /** Seconds of each phase. */
-function secondsOf(operations: Operations, rates: Rates): Record<keyof Phases, number> {
+function secondsOf(operations: Operations, rates: DeviceRates): Record<keyof Phases, number> {
   return Object.fromEntries(
     Object.entries(operations).map(([phase, parts]) => [
       phase,
-      Object.entries(parts).reduce((sum, [kind, flops]) => sum + flops / rates[kind as keyof Rates], 0),
+      Object.entries(parts).reduce((sum, [kind, flops]) => sum + flops / rates[kind as keyof DeviceRates], 0),
     ]),
   ) as Record<keyof Phases, number>;
 }
@@ -98,6 +103,7 @@ export function estimateLayers(size: ProblemSize, depth: number, plan: RunPlan, 
   return [size.d, ...(depth > 1 ? [size.width || size.d] : [])].map((features) => {
     const operations = operationsOf(size, features, plan);
     const seconds = secondsOf(operations, rates);
+    if (size.cosine) seconds.features += ((size.width || features) * features) / rates.weight;
     const total = Object.values(seconds).reduce((sum, value) => sum + value, 0);
     return { features, operations: sumOf(operations), seconds, total };
   });
@@ -115,6 +121,19 @@ export const totalOf = (
 /** Rows of the matrices that rates are measured on: large enough for full tiles, a fraction of a second. */
 const PROBE = { software: 1024, hardware: 2048 } as const;
 const REPEATS = 3;
+/** Weights that the host's rate is measured on: a hundredth of a second. */
+const PROBE_WEIGHTS = 2 ** 18;
+
+/** Weights of cosine features that the host draws in a second. */
+function weightRate(): number {
+  let best = Number.POSITIVE_INFINITY;
+  for (let i = 0; i <= REPEATS; i++) {
+    const started = performance.now();
+    philoxCauchy(PROBE_WEIGHTS, 0, 0, 0, 1);
+    best = Math.min(best, performance.now() - started);
+  }
+  return PROBE_WEIGHTS / (best / 1000);
+}
 
 /**
  * Measures the rates on an idle adapter, for a layer of n rows: the fastest of three runs each, after one that compiles.
@@ -150,6 +169,7 @@ export async function measureRates(gpu: Gpu, n: number): Promise<Rates> {
       product,
       distance: kernelMatrixWork(rows, rows).flops / distance,
       cholesky: flops / (flops / product + n * column),
+      weight: weightRate(),
     };
   } finally {
     releaseFactor(gpu, factor);

@@ -1,6 +1,7 @@
 import { inputError, type RfmError } from '../errors.js';
 import type { Numbers } from '../numbers.js';
 import { featureMap } from '../ops/features/features.js';
+import { classOrder, permuteRows, restoreRows, transposeHost } from '../ops/host-rows.js';
 import { kernelMatrix } from '../ops/kernel-matrix/kernel-matrix.js';
 import { releaseDistances } from '../ops/solve/kernel-system.js';
 import { normalizeRows } from '../ops/statistics/statistics.js';
@@ -17,18 +18,11 @@ import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release, upload } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
+import { type LayerOptions, layerOptions } from './options.js';
 import { adopt, limitsOf, planRun } from './plan.js';
-import {
-  classOrder,
-  permuteRows,
-  refuseLostDifferences,
-  restoreRows,
-  scaledTargets,
-  transposeHost,
-  unitRows,
-} from './rows.js';
+import { refuseLostDifferences, scaledTargets, unitRows } from './rows.js';
 import { type Agop, accuracy, agopOf, agopRoot, createClock, fitKernel, projectRows, stageMetrics } from './step.js';
-import type { LayerInput, LayerOptions, LayerResult } from './types.js';
+import type { LayerInput, LayerResult } from './types.js';
 
 /**
  * One layer of Deep RFM on numbers in host memory: rows are divided by their length, then kernel ridge
@@ -38,9 +32,10 @@ import type { LayerInput, LayerOptions, LayerResult } from './types.js';
 export async function rfmLayer(
   gpu: Gpu,
   input: LayerInput,
-  options: LayerOptions,
+  given: LayerOptions = {},
   want: { kernelMatrix?: boolean; signal?: AbortSignal } = {},
 ): Promise<LayerResult> {
+  const options = layerOptions(given);
   const { n, d, outputs } = input;
   const labels = input.labels ?? labelsOf(input.y, outputs);
   const { order, starts } = classOrder(labels);
@@ -61,9 +56,9 @@ export async function rfmLayer(
     enter(gpu, 1, phase);
   });
   try {
-    const given = { x: input.x, rows: n, cols: d };
-    const { mean, apart } = unitRows(given);
-    refuseLostDifferences(given, apart, options.kernel);
+    const rows = { x: input.x, rows: n, cols: d };
+    const { mean, apart } = unitRows(rows);
+    refuseLostDifferences(rows, apart, options.kernel);
     const x = own(uploadRows(gpu, grid, d, permuteRows(apart, d, order)));
     const targets = scaledTargets(input.y, options.ridge);
     const yT = transposeHost(permuteRows(targets.y, outputs, order), n, outputs);
@@ -133,14 +128,14 @@ function rowTimes(a: Float64Array, b: Float32Array): Float64Array {
 }
 
 /** The kernel matrix of rows with each other, n × n row-major. */
-async function kernelValues(gpu: Gpu, x: Rows, { kernel, bandwidth }: LayerOptions): Promise<Float32Array> {
+async function kernelValues(gpu: Gpu, x: Rows, { kernel }: Required<LayerOptions>): Promise<Float32Array> {
   const { n, starts } = x.grid;
   const out = new Float32Array(n * n);
   for (const [i, a] of x.tiles.entries()) {
     for (const [j, b] of x.tiles.entries()) {
       const k = allocate(gpu, a.rows, b.rows);
       try {
-        await sendBatch(gpu, (batch) => kernelMatrix(batch, a, b, k, kernel, bandwidth));
+        await sendBatch(gpu, (batch) => kernelMatrix(batch, a, b, k, kernel));
         const values = await download(gpu, k);
         for (let r = 0; r < a.rows; r++) {
           out.set(values.subarray(r * b.rows, (r + 1) * b.rows), (starts[i] + r) * n + starts[j]);

@@ -3,18 +3,21 @@
  * the pool (`pooledSize`); a phase's matrices are counted as if all lived at once where they may.
  */
 
-import { totalmem } from 'node:os';
 import { RfmError } from '../errors.js';
+import type { AgopPath } from '../ops/agop/agop.js';
 import { CANCELLATION_ROWS, gramIsCheaper } from '../ops/agop/agop.js';
 import { classRows, gradientRows, squaresRows } from '../ops/agop/agop-jacobian.js';
+import { inversesBytes } from '../ops/cholesky/cholesky.js';
 import { texelLayout } from '../ops/gemm/gemm-packed.js';
 import { copiesFactors, copiesSmallFactors } from '../ops/gemm/gemm-variants.js';
-import type { SolveMethod, SolvePlan } from '../ops/solve/solve.js';
+import type { SolvePlan } from '../ops/solve/solve.js';
+import { rootBytes } from '../ops/sqrt-psd/sqrt-psd.js';
+import { collapseBytes } from '../ops/statistics/collapse.js';
 import { cut, type Grid, tileCount, tileRows } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { strideOf } from '../runtime/matrix.js';
+import { matrixBytes as bytes, strideOf } from '../runtime/matrix.js';
 import { pooledSize, pooledTexture, textureBytes } from '../runtime/pool.js';
-import type { AgopPath } from './types.js';
+import type { Solver } from './types.js';
 
 /** What a plan must know of a device. */
 export interface DeviceLimits {
@@ -39,7 +42,8 @@ const HOST_SHARE = 0.8;
  * machine's, and of hardware nothing is known.
  */
 export function limitsOf(gpu: Gpu, memoryLimit: number | null): DeviceLimits {
-  const machine = gpu.adapter.type === 'software' ? Math.floor(HOST_SHARE * totalmem()) : null;
+  const memory = gpu.adapter.type === 'software' ? gpu.platform.memoryBytes() : null;
+  const machine = memory === null ? null : Math.floor(HOST_SHARE * memory);
   return {
     bindingBytes: gpu.limits.maxStorageBufferBindingSize,
     bufferBytes: gpu.limits.maxBufferSize,
@@ -69,16 +73,15 @@ export interface ProblemSize {
   outputs: number;
   /** Of the random features; 0: as many as the layer's input. */
   width: number;
+  /** Whether the features are cosines, whose weights the host draws. Default false. */
+  cosine?: boolean;
   agop: AgopPath | 'auto';
   /** Rows whose Jacobians are summed; null: all. */
   agopSamples: number | null;
-  solver: SolverChoice;
+  solver: Solver;
   /** What the classic RFM holds beside, or a single layer on arrays. Default: nothing. */
   holds?: 'metric' | 'layer';
 }
-
-/** 'auto': the fastest solver that fits into memory. */
-export type SolverChoice = SolveMethod | 'auto';
 
 export type PlanPhase = 'rows' | 'solve' | 'predict' | 'agop' | 'sqrt' | 'features';
 
@@ -115,8 +118,6 @@ export const PICTURE_ROWS = 2048;
 
 /** Landmarks of the preconditioner, best first. */
 const LANDMARKS = [2048, 1024, 512, 256];
-
-const bytes = (rows: number, cols: number): number => pooledSize(rows * strideOf(cols) * 4);
 
 /** Bytes of the copy of a product's factor, and of the buffer it is made in. */
 function texelBytes(side: number | null, rows: number, k: number): { texture: number; staging: number } {
@@ -158,10 +159,9 @@ function columnBytes(grid: Grid, outputs: number): number {
   return full * bytes(outputs, size) + bytes(outputs, last);
 }
 
-/** Bytes that the collapse metrics of three stages hold for `classes`: means twice, their products, and rows for the sums by tile. */
+/** Bytes that the collapse metrics of three stages hold for `classes`. */
 function classBytes(device: DeviceLimits, grid: Grid, classes: number, d: number): number {
-  const sums = tileCount(grid) > 1 ? classes * (3 * tileCount(grid) + 2) * bytes(1, d) : 0;
-  return 3 * (2 * bytes(classes, d) + bytes(classes, classes) + copies(device, classes, classes, d) + sums);
+  return 3 * (collapseBytes(classes, d, tileCount(grid)) + copies(device, classes, classes, d));
 }
 
 /** The large objects of a layer computed in this way. */
@@ -241,7 +241,7 @@ function itemsOf(size: ProblemSize, device: DeviceLimits, plan: LayerPlan): Plan
     );
   } else {
     if (plan.solve.method === 'cholesky') add('factor', triangle, 'solve');
-    add('inverses of diagonal blocks', 2 * bytes(n, 32), 'solve');
+    add('inverses of diagonal blocks', inversesBytes(n), 'solve');
     // Tiles being made, what earlier columns take off them, and panels of 32 columns below a tile's diagonal.
     const resident = plan.solve.method === 'cholesky' ? 2 : 4;
     const made = resident * square + square / 2 + (plan.keepDistances ? 0 : square);
@@ -289,8 +289,7 @@ function itemsOf(size: ProblemSize, device: DeviceLimits, plan: LayerPlan): Plan
     copies(device, Math.max(tile, d, outputs), Math.max(tile, d), tile);
   const path = plan.gram && size.agop !== 'jacobian' && size.agopSamples === null;
   add(path ? 'weights and tiles of Q, or gradients' : 'gradients', path ? Math.max(gram, jacobian) : jacobian, 'agop');
-  // M, its low part and its factor; then the factor, two iterates, the identity, its distance and the correction.
-  add('factor of the AGOP and polar iterates', (6 + transposed) * metric + copies(device, d, d, d), 'sqrt');
+  add('factor of the AGOP and polar iterates', rootBytes(d) + transposed * metric + copies(device, d, d, d), 'sqrt');
   add('square root, weights of the features', 2 * metric, 'features');
   add('rows after the square root, features', x + rowBytes(grid, wide) + test, 'features');
   const pictured = Math.min(n, PICTURE_ROWS);

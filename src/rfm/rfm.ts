@@ -1,6 +1,7 @@
 import type { Numbers } from '../numbers.js';
 import { copyScaled, divideByRoot } from '../ops/elementwise/elementwise.js';
 import { gemm, gemmNN, syrkTN } from '../ops/gemm/gemm.js';
+import { transposeHost } from '../ops/host-rows.js';
 import { factorRows } from '../ops/sqrt-psd/jacobi.js';
 import { diagonalMaximum, zeroAgop } from '../ops/sqrt-psd/sqrt-psd.js';
 import { rowLengths } from '../ops/statistics/statistics.js';
@@ -18,10 +19,11 @@ import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import { enter } from '../runtime/timing.js';
+import { type RfmOptions, type RidgeOptions, rfmOptions } from './options.js';
 import { adopt, limitsOf, planRun } from './plan.js';
-import { centred, refuseLostDifferences, scaledTargets, transposeHost } from './rows.js';
+import { centred, refuseLostDifferences, scaledTargets } from './rows.js';
 import { type Agop, agopOf, createClock, type FittedKernel, fitKernel, predict, releaseFitted } from './step.js';
-import type { LayerMetrics, RfmOptions, RfmResult } from './types.js';
+import type { LayerMetrics, RfmResult } from './types.js';
 
 /** Numbers in host memory, row-major; rows are used as they are, neither normalised nor standardised. */
 export interface RfmInput {
@@ -53,9 +55,10 @@ export interface RfmInput {
 export async function rfm(
   gpu: Gpu,
   input: RfmInput,
-  options: RfmOptions,
+  given: RfmOptions = {},
   onIteration: (iteration: number) => void = () => {},
 ): Promise<RfmResult> {
+  const options = rfmOptions(given);
   const { n, d, outputs } = input;
   let iteration = 1;
   const clock = createClock(gpu, (phase) => enter(gpu, iteration, phase));
@@ -84,15 +87,16 @@ export async function rfm(
     release(gpu, matrix);
   };
   try {
-    const given = { x: input.x, rows: n, cols: d };
+    const ownRows = { x: input.x, rows: n, cols: d };
     const {
       train,
       test: testX,
       unit,
-    } = centred(given, input.testX && { x: input.testX, rows: input.testRows, cols: d });
-    refuseLostDifferences(given, train, options.kernel);
+    } = centred(ownRows, input.testX && { x: input.testX, rows: input.testRows, cols: d });
+    refuseLostDifferences(ownRows, train, options.kernel);
     const targets = scaledTargets(input.y, options.ridge);
-    const scaled = { ...options, bandwidth: Math.max(options.bandwidth / unit, SMALLEST_BANDWIDTH) };
+    const { kernel, ridge } = options;
+    const scaled = { kernel: kernel.withBandwidth(Math.max(kernel.bandwidth / unit, SMALLEST_BANDWIDTH)), ridge };
     const x = own(uploadRows(gpu, grid, d, train));
     const y = own(uploadColumns(gpu, grid, outputs, transposeHost(targets.y, n, outputs)));
     const test = testX && own(uploadRows(gpu, cut(input.testRows, grid.starts[1]), d, testX));
@@ -174,7 +178,7 @@ async function timesFactor(gpu: Gpu, x: Rows, factor: Matrix): Promise<Rows> {
 async function nextFactor(gpu: Gpu, { m, low }: Agop, factor: Matrix | null): Promise<Matrix> {
   const held = new Set<Matrix>([m, low]);
   try {
-    const own = await factorRows(gpu, m, low, FACTOR_TOLERANCE);
+    const own = await factorRows(gpu, { high: m, low }, FACTOR_TOLERANCE);
     if (!own) throw zeroAgop();
     held.add(own);
     const cols = factor?.cols ?? own.cols;
@@ -216,7 +220,7 @@ async function predictTest(
   factor: Matrix,
   centers: Rows,
   fitted: FittedKernel,
-  options: RfmOptions,
+  options: Required<RidgeOptions>,
 ): Promise<Float32Array> {
   const rows = await timesFactor(gpu, test, factor);
   try {

@@ -1,4 +1,5 @@
 import { inputError } from '../errors.js';
+import type { AgopPath } from '../ops/agop/agop.js';
 import { agopCancellation, agopGram, agopJacobian, chooseAgopPath, MAX_CANCELLATION } from '../ops/agop/agop.js';
 import type { SampledAgop } from '../ops/agop/agop-jacobian.js';
 import { gradientsAreRounding } from '../ops/agop/agop-rounding.js';
@@ -6,13 +7,8 @@ import type { Weights } from '../ops/agop/gradients.js';
 import { addRow, divideByRoot } from '../ops/elementwise/elementwise.js';
 import { applyFeatures, type FeatureMap, meanRounding } from '../ops/features/features.js';
 import { gemm } from '../ops/gemm/gemm.js';
-import {
-  EXCESS_REACH,
-  kernelExcess,
-  kernelMatrix,
-  weightsFromDistances,
-  weightUnit,
-} from '../ops/kernel-matrix/kernel-matrix.js';
+import { kernelExcess, kernelMatrix, weightsFromDistances } from '../ops/kernel-matrix/kernel-matrix.js';
+import type { RadialKernel } from '../ops/kernels/kernel.js';
 import {
   forEachDistanceTile,
   type KernelSystem,
@@ -47,7 +43,7 @@ import { finish, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
 import type { LayerPlan } from './plan.js';
-import type { AgopPath, KernelName, LayerMetrics } from './types.js';
+import type { LayerMetrics } from './types.js';
 
 export type Phase = keyof Omit<LayerMetrics['seconds'], 'total' | 'compilation'>;
 
@@ -91,8 +87,7 @@ export function createClock(gpu: Gpu, onPhase: OnPhase = () => {}) {
 export type Clock = ReturnType<typeof createClock>;
 
 export interface KernelOptions {
-  kernel: KernelName;
-  bandwidth: number;
+  kernel: RadialKernel;
   ridge: number;
 }
 
@@ -122,7 +117,7 @@ export async function fitKernel(
   gpu: Gpu,
   x: Rows,
   y: Columns,
-  { kernel, bandwidth, ridge }: KernelOptions,
+  { kernel, ridge }: KernelOptions,
   plan: LayerPlan,
   clock: Clock,
 ): Promise<FittedKernel> {
@@ -131,7 +126,7 @@ export async function fitKernel(
   const alpha = allocateColumns(gpu, grid, outputs);
   const low = allocateColumns(gpu, grid, outputs);
   const r = allocateColumns(gpu, grid, outputs);
-  let system: KernelSystem = { x, kernel, bandwidth, kept: null };
+  let system: KernelSystem = { x, kernel, kept: null };
   try {
     if (plan.keepDistances) system = await clock.phase('kernel', () => keepDistances(gpu, system));
     const solve = await clock.phase('solve', () =>
@@ -181,22 +176,18 @@ const SMALL_VALUES = 20;
 /** −log of kernel values that are 0 in float32. */
 const NO_VALUES = 87;
 
-/** Bandwidths at which a kernel value is exp(−exponent). */
-const distanceOf = (exponent: number, kernel: KernelName): number =>
-  kernel === 'gaussian' ? Math.sqrt(2 * exponent) : exponent;
-
 /**
  * The distance that weights are relative to: 0, unless rows may be so far apart that kernel values are small.
  * @throws input error where all of them vanish.
  */
 async function nearestOf(gpu: Gpu, system: KernelSystem, reach: number, unit: number): Promise<number> {
-  const { x, kernel, bandwidth } = system;
-  if (reach <= distanceOf(SMALL_VALUES, kernel) * bandwidth) return 0;
-  const vanishing = distanceOf(NO_VALUES, kernel);
+  const { x, kernel } = system;
+  if (reach <= kernel.distanceAt(SMALL_VALUES) * kernel.bandwidth) return 0;
+  const vanishing = kernel.distanceAt(NO_VALUES);
   const nearest = await nearestDistance(gpu, system);
   if (nearest === Number.POSITIVE_INFINITY)
     throw inputError('all rows coincide: no two are apart; give data that differ');
-  if (nearest <= vanishing * bandwidth) return nearest;
+  if (nearest <= vanishing * kernel.bandwidth) return nearest;
   const median = unit * (await medianDistance(gpu, x));
   throw inputError(
     `--bandwidth: the nearest rows are ${(nearest * unit).toPrecision(3)} apart, more than the ${Math.floor(vanishing)} bandwidths at which kernel values vanish; the median distance is ${median.toPrecision(3)}: use --bandwidth ${median.toPrecision(2)}`,
@@ -240,13 +231,13 @@ const ROUNDING_ALONE =
  */
 export async function agopOf(
   gpu: Gpu,
-  { system, alpha }: FittedKernel,
+  { system, alpha }: Pick<FittedKernel, 'system' | 'alpha'>,
   starts: readonly number[],
   { agop, samples = null, reach = 2, unit = 1 }: AgopOptions,
   plan: LayerPlan,
   clock: Clock,
 ): Promise<Agop> {
-  const { x, kernel, bandwidth } = system;
+  const { x, kernel } = system;
   const { n } = x.grid;
   const [d, outputs] = [x.tiles[0].cols, alpha.tiles[0].rows];
   return clock.phase('agop', async () => {
@@ -254,11 +245,9 @@ export async function agopOf(
     let stored: StoredTriangle | null = null;
     try {
       const nearest = await nearestOf(gpu, system, reach, unit);
-      const scale = weightUnit(kernel, bandwidth, nearest) ** 2;
+      const scale = kernel.weightUnit(nearest) ** 2;
       if (tileCount(x.grid) === 1 && system.kept !== null) stored = await weightsOf(gpu, system, nearest);
-      const weights: Weights = stored
-        ? { kind: 'stored', triangle: stored }
-        : { kind: 'computed', kernel, bandwidth, nearest };
+      const weights: Weights = stored ? { kind: 'stored', triangle: stored } : { kind: 'computed', kernel, nearest };
       const input = { x, alpha, weights, starts };
       const cancellation = await agopCancellation(gpu, input);
       if (!(cancellation < SUSPECT_CANCELLATION) && (await gradientsAreRounding(gpu, input))) {
@@ -276,10 +265,10 @@ export async function agopOf(
         // Of fewer rows than features the AGOP is singular, and what rounding adds to it has its square root in the root:
         // M^{1/2}X was off by 1.4e-4 (CIFAR-10, n = 300), with more digits by 4e-6.
         const accurate = agop === 'gram' && (cancellation >= MAX_CANCELLATION || n <= d);
-        await agopGram(gpu, { x, alpha, triangle: stored, accurate }, m, low);
+        await agopGram(gpu, { x, alpha, triangle: stored, accurate }, { high: m, low });
         return { m, low, unit: scale, report: { path, cancellation, samples: n, samplingError: 0 } };
       }
-      const sampled = await agopJacobian(gpu, input, m, low, samples);
+      const sampled = await agopJacobian(gpu, input, { high: m, low }, samples);
       return { m, low, unit: scale, report: { path, cancellation, ...sampled } };
     } catch (error) {
       release(gpu, m, low);
@@ -292,11 +281,11 @@ export async function agopOf(
 
 /** The weights of all pairs of rows, in place of their distances. Release them. */
 async function weightsOf(gpu: Gpu, system: KernelSystem, nearest: number): Promise<StoredTriangle> {
-  const { kernel, bandwidth, x } = system;
+  const { kernel, x } = system;
   const triangle = allocateTriangle(gpu, x.grid);
   try {
     await forEachDistanceTile(gpu, system, false, (batch, i, j, { squared }) =>
-      weightsFromDistances(batch, squared, triangle.tile(i, j), kernel, bandwidth, nearest),
+      weightsFromDistances(batch, squared, triangle.tile(i, j), kernel, nearest),
     );
     releaseDistances(gpu, system);
     return triangle;
@@ -320,7 +309,7 @@ export async function agopRoot(
     let factor: PivotedFactor;
     try {
       await sendBatch(gpu, (batch) => diagonalMaximum(batch, m, maximum));
-      factor = await pivotedCholesky(gpu, m, RANK_TOLERANCE, low);
+      factor = await pivotedCholesky(gpu, { high: m, low }, RANK_TOLERANCE);
     } catch (error) {
       release(gpu, maximum);
       throw error;
@@ -334,7 +323,7 @@ export async function agopRoot(
       release(gpu, unscaled);
       return { root: scaled, rank: factor.rank };
     } finally {
-      release(gpu, maximum);
+      release(gpu, maximum, factor.l);
     }
   });
   const values = await clock.phase('metrics', () => topEigenvalues(gpu, root, TOP_EIGENVALUES));
@@ -418,11 +407,11 @@ export async function predict(
   t: Rows,
   x: Rows,
   { alpha, coefficients }: Pick<FittedKernel, 'alpha' | 'coefficients'>,
-  { kernel, bandwidth }: Pick<KernelOptions, 'kernel' | 'bandwidth'>,
+  { kernel }: Pick<KernelOptions, 'kernel'>,
   reach = 2,
 ): Promise<Float32Array> {
   const outputs = alpha.tiles[0].rows;
-  const flat = reach <= EXCESS_REACH * bandwidth;
+  const flat = reach <= kernel.excessReach * kernel.bandwidth;
   const out = allocateColumns(gpu, t.grid, outputs);
   const lows = allocateColumns(gpu, t.grid, outputs);
   try {
@@ -431,7 +420,7 @@ export async function predict(
       for (const [j, centers] of x.tiles.entries()) {
         await sendBatch(gpu, (batch) => {
           const k = batch.temporary(rows.rows, centers.rows);
-          (flat ? kernelExcess : kernelMatrix)(batch, rows, centers, k, kernel, bandwidth);
+          (flat ? kernelExcess : kernelMatrix)(batch, rows, centers, k, kernel);
           gemm(batch, { a: alpha.tiles[j], b: k, out: sum, low, ...(j > 0 && { addend: sum }) });
         });
       }

@@ -1,4 +1,10 @@
+import type { Made } from '../made.js';
 import type { Numbers } from '../numbers.js';
+import type { AgopPath } from '../ops/agop/agop.js';
+import type { FeatureWeights } from '../ops/features/features.js';
+import type { KernelSettings } from '../ops/kernels/kernels.js';
+import type { SolveMethod } from '../ops/solve/solve.js';
+import type { AdapterSummary } from '../runtime/adapter.js';
 
 /** Plain data that the method produces and that reports, files and tests consume. */
 
@@ -6,18 +12,17 @@ export const SCHEMA = 'deep-rfm/metrics/1';
 /** The file for a run's outputs at its test rows. */
 export const PREDICTIONS = 'predictions.npy';
 
-export type KernelName = 'laplace' | 'gaussian';
 export type Activation = 'relu' | 'cos';
-export type AgopPath = 'gram' | 'jacobian';
+/** 'auto': the fastest that fits into memory. */
+export type Solver = SolveMethod | 'auto';
 
-export interface DeepRfmConfig {
+/** Settings of a run as metrics.json has them. */
+export interface RunConfig extends KernelSettings {
   /** Dataset name as given on the command line, or 'npy'. */
   dataset: string;
   n: number;
   testN: number;
   depth: number;
-  kernel: KernelName;
-  bandwidth: number;
   ridge: number;
   activation: Activation;
   /** Width of the random features; 0 means the same as the layer's input. */
@@ -28,17 +33,8 @@ export interface DeepRfmConfig {
   agop: AgopPath | 'auto';
   /** Rows whose Jacobians the AGOP sums, evenly spaced in class order; 0: all. */
   agopSamples: number;
-  solver: 'auto' | 'cholesky' | 'cholesky-host' | 'conjugate-gradients';
+  solver: Solver;
   gramLayers: number[];
-}
-
-export interface AdapterSummary {
-  vendor: string;
-  architecture: string;
-  device: string;
-  description: string;
-  /** 'software' adapters run on the CPU; they are always named as such. */
-  type: 'hardware' | 'software';
 }
 
 /** A quantity at the three stages of a layer: input X, M^{1/2} X, and φ(W M^{1/2} X). */
@@ -96,20 +92,10 @@ export interface LayerMetrics {
   };
 }
 
-/** What results were made of, by which `--resume` tells whether they are those that are asked for. */
-export interface Made {
-  /** Version of Dawn's bindings. */
-  webgpu: string;
-  /** Every setting that the results depend on, by its flag. */
-  settings: Record<string, unknown>;
-  /** SHA-256 of the rows, cut short; null where there are none. */
-  rows: Record<string, string | null>;
-}
-
 export interface RunMetrics {
   schema: typeof SCHEMA;
   version: string;
-  config: DeepRfmConfig;
+  config: RunConfig;
   /** Absent in what earlier versions wrote. */
   made?: Made | undefined;
   adapter: AdapterSummary;
@@ -131,20 +117,6 @@ export interface GramPicture {
   classCounts: readonly number[];
   values: Float32Array;
 }
-
-/** What one layer of the method is told. */
-export interface LayerOptions {
-  kernel: KernelName;
-  bandwidth: number;
-  ridge: number;
-  activation: Activation;
-  agop: AgopPath | 'auto';
-}
-
-/** Random features: drawn from Philox, or given (weights width × d, phase width). */
-export type FeatureWeights =
-  | { kind: 'random'; seed: number; layerIndex: number; width: number; gamma: number }
-  | { kind: 'given'; weights: Float32Array; width: number; phase: Float32Array | null };
 
 /** One layer on numbers in host memory; matrices are row-major. */
 export interface LayerInput {
@@ -175,13 +147,6 @@ export interface LayerResult {
   features: Float32Array;
   width: number;
   metrics: LayerMetrics;
-}
-
-export interface RfmOptions {
-  kernel: KernelName;
-  bandwidth: number;
-  ridge: number;
-  iterations: number;
 }
 
 export interface RfmResult {

@@ -1,6 +1,7 @@
 import { RfmError } from '../errors.js';
-import { divide, type Part, type RowWork } from './division.js';
-import { type Gpu, IMMEDIATE_BYTES } from './gpu.js';
+import { GPUBufferUsage, IMMEDIATE_BYTES } from './constants.js';
+import { divide, type Grid, type Part, type RowWork } from './division.js';
+import type { Gpu, Pipeline } from './gpu.js';
 import {
   type BindingDeclaration,
   type Bindings,
@@ -16,10 +17,11 @@ import {
   type StorageBinding,
 } from './kernel.js';
 import { allocate, type Matrix, release, type View } from './matrix.js';
-import { type Pipeline, pipelinesOf } from './pipeline.js';
+import { pipelinesOf } from './pipeline.js';
 import { placedProgram, placeOf } from './placed-kernel.js';
 import { textureBytes } from './pool.js';
-import { type PassLabel, type PassTimes, type Profile, scopedSync, timePasses, type Work } from './timing.js';
+import type { Profile, Work } from './profile.js';
+import { type PassLabel, type PassTimes, scopedSync, timePasses } from './timing.js';
 
 /** Work recorded on the host; nothing runs before `submit`. */
 export interface Batch {
@@ -97,8 +99,6 @@ export type Call<B extends Bindings, P extends Parameters, C extends Constants> 
   readonly work?: Pick<RowWork, 'flops' | 'measured'>;
 } & Given<'params', ParameterValues<P>> &
   Given<'constants', { readonly [K in keyof C]: C[K] extends 'bool' ? boolean : number }>;
-
-export type Grid = readonly [x: number, y?: number, z?: number];
 
 const scratch = new DataView(new ArrayBuffer(4));
 /** The bits of a float32, to be passed among u32 parameters. */

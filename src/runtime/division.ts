@@ -22,9 +22,13 @@
  * between tiles of 64 MiB, 86 ms at the rate that is assumed before one was measured; 1.4 · 10¹¹ between bindings of 2 GiB.
  */
 
-import type { Grid } from './batch.js';
-import { type Gpu, IMMEDIATE_BYTES } from './gpu.js';
+import { IMMEDIATE_BYTES } from './constants.js';
+import type { Gpu } from './gpu.js';
 import type { Extent, Place } from './placed-kernel.js';
+import type { Share } from './profile.js';
+
+/** Workgroups along each dimension; 1 where left out. */
+export type Grid = readonly [x: number, y?: number, z?: number];
 
 /** What a dispatch may take: the watchdogs of desktop systems wait for two seconds, and the display for its turn. */
 export const DISPATCH_SECONDS = 0.25;
@@ -41,13 +45,6 @@ export interface RowWork {
   readonly step?: number;
   /** Of a product: operations of the whole dispatch, by which the device's rate is measured. */
   readonly measured?: number;
-}
-
-/** What was expected of a dispatch when it was recorded. */
-export interface Share {
-  /** Workgroups along the last dimension of its grid. */
-  readonly rows: number;
-  readonly seconds: number;
 }
 
 /** What is dispatched at once. */

@@ -4,7 +4,7 @@
  */
 
 import { RfmError } from '../errors.js';
-import { IMMEDIATE_BYTES } from './gpu.js';
+import { IMMEDIATE_BYTES } from './constants.js';
 
 /** WGSL as it lies in shaders/, read by scripts/wgsl.mjs. */
 export interface WgslSource {

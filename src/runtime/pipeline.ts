@@ -1,14 +1,7 @@
 import { RfmError } from '../errors.js';
-import { type Gpu, IMMEDIATE_BYTES } from './gpu.js';
+import { GPUShaderStage, IMMEDIATE_BYTES } from './constants.js';
+import type { Gpu, Pipeline } from './gpu.js';
 import type { Program } from './kernel.js';
-
-/** A compiled kernel and the layout of its bindings. */
-export interface Pipeline {
-  readonly compute: GPUComputePipeline;
-  readonly bindings: GPUBindGroupLayout;
-  /** Whether the driver has compiled it: some leave that to the first dispatch. */
-  warm: boolean;
-}
 
 /** The pipelines of these programs, among which few are different: a promise for each would be garbage by the thousand. */
 export async function pipelinesOf(gpu: Gpu, programs: readonly Program[]): Promise<Pipeline[]> {

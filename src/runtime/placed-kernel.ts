@@ -5,6 +5,7 @@
  */
 
 import { RfmError } from '../errors.js';
+import { GPUBufferUsage } from './constants.js';
 import type { Gpu } from './gpu.js';
 import type { Program } from './kernel.js';
 

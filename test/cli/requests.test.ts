@@ -105,3 +105,22 @@ describe('EMNIST under the names of MNIST', () => {
     expect(readPlanRequest(flags).classes).toBe(12);
   });
 });
+
+describe('the kernel of run, layer and rfm', () => {
+  const kernel = (flags: object) => readLayerRequest({ x: path('X.npy'), y: path('Y.npy'), out: 'out', ...flags });
+
+  it('has an exponent where one is given, and metrics.json says so only then', () => {
+    expect(Object.keys(kernel({}).settings)).toEqual(['kernel', 'bandwidth', 'ridge', 'activation', 'agop']);
+    expect(kernel({}).options.kernel).toMatchObject({ name: 'laplace', bandwidth: 2 });
+    const { settings, options } = kernel({ kernel: 'laplace', exponent: 0.8, bandwidth: 3 });
+    expect(settings).toMatchObject({ kernel: 'laplace', bandwidth: 3, exponent: 0.8 });
+    expect(options.kernel?.formula).toBe('exp(−(‖x − z‖ / L)^0.8)');
+    expect('exponent' in run('labels.npy').config).toBe(false);
+  });
+
+  it('has none where it is not Laplace’s', () => {
+    expect(message(() => kernel({ kernel: 'gaussian', exponent: 1 }))).toMatch(
+      /^--exponent 1: only --kernel laplace has one, found --kernel gaussian; drop/,
+    );
+  });
+});

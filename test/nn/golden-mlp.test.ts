@@ -1,15 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { networkAgop } from '../../src/nn/agop.js';
-import { backAll, createPass, forwardAll } from '../../src/nn/layer.js';
+import { backAll, createNetworkPass, forwardAll } from '../../src/nn/layer.js';
 import { lossAndGradient, lossTerms } from '../../src/nn/loss.js';
 import { createModel, type Model, parametersOf, releaseModel } from '../../src/nn/models.js';
 import { createOptimizer } from '../../src/nn/optimizer.js';
 import { probeHead } from '../../src/nn/probes.js';
 import { flatShape } from '../../src/nn/tensor.js';
 import { copyScaled } from '../../src/ops/elementwise/elementwise.js';
+import { classOrder } from '../../src/ops/host-rows.js';
 import { asPanel } from '../../src/ops/tiles.js';
-import { classOrder } from '../../src/rfm/rows.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import { allocate, download, release } from '../../src/runtime/matrix.js';
 import { golden } from '../support/golden.js';
@@ -61,13 +61,13 @@ describe('golden MLP', () => {
     for (let step = 0; step < 10; step++) {
       await runBatch(gpu(), (batch) => {
         const sample = { matrix: inputs, count: x.rows, shape: model.input };
-        const steps = forwardAll(model.layers, createPass(batch, true), sample);
+        const steps = forwardAll(model.layers, createNetworkPass(batch, true), sample);
         const { matrix: out, ...rest } = steps[steps.length - 1].y;
         const gradient = batch.temporary(out.rows, out.cols);
-        lossAndGradient(batch, 'mse', out, targets, gradient, results, 2 * step);
+        lossAndGradient(batch, 'mse', { outputs: out, targets, gradient }, results, 2 * step);
         backAll(steps, { ...rest, matrix: gradient }, { parameters: true, input: false });
         if (step > 0) optimizer.step(batch);
-        else lossAndGradient(batch, 'mse', out, targets, output, results, 0);
+        else lossAndGradient(batch, 'mse', { outputs: out, targets, gradient: output }, results, 0);
       });
       if (step > 0) continue;
       for (const [l, { gradient }] of parameters.entries()) {
@@ -120,7 +120,7 @@ describe('golden MLP', () => {
       expectClose(`AGOP at layer ${l + 1}`, { ...wanted, data: await numbers(gpu(), agop) }, wanted, 1e-5);
       const next = allocate(gpu(), x.rows, model.layers[2 * l].parameters[0].value.rows);
       await runBatch(gpu(), (batch) => {
-        const steps = forwardAll(model.layers.slice(2 * l, 2 * l + 2), createPass(batch, false), tensor);
+        const steps = forwardAll(model.layers.slice(2 * l, 2 * l + 2), createNetworkPass(batch, false), tensor);
         copyScaled(batch, steps[1].y.matrix, next);
       });
       release(gpu(), seen, agop);

@@ -3,7 +3,7 @@ import { networkAgop } from '../../src/nn/agop.js';
 import { basicBlock } from '../../src/nn/block.js';
 import { convolution } from '../../src/nn/convolution.js';
 import { initialize } from '../../src/nn/init.js';
-import { backAll, createPass, forwardAll, type Layer } from '../../src/nn/layer.js';
+import { backAll, createNetworkPass, forwardAll, type Layer } from '../../src/nn/layer.js';
 import { flatten, linear, relu } from '../../src/nn/linear.js';
 import { batchNorm } from '../../src/nn/norm.js';
 import { adaptivePool, maxPool } from '../../src/nn/pool.js';
@@ -88,7 +88,7 @@ describe('a whole small ResNet', () => {
     const [input, dy] = [putImages(gpu(), x), putImages(gpu(), seeds)];
     const output = allocate(gpu(), 6, 3);
     await runBatch(gpu(), (batch) => {
-      const steps = forwardAll(layers, createPass(batch, true), input);
+      const steps = forwardAll(layers, createNetworkPass(batch, true), input);
       copy(batch, steps[steps.length - 1].y.matrix, output);
       backAll(steps, dy, { parameters: true, input: false });
     });

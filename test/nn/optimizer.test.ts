@@ -96,7 +96,8 @@ describe('losses', () => {
             [rows, cols],
             [1, 2, 'any'],
           ],
-          (batch, [o, t], [g, r]) => lossAndGradient(batch, loss, o, t, g, r, 0),
+          (batch, [outputs, targets], [gradient, r]) =>
+            lossAndGradient(batch, loss, { outputs, targets, gradient }, r, 0),
         );
         if (cols > 1 || loss === 'mse') expectClose(`${loss} gradient`, found, gradient, 2e-6);
         expectBelow(`${loss} value`, Math.abs(results.data[0] - value) / Math.max(value, 1e-6), 2e-6);

@@ -1,4 +1,4 @@
-import { createPass, type Layer, type Wanted } from '../../src/nn/layer.js';
+import { createNetworkPass, type Layer, type Wanted } from '../../src/nn/layer.js';
 import { featuresOf, pixelsOf, type Shape, type Tensor } from '../../src/nn/tensor.js';
 import { type Batch, runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
@@ -132,7 +132,7 @@ export async function passThrough(
   try {
     let back = false;
     await runBatch(gpu, (batch) => {
-      const step = layer.forward(createPass(batch, training), input);
+      const step = layer.forward(createNetworkPass(batch, training), input);
       copy(batch, step.y.matrix, y);
       const result = gradient && step.back(gradient, wanted);
       if (result) {

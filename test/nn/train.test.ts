@@ -129,7 +129,8 @@ describe('loss', () => {
               [2, 3],
               [1, 2, 'any'],
             ],
-            (batch, [o, t], [g, r]) => lossAndGradient(batch, loss, o, t, g, r, 0),
+            (batch, [outputs, targets], [gradient, r]) =>
+              lossAndGradient(batch, loss, { outputs, targets, gradient }, r, 0),
           );
           expect(Number.isFinite(results.data[0])).toBe(false);
           expect(results.data[1]).toBe(1);

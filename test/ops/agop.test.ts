@@ -3,9 +3,11 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { agopCancellation, agopGram, agopJacobian, chooseAgopPath } from '../../src/ops/agop/agop.js';
 import type { GramInput } from '../../src/ops/agop/agop-gram.js';
 import { gradientRows } from '../../src/ops/agop/agop-jacobian.js';
+import { gradientsAreRounding } from '../../src/ops/agop/agop-rounding.js';
 import { type AgopInput, gradients, type Weights, weightRows, weightSums } from '../../src/ops/agop/gradients.js';
 import { AGOP_GRAM, gramWeights } from '../../src/ops/agop/gram-weights.js';
 import { multiplyAccurately, multiplyOnce } from '../../src/ops/gemm/accurate-products.js';
+import { laplace } from '../../src/ops/kernels/laplace.js';
 import { releasePanels } from '../../src/ops/tiles.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
@@ -21,10 +23,12 @@ import {
   putTriangle,
   RUNS,
   read,
+  refusingEachAllocation,
   reportErrors,
   useGpu,
   VARIANTS,
 } from '../support/gpu.js';
+
 import {
   agopOf,
   at,
@@ -109,9 +113,7 @@ async function onDevice<T>(
     putTriangle(gpu, weights, most),
   ];
   const whole = rows.tiles.length === 1;
-  const source: Weights = whole
-    ? { kind: 'stored', triangle }
-    : { kind: 'computed', kernel: 'laplace', bandwidth: 2, nearest: 0 };
+  const source: Weights = whole ? { kind: 'stored', triangle } : { kind: 'computed', kernel: laplace(2), nearest: 0 };
   try {
     return await act({ x: rows, alpha: columns, weights: source, triangle, starts });
   } finally {
@@ -156,7 +158,7 @@ describe.each(VARIANTS)('%s', (variant, of) => {
               const w = weightRows(batch, input, ids);
               const sums = batch.temporary(c, count);
               weightSums(batch, input, w, sums);
-              gradients(batch, input, ids, w, sums, (j) => input.x.tiles[j], out);
+              gradients(batch, input, { ids, w, sums, z: (j) => input.x.tiles[j] }, out);
             });
             const values = await read(gpu, out);
             release(gpu, out);
@@ -238,7 +240,7 @@ describe.each(VARIANTS)('%s', (variant, of) => {
     ] as const) {
       const [out, low] = [poisoned(gpu, 21, 21), poisoned(gpu, 21, 21)];
       const agop = path === 'Gram' ? agopGram : agopJacobian;
-      await onDevice(gpu, all, most, (input): Promise<unknown> => agop(gpu, input, out, low));
+      await onDevice(gpu, all, most, (input): Promise<unknown> => agop(gpu, input, { high: out, low }));
       const [high, rest] = [await read(gpu, out), await read(gpu, low)];
       release(gpu, out, low);
       expectClose(named(`agop, ${path} with low`), combined(1, high, 1, rest), expected, 3e-7);
@@ -246,6 +248,27 @@ describe.each(VARIANTS)('%s', (variant, of) => {
       expect(rest.data.every((v, e) => Math.abs(v) <= 2 ** -24 * Math.abs(high.data[e]) * 1.0001)).toBe(true);
     }
   });
+});
+
+it.each([
+  ['one tile', 40],
+  ['two tiles', 32],
+])('what is refused an allocation leaves nothing behind, %s', async (_, most) => {
+  const all = problem(40, 21, 3, 1, 5);
+  const [high, low] = [poisoned(opened(), 21, 21), poisoned(opened(), 21, 21)];
+  await onDevice(opened(), all, most, async (input) => {
+    for (const work of [
+      (gpu: Gpu) => agopGram(gpu, input, { high, low }),
+      (gpu: Gpu) => agopGram(gpu, { ...input, accurate: true }, high),
+      (gpu: Gpu) => agopJacobian(gpu, input, { high, low }),
+      (gpu: Gpu) => agopJacobian(gpu, input, high, [0, 7, 9, 30]),
+      (gpu: Gpu) => agopCancellation(gpu, input),
+      (gpu: Gpu) => gradientsAreRounding(gpu, input),
+    ]) {
+      expect(await refusingEachAllocation(opened(), work)).toBeGreaterThan(1);
+    }
+  });
+  release(opened(), high, low);
 });
 
 forEachVariant(AGOP_GRAM, opened, ({ name }, gpu) => {
@@ -279,7 +302,8 @@ forEachVariant(AGOP_GRAM, opened, ({ name }, gpu) => {
             const last = diagonal ? { a: ga, b: ga } : { a: ga, b: gb };
             multiply(batch, { ...first, out, low }, 'NT', diagonal);
             const terms = { w: gw, outputs: c, rows: gRows, cols: gCols };
-            gramWeights(batch, multiply, { ...last, out, low, addend: out }, 'NT', diagonal, terms);
+            const product = { ...last, out, low, addend: out };
+            gramWeights(batch, multiply, { product, form: 'NT', symmetric: diagonal, terms });
           });
           const [high, rest] = [await read(gpu(), out), await read(gpu(), low)];
           release(gpu(), ...held, out, low);
@@ -312,7 +336,7 @@ forEachVariant(AGOP_GRAM, opened, ({ name }, gpu) => {
     const expected = agopOf(all.x, all.alpha, all.weights);
     for (const most of [97, 32]) {
       const [out, low] = [poisoned(gpu(), 33, 33), poisoned(gpu(), 33, 33)];
-      await onDevice(gpu(), all, most, (input) => agopGram(gpu(), input, out, low));
+      await onDevice(gpu(), all, most, (input) => agopGram(gpu(), input, { high: out, low }));
       const found = combined(1, await read(gpu(), out), 1, await read(gpu(), low));
       release(gpu(), out, low);
       expectClose(`agopGram, ${name}`, found, expected, 3e-7);
@@ -354,9 +378,7 @@ describe('agopJacobian', () => {
     for (const ids of [null, chosen]) {
       for (const tiles of [n, 32]) {
         const out = poisoned(gpu, d, d);
-        const { samplingError } = await onDevice(gpu, all, tiles, (input) =>
-          agopJacobian(gpu, input, out, undefined, ids),
-        );
+        const { samplingError } = await onDevice(gpu, all, tiles, (input) => agopJacobian(gpu, input, out, ids));
         const found = await read(gpu, out);
         release(gpu, out);
         expectClose('agopJacobian in portions', found, agopOf(all.x, all.alpha, all.weights, ids), 1e-6);
@@ -380,7 +402,7 @@ describe('agopJacobian', () => {
     for (let shift = 0; shift < 5; shift++) {
       const ids = Array.from({ length: 40 }, (_, i) => 5 * i + shift);
       const out = poisoned(gpu, 20, 20);
-      const found = await onDevice(gpu, all, 64, (input) => agopJacobian(gpu, input, out, undefined, ids));
+      const found = await onDevice(gpu, all, 64, (input) => agopJacobian(gpu, input, out, ids));
       expect(found.samples).toBe(40);
       const mean = await read(gpu, out);
       release(gpu, out);
@@ -401,7 +423,7 @@ describe('agopJacobian', () => {
     expect(rms(estimates) / rms(errors)).toBeLessThan(2);
     const out = poisoned(gpu, 20, 20);
     const every = Array.from({ length: 200 }, (_, i) => i);
-    const found = await onDevice(gpu, all, 64, (input) => agopJacobian(gpu, input, out, undefined, every));
+    const found = await onDevice(gpu, all, 64, (input) => agopJacobian(gpu, input, out, every));
     expect(found).toEqual({ samples: 200, samplingError: 0 });
     expectClose('agopJacobian at all rows by number', await read(gpu, out), exact, 1e-6);
     release(gpu, out);

@@ -12,12 +12,13 @@ import { flatShape } from '../../src/nn/tensor.js';
 import { agopGram, agopJacobian } from '../../src/ops/agop/agop.js';
 import { philoxFill } from '../../src/ops/features/features.js';
 import { GEMM, GEMM_SMALL, gemm, gemmNN, gemmTN, syrk } from '../../src/ops/gemm/gemm.js';
+import { laplace } from '../../src/ops/kernels/laplace.js';
 import { nearestDistance } from '../../src/ops/solve/kernel-system.js';
 import { releaseSvd, svd } from '../../src/ops/sqrt-psd/jacobi.js';
 import { pivotedCholesky, rootOfFactor } from '../../src/ops/sqrt-psd/sqrt-psd.js';
 import { asTriangle, releasePanels } from '../../src/ops/tiles.js';
 import { type DeepRfmData, deepRfm, planOf } from '../../src/rfm/deep-rfm.js';
-import type { DeepRfmConfig } from '../../src/rfm/types.js';
+import type { DeepRfmOptions } from '../../src/rfm/options.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { download, downloadBytes, release } from '../../src/runtime/matrix.js';
@@ -86,14 +87,8 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
   const labels = Int32Array.from({ length: n }, (_, i) => Math.floor((i * classes) / n));
   const rows = { x, labels, rows: n, cols: d };
   const data: DeepRfmData = { train: rows, test: rows, classes };
-  const base: DeepRfmConfig = {
-    dataset: 'npy',
-    n,
-    testN: n,
+  const base: DeepRfmOptions = {
     depth: 1,
-    kernel: 'laplace',
-    bandwidth: 2,
-    ridge: 1e-3,
     activation: 'relu',
     width: 70,
     gamma: 0.1,
@@ -103,7 +98,7 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
     solver: 'cholesky',
     gramLayers: [1],
   };
-  const runs: [string, Partial<DeepRfmConfig>, number][] = [
+  const runs: [string, Partial<DeepRfmOptions>, number][] = [
     ['Cholesky, Gram form', {}, 2 ** 26],
     [
       'tiles, Cholesky in host memory, Jacobians',
@@ -133,7 +128,7 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
       const l = await download(gpu, factor.l);
       const root = await rootOfFactor(gpu, factor);
       const values = [l, await download(gpu, root), [factor.rank]];
-      release(gpu, m, root);
+      release(gpu, m, root, factor.l);
       return values;
     }),
   );
@@ -169,15 +164,9 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
       const rows = putRows(gpu, normalMatrix(n, 9, 1), n);
       const alpha = putColumns(gpu, normalMatrix(outputs, n, 2), n);
       const out = put(gpu, normalMatrix(9, 9, 4));
-      const weights = { kind: 'computed' as const, kernel: 'laplace' as const, bandwidth: 2, nearest: 0 };
+      const weights = { kind: 'computed' as const, kernel: laplace(2), nearest: 0 };
       const samples = Array.from({ length: 10 }, (_, i) => 4 * i);
-      const { samplingError } = await agopJacobian(
-        gpu,
-        { x: rows, alpha, weights, starts: [0, n] },
-        out,
-        undefined,
-        samples,
-      );
+      const { samplingError } = await agopJacobian(gpu, { x: rows, alpha, weights, starts: [0, n] }, out, samples);
       const values = await download(gpu, out);
       releasePanels(gpu, rows, alpha);
       release(gpu, out);
@@ -187,7 +176,7 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
   it('the smallest distance', () =>
     expectSame(opened(), async (gpu) => {
       const x = putRows(gpu, normalMatrix(40, 5, 6), 32);
-      const found = await nearestDistance(gpu, { x, kernel: 'laplace', bandwidth: 1, kept: null });
+      const found = await nearestDistance(gpu, { x, kernel: laplace(1), kept: null });
       releasePanels(gpu, x);
       return [[found]];
     }));

@@ -2,16 +2,18 @@ import { describe, expect, it } from 'vitest';
 import { convolution } from '../../src/nn/convolution.js';
 import { agopGram } from '../../src/ops/agop/agop.js';
 import { philoxFill } from '../../src/ops/features/features.js';
+import { laplace } from '../../src/ops/kernels/laplace.js';
 import { residual } from '../../src/ops/solve/residual.js';
 import { pivotedCholesky } from '../../src/ops/sqrt-psd/sqrt-psd.js';
 import { asTriangle, releasePanels } from '../../src/ops/tiles.js';
 import type { DeepRfmData } from '../../src/rfm/deep-rfm.js';
 import { deepRfm, planOf } from '../../src/rfm/deep-rfm.js';
-import type { DeepRfmConfig } from '../../src/rfm/types.js';
+import type { DeepRfmOptions } from '../../src/rfm/options.js';
 import { DISPATCH_SECONDS } from '../../src/runtime/division.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { download, release } from '../../src/runtime/matrix.js';
-import { createProfile, type Pass } from '../../src/runtime/timing.js';
+import type { Pass } from '../../src/runtime/profile.js';
+import { createProfile } from '../../src/runtime/timing.js';
 import { normalImages, numbers, passThrough } from '../nn/support.js';
 import { compute, poisonedColumns, put, putColumns, putRows, readColumns, useGpu, VARIANTS } from '../support/gpu.js';
 import { collapsedRows, dense, normalMatrix, productNT, squaredDistance } from '../support/reference.js';
@@ -47,7 +49,7 @@ describe('the result does not depend on how a dispatch is divided', () => {
       const [alpha, rest, y] = [3, 4, 5].map((seed) => putColumns(gpu, normalMatrix(outputs, n, seed), n));
       const out = poisonedColumns(gpu, outputs, y);
       const kept = [[{ squared: high, low }]];
-      const system = { x: alpha, kernel: 'laplace' as const, bandwidth: 2, kept };
+      const system = { x: alpha, kernel: laplace(2), kept };
       await residual(gpu, system, { high: alpha, low: rest }, y, out, 1e-3);
       const found = await readColumns(gpu, out);
       releasePanels(gpu, alpha, rest, y, out);
@@ -114,7 +116,7 @@ describe('the result does not depend on how a dispatch is divided', () => {
  * times, and single workgroups of bounded work.
  */
 const PASSES =
-  /^(elementwise_\d+|transpose|pack_rows|pack_columns|split_rows|normalize_rows|row_lengths|gather_rows|kernel_values|kernel_excess|kernel_weights|gradient_coefficients|argument_rounding|smallest_positive|largest_magnitude|group_means(?:_scaled)?|group_scatter|add_to_pair|block_squares|diagonal|pivot_columns|max_row_sum|mirror_lower)$/;
+  /^(copy_scaled|subtract_row|symmetrize|relu|scaled_cos|divide_by|divide_by_root|add_diagonal|add_scaled|subtract_column|add_row|transpose|pack_rows|pack_columns|split_rows|normalize_rows|row_lengths|gather_rows|kernel_values|kernel_excess|kernel_weights|gradient_coefficients|argument_rounding|smallest_positive|largest_magnitude|group_means(?:_scaled)?|group_scatter|add_to_pair|block_squares|diagonal|pivot_columns|max_row_sum|mirror_lower)$/;
 const SINGLE = /^(potrf_block|pivot_select|neural_collapse|diagonal_maximum)$/;
 
 describe('every dispatch of a layer', () => {
@@ -124,14 +126,8 @@ describe('every dispatch of a layer', () => {
   const labels = Int32Array.from({ length: n }, (_, i) => Math.floor((i * classes) / n));
   const rows = { x, labels, rows: n, cols: d };
   const data: DeepRfmData = { train: rows, test: rows, classes };
-  const base: DeepRfmConfig = {
-    dataset: 'npy',
-    n,
-    testN: n,
+  const base: DeepRfmOptions = {
     depth: 1,
-    kernel: 'laplace',
-    bandwidth: 2,
-    ridge: 1e-3,
     activation: 'relu',
     width: d,
     gamma: 0.1,
@@ -141,7 +137,7 @@ describe('every dispatch of a layer', () => {
     solver: 'cholesky',
     gramLayers: [],
   };
-  const cases: [string, Partial<DeepRfmConfig>][] = [
+  const cases: [string, Partial<DeepRfmOptions>][] = [
     ['Cholesky, Gram form', {}],
     ['Cholesky in host memory, Jacobians', { solver: 'cholesky-host', agop: 'jacobian', agopSamples: 20 }],
     ['conjugate gradients after Nyström, cosines', { solver: 'conjugate-gradients', activation: 'cos' }],

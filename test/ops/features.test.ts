@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { FeatureWeights } from '../../src/ops/features/features.js';
 import { applyFeatures, featureMap, meanRounding } from '../../src/ops/features/features.js';
 import { philoxUniform } from '../../src/ops/features/philox.js';
-import type { FeatureWeights } from '../../src/rfm/types.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import { download, release } from '../../src/runtime/matrix.js';
 import { inputMessage } from '../data/helpers.js';

@@ -7,8 +7,9 @@ import {
   kernelFromDistances,
   kernelMatrix,
   weightsFromDistances,
-  weightUnit,
 } from '../../src/ops/kernel-matrix/kernel-matrix.js';
+import { gaussian } from '../../src/ops/kernels/gaussian.js';
+import { laplace } from '../../src/ops/kernels/laplace.js';
 import { nearestDistance } from '../../src/ops/solve/kernel-system.js';
 import { releasePanels } from '../../src/ops/tiles.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
@@ -23,6 +24,7 @@ import {
   reportErrors,
   useGpu,
 } from '../support/gpu.js';
+import { radialKernel } from '../support/kernels.js';
 import {
   at,
   collapsedRows,
@@ -51,7 +53,8 @@ beforeAll(() => {
 const size = fc.constantFrom(...EDGE_SIZES);
 const seed = fc.nat(1e6);
 const bandwidth = fc.constantFrom(0.05, 0.3, 1, 2, 7, 50);
-const kernels: KernelName[] = ['laplace', 'gaussian'];
+const kernels: KernelName[] = ['laplace', 'gaussian', 0.7, 1.6];
+const of = radialKernel;
 
 /** Squared distances from 1e-12 to 100, every fifth 0. */
 function someDistances(m: number, n: number, seed: number): Dense {
@@ -72,8 +75,8 @@ describe.each(kernels)('%s', (kernel) => {
             [m, n],
           ],
           (batch, [d], outs) => {
-            kernelFromDistances(batch, d, outs[0], kernel, width);
-            weightsFromDistances(batch, d, outs[1], kernel, width);
+            kernelFromDistances(batch, d, outs[0], of(kernel, width));
+            weightsFromDistances(batch, d, outs[1], of(kernel, width));
           },
         );
         const value = dense(m, n, (i, j) => kernelValue(kernel, at(squared, i, j), width));
@@ -82,14 +85,22 @@ describe.each(kernels)('%s', (kernel) => {
         // below 1e-38 float32 has none.
         const exponent = (i: number, j: number) => 2 - Math.log(Math.max(at(value, i, j), 1e-37));
         expectEach(`${kernel}, values`, values, value, 3e-7);
+        // An exponent of its own multiplies the rounding of r/L.
+        const relative = typeof kernel === 'number' ? 5e-7 : 3e-7;
         expectEach(
           `${kernel}, values, relative`,
           values,
           value,
-          3e-7,
+          relative,
           (i, j) => at(value, i, j) * exponent(i, j) + 1e-30,
         );
-        expectEach(`${kernel}, weights`, weights, weight, 3e-7, (i, j) => at(weight, i, j) * exponent(i, j) + 1e-28);
+        expectEach(
+          `${kernel}, weights`,
+          weights,
+          weight,
+          relative,
+          (i, j) => at(weight, i, j) * exponent(i, j) + 1e-28,
+        );
         expect(values.data.every((v, e) => v <= 1 && (squared.data[e] > 0 || v === 1))).toBe(true);
         expect(weights.data.every((w, e) => squared.data[e] > 0 || w === 0)).toBe(true);
       }),
@@ -100,11 +111,15 @@ describe.each(kernels)('%s', (kernel) => {
     const [a, b] = [randomMatrix(17, 5, 1), randomMatrix(33, 5, 2)];
     for (const width of [100, 1e5, 1e9]) {
       const [found] = await compute(gpu, [a, b], [[17, 33]], (batch, [x, z], [out]) =>
-        kernelExcess(batch, x, z, out, kernel, width),
+        kernelExcess(batch, x, z, out, of(kernel, width)),
       );
       const square = (i: number, j: number) => rowOf(a, i).reduce((sum, v, t) => sum + (v - at(b, j, t)) ** 2, 0);
       const expected = dense(17, 33, (i, j) =>
-        Math.expm1(kernel === 'gaussian' ? -square(i, j) / (2 * width ** 2) : -Math.sqrt(square(i, j)) / width),
+        Math.expm1(
+          kernel === 'gaussian'
+            ? -square(i, j) / (2 * width ** 2)
+            : -((Math.sqrt(square(i, j)) / width) ** (kernel === 'laplace' ? 1 : kernel)),
+        ),
       );
       expectEach(`${kernel}, excess at ${width}`, found, expected, 1e-6, (i, j) => Math.abs(at(expected, i, j)));
     }
@@ -114,12 +129,13 @@ describe.each(kernels)('%s', (kernel) => {
     const [width, nearest] = [0.05, 10];
     const squared = rounded(dense(5, 7, (i, j) => (i + j === 0 ? 0 : nearest ** 2 + 0.004 * (7 * i + j - 1))));
     const [weights] = await compute(gpu, [squared], [[5, 7]], (batch, [d], [out]) =>
-      weightsFromDistances(batch, d, out, kernel, width, nearest),
+      weightsFromDistances(batch, d, out, of(kernel, width), nearest),
     );
     const expected = dense(5, 7, (i, j) => kernelWeight(kernel, at(squared, i, j), width, nearest));
     // The exponent, up to 400 and 2e4, is a difference of rounded numbers.
-    expectBelow(`${kernel}, far`, relativeError(weights, expected), kernel === 'gaussian' ? 3e-3 : 3e-5);
-    expect(weightUnit(kernel, 2, 6)).toBeCloseTo(kernel === 'gaussian' ? Math.exp(-4.5) / 4 : Math.exp(-3) / 2, 12);
+    expectBelow(`${kernel}, far`, relativeError(weights, expected), kernel === 'laplace' ? 3e-5 : 3e-3);
+    const unit = { laplace: Math.exp(-3) / 2, gaussian: Math.exp(-4.5) / 4 };
+    if (typeof kernel === 'string') expect(of(kernel, 2).weightUnit(6)).toBeCloseTo(unit[kernel], 12);
   });
 
   it('is 0 and not a NaN where the exponent is beyond float32', async () => {
@@ -132,8 +148,8 @@ describe.each(kernels)('%s', (kernel) => {
         [1, 6],
       ],
       (batch, [d], outs) => {
-        kernelFromDistances(batch, d, outs[0], kernel, 0.05);
-        weightsFromDistances(batch, d, outs[1], kernel, 0.05);
+        kernelFromDistances(batch, d, outs[0], of(kernel, 0.05));
+        weightsFromDistances(batch, d, outs[1], of(kernel, 0.05));
       },
     );
     expect([...values.data.subarray(1), ...weights.data.subarray(1)]).toEqual(new Array(10).fill(0));
@@ -144,7 +160,7 @@ describe.each(kernels)('%s', (kernel) => {
     const [w] = await compute(gpu, [x], [[53, 53]], (batch, [rows], [out]) => {
       const squared = batch.temporary(53, 53);
       squaredDistances(batch, rows, rows, squared);
-      weightsFromDistances(batch, squared, out, kernel, 2);
+      weightsFromDistances(batch, squared, out, of(kernel, 2));
     });
     const squared = (i: number, j: number) => {
       let sum = 0;
@@ -164,7 +180,7 @@ forEachVariant(KERNEL_MATRIX, opened, (variant, chosen) => {
         fc.asyncProperty(size, size, size, bandwidth, seed, async (m, n, d, width, s) => {
           const [a, b] = [randomMatrix(m, d, s), randomMatrix(n, d, s + 1)];
           const [k] = await compute(chosen(), [a, b], [[m, n]], (batch, [x, z], [out]) =>
-            kernelMatrix(batch, x, z, out, kernel, width),
+            kernelMatrix(batch, x, z, out, of(kernel, width)),
           );
           expectEach(`${kernel}, matrix, ${variant.name}`, k, kernelMatrixOf(a, b, kernel, width), 3e-7);
         }),
@@ -175,7 +191,7 @@ forEachVariant(KERNEL_MATRIX, opened, (variant, chosen) => {
       const x = collapsedRows(101, 61, 7, spread, 11);
       for (const width of [0.05, 2, 50]) {
         const [k] = await compute(chosen(), [x], [[101, 101]], (batch, [rows], [out]) =>
-          kernelMatrix(batch, rows, rows, out, kernel, width),
+          kernelMatrix(batch, rows, rows, out, of(kernel, width)),
         );
         expectEach(`${kernel}, collapsed, ${variant.name}`, k, kernelMatrixOf(x, x, kernel, width), 1e-6);
         expect(k.data.every((v, e) => e % 102 !== 0 || v === 1)).toBe(true);
@@ -201,7 +217,7 @@ describe('nearestDistance', () => {
         }
       }
       const rows = putRows(opened(), x, most);
-      const system = { x: rows, kernel: 'laplace', bandwidth: 1, kept: null } as const;
+      const system = { x: rows, kernel: laplace(1), kept: null };
       expectBelow('nearest distance', Math.abs((await nearestDistance(opened(), system)) / nearest - 1), 1e-6);
       releasePanels(opened(), rows);
     }
@@ -213,7 +229,7 @@ describe('nearestDistance', () => {
       dense(40, 3, (_, j) => j),
       32,
     );
-    expect(await nearestDistance(opened(), { x: rows, kernel: 'gaussian', bandwidth: 1, kept: null })).toBe(Infinity);
+    expect(await nearestDistance(opened(), { x: rows, kernel: gaussian(1), kept: null })).toBe(Infinity);
     releasePanels(opened(), rows);
   });
 });

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { GEMM, gemm, squaredDistances, syrk } from '../../src/ops/gemm/gemm.js';
-import { type Gpu, openGpu } from '../../src/runtime/gpu.js';
+import { openGpu } from '../../src/platform/node/gpu.js';
+import type { Gpu } from '../../src/runtime/gpu.js';
 import { MATRIX_FEATURE } from '../../src/runtime/subgroup-matrix.js';
 import { usableVariants, variantOf } from '../../src/runtime/variants.js';
 import { compute, expectClose, expectEach, reportErrors } from '../support/gpu.js';

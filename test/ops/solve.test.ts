@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { RfmError } from '../../src/errors.js';
 import { kernelMatrix } from '../../src/ops/kernel-matrix/kernel-matrix.js';
+import { laplace } from '../../src/ops/kernels/laplace.js';
 import { type KernelSystem, keepDistances, releaseDistances } from '../../src/ops/solve/kernel-system.js';
 import { residual } from '../../src/ops/solve/residual.js';
 import { type SolvePlan, type SolveReport, solveRidge } from '../../src/ops/solve/solve.js';
@@ -23,6 +24,7 @@ import {
   reportErrors,
   useGpu,
 } from '../support/gpu.js';
+import { radialKernel } from '../support/kernels.js';
 import {
   at,
   collapsedRows,
@@ -72,7 +74,7 @@ async function solve(
   const rows = putRows(gpu, x, most);
   const right = putColumns(gpu, y, most);
   const [high, low, r] = [1, 2, 3].map(() => poisonedColumns(gpu, y.rows, right));
-  let system: KernelSystem = { x: rows, kernel, bandwidth, kept: null };
+  let system: KernelSystem = { x: rows, kernel: radialKernel(kernel, bandwidth), kept: null };
   try {
     if (keep) system = await keepDistances(gpu, system);
     const report = await solveRidge(gpu, system, right, { high, low }, r, ridge, plan);
@@ -100,7 +102,7 @@ function kernelError({ x, y, kernel, bandwidth }: Problem, alpha: Dense): number
 /** Targets −1 and +1, outputs × n. */
 const targets = (outputs: number, n: number): Dense => dense(outputs, n, (c, i) => (i % outputs === c ? 1 : -1));
 
-const kernels: KernelName[] = ['laplace', 'gaussian'];
+const kernels: KernelName[] = ['laplace', 'gaussian', 0.8];
 
 /** A GPU takes more outputs at a time than a software adapter, which would compile that for seconds. */
 const takers: [string, () => Gpu][] = [
@@ -145,7 +147,7 @@ describe('residual', () => {
               Array.from({ length: i + 1 }, (_, j) => ({ squared: highD.tile(i, j), low: lowD.tile(i, j) })),
             );
             // Of the rows only their division into tiles matters, since the distances are there.
-            const system: KernelSystem = { x: alphaD, kernel, bandwidth, kept };
+            const system: KernelSystem = { x: alphaD, kernel: radialKernel(kernel, bandwidth), kept };
             await residual(taker(), system, { high: alphaD, low: alphaLowD }, yD, out, ridge);
             const found = await readColumns(gpu, out);
             highD.release();
@@ -253,7 +255,7 @@ describe('solveRidge', () => {
     const y = transposed(files.matrix('Y'));
     const exact = files.matrix('kernel_matrix');
     const [k] = await compute(gpu, [x], [[x.rows, x.rows]], (batch, [rows], [out]) =>
-      kernelMatrix(batch, rows, rows, out, 'laplace', bandwidth),
+      kernelMatrix(batch, rows, rows, out, laplace(bandwidth)),
     );
     expectEach('golden kernel matrix', k, exact, 1e-6);
     for (const how of HOWS) {

@@ -134,7 +134,7 @@ describe.each(VARIANTS)('pivotedCholesky, %s', (_, variant) => {
   it('takes the digits that float32 lacks from `low`', async () => {
     // The second pivot is 1e-9: all of it in the low part.
     const [high, low] = [dense(2, 2, () => 1), dense(2, 2, (i, j) => (i * j ? 1e-9 : 0))].map((a) => put(opened(), a));
-    const { l, rank, smallestPivot } = await pivotedCholesky(opened(), high, 1e-10, low);
+    const { l, rank, smallestPivot } = await pivotedCholesky(opened(), { high, low }, 1e-10);
     release(opened(), high, low, l);
     expect(rank).toBe(2);
     expectBelow('pivotedCholesky, pivot from low', Math.abs(smallestPivot / 1e-9 - 1), 1e-6);

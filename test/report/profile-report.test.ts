@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { chromeTrace, profileDocument } from '../../src/report/profile-report.js';
-import type { AdapterSummary } from '../../src/rfm/types.js';
-import type { Pass, Profile, Scope } from '../../src/runtime/timing.js';
+import type { AdapterSummary } from '../../src/runtime/adapter.js';
+import type { Pass, Profile, Scope } from '../../src/runtime/profile.js';
 
 const adapter: AdapterSummary = { vendor: 'v', architecture: 'a', device: 'd', description: 'D', type: 'hardware' };
 

@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { standardize } from '../../src/ops/host-rows.js';
 import { deepRfm } from '../../src/rfm/deep-rfm.js';
-import { standardize } from '../../src/rfm/rows.js';
-import type { DeepRfmConfig } from '../../src/rfm/types.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { openTestGpu } from '../support/gpu.js';
 import { normalMatrix } from '../support/reference.js';
@@ -48,25 +47,12 @@ describe('classes without training rows', () => {
     const { data } = normalMatrix(n, d, 3);
     const x = Float32Array.from(data, (value, e) => value + (labels[Math.floor(e / d)] === e % d ? 1 : 0));
     const train = { x, labels, rows: n, cols: d };
-    const config: DeepRfmConfig = {
-      dataset: 'npy',
-      n,
-      testN: 3,
-      depth: 1,
-      kernel: 'laplace',
-      bandwidth: 2,
-      ridge: 1e-3,
-      activation: 'relu',
-      width: 16,
-      gamma: 0.1,
-      seed: 0,
-      agop: 'auto',
-      agopSamples: 0,
-      solver: 'auto',
-      gramLayers: [1],
-    };
     const test = { x: x.slice(0, 3 * d), labels: labels.slice(0, 3), rows: 3, cols: d };
-    const { layers, classCounts, predictions, grams } = await deepRfm(gpu, { train, test, classes }, config);
+    const { layers, classCounts, predictions, grams } = await deepRfm(
+      gpu,
+      { train, test, classes },
+      { depth: 1, width: 16, gramLayers: [1] },
+    );
     const expected = collapse(standardize(train, null).train, d, labels);
     expect(Math.abs(layers[0].nc1.input / expected.nc1 - 1)).toBeLessThan(1e-5);
     expect(Math.abs(layers[0].nc2.input / expected.nc2 - 1)).toBeLessThan(1e-5);

@@ -1,27 +1,26 @@
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadDataset } from '../../src/data/dataset.js';
+import { kernelOf } from '../../src/ops/kernels/kernels.js';
 import { type DeepRfmData, deepRfm, planOf } from '../../src/rfm/deep-rfm.js';
-import type { DeepRfmConfig, LayerMetrics } from '../../src/rfm/types.js';
+import type { DeepRfmOptions } from '../../src/rfm/options.js';
+import type { LayerMetrics, RunConfig } from '../../src/rfm/types.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { shared } from '../data/helpers.js';
 import { openTestGpu } from '../support/gpu.js';
 
 /** NC1, NC2 and accuracies of every layer, computed in float64 by an independent NumPy program. */
 interface Curve {
-  config: DeepRfmConfig;
+  config: Omit<RunConfig, 'agop' | 'agopSamples' | 'solver' | 'gramLayers'>;
   layers: Pick<LayerMetrics, 'layer' | 'nc1' | 'nc2' | 'trainAccuracy' | 'testAccuracy'>[];
 }
 
 const readCurve = (path: string | URL): Curve => JSON.parse(readFileSync(path, 'utf8'));
 const fixture = (name: string): Curve => readCurve(new URL(`../fixtures/curve-${name}.json`, import.meta.url));
-const configOf = (curve: Curve): DeepRfmConfig => ({
-  ...curve.config,
-  agop: 'auto',
-  agopSamples: 0,
-  solver: 'auto',
-  gramLayers: [],
-});
+const optionsOf = ({ config }: Curve): DeepRfmOptions => {
+  const { depth, ridge, activation, width, gamma, seed } = config;
+  return { depth, kernel: kernelOf(config), ridge, activation, width, gamma, seed };
+};
 
 /** Largest relative difference of NC1 over the three stages. */
 function nc1Error(found: LayerMetrics, curve: Curve): number {
@@ -47,7 +46,7 @@ describe('Deep RFM on 300 real digits against float64', () => {
 
   it('Laplace, ReLU: NC1 within 1e-3 over 10 layers, 2e-3 at 12, NC2 and accuracies, residuals, no jitter, memory as predicted', async () => {
     const curve = fixture('laplace-relu');
-    const { layers, classCounts } = await deepRfm(gpu, sample(), configOf(curve));
+    const { layers, classCounts } = await deepRfm(gpu, sample(), optionsOf(curve));
     expect(layers).toHaveLength(12);
     for (const layer of layers) {
       const expected = curve.layers[layer.layer - 1];
@@ -65,12 +64,12 @@ describe('Deep RFM on 300 real digits against float64', () => {
       expect([...top].sort((a, b) => b - a)).toEqual(top);
     }
     expect(classCounts.reduce((a, b) => a + b)).toBe(300);
-    expect(gpu.pool.bytes.peak).toBeLessThan(1.1 * planOf(gpu, sample(), configOf(curve)).peakBytes);
+    expect(gpu.pool.bytes.peak).toBeLessThan(1.1 * planOf(gpu, sample(), optionsOf(curve)).peakBytes);
   }, 300_000);
 
   it('Gaussian, ReLU: NC1 within 1e-3 over 6 layers', async () => {
     const curve = fixture('gaussian-relu');
-    const { layers } = await deepRfm(gpu, sample(), configOf(curve));
+    const { layers } = await deepRfm(gpu, sample(), optionsOf(curve));
     for (const layer of layers) expect(nc1Error(layer, curve), `layer ${layer.layer}`).toBeLessThan(1e-3);
   }, 300_000);
 
@@ -78,16 +77,16 @@ describe('Deep RFM on 300 real digits against float64', () => {
   // from pixels rounded to float32, is off by 4e-3 at layer 6 and by 9e-2 at layer 8 of the n = 500 curve.
   it('Laplace, cosine: NC1 within 1e-3 over the first 2 layers and 3e-2 at layer 4', async () => {
     const curve = fixture('laplace-cos');
-    const { layers } = await deepRfm(gpu, sample(), { ...configOf(curve), agop: 'jacobian' });
+    const { layers } = await deepRfm(gpu, sample(), { ...optionsOf(curve), agop: 'jacobian' });
     for (const layer of layers) {
       expect(nc1Error(layer, curve), `layer ${layer.layer}`).toBeLessThan([1e-5, 1e-3, 1e-2, 3e-2][layer.layer - 1]);
     }
   }, 300_000);
 
   it('gives the same numbers to the bit for the same seed, others for another', async () => {
-    const config = { ...configOf(fixture('laplace-relu')), depth: 3, gramLayers: [2] };
+    const options = { ...optionsOf(fixture('laplace-relu')), depth: 3, gramLayers: [2] };
     const run = async (seed: number) => {
-      const { layers, grams } = await deepRfm(gpu, sample(), { ...config, seed });
+      const { layers, grams } = await deepRfm(gpu, sample(), { ...options, seed });
       return { layers: layers.map(({ seconds: _, ...rest }) => rest), grams };
     };
     const first = await run(7);
@@ -101,9 +100,9 @@ describe('Deep RFM on 300 real digits against float64', () => {
   it('holds as much memory after 50 layers as after 5, and none afterwards', async () => {
     const before = gpu.pool.bytes.live;
     const held: { live: number; pooled: number }[] = [];
-    const config = { ...configOf(fixture('laplace-relu')), n: 60, depth: 50, width: 48, testN: 0 };
+    const options = { ...optionsOf(fixture('laplace-relu')), depth: 50, width: 48 };
     const data = loadDataset({ name: 'mnist-sample', n: 60, testN: 0 });
-    await deepRfm(gpu, data, config, {
+    await deepRfm(gpu, data, options, {
       progress: { onLayer: () => held.push({ live: gpu.pool.bytes.live, pooled: gpu.pool.bytes.pooled }) },
     });
     expect(held).toHaveLength(50);
@@ -114,7 +113,7 @@ describe('Deep RFM on 300 real digits against float64', () => {
   it('stops at the next phase when aborted', async () => {
     const abort = new AbortController();
     const seen: string[] = [];
-    const work = deepRfm(gpu, sample(), configOf(fixture('laplace-relu')), {
+    const work = deepRfm(gpu, sample(), optionsOf(fixture('laplace-relu')), {
       progress: {
         signal: abort.signal,
         onPhase(layer, phase) {
@@ -133,8 +132,8 @@ describe('Deep RFM on 300 real digits against float64', () => {
     x.set([1, 2, 3], 0);
     x.set([-1, -2, -3], 3);
     const rows = { x, labels: Int32Array.of(0, 1, 0, 1), rows: 4, cols: 3 };
-    const config = { ...configOf(fixture('laplace-relu')), depth: 1 };
-    await expect(deepRfm(gpu, { ...data, train: rows, test: null, classes: 2 }, config)).rejects.toMatchObject({
+    const options = { ...optionsOf(fixture('laplace-relu')), depth: 1 };
+    await expect(deepRfm(gpu, { ...data, train: rows, test: null, classes: 2 }, options)).rejects.toMatchObject({
       kind: 'input',
       message: expect.stringContaining('row 2'),
     });
@@ -153,7 +152,7 @@ describe('the full-size curves against float64', () => {
     async () => {
       const curve = readCurve(curveFile.path);
       const data = loadDataset({ name: 'mnist', dataDir: mnist.path, n: 1000, testN: 1000 });
-      const { layers } = await deepRfm(gpu, data, { ...configOf(curve), depth: depthHere() });
+      const { layers } = await deepRfm(gpu, data, { ...optionsOf(curve), depth: depthHere() });
       for (const layer of layers) {
         expect(nc1Error(layer, curve), `layer ${layer.layer}`).toBeLessThan(layer.layer <= 10 ? 1e-3 : 5e-2);
         expect(layer.solve.relativeResidual, `residual of layer ${layer.layer}`).toBeLessThan(1e-6);
@@ -170,9 +169,9 @@ describe('the full-size curves against float64', () => {
     async () => {
       const curve = readCurve(cifarCurve.path);
       const data = loadDataset({ name: 'cifar10', dataDir: cifar.path, n: 1000, testN: 1000 });
-      const config = { ...configOf(curve), dataset: 'cifar10', depth: 1 };
-      if (depthHere() < 20) config.agop = 'gram';
-      const { layers } = await deepRfm(gpu, data, config);
+      const options = { ...optionsOf(curve), depth: 1 };
+      if (depthHere() < 20) options.agop = 'gram';
+      const { layers } = await deepRfm(gpu, data, options);
       expect(nc1Error(layers[0], curve)).toBeLessThan(1e-5);
       expect(layers[0].testAccuracy).toBe(curve.layers[0].testAccuracy);
     },

@@ -1,7 +1,9 @@
 import { EigenvalueDecomposition, Matrix as HostMatrix, solve } from 'ml-matrix';
 import { describe, expect, it } from 'vitest';
+import { laplace } from '../../src/ops/kernels/laplace.js';
 import { type DeepRfmData, type DeepRfmState, deepRfm } from '../../src/rfm/deep-rfm.js';
-import type { DeepRfmConfig, LayerMetrics } from '../../src/rfm/types.js';
+import type { DeepRfmOptions } from '../../src/rfm/options.js';
+import type { LayerMetrics } from '../../src/rfm/types.js';
 import { expectBelow, reportErrors, useGpu } from '../support/gpu.js';
 import {
   agopOf,
@@ -24,14 +26,11 @@ reportErrors();
 const [N, TEST, D, CLASSES] = [90, 12, 11, 3];
 const starts = startsOfSizes([30, 30, 30]);
 const labels = Int32Array.from({ length: N }, (_, i) => Math.floor(i / 30));
-const config: DeepRfmConfig = {
-  dataset: 'npy',
-  n: N,
-  testN: TEST,
+const [kernel, bandwidth, ridge] = ['laplace', 2, 1e-3] as const;
+const config: DeepRfmOptions = {
   depth: 2,
-  kernel: 'laplace',
-  bandwidth: 2,
-  ridge: 1e-3,
+  kernel: laplace(bandwidth),
+  ridge,
   activation: 'relu',
   width: 7,
   gamma: 0.1,
@@ -85,7 +84,6 @@ function collapse(x: Dense): { nc1: number; nc2: number } {
 
 /** A layer in float64. */
 function reference(x: Dense, t: Dense) {
-  const { kernel, bandwidth, ridge } = config;
   const k = kernelMatrixOf(x, x, kernel, bandwidth);
   const system = HostMatrix.from1DArray(
     N,

@@ -2,9 +2,13 @@ import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readClasses } from '../../src/data/labels.js';
 import { readMatrix, readNpy, toFloat32 } from '../../src/data/npy.js';
+import type { RadialKernel } from '../../src/ops/kernels/kernel.js';
+import { type KernelSettings, kernelOf } from '../../src/ops/kernels/kernels.js';
+import { laplace } from '../../src/ops/kernels/laplace.js';
 import { rfmLayer } from '../../src/rfm/layer.js';
+import type { LayerOptions } from '../../src/rfm/options.js';
 import { rfm } from '../../src/rfm/rfm.js';
-import type { LayerInput, LayerOptions } from '../../src/rfm/types.js';
+import type { LayerInput } from '../../src/rfm/types.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { golden } from '../support/golden.js';
 import { openTestGpu } from '../support/gpu.js';
@@ -29,8 +33,12 @@ function error(found: ArrayLike<number>, expected: ArrayLike<number>): number {
 describe.each(['laplace-relu', 'laplace-cos', 'gaussian-relu', 'one-output'])('one layer, %s', (name) => {
   const files = golden('layer', name);
 
-  function read(): { input: LayerInput; options: Omit<LayerOptions, 'agop'>; nc1: Record<string, number> } {
-    const config = files.case() as unknown as LayerOptions & { nc1: Record<string, number> };
+  function read(): {
+    input: LayerInput;
+    options: LayerOptions & { kernel: RadialKernel };
+    nc1: Record<string, number>;
+  } {
+    const config = files.case() as unknown as KernelSettings & { nc1: Record<string, number> };
     const x = readMatrix(files.path('X.npy'), '--x');
     const y = readMatrix(files.path('Y.npy'), '--y');
     const w = readMatrix(files.path('weights.npy'), '--weights');
@@ -47,14 +55,14 @@ describe.each(['laplace-relu', 'laplace-cos', 'gaussian-relu', 'one-output'])('o
         labels: readClasses(files.path('labels.npy'), '--labels', x.rows).values,
         features: { kind: 'given', weights: toFloat32(w, 'weights.npy'), width: w.rows, phase },
       },
-      options: config,
+      options: { ...config, kernel: kernelOf(config) },
       nc1: config.nc1,
     };
   }
 
   it.skipIf(files.absent).each(['jacobian', 'gram'] as const)(`AGOP by %s${files.why}`, async (agop) => {
     const { input, options, nc1 } = read();
-    const gaussian = options.kernel === 'gaussian';
+    const gaussian = options.kernel.name === 'gaussian';
     const result = await rfmLayer(gpu, input, { ...options, agop }, { kernelMatrix: true });
     const reference = (file: string) => files.matrix(file).data;
     expect(error(result.kernelMatrix ?? [], reference('kernel_matrix'))).toBeLessThan(2e-7);
@@ -122,7 +130,7 @@ describe('classic RFM', () => {
         testX: test.data,
         testRows: test.rows,
       },
-      { kernel: 'laplace', bandwidth, ridge, iterations },
+      { kernel: laplace(bandwidth), ridge, iterations },
     );
     const all = (name: string) => readNpy(files.path(`${name}.npy`), { maxDims: 3 }).data as Float64Array;
     const part = (data: Float64Array, t: number) => data.subarray((t * data.length) / 3, ((t + 1) * data.length) / 3);

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { type DeepRfmData, deepRfm, planOf } from '../../src/rfm/deep-rfm.js';
 import { rfmLayer } from '../../src/rfm/layer.js';
+import type { DeepRfmOptions } from '../../src/rfm/options.js';
 import { rfm } from '../../src/rfm/rfm.js';
-import type { DeepRfmConfig } from '../../src/rfm/types.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import type { Pool } from '../../src/runtime/pool.js';
 import { useGpu } from '../support/gpu.js';
@@ -39,18 +39,12 @@ function labelled(n: number, d: number, classes: number, first: number, seed: nu
 }
 
 const base = {
-  dataset: 'npy',
   depth: 2,
-  kernel: 'laplace' as const,
-  bandwidth: 2,
-  ridge: 1e-3,
-  activation: 'relu' as const,
-  gamma: 0.1,
   seed: 3,
   gramLayers: [1],
 };
 
-type Sizes = Pick<DeepRfmConfig, 'n' | 'testN' | 'width' | 'solver' | 'agop' | 'agopSamples'>;
+type Sizes = Pick<DeepRfmOptions, 'width' | 'solver' | 'agop' | 'agopSamples'> & { n: number; testN: number };
 const gram = { solver: 'cholesky', agop: 'gram', agopSamples: 0 } as const;
 const automatic = { solver: 'cholesky', agop: 'auto', agopSamples: 0 } as const;
 const sampled = { solver: 'cholesky-host', agop: 'jacobian', agopSamples: 40 } as const;
@@ -87,7 +81,7 @@ describe('what is held on the device is never more than the plan foresees', () =
         test: testN > 0 ? labelled(testN, d, classes, 0, 2) : null,
         classes,
       };
-      const config: DeepRfmConfig = { ...base, ...sizes };
+      const config: DeepRfmOptions = { ...base, ...sizes };
       const { layers } = await deepRfm(gpu, data, config, { plan: planOf(gpu, data, config) });
       expect(layers).toHaveLength(2);
       expect(held.live).toBeGreaterThan(0);

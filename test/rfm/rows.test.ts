@@ -1,18 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  centred,
   classOrder,
   permuteRows,
   powerOfTwo,
-  refuseLostDifferences,
   restoreRows,
-  scaledTargets,
   standardize,
   transposeHost,
-  unitRows,
-} from '../../src/rfm/rows.js';
-import type { KernelName } from '../../src/rfm/types.js';
+} from '../../src/ops/host-rows.js';
+import { type KernelName, kernelOf } from '../../src/ops/kernels/kernels.js';
+import { centred, refuseLostDifferences, scaledTargets, unitRows } from '../../src/rfm/rows.js';
 import { inputMessage } from '../data/helpers.js';
 import { norm, normalMatrix } from '../support/reference.js';
 
@@ -155,7 +152,11 @@ describe('units', () => {
   it('rows whose difference float32 would lose are refused, equal ones are not', () => {
     const x = Float64Array.of(1, 2, 1, 2, 1, 2 + 1e-9, 0, 0);
     const refusal = (values: Float64Array, kernel: KernelName) =>
-      refuseLostDifferences({ x: values, rows: 4, cols: 2 }, Float32Array.from(values), kernel);
+      refuseLostDifferences(
+        { x: values, rows: 4, cols: 2 },
+        Float32Array.from(values),
+        kernelOf({ kernel, bandwidth: 2 }),
+      );
     expect(inputMessage(() => refusal(x, 'laplace'))).toMatch(/^rows 0 and 2 /);
     expect(inputMessage(() => refusal(Float64Array.of(1, 1e-20, 1, 2e-20, 1, 1, 0, 0), 'laplace'))).toMatch(
       /^rows 0 and 1 /,

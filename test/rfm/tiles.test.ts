@@ -4,10 +4,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadDataset } from '../../src/data/dataset.js';
 import { readClasses } from '../../src/data/labels.js';
 import { readMatrix, toFloat32 } from '../../src/data/npy.js';
+import { type KernelSettings, kernelOf } from '../../src/ops/kernels/kernels.js';
 import type { SolvePlan } from '../../src/ops/solve/solve.js';
 import { type DeepRfmData, deepRfm, planOf } from '../../src/rfm/deep-rfm.js';
 import { rfmLayer } from '../../src/rfm/layer.js';
-import type { DeepRfmConfig, LayerInput, LayerOptions, LayerResult } from '../../src/rfm/types.js';
+import type { DeepRfmOptions, LayerOptions } from '../../src/rfm/options.js';
+import type { LayerInput, LayerResult } from '../../src/rfm/types.js';
 import { DEFAULT_TILE_BYTES, type Gpu } from '../../src/runtime/gpu.js';
 import { golden } from '../support/golden.js';
 import { openTestGpu, RUNS } from '../support/gpu.js';
@@ -52,6 +54,7 @@ function compare(found: LayerResult, whole: LayerResult, root = 1e-6): void {
 describe.each(['laplace-relu', 'laplace-cos', 'one-output', 'gaussian-relu'])('a layer in tiles, %s', (name) => {
   const files = golden('layer', name);
   function read(): { input: LayerInput; options: LayerOptions } {
+    const settings = files.case() as unknown as KernelSettings;
     const x = readMatrix(files.path('X.npy'), '--x');
     const y = readMatrix(files.path('Y.npy'), '--y');
     const w = readMatrix(files.path('weights.npy'), '--weights');
@@ -68,7 +71,7 @@ describe.each(['laplace-relu', 'laplace-cos', 'one-output', 'gaussian-relu'])('a
         labels: readClasses(files.path('labels.npy'), '--labels', x.rows).values,
         features: { kind: 'given', weights: toFloat32(w, 'weights.npy'), width: w.rows, phase },
       },
-      options: files.case() as unknown as LayerOptions,
+      options: { ...settings, kernel: kernelOf(settings) },
     };
   }
 
@@ -112,8 +115,7 @@ describe('any shape in tiles', () => {
             labels,
             features: { kind: 'random', seed, layerIndex: 0, width, gamma: 0.1 },
           };
-          const options: LayerOptions = { kernel: 'laplace', bandwidth: 2, ridge: 1e-3, activation: 'relu', agop };
-          const layer = () => rfmLayer(gpu, input, options, { kernelMatrix: true });
+          const layer = () => rfmLayer(gpu, input, { agop }, { kernelMatrix: true });
           const whole = await layer();
           // A direction that rounding moves across the rank tolerance of M, 1e-8, is 1e-4 of the root, and a few may.
           compare(await withTiles(bytes, layer), whole, 3e-4);
@@ -124,21 +126,11 @@ describe('any shape in tiles', () => {
 });
 
 describe('a run in tiles, by every solver', () => {
-  const config: DeepRfmConfig = {
-    dataset: 'mnist-sample',
-    n: 300,
-    testN: 100,
+  const config: DeepRfmOptions = {
     depth: 2,
-    kernel: 'laplace',
-    bandwidth: 2,
-    ridge: 1e-3,
-    activation: 'relu',
     width: 128,
-    gamma: 0.1,
     seed: 3,
     agop: 'jacobian',
-    agopSamples: 0,
-    solver: 'auto',
     gramLayers: [2],
   };
   const data = (): DeepRfmData => loadDataset({ name: 'mnist-sample', n: 300, testN: 100 });

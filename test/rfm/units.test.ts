@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { gaussian } from '../../src/ops/kernels/gaussian.js';
+import { laplace } from '../../src/ops/kernels/laplace.js';
 import { deepRfm } from '../../src/rfm/deep-rfm.js';
 import { rfmLayer } from '../../src/rfm/layer.js';
+import type { LayerOptions } from '../../src/rfm/options.js';
 import { rfm } from '../../src/rfm/rfm.js';
-import type { DeepRfmConfig, KernelName, LayerInput, LayerOptions } from '../../src/rfm/types.js';
+import type { LayerInput } from '../../src/rfm/types.js';
 import { expectBelow, reportErrors, useGpu } from '../support/gpu.js';
 import { norm, normalMatrix } from '../support/reference.js';
 
@@ -22,10 +25,9 @@ const error = (found: ArrayLike<number>, expected: ArrayLike<number>, unit = 1):
   norm(Array.from(found, (value, e) => value / unit - expected[e])) / norm(Array.from(expected));
 
 describe('results do not depend on units and origins', () => {
-  const options: LayerOptions = { kernel: 'laplace', bandwidth: 2, ridge: 1e-3, activation: 'relu', agop: 'auto' };
   const features = { kind: 'random', seed: 1, layerIndex: 0, width: 16, gamma: 0.1 } as const;
-  const layer = (input: Partial<LayerInput>, more: Partial<LayerOptions> = {}) =>
-    rfmLayer(gpu(), { x, n, d, y, outputs, labels, features, ...input }, { ...options, ...more });
+  const layer = (input: Partial<LayerInput>, options: LayerOptions = {}) =>
+    rfmLayer(gpu(), { x, n, d, y, outputs, labels, features, ...input }, options);
 
   it('a layer: rows and targets of any size', async () => {
     for (const agop of ['gram', 'jacobian'] as const) {
@@ -45,13 +47,12 @@ describe('results do not depend on units and origins', () => {
   });
 
   it('a layer: AGOP of a narrow kernel, which any unit of it holds', async () => {
-    for (const kernel of ['laplace', 'gaussian'] as KernelName[]) {
+    for (const kernel of [laplace(0.004), gaussian(0.035)]) {
       // Of the nearest rows, 0.316 apart, kernel values are exp(−79) and exp(−41).
-      const bandwidth = kernel === 'laplace' ? 0.004 : 0.035;
-      const expected = await layer({}, { kernel, bandwidth, agop: 'jacobian' });
-      const gram = await layer({}, { kernel, bandwidth, agop: 'gram' });
+      const expected = await layer({}, { kernel, agop: 'jacobian' });
+      const gram = await layer({}, { kernel, agop: 'gram' });
       expectBelow('narrow kernel, Gram form against Jacobians', error(gram.agop, expected.agop), 1e-5);
-      const large = await layer({ y: y.map((value) => value * 1e8) }, { kernel, bandwidth, agop: 'jacobian' });
+      const large = await layer({ y: y.map((value) => value * 1e8) }, { kernel, agop: 'jacobian' });
       expectBelow('narrow kernel, targets times 1e8', error(large.agop, expected.agop, 1e16), 1e-5);
       expect(Math.max(...expected.agop)).toBeGreaterThan(0);
     }
@@ -70,7 +71,7 @@ describe('results do not depend on units and origins', () => {
       rfm(
         gpu(),
         { x: rows, n, d, y: targets, outputs, testX: rows.subarray(0, 5 * d), testRows: 5 },
-        { kernel: 'laplace', bandwidth, ridge: 1e-3, iterations: 2 },
+        { kernel: laplace(bandwidth), iterations: 2 },
       );
     const expected = await learn(x, y, 2);
     const predictions = expected.predictions ?? new Float64Array();
@@ -94,13 +95,9 @@ describe('results do not depend on units and origins', () => {
   });
 
   it('a run: columns far from zero and in other units', async () => {
-    const config: DeepRfmConfig = {
-      ...{ dataset: 'npy', n, testN: 0, depth: 2, kernel: 'laplace', bandwidth: 2, ridge: 1e-3, activation: 'relu' },
-      ...{ width: 16, gamma: 0.1, seed: 0, agop: 'auto', agopSamples: 0, solver: 'auto', gramLayers: [] },
-    };
     const run = async (rows: Float64Array) => {
       const train = { x: rows, labels, rows: n, cols: d };
-      return (await deepRfm(gpu(), { train, test: null, classes: outputs }, config)).layers[1].nc1;
+      return (await deepRfm(gpu(), { train, test: null, classes: outputs }, { depth: 2, width: 16 })).layers[1].nc1;
     };
     const expected = await run(x);
     for (const map of [

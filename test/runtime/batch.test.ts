@@ -3,6 +3,7 @@ import { RfmError } from '../../src/errors.js';
 import { transpose } from '../../src/ops/elementwise/transpose.js';
 import { syrk } from '../../src/ops/gemm/gemm.js';
 import { ceilDiv, createBatch, f32bits, finish, runBatch, sendBatch } from '../../src/runtime/batch.js';
+import { GPUBufferUsage } from '../../src/runtime/constants.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { type LooseKernel, looseProgram } from '../../src/runtime/kernel.js';
 import { download, release, upload } from '../../src/runtime/matrix.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Grid } from '../../src/runtime/batch.js';
+import type { Grid } from '../../src/runtime/division.js';
 import { DISPATCH_SECONDS, divide } from '../../src/runtime/division.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 

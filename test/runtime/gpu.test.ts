@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { RfmError } from '../../src/errors.js';
 import { transpose } from '../../src/ops/elementwise/transpose.js';
+import { describeAdapter, summarizeAdapter } from '../../src/runtime/adapter.js';
 import { runBatch } from '../../src/runtime/batch.js';
-import { describeAdapter, summarizeAdapter } from '../../src/runtime/gpu.js';
 import { allocate, download, upload } from '../../src/runtime/matrix.js';
 import { openTestGpu } from '../support/gpu.js';
 

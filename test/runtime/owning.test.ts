@@ -3,7 +3,7 @@ import { RfmError } from '../../src/errors.js';
 import { createBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { allocate, release } from '../../src/runtime/matrix.js';
-import { owning } from '../../src/runtime/owning.js';
+import { owning, owningSync } from '../../src/runtime/owning.js';
 import { createProfile } from '../../src/runtime/timing.js';
 import { useGpu } from '../support/gpu.js';
 
@@ -31,6 +31,22 @@ describe('owning', () => {
       throw new RfmError('doesNotFit', 'no more');
     };
     await expect(owning(gpu(), (gpu, keep) => failing(gpu).then(() => keep(allocate(gpu, 4, 4))))).rejects.toThrow();
+    expect(gpu().pool.bytes.live).toBe(live);
+  });
+
+  it('does the same for work that waits for nothing', () => {
+    const { live } = gpu().pool.bytes;
+    const kept = owningSync(gpu(), (gpu, keep) => {
+      allocate(gpu, 4, 4);
+      return keep(allocate(gpu, 4, 8));
+    });
+    expect(gpu().pool.bytes.live).toBe(live + kept.buffer.size);
+    release(gpu(), kept);
+    const failing = (gpu: Gpu, keep: <K>(result: K) => K): void => {
+      keep(allocate(gpu, 4, 4));
+      throw new RfmError('doesNotFit', 'no more');
+    };
+    expect(() => owningSync(gpu(), failing)).toThrow('no more');
     expect(gpu().pool.bytes.live).toBe(live);
   });
 

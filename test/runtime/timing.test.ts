@@ -5,7 +5,8 @@ import { createClock } from '../../src/rfm/step.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { release } from '../../src/runtime/matrix.js';
-import { createProfile, enter, NOWHERE, type Profile, scoped } from '../../src/runtime/timing.js';
+import { NOWHERE, type Profile } from '../../src/runtime/profile.js';
+import { createProfile, enter, scoped } from '../../src/runtime/timing.js';
 import { expectClose, poisoned, put, read, useGpu } from '../support/gpu.js';
 import { productNT, randomMatrix } from '../support/reference.js';
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect } from 'vitest';
+import { RfmError } from '../../src/errors.js';
 import {
   allocateColumns,
   type Columns,
@@ -9,8 +10,9 @@ import {
   uploadColumns,
   uploadRows,
 } from '../../src/ops/tiles.js';
+import { openGpu } from '../../src/platform/node/gpu.js';
 import { type Batch, runBatch } from '../../src/runtime/batch.js';
-import { type Gpu, openGpu } from '../../src/runtime/gpu.js';
+import type { Gpu } from '../../src/runtime/gpu.js';
 import { allocate, downloadBytes, type Matrix, release, upload, type View } from '../../src/runtime/matrix.js';
 import type { Operation, Variant } from '../../src/runtime/variants.js';
 import { at, type Dense, dense, largestError, relativeError } from './reference.js';
@@ -54,6 +56,37 @@ function withPoison(gpu: Gpu): Gpu {
     },
   };
   return { ...gpu, pool };
+}
+
+/**
+ * Runs `work`, which releases what it makes, with its first allocation refused, its second, and so on until all are granted,
+ * and finds after each that the pool has as much in use as before. Returns how many allocations there are.
+ */
+export async function refusingEachAllocation(gpu: Gpu, work: (gpu: Gpu) => Promise<unknown>): Promise<number> {
+  const { live } = gpu.pool.bytes;
+  for (let refused = 1; ; refused++) {
+    let asked = 0;
+    const granted = <T>(take: () => T): T => {
+      if (++asked === refused) throw new RfmError('doesNotFit', `allocation ${refused} is refused`);
+      return take();
+    };
+    const pool = {
+      ...gpu.pool,
+      bytes: gpu.pool.bytes,
+      take: (bytes: number) => granted(() => gpu.pool.take(bytes)),
+      takeTexture: (width: number, height: number) => granted(() => gpu.pool.takeTexture(width, height)),
+    };
+    const failure = await work({ ...gpu, pool }).then(
+      () => null,
+      (error: unknown) => error,
+    );
+    expect(gpu.pool.bytes.live, `bytes in use after allocation ${refused} was refused`).toBe(live);
+    if (asked < refused) {
+      expect(failure).toBe(null);
+      return asked;
+    }
+    expect(failure).toMatchObject({ message: `allocation ${refused} is refused` });
+  }
 }
 
 /** The kernels for subgroups (where the adapter has them), those for the rest, and those that only GPUs get by themselves. */

@@ -123,14 +123,23 @@ export function largestError(found: Dense, expected: Dense, allowed: (row: numbe
   return worst;
 }
 
-export type KernelName = 'laplace' | 'gaussian';
+/** A number: the Laplace kernel with this exponent. */
+export type KernelName = 'laplace' | 'gaussian' | number;
 
-export const kernelValue = (kernel: KernelName, squared: number, bandwidth: number): number =>
-  kernel === 'laplace' ? Math.exp(-Math.sqrt(squared) / bandwidth) : Math.exp(-squared / (2 * bandwidth * bandwidth));
+export function kernelValue(kernel: KernelName, squared: number, bandwidth: number): number {
+  if (typeof kernel === 'number') return Math.exp(-((Math.sqrt(squared) / bandwidth) ** kernel));
+  return kernel === 'laplace'
+    ? Math.exp(-Math.sqrt(squared) / bandwidth)
+    : Math.exp(-squared / (2 * bandwidth * bandwidth));
+}
 
-/** w with ∇_x k(x, z) = unit · w · (z − x); see `weightUnit`. */
+/** w with ∇_x k(x, z) = unit · w · (z − x); see `RadialKernel.weightUnit`. */
 export function kernelWeight(kernel: KernelName, squared: number, bandwidth: number, nearest = 0): number {
   if (squared === 0) return 0;
+  if (typeof kernel === 'number') {
+    const exponent = (nearest / bandwidth) ** kernel - (Math.sqrt(squared) / bandwidth) ** kernel;
+    return Math.exp(exponent) * Math.sqrt(squared) ** (kernel - 2);
+  }
   if (kernel === 'gaussian') return Math.exp((nearest * nearest - squared) / (2 * bandwidth * bandwidth));
   return Math.exp((nearest - Math.sqrt(squared)) / bandwidth) / Math.sqrt(squared);
 }

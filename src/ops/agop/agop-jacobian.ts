@@ -1,7 +1,9 @@
 import blockSquaresSource from '../../../shaders/agop/block_squares.wgsl';
 import { type Batch, createBatch, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { allocate, block, download, type Matrix, release, type View } from '../../runtime/matrix.js';
+import { defineKernel, read, readWrite } from '../../runtime/kernel.js';
+import { allocate, block, download, type Matrix, type Pair, type View } from '../../runtime/matrix.js';
+import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
 import { syrk, syrkTN } from '../gemm/gemm.js';
 import { meanOfRows } from '../statistics/row-statistics.js';
@@ -9,6 +11,14 @@ import { rowLengths } from '../statistics/statistics.js';
 import { tileSize } from '../tiles.js';
 import { agopJacobianWork } from '../work.js';
 import { type AgopInput, gradients, shiftedTiles, weightRows, weightSums } from './gradients.js';
+
+const blockSquares = defineKernel({
+  name: 'block_squares',
+  source: blockSquaresSource,
+  bindings: { a: read('array<f32>'), squares: readWrite('array<f32>') },
+  params: { stride: 'u32', firstBlock: 'u32' },
+  constants: { SIZE: 'u32' },
+});
 
 /** Rows whose gradients are held at a time, for n rows in tiles of `tile`: they, their coefficients and weights fill a tile's bytes. */
 export const gradientRows = (tileBytes: number, n: number, tile: number, d: number, outputs: number): number =>
@@ -34,26 +44,26 @@ export interface SampledAgop {
  * AGOP = (1/m) Σ_i J_iᵀ J_i from explicit Jacobians at the rows `samples` (ascending; all rows if null): class by
  * class they are made, and as many as fit into a tile are multiplied at once. out: d × d. About n m C d + m C d² / 2
  * multiply-adds. Accurate for collapsed data, too.
- * With `low` the AGOP is out + low: rounding it to float32 alone would change its square root by 1e-5 where its
- * eigenvalues span seven orders.
+ * In two floats because rounding it to float32 alone would change its square root by 1e-5 where its eigenvalues span seven
+ * orders; one matrix will do where that does not matter.
  */
 export async function agopJacobian(
   gpu: Gpu,
   input: AgopInput,
-  out: Matrix,
-  low?: Matrix,
+  out: Pair | Matrix,
   samples: readonly number[] | null = null,
 ): Promise<SampledAgop> {
   const { x, alpha } = input;
   const work = agopJacobianWork(x.grid.n, x.tiles[0].cols, alpha.tiles[0].rows, samples?.length);
-  return scoped(gpu, { op: 'agop-jacobian', ...work }, () => sumJacobians(gpu, input, out, low, samples));
+  return scoped(gpu, { op: 'agop-jacobian', ...work }, () =>
+    owning(gpu, (gpu) => sumJacobians(gpu, input, out, samples)),
+  );
 }
 
 async function sumJacobians(
   gpu: Gpu,
   input: AgopInput,
-  out: Matrix,
-  low: Matrix | undefined,
+  out: Pair | Matrix,
   samples: readonly number[] | null,
 ): Promise<SampledAgop> {
   const { x, alpha, starts } = input;
@@ -62,47 +72,59 @@ async function sumJacobians(
   const outputs = alpha.tiles[0].rows;
   const most = gradientRows(gpu.tileBytes, n, tileSize(x.grid, 0), d, outputs);
   const count = samples?.length ?? n;
-  const squares: number[] = [];
+  const sum = 'high' in out ? { out: out.high, low: out.low } : { out };
   const mean = allocate(gpu, 1, d);
-  try {
-    let done = 0;
-    for (const parts of portions(starts, samples, most, classRows(n, outputs, most))) {
-      // One product for the classes together, since each addition to a result in two parts reads and writes all of it.
+  const squares: number[] = [];
+  let done = 0;
+  for (const parts of portions(starts, samples, most, classRows(n, outputs, most))) {
+    await owning(gpu, async (gpu) => {
+      // One product for the classes together, since each addition to a result in two floats reads and writes all of it.
       const batch = createBatch(gpu);
-      const rows = parts.reduce((sum, { ids }) => sum + ids.length, 0);
-      const longest = Math.max(...parts.map(({ ids }) => ids.length));
-      const jacobians = batch.temporary(rows * outputs, d);
-      const squaresOf: Matrix[] = [];
-      let from = 0;
-      for (const { group, ids } of parts) {
-        meanOfRows(batch, x, starts[group], starts[group + 1], mean);
-        // Shifted anew for every part: a few hundredths of the products that need it, and no second X.
-        const z = shiftedTiles(batch, x, mean);
-        const w = weightRows(batch, input, ids, longest);
-        const sums = batch.temporary(outputs, ids.length);
-        weightSums(batch, input, w, sums);
-        const own = block(jacobians, from * outputs, 0, ids.length * outputs, d);
-        gradients(batch, input, ids, w, sums, z, own, longest);
-        if (samples) squaresOf.push(recordSquares(batch, own, outputs));
-        from += ids.length;
-      }
-      const addend = done > 0 ? { addend: out } : {};
-      syrkTN(batch, { a: jacobians, out, scale: 1 / count, ...addend, ...(low && { low }) });
+      const { jacobians, ofPart } = recordGradients(batch, input, parts, mean);
+      const squaresOf = samples ? ofPart.map((own) => recordSquares(batch, own, outputs)) : [];
+      syrkTN(batch, { a: jacobians, ...sum, scale: 1 / count, ...(done > 0 && { addend: sum.out }) });
       await batch.send();
-      for (const matrix of squaresOf) squares.push(...(await readAndRelease(gpu, matrix)));
-      done += rows;
-    }
-    if (!samples) return { samples: n, samplingError: 0 };
-    return { samples: count, samplingError: await standardError(gpu, out, squares, n) };
-  } finally {
-    release(gpu, mean);
+      for (const matrix of squaresOf) squares.push(...(await download(gpu, matrix)));
+      done += jacobians.rows / outputs;
+    });
   }
+  if (!samples) return { samples: n, samplingError: 0 };
+  return { samples: count, samplingError: await standardError(gpu, sum.out, squares, n) };
 }
 
 /** Rows of one class. */
-interface Part {
+interface ClassPart {
   group: number;
   ids: number[];
+}
+
+/** jacobians ((rows · outputs) × d) = the gradients at the rows of the parts, of which `ofPart` are those of each. */
+function recordGradients(
+  batch: Batch,
+  input: AgopInput,
+  parts: readonly ClassPart[],
+  mean: Matrix,
+): { jacobians: Matrix; ofPart: View[] } {
+  const { x, alpha, starts } = input;
+  const d = x.tiles[0].cols;
+  const outputs = alpha.tiles[0].rows;
+  const rows = parts.reduce((sum, { ids }) => sum + ids.length, 0);
+  const longest = Math.max(...parts.map(({ ids }) => ids.length));
+  const jacobians = batch.temporary(rows * outputs, d);
+  let from = 0;
+  const ofPart = parts.map(({ group, ids }) => {
+    meanOfRows(batch, x, [starts[group], starts[group + 1]], mean);
+    // Shifted anew for every part: a few hundredths of the products that need it, and no second X.
+    const z = shiftedTiles(batch, x, mean);
+    const w = weightRows(batch, input, ids, longest);
+    const sums = batch.temporary(outputs, ids.length);
+    weightSums(batch, input, w, sums);
+    const own = block(jacobians, from * outputs, 0, ids.length * outputs, d);
+    gradients(batch, input, { ids, w, sums, z }, own, longest);
+    from += ids.length;
+    return own;
+  });
+  return { jacobians, ofPart };
 }
 
 /** The rows to take (all if null), in order, as many at a time as `most`: each portion in parts by class, of at most `ofClass`. */
@@ -111,8 +133,8 @@ function portions(
   samples: readonly number[] | null,
   most: number,
   ofClass: number,
-): Part[][] {
-  const all: Part[][] = [];
+): ClassPart[][] {
+  const all: ClassPart[][] = [];
   let room = 0;
   for (let group = 0; group + 1 < starts.length; group++) {
     const [first, end] = [starts[group], starts[group + 1]];
@@ -137,37 +159,35 @@ function recordSquares(batch: Batch, jacobians: View, outputs: number): Matrix {
   const rows = jacobians.rows / outputs;
   const squares = allocate(batch.gpu, 1, rows);
   const most = squaresRows(outputs, rows);
-  const scratch = batch.scratch(most * outputs, most * outputs, 'products of gradients');
+  const products = batch.scratch(most * outputs, most * outputs, 'products of gradients');
   for (let from = 0; from < rows; from += most) {
     const count = Math.min(most, rows - from);
     const some = block(jacobians, from * outputs, 0, count * outputs, jacobians.cols);
-    const gram = { ...scratch, rows: count * outputs, cols: count * outputs, padding: 0 };
+    const gram = { ...products, rows: count * outputs, cols: count * outputs, padding: 0 };
     syrk(batch, { a: some, b: some, out: gram });
-    batch.dispatchLoose(
-      { name: 'block_squares', source: blockSquaresSource, constants: { SIZE: outputs } },
-      [gram, squares],
-      [gram.stride, from],
-      [count],
-    );
+    batch.dispatch(blockSquares, {
+      bindings: { a: gram, squares },
+      params: { stride: gram.stride, firstBlock: from },
+      constants: { SIZE: outputs },
+      grid: [count],
+    });
   }
   return squares;
-}
-
-async function readAndRelease(gpu: Gpu, matrix: Matrix): Promise<Float32Array> {
-  try {
-    return await download(gpu, matrix);
-  } finally {
-    release(gpu, matrix);
-  }
 }
 
 /** Of the mean of m = squares.length matrices drawn from n without replacement, relative to the mean, all by ‖·‖_F. */
 async function standardError(gpu: Gpu, mean: Matrix, squares: readonly number[], n: number): Promise<number> {
   const m = squares.length;
   if (m === n) return 0;
-  const lengths = allocate(gpu, 1, mean.rows);
-  await sendBatch(gpu, (batch) => rowLengths(batch, mean, lengths));
-  const square = (await readAndRelease(gpu, lengths)).reduce((sum, length) => sum + length * length, 0);
+  const lengths = await lengthsOf(gpu, mean);
+  const square = lengths.reduce((sum, length) => sum + length * length, 0);
   const variance = squares.reduce((sum, value) => sum + value, 0) / m - square;
   return Math.sqrt(((1 - m / n) * Math.max(0, variance)) / (Math.max(1, m - 1) * square));
 }
+
+const lengthsOf = (gpu: Gpu, rows: Matrix): Promise<Float32Array> =>
+  owning(gpu, async (gpu) => {
+    const lengths = allocate(gpu, 1, rows.rows);
+    await sendBatch(gpu, (batch) => rowLengths(batch, rows, lengths));
+    return download(gpu, lengths);
+  });

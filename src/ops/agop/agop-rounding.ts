@@ -1,6 +1,7 @@
 import { sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { allocate, download, type Matrix, release } from '../../runtime/matrix.js';
+import { allocate, download } from '../../runtime/matrix.js';
+import { owning } from '../../runtime/owning.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { squaredDistances } from '../gemm/gemm.js';
 import { evenlySpaced } from '../solve/nystrom.js';
@@ -21,20 +22,14 @@ const ROUNDING = 1e-11;
  * Whether the gradients Σ_j W_ij α_jc (x_j − x_i) are rounding alone, as where the predictor is constant because equal rows have
  * opposite targets: Σ_ic of their squares against Σ_icj (W_ij α_jc ‖x_j − x_i‖)², at up to 32 evenly spaced rows i.
  */
-export async function gradientsAreRounding(gpu: Gpu, input: AgopInput): Promise<boolean> {
-  const { x, alpha } = input;
-  const { n, starts } = x.grid;
-  const ids = evenlySpaced(n, SAMPLES);
-  const outputs = alpha.tiles[0].rows;
-  const owned: Matrix[] = [];
-  const own = (rows: number, cols: number): Matrix => {
-    const matrix = allocate(gpu, rows, cols);
-    owned.push(matrix);
-    return matrix;
-  };
-  try {
-    const weights = x.tiles.map((tile) => own(ids.length, tile.rows));
-    const squares = x.tiles.map((tile) => own(ids.length, tile.rows));
+export const gradientsAreRounding = (gpu: Gpu, input: AgopInput): Promise<boolean> =>
+  owning(gpu, async (gpu) => {
+    const { x, alpha } = input;
+    const { n, starts } = x.grid;
+    const ids = evenlySpaced(n, SAMPLES);
+    const outputs = alpha.tiles[0].rows;
+    const weights = x.tiles.map((tile) => allocate(gpu, ids.length, tile.rows));
+    const squares = x.tiles.map((tile) => allocate(gpu, ids.length, tile.rows));
     await sendBatch(gpu, (batch) => {
       const rows = batch.temporary(ids.length, x.tiles[0].cols);
       gatherRows(batch, x, ids, rows);
@@ -55,14 +50,11 @@ export async function gradientsAreRounding(gpu: Gpu, input: AgopInput): Promise<
           terms += (alphaSquare * w[i * size + j] ** 2 * s[i * size + j]) / ids.length;
       }
     }
-    const m = own(x.tiles[0].cols, x.tiles[0].cols);
-    await agopJacobian(gpu, input, m, undefined, ids);
+    const m = allocate(gpu, x.tiles[0].cols, x.tiles[0].cols);
+    await agopJacobian(gpu, input, m, ids);
     const entries = await download(gpu, m);
     let trace = 0;
     for (let i = 0; i < m.rows; i++) trace += entries[i * m.rows + i];
     // A trace of exactly 0 may be one that float32 does not hold: whoever takes the root of the AGOP says so.
     return trace > 0 && trace <= ROUNDING * terms;
-  } finally {
-    release(gpu, ...owned);
-  }
-}
+  });

@@ -1,7 +1,7 @@
-import type { AgopPath } from '../../rfm/types.js';
 import { createBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { allocate, download, release } from '../../runtime/matrix.js';
+import { allocate, download } from '../../runtime/matrix.js';
+import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
 import { subtractRow } from '../elementwise/elementwise.js';
 import { meanOfRows } from '../statistics/row-statistics.js';
@@ -13,6 +13,9 @@ import { type AgopInput, gradients, shiftedTiles, weightRows, weightSums } from 
 export { agopGram } from './agop-gram.js';
 export { agopJacobian } from './agop-jacobian.js';
 export type { AgopInput } from './gradients.js';
+
+/** In Gram space, or from explicit Jacobians. */
+export type AgopPath = 'gram' | 'jacobian';
 
 /** Rows at most at which `agopCancellation` computes the exact gradients. */
 export const CANCELLATION_ROWS = 32;
@@ -59,11 +62,11 @@ async function squaredLengths(
   const d = x.tiles[0].cols;
   const outputs = alpha.tiles[0].rows;
   const count = ids.length;
-  const weightLengths = x.tiles.map(() => allocate(gpu, 1, count));
-  const zLengths = allocate(gpu, 1, count);
-  const gradientLengths = allocate(gpu, 1, count * outputs);
-  const sums = allocate(gpu, outputs, count);
-  try {
+  return owning(gpu, async (gpu) => {
+    const weightLengths = x.tiles.map(() => allocate(gpu, 1, count));
+    const zLengths = allocate(gpu, 1, count);
+    const gradientLengths = allocate(gpu, 1, count * outputs);
+    const sums = allocate(gpu, outputs, count);
     const batch = createBatch(gpu);
     const w = weightRows(batch, input, ids);
     w.forEach((tile, j) => {
@@ -71,13 +74,13 @@ async function squaredLengths(
     });
     weightSums(batch, input, w, sums);
     const mean = batch.temporary(1, d);
-    meanOfRows(batch, x, 0, x.grid.n, mean);
+    meanOfRows(batch, x, [0, x.grid.n], mean);
     const [rows, z] = [batch.temporary(count, d), batch.temporary(count, d)];
     gatherRows(batch, x, ids, rows);
     subtractRow(batch, rows, mean, z);
     rowLengths(batch, z, zLengths);
     const g = batch.temporary(count * outputs, d);
-    gradients(batch, input, ids, w, sums, shiftedTiles(batch, x, mean), g);
+    gradients(batch, input, { ids, w, sums, z: shiftedTiles(batch, x, mean) }, g);
     rowLengths(batch, g, gradientLengths);
     await batch.send();
     const [s, z2, g2, ...w2] = await Promise.all(
@@ -94,9 +97,7 @@ async function squaredLengths(
       rows: ofRows((r) => z2[r] ** 2),
       gradients: g2.reduce((sum, length) => sum + length * length, 0),
     };
-  } finally {
-    release(gpu, ...weightLengths, zLengths, gradientLengths, sums);
-  }
+  });
 }
 
 /**

@@ -1,14 +1,37 @@
 import coefficientsSource from '../../../shaders/agop/gradient_coefficients.wgsl';
 import { RfmError } from '../../errors.js';
-import type { KernelName } from '../../rfm/types.js';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
+import { defineKernel, read, readView, readWrite } from '../../runtime/kernel.js';
 import { block, leadingBlock, type Matrix, type View } from '../../runtime/matrix.js';
 import { subtractColumn, subtractRow } from '../elementwise/elementwise.js';
 import { transpose } from '../elementwise/transpose.js';
 import { gemm, gemmNN, squaredDistances } from '../gemm/gemm.js';
 import { weightsFromDistances } from '../kernel-matrix/kernel-matrix.js';
+import type { RadialKernel } from '../kernels/kernel.js';
 import { startsBuffer } from '../statistics/statistics.js';
 import { type Columns, gatherRows, type Rows, type Triangle, tileCount } from '../tiles.js';
+
+const coefficientsKernel = defineKernel({
+  name: 'gradient_coefficients',
+  source: coefficientsSource,
+  bindings: {
+    w: readView('array<vec4f>'),
+    alpha: read('array<vec4f>'),
+    sums: read('array<f32>'),
+    ids: read('array<u32>'),
+    out: readWrite('array<vec4f>'),
+  },
+  params: {
+    outputs: 'u32',
+    rows: 'u32',
+    firstCol: 'u32',
+    strideW: 'u32',
+    offsetW: 'u32',
+    strideAlpha: 'u32',
+    strideSums: 'u32',
+    strideOut: 'u32',
+  },
+});
 
 /**
  * The weights W (n × n, symmetric) of the kernel's gradient, see `weightsFromDistances`: stored, or computed from the rows
@@ -16,11 +39,11 @@ import { type Columns, gatherRows, type Rows, type Triangle, tileCount } from '.
  */
 export type Weights =
   | { kind: 'stored'; triangle: Triangle }
-  | { kind: 'computed'; kernel: KernelName; bandwidth: number; nearest: number };
+  | { kind: 'computed'; kernel: RadialKernel; nearest: number };
 
 /**
  * What both forms of the AGOP need. The predictor is f(x) = Σ_j α_j k(x, x_j); its gradients are
- * taken at the centres themselves: ∇f_c(x_i) = Σ_j W_ij α_jc (x_j − x_i), in units of `weightUnit`.
+ * taken at the centres themselves: ∇f_c(x_i) = Σ_j W_ij α_jc (x_j − x_i), in units of the kernel's `weightUnit`.
  */
 export interface AgopInput {
   /** n × d, in class order. */
@@ -77,13 +100,13 @@ export function weightRows(batch: Batch, { x, weights }: AgopInput, ids: readonl
     }
     return [rowsBy(batch, { grid: x.grid, tiles: [weights.triangle.tile(0, 0)] }, ids)];
   }
-  const { kernel, bandwidth, nearest } = weights;
+  const { kernel, nearest } = weights;
   const own = rowsBy(batch, x, ids);
   return x.tiles.map((tile) => {
     const squared = leadingBlock(batch.scratch(most, tile.rows, 'squared'), ids.length, tile.rows);
     squaredDistances(batch, own, tile, squared);
     const w = batch.temporary(ids.length, tile.rows);
-    weightsFromDistances(batch, squared, w, kernel, bandwidth, nearest);
+    weightsFromDistances(batch, squared, w, kernel, nearest);
     return w;
   });
 }
@@ -95,20 +118,28 @@ export function weightSums(batch: Batch, { alpha }: AgopInput, w: readonly View[
   });
 }
 
+/** What gradients at some rows are computed of. */
+export interface GradientTerms {
+  /** The numbers of the rows, ascending. */
+  ids: readonly number[];
+  /** Of `weightRows`. */
+  w: readonly View[];
+  /** Of `weightSums`. */
+  sums: Matrix;
+  /** Tile j of all rows relative to the origin; may overwrite the one before. */
+  z(j: number): Matrix;
+}
+
 /**
  * Gradients of all outputs at the rows `ids`: out is (ids.length · outputs) × d.
  * G_ic = Σ_j W_ij α_jc z_j − (Wα)_ic z_i is one matrix product, for any origin of z. Between
  * near-duplicates W is huge and x_j − x_i tiny: with the mean of their class as origin the terms are
- * as small as their differences, and no more is lost than in summing differences.
- * w: `weightRows`; sums: `weightSums`; z(j): tile j of the rows relative to the origin; most: as for `weightRows`.
+ * as small as their differences, and no more is lost than in summing differences. `most`: as for `weightRows`.
  */
 export function gradients(
   batch: Batch,
   { alpha }: AgopInput,
-  ids: readonly number[],
-  w: readonly View[],
-  sums: Matrix,
-  z: (j: number) => Matrix,
+  { ids, w, sums, z }: GradientTerms,
   out: View,
   most = ids.length,
 ): void {
@@ -118,21 +149,20 @@ export function gradients(
   w.forEach((tile, j) => {
     const scratch = batch.scratch(most * outputs, tile.cols, 'coefficients');
     const coefficients = leadingBlock(scratch, ids.length * outputs, tile.cols);
-    batch.dispatchLoose(
-      { name: 'gradient_coefficients', source: coefficientsSource },
-      [tile, alpha.tiles[j], sums, numbers, coefficients],
-      [
+    batch.dispatch(coefficientsKernel, {
+      bindings: { w: tile, alpha: alpha.tiles[j], sums, ids: numbers, out: coefficients },
+      params: {
         outputs,
-        ids.length,
-        starts[j],
-        tile.stride,
-        tile.offset,
-        alpha.tiles[j].stride,
-        sums.stride,
-        coefficients.stride,
-      ],
-      [ceilDiv(coefficients.stride / 4, 64), ids.length],
-    );
+        rows: ids.length,
+        firstCol: starts[j],
+        strideW: tile.stride,
+        offsetW: tile.offset,
+        strideAlpha: alpha.tiles[j].stride,
+        strideSums: sums.stride,
+        strideOut: coefficients.stride,
+      },
+      grid: [ceilDiv(coefficients.stride / 4, 64), ids.length],
+    });
     gemmNN(batch, { a: coefficients, b: z(j), out, ...(j > 0 && { addend: out }) });
   });
 }

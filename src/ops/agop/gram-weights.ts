@@ -2,22 +2,49 @@ import gramValueSource from '../../../shaders/agop/gram_value.wgsl';
 import gramWeightsSource from '../../../shaders/agop/gram_weights.wgsl';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
+import { defineKernel, firstRow, read, readWrite } from '../../runtime/kernel.js';
+import type { Matrix } from '../../runtime/matrix.js';
 import { isHardware, type Operation, type Variant, variantOf } from '../../runtime/variants.js';
 import type { LongContraction, Multiply, ProductForm } from '../gemm/accurate-products.js';
 import { GRAM_VALUE, type GramTerms } from '../gemm/gemm-product.js';
 import { blocked, type GemmVariant, packed, subgroup } from '../gemm/gemm-variants.js';
 
-const source = [gramValueSource, gramWeightsSource];
+const separateKernel = defineKernel({
+  name: 'gram_weights',
+  source: [gramValueSource, gramWeightsSource],
+  bindings: {
+    w: read('array<vec4f>'),
+    ones: read('array<f32>'),
+    fours: read('array<vec4f>'),
+    q: readWrite('array<f32>'),
+    qLow: readWrite('array<f32>'),
+  },
+  params: {
+    m: 'u32',
+    n: 'u32',
+    outputs: 'u32',
+    /** Of q, too. */
+    strideW: 'u32',
+    strideRows: 'u32',
+    strideCols: 'u32',
+    zero: 'zero',
+    firstRow: firstRow(),
+  },
+  constants: { DIAGONAL: 'bool' },
+});
+
+/** A tile of P = W W, as a product whose result has two floats, and what makes Q of it. */
+export interface GramTile {
+  /** May be the last of a sum (`addend`). Where it is fused, Q is stored in place of P. */
+  product: LongContraction & { out: Matrix };
+  form: ProductForm;
+  /** On the diagonal: half is computed, and mirrored. */
+  symmetric: boolean;
+  terms: GramTerms;
+}
 
 export interface GramWeightsVariant extends Variant {
-  record(
-    batch: Batch,
-    multiply: Multiply,
-    product: LongContraction,
-    form: ProductForm,
-    symmetric: boolean,
-    terms: GramTerms,
-  ): void;
+  record(batch: Batch, multiply: Multiply, tile: GramTile): void;
 }
 
 /** Storage buffers that such a product binds. */
@@ -28,7 +55,7 @@ const fused = (variant: GemmVariant, suits: (gpu: Gpu) => boolean): GramWeightsV
   name: `fused-${variant.name}`,
   usable: (gpu) => variant.usable(gpu) && gpu.limits.maxStorageBuffersPerShaderStage >= BINDINGS,
   suits,
-  record: (batch, multiply, product, form, symmetric, terms) =>
+  record: (batch, multiply, { product, form, symmetric, terms }) =>
     multiply(batch, { ...product, gram: { ...terms, variant } }, form, symmetric),
 });
 
@@ -36,15 +63,23 @@ const fused = (variant: GemmVariant, suits: (gpu: Gpu) => boolean): GramWeightsV
 const separate: GramWeightsVariant = {
   name: 'separate',
   usable: () => true,
-  record(batch, multiply, product, form, symmetric, { w, outputs, rows, cols }) {
+  record(batch, multiply, { product, form, symmetric, terms: { w, outputs, rows, cols } }) {
     multiply(batch, product, form, symmetric);
-    batch.dispatchLoose(
-      { name: 'gram_weights', source, constants: { DIAGONAL: symmetric } },
-      [w, rows, cols, product.out, product.low],
-      [w.rows, w.cols, outputs, w.stride, rows.stride, cols.stride, 0, 0],
-      [ceilDiv(w.cols, 4 * 64), w.rows],
-      { flops: 4 * 64 * ceilDiv(w.cols, 4 * 64) * GRAM_VALUE * outputs, first: 7 },
-    );
+    const groups = ceilDiv(w.cols, 4 * 64);
+    batch.dispatch(separateKernel, {
+      bindings: { w, ones: rows, fours: cols, q: product.out, qLow: product.low },
+      params: {
+        m: w.rows,
+        n: w.cols,
+        outputs,
+        strideW: w.stride,
+        strideRows: rows.stride,
+        strideCols: cols.stride,
+      },
+      constants: { DIAGONAL: symmetric },
+      grid: [groups, w.rows],
+      work: { flops: 4 * 64 * groups * GRAM_VALUE * outputs },
+    });
   },
 };
 
@@ -54,9 +89,6 @@ export const AGOP_GRAM: Operation<GramWeightsVariant> = {
   variants: [fused(blocked, isHardware), fused(subgroup, (gpu) => !isHardware(gpu) && !packed.usable(gpu)), separate],
 };
 
-/**
- * out + low = a tile of Q (m × n, symmetric where it is on the diagonal), from the product P of two tiles of W, which may
- * be the last of a sum (`product.addend`), and `terms`.
- */
-export const gramWeights: GramWeightsVariant['record'] = (batch, ...how) =>
-  variantOf(batch.gpu, AGOP_GRAM).record(batch, ...how);
+/** out + low of the product = the tile of Q (m × n). */
+export const gramWeights: GramWeightsVariant['record'] = (batch, multiply, tile) =>
+  variantOf(batch.gpu, AGOP_GRAM).record(batch, multiply, tile);

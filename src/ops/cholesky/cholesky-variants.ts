@@ -1,3 +1,4 @@
+import blockQuadsSource from '../../../shaders/cholesky/block_quads.wgsl';
 import mirrorLowerSource from '../../../shaders/cholesky/mirror_lower.wgsl';
 import potrfBlockSource from '../../../shaders/cholesky/potrf_block.wgsl';
 import potrfBlockSubgroupSource from '../../../shaders/cholesky/potrf_block_subgroup.wgsl';
@@ -7,7 +8,7 @@ import trsmPanelSource from '../../../shaders/cholesky/trsm_panel_subgroup.wgsl'
 import trsmPanelWorkgroupSource from '../../../shaders/cholesky/trsm_panel_workgroup.wgsl';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import type { LooseKernel } from '../../runtime/kernel.js';
+import { defineKernel, firstRow, read, readView, readWrite, readWriteView } from '../../runtime/kernel.js';
 import { block, type Matrix, type View } from '../../runtime/matrix.js';
 import { isHardware, type Operation, type Variant } from '../../runtime/variants.js';
 import { copyScaled } from '../elementwise/elementwise.js';
@@ -54,40 +55,82 @@ const leading = (strip: Matrix, start: number, size: number): View => ({
   cols: size,
 });
 
-const potrfBlock: LooseKernel = { name: 'potrf_block', source: [potrfFactorSource, potrfBlockSource] };
-const potrfBlockSubgroup: LooseKernel = { name: 'potrf_block', source: [potrfFactorSource, potrfBlockSubgroupSource] };
-const potrfBlockWorkgroup: LooseKernel = { name: 'potrf_block', source: potrfBlockWorkgroupSource };
+/** The diagonal block of A at (start, start), size × size, of whose rows `inverses` and `inversesT` have as many. */
+const potrfBindings = {
+  a: readWrite('array<vec4f>'),
+  inverses: readWrite('array<vec4f>'),
+  inversesT: readWrite('array<vec4f>'),
+  info: readWrite('array<u32>'),
+};
+const potrfParams = { start: 'u32', size: 'u32', stride: 'u32', strideInverse: 'u32' } as const;
+// A multiple of BLOCK away from start: the first of the columns that are to be taken off the block.
+const potrfPanelParams = { ...potrfParams, firstKnown: 'u32' } as const;
+
+const potrfBlock = defineKernel({
+  name: 'potrf_block',
+  source: [potrfFactorSource, potrfBlockSource],
+  bindings: potrfBindings,
+  params: potrfParams,
+});
+const potrfBlockSubgroup = defineKernel({
+  name: 'potrf_block',
+  source: [potrfFactorSource, potrfBlockSubgroupSource],
+  bindings: potrfBindings,
+  params: potrfPanelParams,
+  constants: { LANES: 'u32' },
+});
+const potrfBlockWorkgroup = defineKernel({
+  name: 'potrf_block',
+  source: [blockQuadsSource, potrfBlockWorkgroupSource],
+  bindings: potrfBindings,
+  params: potrfPanelParams,
+  constants: { UNROLLED: 'bool' },
+});
+
+const mirrorLower = defineKernel({
+  name: 'mirror_lower',
+  source: mirrorLowerSource,
+  bindings: { a: readWrite('array<vec4f>') },
+  // The stride in vec4.
+  params: { n: 'u32', stride: 'u32' },
+});
 
 /** Who works on a block of a panel: subgroups, which pass rows on between their lanes, or workgroups, through their memory. */
 type Sharing = 'subgroups' | 'workgroups';
 
-/** Factors a diagonal block; with `sharing` after what columns known … start − 1 take off it was taken off it. */
+/** Of a factor, with columns start … start + size − 1, at most BLOCK. */
+interface DiagonalBlock {
+  start: number;
+  size: number;
+}
+
+const potrfOperands = ({ l, inverses, inversesT, info }: CholeskyFactor, { start, size }: DiagonalBlock) => ({
+  bindings: { a: l, inverses, inversesT, info },
+  params: { start, size, stride: l.stride, strideInverse: inverses.stride },
+  grid: [1] as const,
+});
+
+/** Factors a diagonal block, after what columns firstKnown … start − 1 take off it was taken off it. */
 function factorDiagonal(
   batch: Batch,
   factor: CholeskyFactor,
-  start: number,
-  size: number,
-  known = start,
-  sharing?: Sharing,
+  diagonal: DiagonalBlock,
+  firstKnown: number,
+  sharing: Sharing,
 ): void {
-  const { l, inverses, inversesT, info } = factor;
-  const kernels = {
-    subgroups: { ...potrfBlockSubgroup, constants: { LANES: batch.gpu.lanes } },
-    workgroups: { ...potrfBlockWorkgroup, constants: { UNROLLED: isHardware(batch.gpu) } },
-  };
-  const kernel = sharing ? kernels[sharing] : potrfBlock;
-  batch.dispatchLoose(
-    kernel,
-    [l, inverses, inversesT, info],
-    [start, size, l.stride, l.offset, inverses.stride, known],
-    [1],
-  );
+  const { params, ...operands } = potrfOperands(factor, diagonal);
+  const call = { ...operands, params: { ...params, firstKnown } };
+  if (sharing === 'subgroups') {
+    batch.dispatch(potrfBlockSubgroup, { ...call, constants: { LANES: batch.gpu.lanes } });
+  } else {
+    batch.dispatch(potrfBlockWorkgroup, { ...call, constants: { UNROLLED: isHardware(batch.gpu) } });
+  }
 }
 
-/** Factors columns start … start + size − 1, all rows below included, and copies them to the upper half. */
-function factorBlock(batch: Batch, factor: CholeskyFactor, start: number, size: number): void {
+/** Factors the columns of a diagonal block, all rows below included, and copies them to the upper half. */
+function factorBlock(batch: Batch, factor: CholeskyFactor, { start, size }: DiagonalBlock): void {
   const { l, inverses } = factor;
-  factorDiagonal(batch, factor, start, size);
+  batch.dispatch(potrfBlock, potrfOperands(factor, { start, size }));
   const below = l.rows - start - size;
   if (below === 0) return;
   // L21 = A21 L11⁻ᵀ; it has a buffer of its own, since a kernel may not read what it writes.
@@ -107,26 +150,25 @@ function takeOff(batch: Batch, { l }: CholeskyFactor, first: number, middle: num
   syrk(batch, { a, b, out: rest, addend: rest, scale: -1 }, 'lower');
 }
 
+/** What is done at once where halves are halved no further: to at most `unit` columns or unknowns. */
+interface Leaf {
+  unit: number;
+  record(first: number, count: number): void;
+}
+
 /**
  * Columns first … first + count − 1, all rows below included: the left half, its product taken off the right half, the
- * right half, so that most products have a long inner side. At most `unit` columns are factored by `factor`.
+ * right half, so that most products have a long inner side.
  */
-function byHalves(
-  batch: Batch,
-  factor: CholeskyFactor,
-  unit: number,
-  columns: (first: number, count: number) => void,
-  first: number,
-  count: number,
-): void {
-  if (count <= unit) {
-    columns(first, count);
+function byHalves(batch: Batch, factor: CholeskyFactor, leaf: Leaf, first: number, count: number): void {
+  if (count <= leaf.unit) {
+    leaf.record(first, count);
     return;
   }
-  const left = firstHalf(count, unit);
-  byHalves(batch, factor, unit, columns, first, left);
+  const left = firstHalf(count, leaf.unit);
+  byHalves(batch, factor, leaf, first, left);
   takeOff(batch, factor, first, first + left, count - left);
-  byHalves(batch, factor, unit, columns, first + left, count - left);
+  byHalves(batch, factor, leaf, first + left, count - left);
 }
 
 /** Kernels that pass rows on between lanes. */
@@ -136,86 +178,122 @@ const hasLanes = ({ lanes }: Gpu): boolean => lanes >= 4 && lanes <= 32;
 const blocksOf = (first: number, count: number): number[] =>
   Array.from({ length: ceilDiv(count, BLOCK) }, (_, i) => first + i * BLOCK);
 
-/** Unknowns start … of X Lᵀ = B, given unknowns known … known + count − 1; see trsm_panel_subgroup.wgsl. */
+const trsmBindings = {
+  x: readWriteView('array<vec4f>'),
+  inverses: read('array<vec4f>'),
+  b: readView('array<vec4f>'),
+  l: read('array<vec4f>'),
+};
+const trsmParams = {
+  // Right-hand sides, and rows of L.
+  m: 'u32',
+  n: 'u32',
+  strideX: 'u32',
+  offsetX: 'u32',
+  strideB: 'u32',
+  offsetB: 'u32',
+  strideL: 'u32',
+  strideInverse: 'u32',
+  firstGroup: firstRow(),
+} as const;
+
+const trsmPanelSubgroup = defineKernel({
+  name: 'trsm_panel',
+  source: trsmPanelSource,
+  bindings: trsmBindings,
+  params: {
+    ...trsmParams,
+    // Of the block: its first unknown, a multiple of BLOCK, and how many.
+    start: 'u32',
+    size: 'u32',
+    // A multiple of 4, and how many: a multiple of 4, but beyond it X is 0.
+    firstKnown: 'u32',
+    knownCount: 'u32',
+  },
+  constants: { LANES: 'u32', IN_PLACE: 'bool' },
+});
+const trsmPanelWorkgroup = defineKernel({
+  name: 'trsm_panel',
+  source: [blockQuadsSource, trsmPanelWorkgroupSource],
+  bindings: trsmBindings,
+  params: {
+    ...trsmParams,
+    // The unknowns of the panel: from `first` on, those before `end`.
+    first: 'u32',
+    end: 'u32',
+    // The first unknown of the first block, a multiple of BLOCK.
+    start: 'u32',
+    blocks: 'u32',
+    // From the bottom up.
+    upwards: 'flag',
+  },
+  constants: { UNROLLED: 'bool', IN_PLACE: 'bool' },
+});
+
+/** Of X Lᵀ = B. In place X, B and L share a buffer: X is the panel below a diagonal block of L, and begins as B. */
+interface PanelSystem {
+  x: View;
+  b: View;
+  l: Matrix;
+  inverses: Matrix;
+  inPlace: boolean;
+}
+
+const trsmOperands = ({ x, b, l, inverses, inPlace }: PanelSystem) => ({
+  // In place all is in the first; the last two are not read.
+  bindings: { x, inverses, ...(inPlace ? { b: inverses, l: inverses } : { b, l }) },
+  params: {
+    m: x.rows,
+    n: l.rows,
+    strideX: x.stride,
+    offsetX: x.offset,
+    strideB: b.stride,
+    offsetB: b.offset,
+    strideL: l.stride,
+    strideInverse: inverses.stride,
+  },
+});
+
+/** Unknowns start … of X Lᵀ = B, at most BLOCK, given `knownCount` from firstKnown on; see trsm_panel_subgroup.wgsl. */
 function solveBlock(
   batch: Batch,
-  operands: { x: View; b: View; l: Matrix; inverses: Matrix; inPlace: boolean },
-  start: number,
-  known: number,
-  count: number,
+  system: PanelSystem,
+  { start, firstKnown, knownCount }: { start: number; firstKnown: number; knownCount: number },
 ): void {
-  const { x, b, l, inverses, inPlace } = operands;
   const { lanes } = batch.gpu;
-  const size = Math.min(BLOCK, l.rows - start);
-  batch.dispatchLoose(
-    { name: 'trsm_panel', source: trsmPanelSource, constants: { LANES: lanes, IN_PLACE: inPlace } },
-    // In place all is in the first; the others are not read.
-    [x, inverses, ...(inPlace ? [inverses, inverses] : [b, l])],
-    [
-      x.rows,
-      l.rows,
-      start,
-      size,
-      known,
-      count,
-      x.stride,
-      x.offset,
-      b.stride,
-      b.offset,
-      l.stride,
-      l.offset,
-      inverses.stride,
-      0,
-    ],
-    [ceilDiv(x.rows, 2 * lanes)],
-    { flops: 2 * lanes * 2 * size * (count + size), first: 13 },
-  );
+  const { bindings, params } = trsmOperands(system);
+  const size = Math.min(BLOCK, system.l.rows - start);
+  batch.dispatch(trsmPanelSubgroup, {
+    bindings,
+    params: { ...params, start, size, firstKnown, knownCount },
+    constants: { LANES: lanes, IN_PLACE: system.inPlace },
+    grid: [ceilDiv(system.x.rows, 2 * lanes)],
+    work: { flops: 2 * lanes * 2 * size * (knownCount + size) },
+  });
 }
 
 /** Invocations of trsm_panel_workgroup.wgsl share so many right-hand sides. */
 const SIDES = 32;
-/** Blocks from the bottom up. */
-const UPWARDS = 0x10000;
 
 /**
- * The same for `blocks` blocks one after the other, from `start` on down or up: known are the panel's unknowns from
- * `known` on, `count` of them where it goes up; see trsm_panel_workgroup.wgsl.
+ * The same for `blocks` blocks one after the other, from `start` on down or up: known are those of the panel's unknowns
+ * first … end − 1 that come before a block; see trsm_panel_workgroup.wgsl.
  */
 function solveBlocks(
   batch: Batch,
-  operands: { x: View; b: View; l: Matrix; inverses: Matrix; inPlace: boolean },
-  { start, end, known, count }: { start: number; end: number; known: number; count: number },
-  blocks: number,
+  system: PanelSystem,
+  panel: { first: number; end: number; start: number; blocks: number },
   direction: Direction,
 ): void {
-  const { x, b, l, inverses, inPlace } = operands;
-  batch.dispatchLoose(
-    {
-      name: 'trsm_panel',
-      source: trsmPanelWorkgroupSource,
-      constants: { IN_PLACE: inPlace, UNROLLED: isHardware(batch.gpu) },
-    },
-    [x, inverses, ...(inPlace ? [inverses, inverses] : [b, l])],
-    [
-      x.rows,
-      l.rows,
-      start,
-      end,
-      known,
-      count,
-      x.stride,
-      x.offset,
-      b.stride,
-      b.offset,
-      l.stride,
-      l.offset,
-      inverses.stride,
-      0,
-      blocks + (direction === 'backward' ? UPWARDS : 0),
-    ],
-    [ceilDiv(x.rows, SIDES)],
-    { flops: SIDES * 2 * BLOCK * (count + BLOCK) * blocks, first: 13 },
-  );
+  const { bindings, params } = trsmOperands(system);
+  batch.dispatch(trsmPanelWorkgroup, {
+    bindings,
+    params: { ...params, ...panel, upwards: direction === 'backward' },
+    constants: { UNROLLED: isHardware(batch.gpu), IN_PLACE: system.inPlace },
+    grid: [ceilDiv(system.x.rows, SIDES)],
+    // A block and what is known before it lie within the panel.
+    work: { flops: SIDES * 2 * BLOCK * (panel.end - panel.first) * panel.blocks },
+  });
 }
 
 /**
@@ -225,27 +303,28 @@ function solveBlocks(
  */
 function factorByPanels(batch: Batch, factor: CholeskyFactor, sharing: Sharing): void {
   const { l, inverses } = factor;
-  const columns = (first: number, count: number): void => {
+  const record = (first: number, count: number): void => {
     for (const start of blocksOf(first, count)) {
       const size = Math.min(BLOCK, first + count - start);
-      factorDiagonal(batch, factor, start, size, first, sharing);
+      factorDiagonal(batch, factor, { start, size }, first, sharing);
       const below = l.rows - start - size;
       if (below === 0) continue;
-      const x = { ...l, rows: below, offset: l.offset + (start + size) * l.stride };
-      const operands = { x, b: x, l, inverses, inPlace: true };
-      const known = start - first;
-      if (sharing === 'subgroups') solveBlock(batch, operands, start, first, known);
-      else solveBlocks(batch, operands, { start, end: start + size, known: first, count: known }, 1, 'forward');
+      const x = block(l, start + size, 0, below, l.cols);
+      const system = { x, b: x, l, inverses, inPlace: true };
+      if (sharing === 'subgroups') {
+        solveBlock(batch, system, { start, firstKnown: first, knownCount: start - first });
+      } else {
+        solveBlocks(batch, system, { first, end: start + size, start, blocks: 1 }, 'forward');
+      }
     }
   };
-  byHalves(batch, factor, PANEL, columns, 0, l.rows);
+  byHalves(batch, factor, { unit: PANEL, record }, 0, l.rows);
   const side = ceilDiv(ceilDiv(l.rows, 4), 8);
-  batch.dispatchLoose(
-    { name: 'mirror_lower', source: mirrorLowerSource },
-    [l],
-    [l.rows, l.stride / 4, l.offset / 4],
-    [side, side],
-  );
+  batch.dispatch(mirrorLower, {
+    bindings: { a: l },
+    params: { n: l.rows, stride: l.stride / 4 },
+    grid: [side, side],
+  });
 }
 
 const panels: CholeskyVariant = {
@@ -266,8 +345,10 @@ const panelsWorkgroup: CholeskyVariant = {
 const recursive: CholeskyVariant = {
   name: 'recursive',
   usable: () => true,
-  record: (batch, factor) =>
-    byHalves(batch, factor, BLOCK, (first, count) => factorBlock(batch, factor, first, count), 0, factor.l.rows),
+  record(batch, factor) {
+    const record = (start: number, size: number): void => factorBlock(batch, factor, { start, size });
+    byHalves(batch, factor, { unit: BLOCK, record }, 0, factor.l.rows);
+  },
 };
 
 /** Blocks of 32 columns, each taken off all that follows at once: the inner side of every product is 32. */
@@ -279,7 +360,7 @@ const rightLooking: CholeskyVariant = {
     const n = factor.l.rows;
     for (const start of blocksOf(0, n)) {
       const size = Math.min(BLOCK, n - start);
-      factorBlock(batch, factor, start, size);
+      factorBlock(batch, factor, { start, size });
       if (start + size < n) takeOff(batch, factor, start, start + size, n - start - size);
     }
   },
@@ -291,41 +372,39 @@ export const CHOLESKY: Operation<CholeskyVariant> = {
   variants: [panels, panelsWorkgroup, recursive, rightLooking],
 };
 
+/** L Y = B or Lᵀ Y = B; see `trsm`. */
+interface TriangularSystem {
+  factor: CholeskyFactor;
+  b: View;
+  out: View;
+  direction: Direction;
+}
+
 /** Unknowns by halves: those of the half that comes first, what they take off the other, the other. */
-function substitute(
-  batch: Batch,
-  factor: CholeskyFactor,
-  b: View,
-  out: View,
-  direction: Direction,
-  unit: number,
-  unknowns: (first: number, count: number) => void,
-  first: number,
-  count: number,
-): void {
-  if (count <= unit) {
-    unknowns(first, count);
+function substitute(batch: Batch, system: TriangularSystem, leaf: Leaf, first: number, count: number): void {
+  if (count <= leaf.unit) {
+    leaf.record(first, count);
     return;
   }
-  const { l } = factor;
+  const { factor, b, out, direction } = system;
   const m = b.rows;
-  const middle = first + firstHalf(count, unit);
+  const middle = first + firstHalf(count, leaf.unit);
   const halves = [
     { start: first, size: middle - first },
     { start: middle, size: first + count - middle },
   ];
   if (direction === 'backward') halves.reverse();
   const [known, open] = halves;
-  substitute(batch, factor, b, out, direction, unit, unknowns, known.start, known.size);
+  substitute(batch, system, leaf, known.start, known.size);
   const rest = block(b, 0, open.start, m, open.size);
   gemm(batch, {
     a: block(out, 0, known.start, m, known.size),
-    b: block(l, open.start, known.start, open.size, known.size),
+    b: block(factor.l, open.start, known.start, open.size, known.size),
     out: rest,
     addend: rest,
     scale: -1,
   });
-  substitute(batch, factor, b, out, direction, unit, unknowns, open.start, open.size);
+  substitute(batch, system, leaf, open.start, open.size);
 }
 
 /** By halves down to blocks of 32 unknowns, each a product with an inverse. */
@@ -334,58 +413,53 @@ const recursiveTrsm: TrsmVariant = {
   usable: () => true,
   record(batch, factor, b, out, direction) {
     const strip = direction === 'forward' ? factor.inverses : factor.inversesT;
-    const unknowns = (first: number, count: number): void =>
+    const record = (first: number, count: number): void =>
       gemm(batch, {
         a: block(b, 0, first, b.rows, count),
         b: leading(strip, first, count),
         out: block(out, 0, first, b.rows, count),
       });
-    substitute(batch, factor, b, out, direction, BLOCK, unknowns, 0, factor.l.rows);
+    substitute(batch, { factor, b, out, direction }, { unit: BLOCK, record }, 0, factor.l.rows);
   },
 };
 
 /** By halves down to panels of 256 unknowns, in which one kernel goes from block to block. */
-function solveByPanels(
-  batch: Batch,
-  factor: CholeskyFactor,
-  b: View,
-  out: View,
-  direction: Direction,
-  sharing: Sharing,
-): void {
+function solveByPanels(batch: Batch, system: TriangularSystem, sharing: Sharing): void {
+  const { factor, b, out, direction } = system;
   const { l } = factor;
   const forward = direction === 'forward';
-  const operands = { x: out, b, l, inverses: forward ? factor.inverses : factor.inversesT, inPlace: false };
-  const unknowns = (first: number, count: number): void => {
+  const panel = { x: out, b, l, inverses: forward ? factor.inverses : factor.inversesT, inPlace: false };
+  const record = (first: number, count: number): void => {
     const starts = blocksOf(first, count);
     if (!forward) starts.reverse();
     const end = first + count;
     if (sharing === 'workgroups') {
-      const range = { start: starts[0], end, known: first, count };
-      solveBlocks(batch, operands, range, starts.length, direction);
+      solveBlocks(batch, panel, { first, end, start: starts[0], blocks: starts.length }, direction);
       return;
     }
     for (const start of starts) {
       const after = Math.min(start + BLOCK, end);
-      if (forward) solveBlock(batch, operands, start, first, start - first);
-      else solveBlock(batch, operands, start, after, end - after);
+      const known = forward
+        ? { firstKnown: first, knownCount: start - first }
+        : { firstKnown: after, knownCount: end - after };
+      solveBlock(batch, panel, { start, ...known });
     }
   };
-  substitute(batch, factor, b, out, direction, PANEL, unknowns, 0, l.rows);
+  substitute(batch, system, { unit: PANEL, record }, 0, l.rows);
 }
 
 const panelsTrsm: TrsmVariant = {
   name: 'panels',
   usable: hasLanes,
   suits: (gpu) => !isHardware(gpu),
-  record: (batch, factor, b, out, direction) => solveByPanels(batch, factor, b, out, direction, 'subgroups'),
+  record: (batch, factor, b, out, direction) => solveByPanels(batch, { factor, b, out, direction }, 'subgroups'),
 };
 
 const panelsWorkgroupTrsm: TrsmVariant = {
   name: 'panels-workgroup',
   usable: () => true,
   suits: isHardware,
-  record: (batch, factor, b, out, direction) => solveByPanels(batch, factor, b, out, direction, 'workgroups'),
+  record: (batch, factor, b, out, direction) => solveByPanels(batch, { factor, b, out, direction }, 'workgroups'),
 };
 
 /** L Y = B or Lᵀ Y = B. */

@@ -1,11 +1,23 @@
 import type { Batch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { allocate, downloadBytes, type Matrix, release } from '../../runtime/matrix.js';
+import { allocate, downloadBytes, type Matrix, matrixBytes, release } from '../../runtime/matrix.js';
 import { variantOf } from '../../runtime/variants.js';
-import { choleskyWork, trsmWork } from '../work.js';
+import type { Counts } from '../work.js';
 import { BLOCK, CHOLESKY, type CholeskyFactor, type Direction, TRSM } from './cholesky-variants.js';
 
-export { CHOLESKY, type CholeskyFactor, TRSM };
+export { CHOLESKY, type CholeskyFactor, type Direction, TRSM };
+
+/** What A = L Lᵀ counts, n × n. */
+export const choleskyWork = (n: number): Counts => ({ flops: n ** 3 / 3, bytes: 4 * n * n });
+
+/** What L Y = B counts, L n × n, with m right-hand sides. */
+export const trsmWork = (n: number, m: number): Counts => ({
+  flops: n * n * m,
+  bytes: 4 * ((n * (n + 1)) / 2 + 2 * n * m),
+});
+
+/** Bytes that `allocateFactor` takes for the inverses of the diagonal blocks, n × n. */
+export const inversesBytes = (n: number): number => 2 * matrixBytes(n, BLOCK);
 
 /** Room for the factor of `a`, which `potrf` overwrites. */
 export function allocateFactor(gpu: Gpu, a: Matrix): CholeskyFactor {
@@ -33,7 +45,7 @@ export function potrf(batch: Batch, factor: CholeskyFactor): void {
 }
 
 /** The first pivot (from 1) at which the factorisation broke down, or 0. */
-export async function failingPivot(gpu: Gpu, factor: CholeskyFactor): Promise<number> {
+export async function failingPivot(gpu: Gpu, factor: Pick<CholeskyFactor, 'info'>): Promise<number> {
   return new Uint32Array(await downloadBytes(gpu, factor.info.buffer, 0, 4))[0];
 }
 

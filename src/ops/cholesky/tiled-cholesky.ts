@@ -1,62 +1,68 @@
-import { createBatch } from '../../runtime/batch.js';
+import { type Batch, createBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { allocate, download, type Matrix, release, upload } from '../../runtime/matrix.js';
+import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { gemm, gemmNN, syrk } from '../gemm/gemm.js';
 import { type Columns, type Grid, tileCount, tileSize } from '../tiles.js';
-import { choleskyWork, trsmWork } from '../work.js';
-import { allocateFactor, type CholeskyFactor, failingPivot, potrf, releaseFactor, trsm } from './cholesky.js';
+import {
+  allocateFactor,
+  type CholeskyFactor,
+  choleskyWork,
+  type Direction,
+  failingPivot,
+  potrf,
+  releaseFactor,
+  trsm,
+  trsmWork,
+} from './cholesky.js';
 
 /** Where the tiles of a factor are between their uses. */
 export type TilePlace = 'device' | 'host';
 
-/** Holds tiles of a triangle by their number. */
+/** Holds tiles of a triangle by their number; `gpu` is that of the scope which owns them at that time. */
 interface TileStore {
   readonly place: TilePlace;
+  /** What it holds on the device. */
+  readonly held: readonly Matrix[];
   /** Takes the matrix over. */
-  put(i: number, j: number, tile: Matrix): Promise<void>;
+  put(gpu: Gpu, i: number, j: number, tile: Matrix): Promise<void>;
   /** A tile that was put, on the device; `done` when the work on it has been submitted. */
-  use(i: number, j: number): Matrix;
-  done(tile: Matrix): void;
-  release(): void;
+  use(gpu: Gpu, i: number, j: number): Matrix;
+  done(gpu: Gpu, tile: Matrix): void;
 }
 
 const keyOf = (i: number, j: number): number => (i * (i + 1)) / 2 + j;
 
-function deviceStore(gpu: Gpu): TileStore {
+function deviceStore(): TileStore {
   const tiles: Matrix[] = [];
   return {
     place: 'device',
-    async put(i, j, tile) {
+    held: tiles,
+    async put(_, i, j, tile) {
       tiles[keyOf(i, j)] = tile;
     },
-    use: (i, j) => tiles[keyOf(i, j)],
+    use: (_, i, j) => tiles[keyOf(i, j)],
     done() {},
-    release: () => tiles.forEach((tile) => void release(gpu, tile)),
   };
 }
 
 /** Tiles in host memory: each use is an upload. */
-function hostStore(gpu: Gpu): TileStore {
+function hostStore(): TileStore {
   const tiles: { rows: number; cols: number; data: Float32Array }[] = [];
   return {
     place: 'host',
-    async put(i, j, tile) {
-      try {
-        tiles[keyOf(i, j)] = { rows: tile.rows, cols: tile.cols, data: await download(gpu, tile) };
-      } finally {
-        release(gpu, tile);
-      }
+    held: [],
+    async put(gpu, i, j, tile) {
+      tiles[keyOf(i, j)] = { rows: tile.rows, cols: tile.cols, data: await download(gpu, tile) };
+      release(gpu, tile);
     },
-    use(i, j) {
+    use(gpu, i, j) {
       const { rows, cols, data } = tiles[keyOf(i, j)];
       return upload(gpu, rows, cols, data);
     },
-    done: (tile) => release(gpu, tile),
-    release() {
-      tiles.length = 0;
-    },
+    done: (gpu, tile) => release(gpu, tile),
   };
 }
 
@@ -68,86 +74,80 @@ export interface TiledFactor {
 }
 
 export function releaseTiledFactor(gpu: Gpu, { store, diagonal }: TiledFactor): void {
-  store.release();
+  release(gpu, ...store.held);
   for (const part of diagonal) releaseFactor(gpu, part);
 }
 
+/** Records tile (i, j), i ≥ j, of a symmetric matrix into `out`. */
+export type FillTile = (batch: Batch, i: number, j: number, out: Matrix) => void;
+
 /**
- * Factors the symmetric positive definite matrix whose tile (i, j), i ≥ j, `fill` records into `out`; each tile is
- * asked for once, column by column (left-looking: all that earlier columns take off a tile is taken off it at once, so
- * a tile is written once wherever it is kept). n³/6 multiply-adds.
+ * Factors the symmetric positive definite matrix whose tiles `fill` records; each is asked for once, column by column
+ * (left-looking: all that earlier columns take off a tile is taken off it at once, so a tile is written once wherever it is
+ * kept). n³/6 multiply-adds.
  * Returns the factor, or the first pivot (from 1) that was not positive and finite.
  */
 export async function factorTiles(
   gpu: Gpu,
   grid: Grid,
-  fill: (batch: ReturnType<typeof createBatch>, i: number, j: number, out: Matrix) => void,
+  fill: FillTile,
   place: TilePlace,
 ): Promise<{ factor: TiledFactor } | { failingPivot: number }> {
-  const factor: TiledFactor = { grid, store: place === 'device' ? deviceStore(gpu) : hostStore(gpu), diagonal: [] };
-  try {
-    const pivot = await scoped(gpu, { op: 'cholesky', ...choleskyWork(grid.n) }, () =>
-      factorColumns(gpu, factor, fill),
-    );
-    if (pivot === 0) return { factor };
-    releaseTiledFactor(gpu, factor);
-    return { failingPivot: pivot };
-  } catch (error) {
-    releaseTiledFactor(gpu, factor);
-    throw error;
-  }
+  return owning(gpu, async (gpu, keep) => {
+    const factor: TiledFactor = { grid, store: place === 'device' ? deviceStore() : hostStore(), diagonal: [] };
+    const work = { op: 'cholesky', ...choleskyWork(grid.n) };
+    const pivot = await scoped(gpu, work, () => factorColumns(gpu, factor, fill));
+    if (pivot > 0) return { failingPivot: pivot };
+    keep([factor.store.held, factor.diagonal]);
+    return { factor };
+  });
 }
 
-async function factorColumns(
-  gpu: Gpu,
-  { grid, store, diagonal }: TiledFactor,
-  fill: Parameters<typeof factorTiles>[2],
-): Promise<number> {
+async function factorColumns(gpu: Gpu, factor: TiledFactor, fill: FillTile): Promise<number> {
+  const { grid, store, diagonal } = factor;
   for (let j = 0; j < tileCount(grid); j++) {
     for (let i = j; i < tileCount(grid); i++) {
       const a = allocate(gpu, tileSize(grid, i), tileSize(grid, j));
-      let result = a;
-      try {
-        const batch = createBatch(gpu);
-        fill(batch, i, j, a);
-        for (let k = 0; k < j; k++) {
-          const left = store.use(i, k);
-          const right = i === j ? left : store.use(j, k);
-          const update = { a: left, b: right, out: a, addend: a, scale: -1 };
-          if (i === j) syrk(batch, update, 'lower');
-          else gemm(batch, update);
-          // Tiles that come from the host would fill the device by and by.
-          if (store.place === 'host') await batch.send();
-          store.done(left);
-          if (i !== j) store.done(right);
-        }
-        if (i === j) {
-          const factor = allocateFactor(gpu, a);
-          diagonal.push(factor);
-          potrf(batch, factor);
-          await batch.send();
-          const pivot = await failingPivot(gpu, factor);
-          if (pivot > 0) {
-            release(gpu, a);
-            return grid.starts[j] + pivot;
-          }
-        } else {
-          // L_ij = A_ij L_jj⁻ᵀ: one right-hand side a row.
-          result = allocate(gpu, a.rows, a.cols);
-          const l = store.use(j, j);
-          trsm(batch, { ...diagonal[j], l }, a, result, 'forward');
-          await batch.send();
-          store.done(l);
-          release(gpu, a);
-        }
-      } catch (error) {
-        release(gpu, ...new Set([a, result]));
-        throw error;
+      const batch = createBatch(gpu);
+      fill(batch, i, j, a);
+      await takeOff(batch, factor, a, i, j);
+      if (i === j) {
+        const { l, ...inverses } = allocateFactor(gpu, a);
+        diagonal.push(inverses);
+        potrf(batch, { l, ...inverses });
+        await batch.send();
+        const pivot = await failingPivot(gpu, inverses);
+        if (pivot > 0) return grid.starts[j] + pivot;
+        await store.put(gpu, i, j, a);
+      } else {
+        // L_ij = A_ij L_jj⁻ᵀ: one right-hand side a row.
+        const result = allocate(gpu, a.rows, a.cols);
+        const l = store.use(gpu, j, j);
+        trsm(batch, { ...diagonal[j], l }, a, result, 'forward');
+        await batch.send();
+        store.done(gpu, l);
+        release(gpu, a);
+        await store.put(gpu, i, j, result);
       }
-      await store.put(i, j, result);
     }
   }
   return 0;
+}
+
+/** Tile (i, j) loses what the columns of tiles before it take off it. */
+async function takeOff(batch: Batch, { store }: TiledFactor, a: Matrix, i: number, j: number): Promise<void> {
+  const { gpu } = batch;
+  for (let k = 0; k < j; k++) {
+    const left = store.use(gpu, i, k);
+    const right = i === j ? left : store.use(gpu, j, k);
+    const update = { a: left, b: right, out: a, addend: a, scale: -1 };
+    if (i === j) syrk(batch, update, 'lower');
+    else gemm(batch, update);
+    // Tiles that come from the host would fill the device by and by.
+    if (store.place === 'host') await batch.send();
+    store.done(gpu, left);
+    if (i !== j) store.done(gpu, right);
+  }
 }
 
 /**
@@ -155,33 +155,44 @@ async function factorColumns(
  * Every tile of L is used twice.
  */
 export async function solveTiles(gpu: Gpu, factor: TiledFactor, b: Columns, out: Columns): Promise<void> {
-  const { grid, store, diagonal } = factor;
-  const count = tileCount(grid);
-  const work = trsmWork(grid.n, b.tiles[0].rows);
-  await scoped(gpu, { op: 'trsm', ...work }, async () => {
-    const order = Array.from({ length: count }, (_, j) => j);
-    const batch = createBatch(gpu);
-    for (const direction of ['forward', 'backward'] as const) {
-      const [from, to] = direction === 'forward' ? [b, out] : [out, b];
-      for (const j of direction === 'forward' ? order : [...order].reverse()) {
-        const known = direction === 'forward' ? order.slice(0, j) : order.slice(j + 1);
-        for (const k of known) {
-          const l = direction === 'forward' ? store.use(j, k) : store.use(k, j);
-          const update = { a: to.tiles[k], b: l, out: from.tiles[j], addend: from.tiles[j], scale: -1 };
-          if (direction === 'forward') gemm(batch, update);
-          else gemmNN(batch, update);
-          // Backward, each product makes a transposed copy of its tile; from the host, tiles would fill the device.
-          if (store.place === 'host' || direction === 'backward') await batch.send();
-          store.done(l);
-        }
-        const l = store.use(j, j);
-        trsm(batch, { ...diagonal[j], l }, from.tiles[j], to.tiles[j], direction);
-        if (count > 1 || store.place === 'host') await batch.send();
-        store.done(l);
-      }
+  const { grid } = factor;
+  const work = { op: 'trsm', ...trsmWork(grid.n, b.tiles[0].rows) };
+  await scoped(gpu, work, () =>
+    owning(gpu, async (gpu) => {
+      const batch = createBatch(gpu);
+      await substitute(batch, factor, b, out, 'forward');
+      await substitute(batch, factor, out, b, 'backward');
+      // The second substitution left X in b.
+      b.tiles.forEach((tile, j) => void copyScaled(batch, tile, out.tiles[j]));
+      await batch.send();
+    }),
+  );
+}
+
+/** L Y = B or Lᵀ Y = B: `from` is B and is overwritten, `to` receives Y. */
+async function substitute(
+  batch: Batch,
+  { grid, store, diagonal }: TiledFactor,
+  from: Columns,
+  to: Columns,
+  direction: Direction,
+): Promise<void> {
+  const { gpu } = batch;
+  const forward = direction === 'forward';
+  const order = Array.from({ length: tileCount(grid) }, (_, j) => j);
+  for (const j of forward ? order : [...order].reverse()) {
+    for (const k of forward ? order.slice(0, j) : order.slice(j + 1)) {
+      const l = forward ? store.use(gpu, j, k) : store.use(gpu, k, j);
+      const update = { a: to.tiles[k], b: l, out: from.tiles[j], addend: from.tiles[j], scale: -1 };
+      if (forward) gemm(batch, update);
+      else gemmNN(batch, update);
+      // Backward, each product makes a transposed copy of its tile; from the host, tiles would fill the device.
+      if (store.place === 'host' || !forward) await batch.send();
+      store.done(gpu, l);
     }
-    // The second substitution left X in b.
-    b.tiles.forEach((tile, j) => void copyScaled(batch, tile, out.tiles[j]));
-    await batch.send();
-  });
+    const l = store.use(gpu, j, j);
+    trsm(batch, { ...diagonal[j], l }, from.tiles[j], to.tiles[j], direction);
+    if (order.length > 1 || store.place === 'host') await batch.send();
+    store.done(gpu, l);
+  }
 }

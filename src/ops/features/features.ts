@@ -1,14 +1,35 @@
 import argumentRoundingSource from '../../../shaders/features/argument_rounding.wgsl';
 import philoxWeightsSource from '../../../shaders/features/philox_weights.wgsl';
 import { inputError } from '../../errors.js';
-import type { FeatureWeights } from '../../rfm/types.js';
-import { type Batch, ceilDiv, f32bits, sendBatch } from '../../runtime/batch.js';
+import { type Batch, ceilDiv, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import type { LooseKernel } from '../../runtime/kernel.js';
+import { defineKernel, firstRow, read, readWrite, specialize } from '../../runtime/kernel.js';
 import { allocate, type Matrix, upload } from '../../runtime/matrix.js';
+import { owning } from '../../runtime/owning.js';
 import { relu, scaledCos } from '../elementwise/elementwise.js';
 import { gemm } from '../gemm/gemm.js';
-import { philoxUniform, seedWords } from './philox.js';
+import { type Counts, gemmWork } from '../work.js';
+import { philoxCauchy, philoxUniform, seedWords } from './philox.js';
+
+const philox = defineKernel({
+  name: 'philox',
+  source: philoxWeightsSource,
+  bindings: { out: readWrite('array<u32>') },
+  params: {
+    rows: 'u32',
+    cols: 'u32',
+    stride: 'u32',
+    layer: 'u32',
+    stream: 'u32',
+    seedLow: 'u32',
+    seedHigh: 'u32',
+    scale: 'f32',
+    firstRow: firstRow(),
+  },
+  constants: { SIGNED: 'bool' },
+});
+const philoxWeights = specialize(philox, 'philox_weights', { SIGNED: true });
+const philoxWords = specialize(philox, 'philox_words', { SIGNED: false });
 
 /** Operations of a Philox word, ten rounds; see `RowWork`. */
 const WORD = 800;
@@ -21,14 +42,20 @@ export function philoxFill(
   values: { signed: boolean; scale: number },
 ): void {
   const [low, high] = seedWords(source.seed);
-  batch.dispatchLoose(
-    { name: 'philox_weights', source: philoxWeightsSource, constants: { SIGNED: values.signed } },
-    [out],
-    [out.rows, out.cols, out.stride, source.layer, source.stream, low, high, f32bits(values.scale), 0],
-    [ceilDiv(out.stride, 64), out.rows],
-    { flops: WORD * out.stride, first: 8 },
-  );
+  const { rows, cols, stride } = out;
+  const { layer, stream } = source;
+  batch.dispatch(values.signed ? philoxWeights : philoxWords, {
+    bindings: { out },
+    params: { rows, cols, stride, layer, stream, seedLow: low, seedHigh: high, scale: values.scale },
+    grid: [ceilDiv(stride, 64), rows],
+    work: { flops: WORD * stride },
+  });
 }
+
+/** Random features: drawn from Philox, or given (weights width × d, phase width). */
+export type FeatureWeights =
+  | { kind: 'random'; seed: number; layerIndex: number; width: number; gamma: number }
+  | { kind: 'given'; weights: Float32Array; width: number; phase: Float32Array | null };
 
 /** Weights W (width × d) of a random-feature layer, and the phases (1 × width) of cosine features. */
 export interface FeatureMap {
@@ -40,7 +67,11 @@ export interface FeatureMap {
  * ReLU: W_ij ~ U(−1, 1)/√d. Cosine: W_ij ~ Cauchy(0, γ), phases ~ U(0, 2π). Cauchy weights are
  * made on the host in double precision: near its poles tan magnifies the rounding of its argument.
  */
-export async function featureMap(gpu: Gpu, d: number, weights: FeatureWeights, cosine: boolean): Promise<FeatureMap> {
+export function featureMap(gpu: Gpu, d: number, weights: FeatureWeights, cosine: boolean): Promise<FeatureMap> {
+  return owning(gpu, async (gpu, keep) => keep(await drawnMap(gpu, d, weights, cosine)));
+}
+
+async function drawnMap(gpu: Gpu, d: number, weights: FeatureWeights, cosine: boolean): Promise<FeatureMap> {
   if (weights.kind === 'given') {
     return {
       w: upload(gpu, weights.width, d, weights.weights),
@@ -50,7 +81,7 @@ export async function featureMap(gpu: Gpu, d: number, weights: FeatureWeights, c
   const width = weights.width || d;
   const { seed, layerIndex, gamma } = weights;
   if (cosine) {
-    const cauchy = philoxUniform(width * d, layerIndex, 0, seed).map((u) => gamma * Math.tan(Math.PI * (u - 0.5)));
+    const cauchy = philoxCauchy(width * d, layerIndex, 0, seed, gamma);
     const phase = philoxUniform(width, layerIndex, 1, seed).map((u) => 2 * Math.PI * u);
     return { w: upload(gpu, width, d, cauchy), phase: upload(gpu, 1, width, phase) };
   }
@@ -60,6 +91,9 @@ export async function featureMap(gpu: Gpu, d: number, weights: FeatureWeights, c
   );
   return { w, phase: null };
 }
+
+/** What φ(A Wᵀ) counts: A n × d, W width × d. */
+export const featuresWork = (n: number, d: number, width: number): Counts => gemmWork(n, width, d);
 
 /**
  * out (n × width) = φ(A Wᵀ) for A: n × d; φ = ReLU, or √(2/width) cos(· + phase). `roundings` (1 × n) receives for each
@@ -72,12 +106,21 @@ export function applyFeatures(batch: Batch, a: Matrix, map: FeatureMap, out: Mat
     if (map.phase) scaledCos(batch, projected, map.phase, out, Math.sqrt(2 / map.w.rows));
     else relu(batch, projected, out);
     if (map.phase && roundings) {
-      batch.dispatchLoose(roundingKernel, [projected, roundings], [projected.cols, projected.stride], [projected.rows]);
+      batch.dispatch(roundingKernel, {
+        bindings: { a: projected, sums: roundings },
+        params: { cols: projected.cols, stride: projected.stride },
+        grid: [projected.rows],
+      });
     }
   });
 }
 
-const roundingKernel: LooseKernel = { name: 'argument_rounding', source: argumentRoundingSource };
+const roundingKernel = defineKernel({
+  name: 'argument_rounding',
+  source: argumentRoundingSource,
+  bindings: { a: read('array<f32>'), sums: readWrite('array<f32>') },
+  params: { cols: 'u32', stride: 'u32' },
+});
 
 /** Mean change of a cosine by the rounding of its argument from which on features are refused. */
 const MOST_ROUNDING = 1e-2;

@@ -1,6 +1,7 @@
 /** What the kernels of the matrix product are told of a product. */
 
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
+import { GPUBufferUsage } from '../../runtime/constants.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import type { Matrix, View } from '../../runtime/matrix.js';
 import { copyScaled } from '../elementwise/elementwise.js';

@@ -19,6 +19,7 @@ import subgroupFours from '../../../shaders/gemm/subgroup_fours.wgsl';
 import subgroupSums from '../../../shaders/gemm/subgroup_sums.wgsl';
 import kernelValue from '../../../shaders/kernel-matrix/kernel_value.wgsl';
 import { defineKernel, firstRow, read, readView, readWriteView, texture, type WgslPart } from '../../runtime/kernel.js';
+import { perKernel } from '../kernels/shader.js';
 
 /** Of the result, m × n, and of the sums, of k terms. */
 const resultParams = {
@@ -99,12 +100,14 @@ export const subgroupKernels = {
     ...flaggedSums,
     constants: subgroupConstants,
   }),
-  values: defineKernel({
-    name: 'gemm_nt_subgroup_values',
-    source: [...valueParts, subgroupFours, ...subgroupText],
-    ...tiledValues,
-    constants: { ...subgroupConstants, KERNEL: 'u32' },
-  }),
+  values: perKernel((kernelText) =>
+    defineKernel({
+      name: 'gemm_nt_subgroup_values',
+      source: [kernelText, ...valueParts, subgroupFours, ...subgroupText],
+      ...tiledValues,
+      constants: subgroupConstants,
+    }),
+  ),
   gram: defineKernel({
     name: 'gemm_nt_subgroup_gram',
     source: [...gramParts, subgroupFours, ...subgroupText],
@@ -131,12 +134,14 @@ export const blockedKernels = {
     ...tiledSums,
     constants: { ...blockedConstants, LOW: 'bool' },
   }),
-  values: defineKernel({
-    name: 'gemm_nt_blocked_values',
-    source: [...valueParts, ...blockedText],
-    ...tiledValues,
-    constants: { ...blockedConstants, KERNEL: 'u32' },
-  }),
+  values: perKernel((kernelText) =>
+    defineKernel({
+      name: 'gemm_nt_blocked_values',
+      source: [kernelText, ...valueParts, ...blockedText],
+      ...tiledValues,
+      constants: blockedConstants,
+    }),
+  ),
   gram: defineKernel({
     name: 'gemm_nt_blocked_gram',
     source: [...gramParts, ...blockedText],

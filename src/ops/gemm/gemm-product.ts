@@ -1,5 +1,5 @@
-import type { KernelName } from '../../rfm/types.js';
 import type { Matrix, View } from '../../runtime/matrix.js';
+import type { RadialKernel } from '../kernels/kernel.js';
 
 /** Which half of a symmetric result is computed: all of it, the lower half, or the lower half copied to the upper. */
 export type Half = 'full' | 'lower' | 'mirrored';
@@ -23,7 +23,7 @@ export interface Product {
   difference: boolean;
   half: Half;
   /** Kernel values of the distances: of `blocked` and `subgroup` alone. */
-  values?: { kernel: KernelName; bandwidth: number };
+  values?: RadialKernel;
   /** Q in place of P: of `blocked` and `subgroup` alone. */
   gram?: GramTerms;
 }

@@ -1,4 +1,3 @@
-import type { KernelName } from '../../rfm/types.js';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { MATRIX_FEATURE } from '../../runtime/subgroup-matrix.js';
@@ -20,9 +19,6 @@ export const packed: GemmVariant = {
   },
 };
 
-/** KERNEL of kernel_value.wgsl. */
-export const kernelConstant = (kernel: KernelName): number => ({ laplace: 1, gaussian: 2 })[kernel];
-
 export const subgroup: GemmVariant = {
   name: 'subgroup',
   usable: ({ lanes }) => lanes >= 4 && lanes <= 32,
@@ -35,9 +31,9 @@ export const subgroup: GemmVariant = {
     if (gram) {
       batch.dispatch(subgroupKernels.gram, { ...tiledGramCall(batch, product, tile, gram, true), constants });
     } else if (values) {
-      batch.dispatch(subgroupKernels.values, {
+      batch.dispatch(subgroupKernels.values(values), {
         ...tiledValuesCall(batch, product, tile, values.bandwidth),
-        constants: { ...constants, KERNEL: kernelConstant(values.kernel) },
+        constants,
       });
     } else {
       const { params, ...call } = tiledSumsCall(batch, product, tile);
@@ -71,9 +67,9 @@ function recordBlocked(batch: Batch, product: Product, staged: 'float32' | 'floa
   if (gram) {
     batch.dispatch(blockedKernels.gram, { ...tiledGramCall(batch, product, tile, gram, false), constants });
   } else if (values) {
-    batch.dispatch(blockedKernels.values, {
+    batch.dispatch(blockedKernels.values(values), {
       ...tiledValuesCall(batch, product, tile, values.bandwidth),
-      constants: { ...constants, KERNEL: kernelConstant(values.kernel) },
+      constants,
     });
   } else {
     batch.dispatch(staged === 'float16' ? blockedKernels.halfSums : blockedKernels.sums, {

@@ -1,8 +1,8 @@
-import type { KernelName } from '../../rfm/types.js';
 import type { Batch } from '../../runtime/batch.js';
 import type { View } from '../../runtime/matrix.js';
-import type { Work } from '../../runtime/timing.js';
+import type { Work } from '../../runtime/profile.js';
 import { type Operation, variantOf } from '../../runtime/variants.js';
+import type { RadialKernel } from '../kernels/kernel.js';
 import type { GramTerms, Half } from './gemm-product.js';
 import { GEMM, GEMM_SMALL, type GemmVariant } from './gemm-variants.js';
 
@@ -77,8 +77,7 @@ export function squaredDistances(batch: Batch, a: View, b: View, out: View, low?
 export function distanceKernel(
   batch: Batch,
   operands: Pick<Contraction, 'a' | 'b' | 'out'>,
-  kernel: KernelName,
-  bandwidth: number,
+  kernel: RadialKernel,
   variant: GemmVariant,
 ): void {
   const { a, b } = operands;
@@ -91,7 +90,7 @@ export function distanceKernel(
       k: a.cols,
       difference: true,
       half,
-      values: { kernel, bandwidth },
+      values: kernel,
     }),
   );
 }

@@ -1,88 +1,92 @@
 import kernelValueSource from '../../../shaders/kernel-matrix/kernel_value.wgsl';
 import kernelValuesSource from '../../../shaders/kernel-matrix/kernel_values.wgsl';
-import type { KernelName } from '../../rfm/types.js';
-import { type Batch, ceilDiv, f32bits } from '../../runtime/batch.js';
+import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
+import { defineKernel, read, readWrite, specialize } from '../../runtime/kernel.js';
 import type { Matrix } from '../../runtime/matrix.js';
 import { isHardware, type Operation, type Variant, variantOf } from '../../runtime/variants.js';
 import { distanceKernel, squaredDistances } from '../gemm/gemm.js';
-import { blocked, type GemmVariant, kernelConstant, packed, subgroup } from '../gemm/gemm-variants.js';
+import { blocked, type GemmVariant, packed, subgroup } from '../gemm/gemm-variants.js';
+import type { RadialKernel } from '../kernels/kernel.js';
+import { perKernel } from '../kernels/shader.js';
 
-const kernelValuesText = [kernelValueSource, kernelValuesSource];
+const declared = (name: string, values: { WEIGHTS: boolean; EXCESS: boolean }) =>
+  perKernel((kernelText) =>
+    specialize(
+      defineKernel({
+        name,
+        source: [kernelText, kernelValueSource, kernelValuesSource],
+        bindings: { squared: read('array<vec4f>'), out: readWrite('array<vec4f>') },
+        params: {
+          m: 'u32',
+          n: 'u32',
+          stride: 'u32',
+          bandwidth: 'f32',
+          diagonal: 'f32',
+          nearest: 'f32',
+          zero: 'zero',
+        },
+        constants: { WEIGHTS: 'bool', EXCESS: 'bool' },
+      }),
+      name,
+      values,
+    ),
+  );
+const KERNELS = {
+  values: declared('kernel_values', { WEIGHTS: false, EXCESS: false }),
+  excess: declared('kernel_excess', { WEIGHTS: false, EXCESS: true }),
+  weights: declared('kernel_weights', { WEIGHTS: true, EXCESS: false }),
+};
 
 function fromDistances(
   batch: Batch,
   squared: Matrix,
   out: Matrix,
-  kernel: KernelName,
-  bandwidth: number,
-  values: { form: 'values' | 'excess' | 'weights'; diagonal?: number; nearest?: number },
+  kernel: RadialKernel,
+  what: { form: keyof typeof KERNELS; diagonal?: number; nearest?: number },
 ): void {
-  const { form, diagonal = 0, nearest = 0 } = values;
-  batch.dispatchLoose(
-    {
-      name: `kernel_${form}`,
-      source: kernelValuesText,
-      constants: { KERNEL: kernelConstant(kernel), WEIGHTS: form === 'weights', EXCESS: form === 'excess' },
-    },
-    [squared, out],
-    [out.rows, out.cols, out.stride, f32bits(bandwidth), f32bits(diagonal), f32bits(nearest)],
-    [ceilDiv(out.stride / 4, 64), out.rows],
-  );
+  const { form, diagonal = 0, nearest = 0 } = what;
+  batch.dispatch(KERNELS[form](kernel), {
+    bindings: { squared, out },
+    params: { m: out.rows, n: out.cols, stride: out.stride, bandwidth: kernel.bandwidth, diagonal, nearest },
+    grid: [ceilDiv(out.stride / 4, 64), out.rows],
+  });
 }
 
-/** Kernel values from squared distances: exp(−r/L) (Laplace) or exp(−r²/(2L²)) (Gaussian); `diagonal` is added on it. */
+/** Kernel values from squared distances; `diagonal` is added on it. */
 export function kernelFromDistances(
   batch: Batch,
   squared: Matrix,
   out: Matrix,
-  kernel: KernelName,
-  bandwidth: number,
+  kernel: RadialKernel,
   diagonal = 0,
 ): void {
-  fromDistances(batch, squared, out, kernel, bandwidth, { form: 'values', diagonal });
+  fromDistances(batch, squared, out, kernel, { form: 'values', diagonal });
 }
 
-/** Largest distance in bandwidths for `kernelExcess`. */
-export const EXCESS_REACH = 1 / 8;
-
-/** out_ij = k(a_i, b_j) − 1 to its last digit, for rows that are all within EXCESS_REACH bandwidths of each other. */
-export function kernelExcess(
-  batch: Batch,
-  a: Matrix,
-  b: Matrix,
-  out: Matrix,
-  kernel: KernelName,
-  bandwidth: number,
-): void {
+/** out_ij = k(a_i, b_j) − 1 to its last digit, for rows that are all within `kernel.excessReach` bandwidths of each other. */
+export function kernelExcess(batch: Batch, a: Matrix, b: Matrix, out: Matrix, kernel: RadialKernel): void {
   const squared = batch.temporary(out.rows, out.cols);
   squaredDistances(batch, a, b, squared);
-  fromDistances(batch, squared, out, kernel, bandwidth, { form: 'excess' });
+  fromDistances(batch, squared, out, kernel, { form: 'excess' });
 }
 
 /**
- * Weights of the kernel's gradient from squared distances: ∇_x k(x, z) = `weightUnit` · w · (z − x), w = e/r (Laplace) or
- * e (Gaussian), e = k(r)/k(nearest), and 0 at r = 0. nearest: see `nearestDistance`.
+ * Weights of the kernel's gradient from squared distances: ∇_x k(x, z) = `weightUnit` · w · (z − x), and w = 0 at r = 0.
+ * nearest: see `nearestDistance`.
  */
 export function weightsFromDistances(
   batch: Batch,
   squared: Matrix,
   out: Matrix,
-  kernel: KernelName,
-  bandwidth: number,
+  kernel: RadialKernel,
   nearest = 0,
 ): void {
-  fromDistances(batch, squared, out, kernel, bandwidth, { form: 'weights', nearest });
-}
-
-/** What the weights are multiples of: k(nearest)/L, or k(nearest)/L² for the Gaussian kernel. */
-export function weightUnit(kernel: KernelName, bandwidth: number, nearest: number): number {
-  const ratio = nearest / bandwidth;
-  return kernel === 'gaussian' ? Math.exp((-ratio * ratio) / 2) / bandwidth ** 2 : Math.exp(-ratio) / bandwidth;
+  fromDistances(batch, squared, out, kernel, { form: 'weights', nearest });
 }
 
 export interface KernelMatrixVariant extends Variant {
-  record(batch: Batch, a: Matrix, b: Matrix, out: Matrix, kernel: KernelName, bandwidth: number): void;
+  record(batch: Batch, a: Matrix, b: Matrix, out: Matrix, kernel: RadialKernel): void;
 }
 
 /** In one pass, the product's store making the values: a matrix of distances less to write and read. */
@@ -90,17 +94,17 @@ const fused = (variant: GemmVariant, suits: (gpu: Gpu) => boolean): KernelMatrix
   name: `fused-${variant.name}`,
   usable: variant.usable,
   suits,
-  record: (batch, a, b, out, kernel, bandwidth) => distanceKernel(batch, { a, b, out }, kernel, bandwidth, variant),
+  record: (batch, a, b, out, kernel) => distanceKernel(batch, { a, b, out }, kernel, variant),
 });
 
 /** Distances by the product in use, then values four at a time. */
 const separate: KernelMatrixVariant = {
   name: 'separate',
   usable: () => true,
-  record(batch, a, b, out, kernel, bandwidth) {
+  record(batch, a, b, out, kernel) {
     const squared = batch.temporary(out.rows, out.cols);
     squaredDistances(batch, a, b, squared);
-    kernelFromDistances(batch, squared, out, kernel, bandwidth);
+    kernelFromDistances(batch, squared, out, kernel);
   },
 };
 
@@ -110,15 +114,6 @@ export const KERNEL_MATRIX: Operation<KernelMatrixVariant> = {
 };
 
 /** out_ij = k(a_i, b_j) for the rows of A (m × d) and B (n × d). Relative error about 1e-7 between near-duplicates, too. */
-export function kernelMatrix(
-  batch: Batch,
-  a: Matrix,
-  b: Matrix,
-  out: Matrix,
-  kernel: KernelName,
-  bandwidth: number,
-): void {
-  batch.scope({ op: 'kernel-matrix' }, () =>
-    variantOf(batch.gpu, KERNEL_MATRIX).record(batch, a, b, out, kernel, bandwidth),
-  );
+export function kernelMatrix(batch: Batch, a: Matrix, b: Matrix, out: Matrix, kernel: RadialKernel): void {
+  batch.scope({ op: 'kernel-matrix' }, () => variantOf(batch.gpu, KERNEL_MATRIX).record(batch, a, b, out, kernel));
 }

@@ -14,12 +14,12 @@ const MAX_ITERATIONS = 200;
 
 /** out = P K for P (outputs × n); the kernel matrix is computed tile by tile and not kept. */
 export async function timesKernel(gpu: Gpu, system: KernelSystem, p: Columns, out: Columns): Promise<void> {
-  const { kernel, bandwidth } = system;
+  const { kernel } = system;
   const started = new Set<number>();
   await scoped(gpu, { op: 'times-kernel' }, () =>
     forEachDistanceTile(gpu, system, false, (batch, i, j, { squared }) => {
       const k = batch.temporary(squared.rows, squared.cols);
-      kernelFromDistances(batch, squared, k, kernel, bandwidth);
+      kernelFromDistances(batch, squared, k, kernel);
       const addTo = (row: number) => {
         const addend = started.has(row) ? { addend: out.tiles[row] } : {};
         started.add(row);

@@ -1,10 +1,10 @@
 import smallestPositiveSource from '../../../shaders/kernel-matrix/smallest_positive.wgsl';
-import type { KernelName } from '../../rfm/types.js';
 import { type Batch, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import type { LooseKernel } from '../../runtime/kernel.js';
+import { defineKernel, read, readWrite } from '../../runtime/kernel.js';
 import { allocate, download, type Matrix, release } from '../../runtime/matrix.js';
 import { squaredDistances } from '../gemm/gemm.js';
+import type { RadialKernel } from '../kernels/kernel.js';
 import { type Rows, tileCount, tileSize } from '../tiles.js';
 
 /** ‖x_i − x_j‖² of two tiles of rows, as squared + low (see `squaredDistances`). */
@@ -16,8 +16,7 @@ export interface DistanceTile {
 /** The kernel matrix of rows x (n × d), given by its squared distances: kept, or computed again whenever they are asked for. */
 export interface KernelSystem {
   readonly x: Rows;
-  readonly kernel: KernelName;
-  readonly bandwidth: number;
+  readonly kernel: RadialKernel;
   /** Tiles (i, j), i ≥ j, at kept[i][j]; null where they are not kept. */
   readonly kept: DistanceTile[][] | null;
 }
@@ -80,7 +79,12 @@ export async function forEachDistanceTile(
   }
 }
 
-const smallestKernel: LooseKernel = { name: 'smallest_positive', source: smallestPositiveSource };
+const smallestPositive = defineKernel({
+  name: 'smallest_positive',
+  source: smallestPositiveSource,
+  bindings: { a: read('array<f32>'), result: readWrite('array<atomic<u32>>') },
+  params: { cols: 'u32', stride: 'u32' },
+});
 
 /** The smallest distance above 0 between two rows; infinite where all coincide. */
 export async function nearestDistance(gpu: Gpu, system: KernelSystem): Promise<number> {
@@ -88,7 +92,11 @@ export async function nearestDistance(gpu: Gpu, system: KernelSystem): Promise<n
   try {
     gpu.device.queue.writeBuffer(result.buffer, 0, new Uint32Array([INFINITE, 0, 0, 0]));
     await forEachDistanceTile(gpu, system, false, (batch, _i, _j, { squared }) =>
-      batch.dispatchLoose(smallestKernel, [squared, result], [squared.cols, squared.stride], [squared.rows]),
+      batch.dispatch(smallestPositive, {
+        bindings: { a: squared, result },
+        params: { cols: squared.cols, stride: squared.stride },
+        grid: [squared.rows],
+      }),
     );
     return Math.sqrt((await download(gpu, result))[0]);
   } finally {

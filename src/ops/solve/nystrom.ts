@@ -98,7 +98,7 @@ async function applyInverse(
 /** f (n × rank) = K_nS L⁻ᵀ for the rows S of x. K_SS gets the smallest jitter that its factorisation takes: f may be an approximation. */
 async function projectOnLandmarks(
   gpu: Gpu,
-  { x, kernel, bandwidth }: KernelSystem,
+  { x, kernel }: KernelSystem,
   ids: readonly number[],
   f: Rows,
 ): Promise<void> {
@@ -112,7 +112,7 @@ async function projectOnLandmarks(
       await sendBatch(gpu, (batch) => {
         const squared = batch.temporary(rank, rank);
         squaredDistances(batch, rows, rows, squared);
-        kernelFromDistances(batch, squared, corner, kernel, bandwidth, jitter);
+        kernelFromDistances(batch, squared, corner, kernel, jitter);
         potrf(batch, factor);
       });
       if ((await failingPivot(gpu, factor)) === 0) break;
@@ -121,7 +121,7 @@ async function projectOnLandmarks(
     for (const [i, tile] of x.tiles.entries()) {
       await sendBatch(gpu, (batch) => {
         const k = batch.temporary(tile.rows, rank);
-        kernelMatrix(batch, tile, rows, k, kernel, bandwidth);
+        kernelMatrix(batch, tile, rows, k, kernel);
         trsm(batch, factor, k, f.tiles[i], 'forward');
       });
     }

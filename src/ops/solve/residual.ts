@@ -1,9 +1,12 @@
 import residualSource from '../../../shaders/solve/residual.wgsl';
-import { type Batch, ceilDiv, f32bits } from '../../runtime/batch.js';
+import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
+import { defineKernel, firstRow, read, readWrite } from '../../runtime/kernel.js';
 import type { Matrix } from '../../runtime/matrix.js';
 import { isHardware } from '../../runtime/variants.js';
 import { transpose } from '../elementwise/transpose.js';
+import type { RadialKernel } from '../kernels/kernel.js';
+import { perKernel } from '../kernels/shader.js';
 import { allocateColumns, type Columns, releasePanels } from '../tiles.js';
 import { forEachDistanceTile, type KernelSystem } from './kernel-system.js';
 
@@ -12,14 +15,13 @@ const mostOutputs = (gpu: Gpu): number => (isHardware(gpu) ? 10 : 5);
 /** Rows of K that a workgroup takes. */
 const ROWS = 4;
 
-/** Operations of a kernel value in double-float, and of adding its product with a coefficient; see `RowWork`. */
-const VALUE = 600;
+/** Operations of adding the product of a kernel value with a coefficient; see `RowWork`. */
 const SUM = 75;
 
-/** A double as the bits of two float32 whose sum it is. */
+/** A double as the sum of two float32. */
 function split(value: number): [high: number, low: number] {
   const high = Math.fround(value);
-  return [f32bits(high), f32bits(value - high)];
+  return [high, value - high];
 }
 
 /** Numbers as high + low, two float32 each. */
@@ -46,7 +48,9 @@ export async function residual(
     await forEachDistanceTile(gpu, system, true, (batch, i, j, { squared, low: squaredLow }) => {
       if (!squaredLow) throw new Error('unreachable: residuals ask for distances with their low parts');
       const take = (row: number, col: number, high: Matrix, rest: Matrix): void => {
-        takeOff(batch, system, high, rest, {
+        takeOff(batch, system.kernel, {
+          squared: high,
+          squaredLow: rest,
           alpha: alpha.high.tiles[col],
           alphaLow: alpha.low.tiles[col],
           y: y.tiles[row],
@@ -72,40 +76,88 @@ export async function residual(
   }
 }
 
-/** What a tile of K (m × n) takes off the residual of its rows (out + low: outputs × m); alpha: outputs × n. */
-function takeOff(
-  batch: Batch,
-  { kernel, bandwidth }: KernelSystem,
-  squared: Matrix,
-  squaredLow: Matrix,
-  part: { alpha: Matrix; alphaLow: Matrix; y: Matrix; out: Matrix; low: Matrix; ridge: number | null; first: boolean },
-): void {
-  const { alpha, alphaLow, y, out, low, ridge, first } = part;
-  const rate = split(kernel === 'gaussian' ? 1 / (2 * bandwidth * bandwidth) : 1 / bandwidth);
-  const flags = (first ? 1 : 0) | (ridge === null ? 0 : 2);
+const residualKernel = perKernel((kernelText) =>
+  defineKernel({
+    name: 'residual',
+    source: [kernelText, residualSource],
+    bindings: {
+      squared: read('array<f32>'),
+      alpha: read('array<f32>'),
+      y: read('array<f32>'),
+      low: read('array<f32>'),
+      residual: readWrite('array<f32>'),
+      residualLow: readWrite('array<f32>'),
+      alphaLow: read('array<f32>'),
+    },
+    params: {
+      m: 'u32',
+      n: 'u32',
+      strideK: 'u32',
+      // Of alpha, which belongs to the columns of the tile.
+      strideAlpha: 'u32',
+      // Of Y and R.
+      stride: 'u32',
+      firstOutput: 'u32',
+      // What kernelExponent4 takes.
+      rateHigh: 'f32',
+      rateLow: 'f32',
+      ridgeHigh: 'f32',
+      ridgeLow: 'f32',
+      fromTargets: 'flag',
+      onDiagonal: 'flag',
+      zero: 'zero',
+      // In workgroups.
+      first: firstRow(),
+    },
+    constants: { CLASSES: 'u32' },
+  }),
+);
+
+/** What a tile of K (m × n), given by its squared distances, takes off the residual of its rows. */
+interface TilePart {
+  squared: Matrix;
+  squaredLow: Matrix;
+  /** Of its columns, outputs × n. */
+  alpha: Matrix;
+  alphaLow: Matrix;
+  /** Of its rows, outputs × m; the residual is out + low. */
+  y: Matrix;
+  out: Matrix;
+  low: Matrix;
+  /** Of a tile on the diagonal. */
+  ridge: number | null;
+  /** Whether it is the first of its row. */
+  first: boolean;
+}
+
+function takeOff(batch: Batch, kernel: RadialKernel, part: TilePart): void {
+  const { squared, squaredLow, alpha, alphaLow, y, out, low, ridge, first } = part;
+  const [rateHigh, rateLow] = split(kernel.rate);
+  const [ridgeHigh, ridgeLow] = split(ridge ?? 0);
   const most = mostOutputs(batch.gpu);
   for (let from = 0; from < alpha.rows; from += most) {
     const classes = Math.min(most, alpha.rows - from);
     batch.scope({ op: 'residual', flops: 2 * squared.rows * squared.cols * classes }, () =>
-      batch.dispatchLoose(
-        { name: 'residual', source: residualSource, constants: { GAUSSIAN: kernel === 'gaussian', CLASSES: classes } },
-        [squared, alpha, y, squaredLow, out, low, alphaLow],
-        [
-          squared.rows,
-          squared.cols,
-          squared.stride,
-          alpha.stride,
-          out.stride,
-          from,
-          ...rate,
-          ...split(ridge ?? 0),
-          flags,
-          0,
-          0,
-        ],
-        [ceilDiv(squared.rows, ROWS)],
-        { flops: ROWS * squared.cols * (VALUE + SUM * classes), first: 12 },
-      ),
+      batch.dispatch(residualKernel(kernel), {
+        bindings: { squared, alpha, y, low: squaredLow, residual: out, residualLow: low, alphaLow },
+        params: {
+          m: squared.rows,
+          n: squared.cols,
+          strideK: squared.stride,
+          strideAlpha: alpha.stride,
+          stride: out.stride,
+          firstOutput: from,
+          rateHigh,
+          rateLow,
+          ridgeHigh,
+          ridgeLow,
+          fromTargets: first,
+          onDiagonal: ridge !== null,
+        },
+        constants: { CLASSES: classes },
+        grid: [ceilDiv(squared.rows, ROWS)],
+        work: { flops: ROWS * squared.cols * (kernel.operations + SUM * classes) },
+      }),
     );
   }
 }

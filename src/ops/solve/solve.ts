@@ -1,9 +1,8 @@
-import addToPairSource from '../../../shaders/elementwise/add_to_pair.wgsl';
 import { inputError } from '../../errors.js';
-import { type Batch, ceilDiv, sendBatch } from '../../runtime/batch.js';
+import { sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import type { Matrix } from '../../runtime/matrix.js';
 import { factorTiles, releaseTiledFactor, solveTiles, type TilePlace } from '../cholesky/tiled-cholesky.js';
+import { addToPair } from '../elementwise/add-to-pair.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { kernelFromDistances } from '../kernel-matrix/kernel-matrix.js';
 import { allocateColumns, type Columns, downloadColumns, releasePanels } from '../tiles.js';
@@ -116,7 +115,8 @@ async function solveOnce(
       await solver.apply(scratch, correction);
       await sendBatch(gpu, (batch) =>
         alpha.tiles.forEach((tile, i) => {
-          addToPair(batch, tile, low.tiles[i], correction.tiles[i], nextHigh.tiles[i], nextLow.tiles[i]);
+          const next = { high: nextHigh.tiles[i], low: nextLow.tiles[i] };
+          addToPair(batch, { high: tile, low: low.tiles[i] }, correction.tiles[i], next);
         }),
       );
       await residual(gpu, system, { high: nextHigh, low: nextLow }, y, scratch, ridge);
@@ -148,33 +148,15 @@ const copyColumns = (gpu: Gpu, ...pairs: [from: Columns, to: Columns][]): Promis
     for (const [from, to] of pairs) from.tiles.forEach((tile, i) => void copyScaled(batch, tile, to.tiles[i]));
   });
 
-/** outHigh + outLow = high + low + x, all of one shape. */
-function addToPair(batch: Batch, high: Matrix, low: Matrix, x: Matrix, outHigh: Matrix, outLow: Matrix): void {
-  const entries = high.rows * high.stride;
-  batch.dispatchLoose(
-    { name: 'add_to_pair', source: addToPairSource },
-    [high, low, x, outHigh, outLow],
-    [entries, 0],
-    [ceilDiv(entries, 64)],
-  );
-}
-
-/** Factors K + (ridge + jitter) I, with jitter 0 where that works, else growing tenfold from 1e-7 of the largest diagonal entry, 1 for both kernels. */
+/** Factors K + (ridge + jitter) I, with jitter 0 where that works, else growing tenfold from 1e-7 of the largest diagonal entry, 1 for every kernel. */
 async function cholesky(gpu: Gpu, system: KernelSystem, ridge: number, place: TilePlace): Promise<Solver> {
-  const { kernel, bandwidth, x } = system;
+  const { kernel, x } = system;
   for (let jitter = 0; jitter < 1; jitter = jitter === 0 ? 1e-7 : jitter * 10) {
     const found = await factorTiles(
       gpu,
       x.grid,
       (batch, i, j, out) =>
-        kernelFromDistances(
-          batch,
-          squaredTile(batch, system, i, j),
-          out,
-          kernel,
-          bandwidth,
-          i === j ? ridge + jitter : 0,
-        ),
+        kernelFromDistances(batch, squaredTile(batch, system, i, j), out, kernel, i === j ? ridge + jitter : 0),
       place,
     );
     if ('factor' in found) {

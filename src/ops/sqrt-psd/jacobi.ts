@@ -1,22 +1,46 @@
+import jacobiRotationSource from '../../../shaders/sqrt-psd/jacobi_rotation.wgsl';
 import jacobiRoundSource from '../../../shaders/sqrt-psd/jacobi_round.wgsl';
 import jacobiRoundSubgroupSource from '../../../shaders/sqrt-psd/jacobi_round_subgroup.wgsl';
 import { RfmError } from '../../errors.js';
-import { createBatch, f32bits, sendBatch } from '../../runtime/batch.js';
+import { sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import type { LooseKernel } from '../../runtime/kernel.js';
-import { allocate, download, type Matrix, release } from '../../runtime/matrix.js';
+import { defineKernel, readWrite, specialize, type WgslSource } from '../../runtime/kernel.js';
+import { allocate, download, type Matrix, type Pair, release } from '../../runtime/matrix.js';
+import { owning } from '../../runtime/owning.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { transpose } from '../elementwise/transpose.js';
 import { gemm, gemmNN, syrk, syrkTN } from '../gemm/gemm.js';
 import { exponentOf, largestMagnitudes, scaleByPowerOfTwo } from '../statistics/magnitude.js';
 import { normalizeRows } from '../statistics/statistics.js';
-import { pivotedCholesky } from './sqrt-psd.js';
+import { pivotedCholesky } from './pivoted-cholesky.js';
 
-const workgroupKernel: LooseKernel = { name: 'jacobi_round', source: jacobiRoundSource };
-const kernelFor = ({ lanes }: Gpu): LooseKernel =>
-  lanes >= 4 && lanes <= 64
-    ? { name: 'jacobi_round_subgroup', source: jacobiRoundSubgroupSource, constants: { LANES: lanes } }
-    : workgroupKernel;
+/** SIZE: invocations that share a pair of rows. */
+const jacobiRound = (name: string, source: WgslSource, SIZE: number) =>
+  specialize(
+    defineKernel({
+      name,
+      source: [jacobiRotationSource, source],
+      bindings: { a: readWrite('array<vec4f>'), worst: readWrite('array<f32>') },
+      params: {
+        rows: 'u32',
+        // vec4 in a row.
+        width: 'u32',
+        count: 'u32',
+        round: 'u32',
+        // Rows of smaller squared length are taken as zero.
+        floor: 'f32',
+        beginsSweep: 'flag',
+      },
+      constants: { SIZE: 'u32' },
+    }),
+    name,
+    { SIZE },
+  );
+
+const byWorkgroups = jacobiRound('jacobi_round', jacobiRoundSource, 32);
+const bySubgroups = new Map(
+  [4, 8, 16, 32, 64].map((lanes) => [lanes, jacobiRound('jacobi_round_subgroup', jacobiRoundSubgroupSource, lanes)]),
+);
 
 /**
  * A sweep that met no cosine above this was the last: convergence is quadratic, so what its rotations leave is rounding.
@@ -27,7 +51,7 @@ const SWEEPS = 30;
 const NEGLIGIBLE = 1e-12;
 
 /**
- * Rotates the rows of A (r × n, offset 0) in place until they are orthogonal: A becomes S Vᵀ of its singular value
+ * Rotates the rows of A (r × n) in place until they are orthogonal: A becomes S Vᵀ of its singular value
  * decomposition U S Vᵀ, in no order (one-sided Jacobi, Hestenes 1958). About 4 r² n multiply-adds a sweep; nine sweeps
  * for a random 512 × 512, fewer where singular values decay.
  * @returns the sweeps done.
@@ -37,32 +61,28 @@ export async function orthogonalizeRows(gpu: Gpu, a: Matrix): Promise<number> {
   const { rows } = a;
   if (rows < 2) return 0;
   const count = rows + (rows % 2);
-  const worst = allocate(gpu, 1, count / 2);
-  const lengths = allocate(gpu, 1, rows);
-  const unit = allocate(gpu, rows, a.cols);
-  try {
+  return owning(gpu, async (gpu) => {
+    const [worst, lengths] = [allocate(gpu, 1, count / 2), allocate(gpu, 1, rows)];
+    const unit = allocate(gpu, rows, a.cols);
     await sendBatch(gpu, (batch) => normalizeRows(batch, a, unit, lengths));
     const longest = (await download(gpu, lengths)).reduce((max, v) => Math.max(max, v), 0);
-    const kernel = kernelFor(gpu);
     const floor = (NEGLIGIBLE * longest) ** 2;
+    const kernel = bySubgroups.get(gpu.lanes) ?? byWorkgroups;
     for (let sweep = 1; sweep <= SWEEPS; sweep++) {
-      const batch = createBatch(gpu);
-      for (let round = 0; round < count - 1; round++) {
-        batch.dispatchLoose(
-          kernel,
-          [a, worst],
-          [rows, a.stride / 4, count, round, round === 0 ? 1 : 0, f32bits(floor)],
-          [count / 2],
-        );
-      }
-      await batch.send();
+      await sendBatch(gpu, (batch) => {
+        for (let round = 0; round < count - 1; round++) {
+          batch.dispatch(kernel, {
+            bindings: { a, worst },
+            params: { rows, width: a.stride / 4, count, round, floor, beginsSweep: round === 0 },
+            grid: [count / 2],
+          });
+        }
+      });
       const cosines = await download(gpu, worst);
       if (cosines.every((cosine) => cosine <= CONVERGED)) return sweep;
     }
     throw new RfmError('internal', `the Jacobi method did not converge in ${SWEEPS} sweeps (${rows} × ${a.cols})`);
-  } finally {
-    release(gpu, worst, lengths, unit);
-  }
+  });
 }
 
 /** Numbers of the values, largest first. */
@@ -119,88 +139,72 @@ export async function svd(gpu: Gpu, matrix: Matrix): Promise<Svd | null> {
   const [largest] = await largestMagnitudes(gpu, [matrix]);
   if (largest === 0) return null;
   const exponent = exponentOf(largest);
-  const a = allocate(gpu, matrix.rows, matrix.cols);
-  try {
+  return owning(gpu, async (gpu, keep) => {
+    const a = allocate(gpu, matrix.rows, matrix.cols);
     await sendBatch(gpu, (batch) => scaleByPowerOfTwo(batch, matrix, -exponent, a));
-    return await decompose(gpu, a, 2 ** exponent);
-  } finally {
-    release(gpu, a);
-  }
+    return keep(await decompose(gpu, a, 2 ** exponent));
+  });
 }
 
-/** Of scale · A, for entries of A of about 1. */
+/** Of scale · A, for entries of A of about 1. What it allocates belongs to the scope it is called in. */
 async function decompose(gpu: Gpu, a: Matrix, scale: number): Promise<Svd | null> {
   const wide = a.rows <= a.cols;
   const size = Math.min(a.rows, a.cols);
-  const gram = allocate(gpu, size, size);
-  const low = allocate(gpu, size, size);
-  const owned = new Set<Matrix>([gram, low]);
-  const own = (matrix: Matrix): Matrix => {
-    owned.add(matrix);
-    return matrix;
+  const gram: Pair = { high: allocate(gpu, size, size), low: allocate(gpu, size, size) };
+  await sendBatch(gpu, (batch) => {
+    const out = { out: gram.high, low: gram.low };
+    if (wide) syrk(batch, { a, b: a, ...out });
+    else syrkTN(batch, { a, ...out });
+  });
+  const factor = await factorRows(gpu, gram, GRAM_TOLERANCE);
+  if (!factor) return null;
+  const near = allocate(gpu, size, size);
+  const far = allocate(gpu, size, wide ? a.cols : a.rows);
+  const unit = allocate(gpu, size, far.cols);
+  const images = allocate(gpu, size, size);
+  const lengths = allocate(gpu, 1, size);
+  if (factor.rows === size) await orthogonalizeRows(gpu, factor);
+  await sendBatch(gpu, (batch) => {
+    if (factor.rows < size) {
+      // Directions are missing, and with them parts of the small singular values: A has to be taken as it is.
+      if (wide) copyScaled(batch, a, far);
+      else transpose(batch, a, far);
+      return;
+    }
+    normalizeRows(batch, factor, near, lengths);
+    if (wide) gemmNN(batch, { a: near, b: a, out: far });
+    else gemm(batch, { a: near, b: a, out: far });
+  });
+  await orthogonalizeRows(gpu, far);
+  await sendBatch(gpu, (batch) => {
+    normalizeRows(batch, far, unit, lengths);
+    if (wide) gemm(batch, { a: unit, b: a, out: images });
+    else gemmNN(batch, { a: unit, b: a, out: images });
+    normalizeRows(batch, images, near, batch.temporary(1, size));
+  });
+  const values = await download(gpu, lengths);
+  const largest = values.reduce((max, v) => Math.max(max, v), 0);
+  const order = descending(values).filter((i) => values[i] > SMALLEST_VALUE * largest);
+  const [u, v, scaled] = wide ? [near, unit, far] : [unit, near, images];
+  return {
+    u: await permutedRows(gpu, u, order),
+    s: Float64Array.from(order, (i) => values[i] * scale),
+    v: await permutedRows(gpu, v, order),
+    scaled: await permutedRows(gpu, scaled, order),
+    unit: scale,
   };
-  try {
-    await sendBatch(gpu, (batch) => {
-      if (wide) syrk(batch, { a, b: a, out: gram, low });
-      else syrkTN(batch, { a, out: gram, low });
-    });
-    const factor = await factorRows(gpu, gram, low, GRAM_TOLERANCE);
-    if (!factor) return null;
-    own(factor);
-    const near = own(allocate(gpu, size, size));
-    const far = own(allocate(gpu, size, wide ? a.cols : a.rows));
-    const unit = own(allocate(gpu, size, far.cols));
-    const images = own(allocate(gpu, size, size));
-    const lengths = own(allocate(gpu, 1, size));
-    if (factor.rows === size) await orthogonalizeRows(gpu, factor);
-    await sendBatch(gpu, (batch) => {
-      if (factor.rows < size) {
-        // Directions are missing, and with them parts of the small singular values: A has to be taken as it is.
-        if (wide) copyScaled(batch, a, far);
-        else transpose(batch, a, far);
-        return;
-      }
-      normalizeRows(batch, factor, near, lengths);
-      if (wide) gemmNN(batch, { a: near, b: a, out: far });
-      else gemm(batch, { a: near, b: a, out: far });
-    });
-    await orthogonalizeRows(gpu, far);
-    await sendBatch(gpu, (batch) => {
-      normalizeRows(batch, far, unit, lengths);
-      if (wide) gemm(batch, { a: unit, b: a, out: images });
-      else gemmNN(batch, { a: unit, b: a, out: images });
-      normalizeRows(batch, images, near, batch.temporary(1, size));
-    });
-    const values = await download(gpu, lengths);
-    const largest = values.reduce((max, v) => Math.max(max, v), 0);
-    const order = descending(values).filter((i) => values[i] > SMALLEST_VALUE * largest);
-    const s = Float64Array.from(order, (i) => values[i] * scale);
-    const [u, v] = wide ? [near, unit] : [unit, near];
-    return {
-      u: await permutedRows(gpu, u, order),
-      s,
-      v: await permutedRows(gpu, v, order),
-      scaled: await permutedRows(gpu, wide ? far : images, order),
-      unit: scale,
-    };
-  } finally {
-    release(gpu, ...owned);
-  }
 }
 
 /**
- * Rows F (rank × d) with FᵀF = M = m + low, for symmetric positive semi-definite M (d × d): the transposed factor of the
- * pivoted Cholesky factorisation, down to pivots of `tolerance` times the largest. Null where M is zero. Release it.
+ * Rows F (rank × d) with FᵀF = M, for symmetric positive semi-definite M (d × d): the transposed factor of the pivoted
+ * Cholesky factorisation, down to pivots of `tolerance` times the largest. Null where M is zero. Release it.
  */
-export async function factorRows(gpu: Gpu, m: Matrix, low: Matrix, tolerance: number): Promise<Matrix | null> {
-  const { l, rank } = await pivotedCholesky(gpu, m, tolerance, low);
-  try {
+export async function factorRows(gpu: Gpu, m: Pair, tolerance: number): Promise<Matrix | null> {
+  return owning(gpu, async (gpu, keep) => {
+    const { l, rank } = await pivotedCholesky(gpu, m, tolerance);
     if (rank === 0) return null;
-    const exact = { ...l, cols: rank };
-    const rows = allocate(gpu, rank, m.rows);
-    await sendBatch(gpu, (batch) => transpose(batch, exact, rows));
-    return rows;
-  } finally {
-    release(gpu, l);
-  }
+    const rows = allocate(gpu, rank, l.rows);
+    await sendBatch(gpu, (batch) => transpose(batch, { ...l, cols: rank }, rows));
+    return keep(rows);
+  });
 }

@@ -3,8 +3,8 @@ import neuralCollapseSource from '../../../shaders/statistics/neural_collapse.wg
 import { RfmError } from '../../errors.js';
 import type { Batch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import type { LooseKernel } from '../../runtime/kernel.js';
-import { allocate, block, download, type Matrix } from '../../runtime/matrix.js';
+import { defineKernel, read, readWrite } from '../../runtime/kernel.js';
+import { allocate, block, download, type Matrix, matrixBytes } from '../../runtime/matrix.js';
 import { copyScaled, subtractRow } from '../elementwise/elementwise.js';
 import { syrk } from '../gemm/gemm.js';
 import { gatherRows, type Rows } from '../tiles.js';
@@ -12,8 +12,32 @@ import { magnitudes, recordMagnitude } from './magnitude.js';
 import { meanOfRows } from './row-statistics.js';
 import { groupMeans, normalizeRows, startsBuffer } from './statistics.js';
 
-const scatterKernel: LooseKernel = { name: 'group_scatter', source: groupScatterSource };
-const collapseKernel: LooseKernel = { name: 'neural_collapse', source: neuralCollapseSource };
+const scatterKernel = defineKernel({
+  name: 'group_scatter',
+  source: groupScatterSource,
+  bindings: {
+    a: read('array<vec4f>'),
+    starts: read('array<u32>'),
+    means: read('array<vec4f>'),
+    scale: read('array<u32>'),
+    scatter: readWrite('array<f32>'),
+  },
+  params: { groups: 'u32', stride: 'u32' },
+});
+
+const collapseKernel = defineKernel({
+  name: 'neural_collapse',
+  source: neuralCollapseSource,
+  bindings: {
+    scatter: read('array<f32>'),
+    gram: read('array<f32>'),
+    mean: read('array<vec4f>'),
+    largest: read('array<u32>'),
+    results: readWrite('array<u32>'),
+  },
+  // The stride of `gram`, and the vec4 in `mean`.
+  params: { rows: 'u32', groups: 'u32', stride: 'u32', width: 'u32' },
+});
 
 /** What `collapseTraces` writes, for `readCollapse`. Release it. */
 export const allocateCollapse = (gpu: Gpu): Matrix => allocate(gpu, 1, 8);
@@ -35,12 +59,11 @@ export function collapseTraces(batch: Batch, x: Rows, starts: readonly number[],
     const [first, end] = [grid.starts[i], grid.starts[i + 1]];
     const local = starts.map((start) => Math.min(Math.max(start, first), end) - first);
     const part = batch.temporary(1, tile.rows);
-    batch.dispatchLoose(
-      scatterKernel,
-      [tile, startsBuffer(batch, local), means, largest, part],
-      [classes, tile.stride],
-      [tile.rows],
-    );
+    batch.dispatch(scatterKernel, {
+      bindings: { a: tile, starts: startsBuffer(batch, local), means, scale: largest, scatter: part },
+      params: { groups: classes, stride: tile.stride },
+      grid: [tile.rows],
+    });
     copyScaled(batch, part, block(scatter, 0, first, 1, tile.rows));
   });
   const mean = batch.temporary(1, means.cols);
@@ -49,13 +72,21 @@ export function collapseTraces(batch: Batch, x: Rows, starts: readonly number[],
   subtractRow(batch, means, mean, centered);
   const gram = batch.temporary(classes, classes);
   syrk(batch, { a: centered, b: centered, out: gram });
-  batch.dispatchLoose(
-    collapseKernel,
-    [scatter, gram, mean, largest, results],
-    [grid.n, classes, gram.stride, mean.stride / 4],
-    [1],
-  );
+  batch.dispatch(collapseKernel, {
+    bindings: { scatter, gram, mean, largest, results },
+    params: { rows: grid.n, groups: classes, stride: gram.stride, width: mean.stride / 4 },
+    grid: [1],
+  });
 }
+
+/**
+ * Bytes of what `collapseTraces` holds that grows with classes × columns, for rows in so many tiles: means twice, their
+ * products, and rows for the sums by tile. Copies that products make come on top.
+ */
+export const collapseBytes = (classes: number, cols: number, tiles: number): number =>
+  2 * matrixBytes(classes, cols) +
+  matrixBytes(classes, classes) +
+  (tiles > 1 ? classes * (3 * tiles + 2) * matrixBytes(1, cols) : 0);
 
 /** NC1 and NC2, NaN where they are not defined, and the traces they come from, over the square of one scale. */
 export interface Collapse {
@@ -101,7 +132,7 @@ function classMeans(batch: Batch, x: Rows, starts: readonly number[], means: Mat
     return;
   }
   for (let c = 0; c + 1 < starts.length; c++) {
-    meanOfRows(batch, x, starts[c], starts[c + 1], block(means, c, 0, 1, means.cols), largest);
+    meanOfRows(batch, x, [starts[c], starts[c + 1]], block(means, c, 0, 1, means.cols), largest);
   }
 }
 
@@ -109,7 +140,7 @@ function classMeans(batch: Batch, x: Rows, starts: readonly number[], means: Mat
 export function gramPicture(batch: Batch, x: Rows, ids: readonly number[], out: Matrix): void {
   const { cols } = x.tiles[0];
   const mean = batch.temporary(1, cols);
-  meanOfRows(batch, x, 0, x.grid.n, mean);
+  meanOfRows(batch, x, [0, x.grid.n], mean);
   const [rows, centered] = [batch.temporary(ids.length, cols), batch.temporary(ids.length, cols)];
   gatherRows(batch, x, ids, rows);
   subtractRow(batch, rows, mean, centered);

@@ -2,20 +2,31 @@ import largestMagnitudeSource from '../../../shaders/statistics/largest_magnitud
 import { RfmError } from '../../errors.js';
 import { type Batch, ceilDiv, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import type { LooseKernel } from '../../runtime/kernel.js';
-import { allocate, download, type Matrix, release } from '../../runtime/matrix.js';
+import { defineKernel, read, readWrite } from '../../runtime/kernel.js';
+import { allocate, download, type Matrix } from '../../runtime/matrix.js';
+import { owning } from '../../runtime/owning.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 
-const kernel: LooseKernel = { name: 'largest_magnitude', source: largestMagnitudeSource };
+const kernel = defineKernel({
+  name: 'largest_magnitude',
+  source: largestMagnitudeSource,
+  bindings: { a: read('array<vec4u>'), largest: readWrite('array<atomic<u32>>') },
+  // vec4 in the matrix, and invocations in the dispatch.
+  params: { count: 'u32', step: 'u32', slot: 'u32' },
+});
 const SIZE = 64;
 /** Workgroups of one dispatch at most. */
 const GROUPS = 128;
 
-/** largest[slot] = max(largest[slot], |a_ij|) for a whole matrix (offset 0), which begins as 0; see largest_magnitude.wgsl. */
+/** largest[slot] = max(largest[slot], |a_ij|), which begins as 0; see largest_magnitude.wgsl. */
 export function recordMagnitude(batch: Batch, a: Matrix, largest: Matrix, slot = 0): void {
   const count = (a.rows * a.stride) / 4;
   const groups = Math.min(GROUPS, ceilDiv(count, SIZE * 8));
-  batch.dispatchLoose(kernel, [a, largest], [count, groups * SIZE, slot], [groups]);
+  batch.dispatch(kernel, {
+    bindings: { a, largest },
+    params: { count, step: groups * SIZE, slot },
+    grid: [groups],
+  });
 }
 
 /** A row of zeros for `recordMagnitude` that lives as long as the batch. */
@@ -25,18 +36,16 @@ export function magnitudes(batch: Batch, count: number): Matrix {
   return largest;
 }
 
-/** The largest |a_ij| of each matrix (offset 0); not finite where an entry is not. */
+/** The largest |a_ij| of each matrix; not finite where an entry is not. */
 export async function largestMagnitudes(gpu: Gpu, matrices: readonly Matrix[]): Promise<Float32Array> {
-  const largest = allocate(gpu, 1, matrices.length);
-  gpu.device.queue.writeBuffer(largest.buffer, 0, new Uint32Array(largest.stride));
-  try {
+  return owning(gpu, async (gpu) => {
+    const largest = allocate(gpu, 1, matrices.length);
+    gpu.device.queue.writeBuffer(largest.buffer, 0, new Uint32Array(largest.stride));
     await sendBatch(gpu, (batch) =>
       matrices.forEach((matrix, slot) => void recordMagnitude(batch, matrix, largest, slot)),
     );
-    return await download(gpu, largest);
-  } finally {
-    release(gpu, largest);
-  }
+    return download(gpu, largest);
+  });
 }
 
 /**

@@ -8,8 +8,7 @@ import { groupMeans } from './statistics.js';
 export function meanOfRows(
   batch: Batch,
   { grid, tiles }: Rows,
-  first: number,
-  end: number,
+  [first, end]: readonly [first: number, end: number],
   mean: View,
   largest: Matrix | null = null,
 ): void {

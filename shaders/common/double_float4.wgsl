@@ -1,0 +1,76 @@
+// Four numbers in two floats each: high + low, the low part being what the high part cannot hold.
+#include "head.wgsl"
+#include "opaque.wgsl"
+
+struct Pair4 {
+  high: vec4f,
+  low: vec4f,
+}
+
+// s + x with the error of the sum in the low part (Knuth's two-sum: exact, whichever is the larger).
+fn add4(s: Pair4, x: vec4f) -> Pair4 {
+  let sum = opaque4(s.high + x);
+  let part = opaque4(sum - s.high);
+  return Pair4(sum, s.low + ((s.high - opaque4(sum - part)) + (x - part)));
+}
+
+fn plus4(a: Pair4, b: Pair4) -> Pair4 {
+  let sum = add4(a, b.high);
+  return Pair4(sum.high, sum.low + b.low);
+}
+
+// s + x z.
+fn addProduct4(s: Pair4, x: vec4f, z: vec4f) -> Pair4 {
+  let x1 = head4(x);
+  return addSplitProduct4(s, x1, x - x1, z);
+}
+
+// The same for x = x1 + x2, x1 its head: for an x that is multiplied several times.
+fn addSplitProduct4(s: Pair4, x1: vec4f, x2: vec4f, z: vec4f) -> Pair4 {
+  let z1 = head4(z);
+  let z2 = z - z1;
+  var t = add4(s, x1 * z1);
+  t.low += x1 * z2 + x2 * z1 + x2 * z2;
+  return t;
+}
+
+// High and low part summed again, so that the low part is below the high part's last bit.
+fn renormalize4(s: Pair4) -> Pair4 {
+  let sum = opaque4(s.high + s.low);
+  return Pair4(sum, s.low - opaque4(sum - s.high));
+}
+
+fn times4(a: Pair4, b: Pair4) -> Pair4 {
+  var t = addProduct4(Pair4(), a.high, b.high);
+  t.low += a.high * b.low + a.low * b.high;
+  return renormalize4(t);
+}
+
+// exp(−x) for −88 ≤ x with a relative error of about 1e-9, 0 from 87 on: −x = q ln 2 + r, then 1 + r + r²/2 in
+// double-float and the rest of the series, at most 0.008, in float32.
+fn exponential4(x: Pair4) -> Pair4 {
+  let vanishes = x.high > vec4f(87.0);
+  let high = -min(x.high, vec4f(87.0));
+  let q = round(high * 1.44269504088896341);
+  var r = Pair4(high - q * 0.693359375, vec4f());
+  r = addProduct4(r, q, vec4f(2.1219253540039062e-4));
+  // Where the value vanishes the low part may be of any size, and infinity times 0 would be NaN.
+  r.low += q * 1.9046542121259336e-9 - select(x.low, vec4f(), vanishes);
+  r = renormalize4(r);
+  let z = r.high;
+  var tail = vec4f(2.48015873e-5);
+  tail = fma(tail, z, vec4f(1.98412698e-4));
+  tail = fma(tail, z, vec4f(1.38888889e-3));
+  tail = fma(tail, z, vec4f(8.33333333e-3));
+  tail = fma(tail, z, vec4f(4.16666667e-2));
+  tail = fma(tail, z, vec4f(1.66666667e-1));
+  tail *= z * z * z;
+  let square = times4(r, r);
+  var s = add4(Pair4(vec4f(1.0), vec4f()), z);
+  s = add4(s, 0.5 * square.high);
+  s = add4(s, tail);
+  s.low += r.low + 0.5 * square.low;
+  s = renormalize4(s);
+  let scale = select(bitcast<vec4f>((vec4i(q) + vec4i(127)) << vec4u(23u)), vec4f(), vanishes);
+  return Pair4(s.high * scale, s.low * scale);
+}

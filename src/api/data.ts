@@ -1,0 +1,43 @@
+import { inputError } from '../errors.js';
+import type { HostRows } from '../ops/host-rows.js';
+import { hostLabels, hostRows, type Values } from './arrays.js';
+
+/** Rows with their classes. */
+export interface LabelledData {
+  /** n × d: an array of rows, or one typed array with the numbers of all rows one after the other. */
+  x: Values;
+  /** Class 0 … C − 1 of each row, of at least two classes. */
+  labels: ArrayLike<number>;
+  /** Rows that are scored and take no part in training. */
+  testX?: Values;
+  testLabels?: ArrayLike<number>;
+}
+
+export interface LabelledRows extends HostRows {
+  labels: Int32Array;
+}
+
+/** The same as the method takes it, checked. */
+export function labelledRows({ x, labels, testX, testLabels }: LabelledData): {
+  train: LabelledRows;
+  test: LabelledRows | null;
+  classes: number;
+} {
+  if ((testX === undefined) !== (testLabels === undefined)) {
+    throw inputError('test rows need both testX and testLabels; give both or none');
+  }
+  const part = (prefix: string, values: Values, classes: ArrayLike<number>): LabelledRows => ({
+    ...hostRows(prefix === '' ? 'x' : 'testX', values, { rows: classes.length }),
+    labels: hostLabels(prefix === '' ? 'labels' : 'testLabels', classes),
+  });
+  const train = part('', x, labels);
+  const test = testX && testLabels ? part('test', testX, testLabels) : null;
+  if (test && test.cols !== train.cols) {
+    throw inputError(`testX: rows have ${test.cols} numbers, expected ${train.cols} as those of x`);
+  }
+  const classes = [train, test].reduce(
+    (most, rows) => rows?.labels.reduce((c, label) => Math.max(c, label + 1), most) ?? most,
+    0,
+  );
+  return { train, test, classes };
+}

@@ -1,0 +1,34 @@
+/**
+ * deep-rfm as a library: Deep Recursive Feature Machines and what they are made of, on WebGPU. Matrices live on the device;
+ * every function takes the open device first.
+ */
+
+/// <reference types="@webgpu/types" preserve="true" />
+
+export { matrix, toArray, type Values } from './api/arrays.js';
+export type { LabelledData } from './api/data.js';
+export { type DeepRfmOptions, deepRfm } from './api/deep-rfm.js';
+export { type TrainOptions, trainNetworks } from './api/networks.js';
+export {
+  type AgopOptions,
+  agop,
+  type Cholesky,
+  cholesky,
+  kernelMatrix,
+  neuralCollapse,
+  type Ridge,
+  solveRidge,
+  sqrtPsd,
+} from './api/operations.js';
+export { type ErrorKind, RfmError } from './errors.js';
+export { gaussian } from './ops/kernels/gaussian.js';
+export { generalizedLaplace } from './ops/kernels/generalized-laplace.js';
+export type { KernelShader, RadialKernel } from './ops/kernels/kernel.js';
+export { laplace } from './ops/kernels/laplace.js';
+export type { DeepRfmProgress, DeepRfmResult } from './rfm/deep-rfm.js';
+export type { GramPicture, LayerMetrics } from './rfm/types.js';
+export type { AdapterChoice, AdapterSummary } from './runtime/adapter.js';
+export { type Batch, runBatch } from './runtime/batch.js';
+export type { Gpu } from './runtime/gpu.js';
+export { defineKernel, firstRow, type Kernel, read, readView, readWrite, readWriteView } from './runtime/kernel.js';
+export { allocate, type Matrix, release, type View } from './runtime/matrix.js';

@@ -1,0 +1,55 @@
+import { inputError } from '../../errors.js';
+import type { WgslPart } from '../../runtime/kernel.js';
+
+/** WGSL for the values of a kernel, and u32 constants that its text takes. */
+export interface KernelShader {
+  /**
+   * Functions on four squared distances at a time (`Pair4` is that of shaders/common/double_float4.wgsl):
+   * `kernelExponent(square, scale)`, E in float32, with scale = 1/L;
+   * `kernelWeight(square, nearest, scale)`, see `weightUnit`, for squares above 0;
+   * `kernelExponent4(square, rate)`, E in double-float.
+   */
+  readonly source: WgslPart;
+  readonly constants: Readonly<Record<string, number>>;
+}
+
+/**
+ * A radial kernel k(x, z) = exp(−E(r)) of r = ‖x − z‖, with E(0) = 0 and rising: all that depends on which kernel it is. A
+ * kernel of your own is one more function that returns such an object, with its shader.
+ */
+export interface RadialKernel {
+  /** In messages. */
+  readonly name: string;
+  /** For people, with the formula of k. */
+  readonly label: string;
+  readonly formula: string;
+  /** L, what distances are divided by. */
+  readonly bandwidth: number;
+  /** The same kernel of another bandwidth. */
+  withBandwidth(bandwidth: number): RadialKernel;
+  readonly shader: KernelShader;
+  /** The number that `kernelExponent4` takes; on the device as the sum of two float32. */
+  readonly rate: number;
+  /** The distance, in bandwidths, at which E is `exponent`. */
+  distanceAt(exponent: number): number;
+  /** The largest distance, in bandwidths, at which k is so near 1 that k − 1 is summed in its place: E is at most 1/8 there. */
+  readonly excessReach: number;
+  /**
+   * The unit of the gradient's weights: ∇_x k(x, z) = unit · w · (z − x) with w as `kernelWeight` makes it, k taken
+   * relative to its value at the distance `nearest`.
+   */
+  weightUnit(nearest: number): number;
+  /**
+   * Whether ∇k goes to 0 as rows come together, so fast that rows whose difference float32 does not hold have none to
+   * speak of.
+   */
+  readonly gradientFades: boolean;
+  /** Operations of a value in double-float; see `RowWork`. */
+  readonly operations: number;
+}
+
+/** @throws input error unless the bandwidth is a number above 0. */
+export function checkedBandwidth(bandwidth: number): number {
+  if (bandwidth > 0 && Number.isFinite(bandwidth)) return bandwidth;
+  throw inputError(`the bandwidth of a kernel is ${bandwidth}, expected a number above 0; use for example 2`);
+}

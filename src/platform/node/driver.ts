@@ -1,0 +1,31 @@
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { launchEnv } from '../../../scripts/adapter-env.mjs';
+import { RfmError } from '../../errors.js';
+
+/** glibc's dlopen keeps what was loaded with it, also where Node finds no addon in it. */
+const RTLD_NODELETE = 0x1000;
+
+/**
+ * Selects the driver for a program that was not started by the command line's launcher, which has done the same before:
+ * the variables that Vulkan's loader and drivers read, where they are not set. A loader that lies beside a driver is loaded
+ * here: the dynamic linker has read LD_LIBRARY_PATH by now. What a worker thread sets reaches no driver, since its
+ * `process.env` is a copy.
+ * @throws noAdapter where DEEP_RFM_ADAPTER asks for a driver that is not installed.
+ */
+export function selectDriver(): void {
+  const { set, problem } = launchEnv();
+  if (problem) throw new RfmError('noAdapter', problem);
+  const { LD_LIBRARY_PATH: libraries, ...variables } = set;
+  for (const [name, value] of Object.entries(variables)) process.env[name] ??= value;
+  const [folder] = libraries?.split(':') ?? [];
+  if (folder) preload(join(folder, 'libvulkan.so.1'));
+}
+
+function preload(library: string): void {
+  try {
+    process.dlopen({ exports: {} }, library, constants.dlopen.RTLD_NOW | RTLD_NODELETE);
+  } catch {
+    // "Module did not self-register", as it is no addon; if it was not loaded, Dawn finds no adapter and says so.
+  }
+}

@@ -1,0 +1,76 @@
+import { mkdirSync } from 'node:fs';
+import { SETUP } from '../../../scripts/adapter-env.mjs';
+import { RfmError } from '../../errors.js';
+import { type Gpu, openDevice } from '../../runtime/gpu.js';
+import { mixedFeatures, type OpenOptions, requestAdapter } from '../request-adapter.js';
+import { selectDriver } from './driver.js';
+import { nodePlatform } from './system.js';
+
+/** Dawn's switches with which shader-f16 shows on NVIDIA's driver, and subgroup matrices anywhere. */
+export const MIXED_TOGGLES = ['vulkan_enable_f16_on_nvidia', 'allow_unsafe_apis'];
+
+/**
+ * Dawn ends the process when an instance is collected while one of its devices lives, so every
+ * instance stays referenced here until its device is gone.
+ */
+const liveInstances = new Set<GPU>();
+
+/**
+ * `toggles` are Dawn's names of switches to turn on.
+ * @throws noAdapter where Dawn's bindings are not installed or do not load, or a driver that was asked for is not there.
+ */
+export async function createInstance(toggles: readonly string[] = []): Promise<GPU> {
+  selectDriver();
+  makeShaderCache();
+  const { create } = await import('webgpu').catch((error: Error) => {
+    throw new RfmError('noAdapter', `the package webgpu does not load: ${error.message}; install it with npm`);
+  });
+  const flags = ['disable-dawn-features=timestamp_quantization'];
+  if (toggles.length > 0) flags.push(`enable-dawn-features=${toggles.join(',')}`);
+  const instance = create(flags) as GPU;
+  liveInstances.add(instance);
+  return instance;
+}
+
+/** Mesa makes the last folder of the path at most, and goes on without a cache if that fails; so may we. */
+function makeShaderCache(): void {
+  const dir = process.env.MESA_SHADER_CACHE_DIR;
+  try {
+    if (dir) mkdirSync(dir, { recursive: true });
+  } catch {}
+}
+
+export function releaseInstance(instance: GPU): void {
+  liveInstances.delete(instance);
+}
+
+/** A device on an adapter of this instance, which is released when the device is closed. */
+export const openAdapter = (
+  instance: GPU,
+  adapter: GPUAdapter,
+  optional: readonly GPUFeatureName[] = [],
+): Promise<Gpu> => openDevice(nodePlatform, adapter, { optional, onClose: () => releaseInstance(instance) });
+
+const noAdapterHelp = (): string =>
+  process.env.DEEP_RFM_BUNDLE
+    ? 'README.txt says which Vulkan driver the machine must have; `./deep-rfm doctor` tells more'
+    : `run \`${SETUP}\` to install a software one, or a Vulkan driver for your GPU; \`deep-rfm doctor\` tells more`;
+
+/**
+ * Opens the best adapter: hardware first, a software one if it is all there is. Every limit it offers is requested, and the
+ * features the kernels can use. Close it at the end, by `await using` or `close()`: a process that ends by itself with an
+ * open device crashes.
+ *
+ * On Linux DEEP_RFM_ADAPTER (auto, hardware, lavapipe, swiftshader) selects the driver, as on the command line.
+ * @throws `RfmError` of kind 'noAdapter' where there is none of the type asked for.
+ */
+export async function openGpu({ adapter: choice = 'auto', mixedPrecision = false }: OpenOptions = {}): Promise<Gpu> {
+  const instance = await createInstance(mixedPrecision ? MIXED_TOGGLES : []);
+  try {
+    const adapter = await requestAdapter(instance, choice, noAdapterHelp());
+    return await openAdapter(instance, adapter, mixedPrecision ? mixedFeatures(adapter) : []);
+  } catch (error) {
+    releaseInstance(instance);
+    throw error;
+  }
+}

@@ -1,0 +1,5 @@
+/** The package in Node: Dawn's bindings open the device. */
+
+export * from '../../index.js';
+export type { OpenOptions } from '../request-adapter.js';
+export { openGpu } from './gpu.js';

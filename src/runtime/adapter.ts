@@ -1,0 +1,30 @@
+export type AdapterChoice = 'auto' | 'hardware' | 'software';
+
+export interface AdapterSummary {
+  vendor: string;
+  architecture: string;
+  device: string;
+  description: string;
+  /** 'software' adapters run on the CPU; they are always named as such. */
+  type: 'hardware' | 'software';
+}
+
+/** Software adapters run shaders on the CPU. Dawn marks lavapipe as a fallback adapter; names cover the others. */
+export function summarizeAdapter(info: GPUAdapterInfo): AdapterSummary {
+  const text = `${info.vendor} ${info.architecture} ${info.device} ${info.description}`;
+  const software =
+    info.isFallbackAdapter || /llvmpipe|lavapipe|swiftshader|software|microsoft basic render/i.test(text);
+  return {
+    vendor: info.vendor,
+    architecture: info.architecture,
+    device: info.device,
+    description: info.description,
+    type: software ? 'software' : 'hardware',
+  };
+}
+
+/** One line for people; a software adapter is named as such. */
+export function describeAdapter(adapter: AdapterSummary): string {
+  const name = [adapter.device, adapter.description].filter(Boolean).join(', ') || adapter.vendor || 'unnamed';
+  return adapter.type === 'software' ? `${name} (software, runs on the CPU)` : name;
+}
