@@ -12,8 +12,11 @@ import type { SolveReport } from '../ops/solve/solve.js';
 import { sqrtPsd as rootOf } from '../ops/sqrt-psd/sqrt-psd.js';
 import { rowLengths } from '../ops/statistics/statistics.js';
 import { asPanel, gatherRows } from '../ops/tiles.js';
+import { agopOf } from '../rfm/agop.js';
+import { createClock, type LayerContext } from '../rfm/context.js';
+import { fitKernel } from '../rfm/fit.js';
+import { neuralCollapse as measureCollapse } from '../rfm/output.js';
 import { limitsOf, planRun } from '../rfm/plan.js';
-import { agopOf, createClock, fitKernel, neuralCollapse as measureCollapse } from '../rfm/step.js';
 import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
@@ -129,18 +132,18 @@ export async function solveRidge(
   return owning(gpu, async (gpu, keep) => {
     const [yT, alpha] = [allocate(gpu, y.cols, y.rows), allocate(gpu, y.rows, y.cols)];
     await sendBatch(gpu, (batch) => transpose(batch, y, yT));
-    const options = { kernel, ridge };
-    const plan = planFor(gpu, x, y.cols);
-    const fitted = await fitKernel(gpu, asPanel(x, x.rows), asPanel(yT, x.rows), options, plan, createClock(gpu));
+    const problem = { x: asPanel(x, x.rows), y: asPanel(yT, x.rows), kernel, ridge };
+    const fitted = await fitKernel(contextOf(gpu, x, y.cols), problem);
     await sendBatch(gpu, (batch) => transpose(batch, fitted.alpha.tiles[0], alpha));
     return { alpha: keep(alpha), report: fitted.solve };
   });
 }
 
 /** How a system of these rows, all in one tile, is solved and its AGOP computed. */
-function planFor(gpu: Gpu, x: Matrix, outputs: number) {
+function contextOf(gpu: Gpu, x: Matrix, outputs: number): LayerContext {
   const size = { n: x.rows, testN: 0, d: x.cols, outputs, width: 0, agopSamples: null } as const;
-  return planRun({ ...size, agop: 'auto', solver: 'auto', holds: 'layer' }, limitsOf(gpu, null));
+  const plan = planRun({ ...size, agop: 'auto', solver: 'auto', holds: 'layer' }, limitsOf(gpu, null));
+  return { gpu, plan, clock: createClock(gpu) };
 }
 
 /** What `agop` may be told. */
@@ -174,10 +177,10 @@ export async function agop(
       system: { x: asPanel(x, x.rows), kernel, kept: null },
       alpha: asPanel(alphaT, x.rows),
     };
-    const plan = planFor(gpu, x, alpha.cols);
+    const context = contextOf(gpu, x, alpha.cols);
     const reach = 2 * (await longestRow(gpu, x));
-    const { m, unit } = await agopOf(gpu, fitted, starts, { agop: path, reach }, plan, createClock(gpu));
-    await sendBatch(gpu, (batch) => copyScaled(batch, m, out, unit));
+    const { matrix, unit } = await agopOf(context, fitted, { starts, agop: path, reach });
+    await sendBatch(gpu, (batch) => copyScaled(batch, matrix.high, out, unit));
     return keep(out);
   });
 }

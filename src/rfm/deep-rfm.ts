@@ -1,31 +1,23 @@
 import { inputError, RfmError } from '../errors.js';
-import { featureMap } from '../ops/features/features.js';
 import { classCountsOf, classOrder, type HostRows, permuteRows, standardize, transposeHost } from '../ops/host-rows.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
 import { evenlySpaced } from '../ops/solve/nystrom.js';
 import { gramPicture } from '../ops/statistics/collapse.js';
-import { allocateRows, cut, downloadRows, matricesOf, type Rows, uploadColumns, uploadRows } from '../ops/tiles.js';
+import { type Columns, cut, downloadRows, type Rows, releasePanels, uploadColumns, uploadRows } from '../ops/tiles.js';
 import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
+import { allocate, download } from '../runtime/matrix.js';
+import { owning } from '../runtime/owning.js';
 import { enter } from '../runtime/timing.js';
-import { normalizeAll, normalizeOrRefuse } from './layer.js';
+import type { Agop } from './agop.js';
+import { createClock, type LayerContext, type Phase } from './context.js';
+import { accuracy, type FittedKernel, predict } from './fit.js';
+import { layerBody } from './layer-body.js';
+import { normalized } from './normalize.js';
 import { type DeepRfmOptions, deepRfmOptions } from './options.js';
+import { type AgopRoot, agopRoot, layerOutput, metricsOf } from './output.js';
 import { adopt, limitsOf, PICTURE_ROWS, type ProblemSize, planRun, type RunPlan } from './plan.js';
 import { refuseLostDifferences, scaledTargets } from './rows.js';
-import {
-  type Agop,
-  accuracy,
-  agopOf,
-  agopRoot,
-  createClock,
-  fitKernel,
-  type Phase,
-  predict,
-  projectRows,
-  releaseFitted,
-  stageMetrics,
-} from './step.js';
 import type { GramPicture, LayerMetrics } from './types.js';
 
 /** Rows of numbers and their classes 0 … C − 1. */
@@ -133,161 +125,176 @@ export async function deepRfm(
   given: DeepRfmOptions = {},
   run: DeepRfmRun = {},
 ): Promise<DeepRfmResult> {
-  const config = deepRfmOptions(given);
-  const { memoryLimit = null, plan = planOf(gpu, data, config, memoryLimit) } = run;
+  const options = deepRfmOptions(given);
+  const { memoryLimit = null, plan = planOf(gpu, data, options, memoryLimit), progress = {}, resume = null } = run;
   const restore = adopt(gpu, plan, memoryLimit);
   try {
-    return await runLayers(gpu, data, config, plan, run.progress ?? {}, run.resume ?? null);
+    const { order, starts } = classOrder(data.train.labels);
+    const labels = Int32Array.from(order, (i) => data.train.labels[i]);
+    const samples = samplesOf(options.agopSamples, data.train.rows);
+    const sampled = samples === null ? null : evenlySpaced(data.train.rows, samples);
+    return await runLayers(gpu, { data, options, plan, progress, order, starts, labels, sampled }, resume);
   } finally {
     restore();
   }
 }
 
-async function runLayers(
-  gpu: Gpu,
-  data: DeepRfmData,
-  config: Required<DeepRfmOptions>,
-  plan: RunPlan,
-  progress: DeepRfmProgress,
-  resume: DeepRfmState | null,
-): Promise<DeepRfmResult> {
-  const { train, test } = data;
-  const { order, starts } = classOrder(train.labels);
-  const labels = Int32Array.from(order, (i) => train.labels[i]);
-  const { grid } = plan;
-  const samples = samplesOf(config.agopSamples, train.rows);
-  const sampled = samples === null ? null : evenlySpaced(train.rows, samples);
-  const owned = new Set<Matrix>();
-  const own = <T extends Matrix | Rows>(held: T): T => {
-    for (const matrix of matricesOf(held)) owned.add(matrix);
-    return held;
-  };
-  const drop = (...all: (Matrix | Rows | null)[]): void => {
-    for (const matrix of all.flatMap((held) => (held ? matricesOf(held) : []))) {
-      owned.delete(matrix);
-      release(gpu, matrix);
-    }
-  };
-  let layer = 0;
-  try {
-    const first = resume ?? standardizedRows(train, test, order, config.kernel);
-    const gridT = first.test && cut(first.test.rows, grid.starts[1]);
-    let x = own(uploadRows(gpu, grid, first.train.cols, first.train.x));
-    let t = first.test && gridT && own(uploadRows(gpu, gridT, first.test.cols, first.test.x));
-    const { y: scaled, unit: targetUnit } = scaledTargets(targets(labels, data.classes), config.ridge);
-    const y = own(uploadColumns(gpu, grid, data.classes, scaled));
+/** What is the same in all layers. */
+interface Setting {
+  data: DeepRfmData;
+  options: Required<DeepRfmOptions>;
+  plan: RunPlan;
+  progress: DeepRfmProgress;
+  order: Int32Array;
+  /** First row of each class that has rows, then n. */
+  starts: number[];
+  /** In class order. */
+  labels: Int32Array;
+  /** Rows whose Jacobians are summed; null: all. */
+  sampled: readonly number[] | null;
+}
 
+/** On the device: training rows in class order, test rows, and targets, of which one is `targetUnit`. */
+interface LayerRows {
+  x: Rows;
+  t: Rows | null;
+  y: Columns;
+  targetUnit: number;
+}
+
+/** What one layer leaves; its features are the next one's rows. */
+interface LayerDone {
+  features: Rows;
+  featuresT: Rows | null;
+  metrics: LayerMetrics;
+  gram: GramPicture | null;
+  predictions: Float32Array | null;
+}
+
+const runLayers = (outer: Gpu, setting: Setting, resume: DeepRfmState | null): Promise<DeepRfmResult> =>
+  owning(outer, async (gpu) => {
+    const { data, options, progress } = setting;
+    let rows = uploaded(gpu, setting, resume);
     const layers: LayerMetrics[] = [...(resume?.layers ?? [])];
     const grams: GramPicture[] = [];
     let predictions = resume?.predictions ?? null;
-    for (let index = layers.length; index < config.depth; index++) {
-      layer = index + 1;
-      const clock = createClock(gpu, (phase) => {
-        progress.signal?.throwIfAborted();
-        progress.onPhase?.(layer, phase);
-        enter(gpu, layer, phase);
+    for (let layer = layers.length + 1; layer <= options.depth; layer++) {
+      const done = await runLayer(gpu, setting, rows, layer).catch((error) => {
+        throw inLayer(error, layer);
       });
-      enter(gpu, layer, null);
-      let unit = own(allocateRows(gpu, grid, x.tiles[0].cols));
-      const deadRows = { train: 0, test: 0 };
-      if (index === 0) await normalizeOrRefuse(gpu, x, unit, (row) => zeroRow(order[row]));
-      else {
-        deadRows.train = await countDead(gpu, x, unit, layer);
-        if (train.rows - deadRows.train < 2) throw tooFewLive(deadRows.train, train.rows, layer);
-      }
-      drop(x);
-      let unitT = t && own(allocateRows(gpu, t.grid, t.tiles[0].cols));
-      if (t && unitT) {
-        deadRows.test = await countDead(gpu, t, unitT, layer);
-        drop(t);
-      }
-      const d = unit.tiles[0].cols;
-
-      const fitted = await fitKernel(gpu, unit, y, config, plan, clock);
-      let agop: Agop;
-      let testAccuracy: number | null = null;
-      try {
-        if (test && unitT) {
-          const at = unitT;
-          const scores = await clock.phase('kernel', () => predict(gpu, at, unit, fitted, config));
-          testAccuracy = accuracy(scores, test.labels);
-          predictions = transposeHost(scores, data.classes, at.grid.n).map((score) => score * targetUnit);
-        }
-        agop = await agopOf(gpu, fitted, starts, { agop: config.agop, samples: sampled }, plan, clock);
-      } finally {
-        releaseFitted(gpu, fitted);
-      }
-      const waiting = plan.parkRows ? { x: await rowsOf(gpu, unit), t: unitT && (await rowsOf(gpu, unitT)) } : null;
-      if (waiting) {
-        drop(unit, unitT);
-        gpu.pool.trim();
-      }
-      const rootReport = await agopRoot(gpu, agop.m, agop.low, clock);
-      if (waiting) {
-        gpu.pool.trim();
-        unit = own(uploadRows(gpu, grid, d, waiting.x.x));
-        unitT = waiting.t && gridT && own(uploadRows(gpu, gridT, d, waiting.t.x));
-      }
-      const root = own(rootReport.root);
-
-      const map = await clock.phase('features', () =>
-        featureMap(
-          gpu,
-          d,
-          { kind: 'random', seed: config.seed, layerIndex: index, width: config.width, gamma: config.gamma },
-          config.activation === 'cos',
-        ),
-      );
-      own(map.w);
-      if (map.phase) own(map.phase);
-      const mx = own(allocateRows(gpu, grid, d));
-      const features = own(allocateRows(gpu, grid, map.w.rows));
-      const rounding = await projectRows(gpu, unit, root, map, mx, features, clock);
-      let featuresT: Rows | null = null;
-      if (unitT) {
-        const mxT = own(allocateRows(gpu, unitT.grid, d));
-        featuresT = own(allocateRows(gpu, unitT.grid, map.w.rows));
-        await projectRows(gpu, unitT, root, map, mxT, featuresT, clock);
-        drop(mxT, unitT);
-      }
-      const stages = await stageMetrics(gpu, { input: unit, agop: mx, features }, starts, clock);
-      let gram: GramPicture | null = null;
-      if (config.gramLayers.includes(layer)) {
-        gram = await clock.phase('metrics', () => pictureOf(gpu, layer, mx, labels, data.classes));
-        grams.push(gram);
-      }
-      drop(root, map.w, map.phase, mx, unit);
-      [x, t] = [features, featuresT];
-
-      const { rank, topEigenvalues } = rootReport;
-      const metrics: LayerMetrics = {
-        layer,
-        ...stages,
-        trainAccuracy: accuracy(fitted.trainScores, labels),
-        testAccuracy,
-        deadRows,
-        solve: fitted.solve,
-        agop: { ...agop.report, rank, topEigenvalues },
-        ...(map.phase && { argumentRounding: rounding }),
-        seconds: await clock.times(),
-      };
-      layers.push(metrics);
+      rows = { ...rows, x: done.features, t: done.featuresT };
+      predictions = done.predictions;
+      if (done.gram) grams.push(done.gram);
+      layers.push(done.metrics);
       if (progress.save) {
         enter(gpu, layer, null);
-        const [train, test] = [await rowsOf(gpu, x), t && (await rowsOf(gpu, t))];
-        await progress.save({ layers: [...layers], train, test, predictions }, gram);
+        const [train, test] = [await hostRows(gpu, rows.x), rows.t && (await hostRows(gpu, rows.t))];
+        await progress.save({ layers: [...layers], train, test, predictions }, done.gram);
       }
-      progress.onLayer?.(metrics);
+      progress.onLayer?.(done.metrics);
     }
-    return { layers, grams, classCounts: classCountsOf(train.labels, data.classes), predictions };
-  } catch (error) {
-    throw layer > 0 ? inLayer(error, layer) : error;
-  } finally {
-    release(gpu, ...owned);
-  }
+    return { layers, grams, classCounts: classCountsOf(data.train.labels, data.classes), predictions };
+  });
+
+/** What the first layer starts from, or the one after those that are done. */
+function uploaded(gpu: Gpu, { data, options, plan, order, labels }: Setting, resume: DeepRfmState | null): LayerRows {
+  const { grid } = plan;
+  const { train, test } = resume ?? standardizedRows(data.train, data.test, order, options.kernel);
+  const { y, unit } = scaledTargets(targets(labels, data.classes), options.ridge);
+  return {
+    x: uploadRows(gpu, grid, train.cols, train.x),
+    t: test && uploadRows(gpu, cut(test.rows, grid.starts[1]), test.cols, test.x),
+    y: uploadColumns(gpu, grid, data.classes, y),
+    targetUnit: unit,
+  };
 }
 
-async function rowsOf(gpu: Gpu, rows: Rows): Promise<FeatureRows> {
+const runLayer = (outer: Gpu, setting: Setting, rows: LayerRows, layer: number): Promise<LayerDone> =>
+  owning(outer, async (gpu, keep) => {
+    const { data, options, plan, progress, starts, labels, sampled } = setting;
+    const clock = createClock(gpu, (phase) => {
+      progress.signal?.throwIfAborted();
+      progress.onPhase?.(layer, phase);
+      enter(gpu, layer, phase);
+    });
+    enter(gpu, layer, null);
+    const context = { gpu, plan, clock };
+    const { x, t, deadRows } = await unitRows(gpu, setting, rows, layer);
+    const { kernel, ridge, agop, activation, seed, width, gamma } = options;
+    const body = await layerBody(context, {
+      ...{ x, y: rows.y, kernel, ridge },
+      agop: { starts, agop, samples: sampled },
+      use: async (fitted) =>
+        t && data.test && onTestRows(context, fitted, t, { labels: data.test.labels, targetUnit: rows.targetUnit }),
+    });
+    const parked = await rootWithRowsParked(context, body.agop, x, t);
+    const { root } = parked.root;
+    const output = await layerOutput(context, parked.x, parked.t, {
+      ...{ root, starts, shift: null, cosine: activation === 'cos' },
+      weights: { kind: 'random', seed, layerIndex: layer - 1, width, gamma },
+    });
+    const gram = options.gramLayers.includes(layer)
+      ? await clock.phase('metrics', () => pictureOf(gpu, layer, output.mx, labels, data.classes))
+      : null;
+    const measured = { layer, labels, testAccuracy: body.used?.accuracy ?? null, deadRows };
+    return {
+      features: keep(output.features),
+      featuresT: keep(output.others),
+      metrics: metricsOf(measured, body, parked.root, output, await clock.times()),
+      gram,
+      predictions: body.used?.predictions ?? null,
+    };
+  });
+
+/** How well the predictor does on the test rows: its accuracy, and f, test rows × classes, in the unit of the targets. */
+async function onTestRows(
+  { gpu, clock }: LayerContext,
+  fitted: FittedKernel,
+  t: Rows,
+  { labels, targetUnit }: { labels: Int32Array; targetUnit: number },
+): Promise<{ accuracy: number; predictions: Float32Array }> {
+  const scores = await clock.phase('kernel', () => predict(gpu, t, fitted));
+  const predictions = transposeHost(scores, scores.length / labels.length, labels.length);
+  return { accuracy: accuracy(scores, labels), predictions: predictions.map((score) => score * targetUnit) };
+}
+
+/** The rows of a layer divided by their lengths, in place of the rows, and how many are zero. */
+async function unitRows(
+  gpu: Gpu,
+  { data, order }: Setting,
+  { x, t }: LayerRows,
+  layer: number,
+): Promise<{ x: Rows; t: Rows | null; deadRows: LayerMetrics['deadRows'] }> {
+  const n = data.train.rows;
+  const train = await normalized(gpu, x, layer);
+  if (layer === 1 && train.zero.length > 0) throw zeroRow(order[train.zero[0]]);
+  if (n - train.zero.length < 2) throw tooFewLive(train.zero.length, n, layer);
+  const test = t && (await normalized(gpu, t, layer));
+  const deadRows = { train: train.zero.length, test: test?.zero.length ?? 0 };
+  return { x: train.rows, t: test?.rows ?? null, deadRows };
+}
+
+/** The root of the AGOP. The rows wait in host memory meanwhile, where the plan says so. */
+async function rootWithRowsParked(
+  context: LayerContext,
+  agop: Agop,
+  x: Rows,
+  t: Rows | null,
+): Promise<{ root: AgopRoot; x: Rows; t: Rows | null }> {
+  const { gpu, plan } = context;
+  if (!plan.parkRows) return { root: await agopRoot(context, agop), x, t };
+  const all = [x, ...(t ? [t] : [])];
+  const waiting = [];
+  for (const rows of all) waiting.push({ grid: rows.grid, ...(await hostRows(gpu, rows)) });
+  releasePanels(gpu, ...all);
+  gpu.pool.trim();
+  const root = await agopRoot(context, agop);
+  gpu.pool.trim();
+  const [back, backT = null] = waiting.map((rows) => uploadRows(gpu, rows.grid, rows.cols, rows.x));
+  return { root, x: back, t: backT };
+}
+
+async function hostRows(gpu: Gpu, rows: Rows): Promise<FeatureRows> {
   return { x: await downloadRows(gpu, rows), rows: rows.grid.n, cols: rows.tiles[0].cols };
 }
 
@@ -318,15 +325,6 @@ const zeroRow = (row: number): RfmError =>
     `training row ${row} (from 0) is zero after standardisation, so it has no direction; remove it, or check that the rows differ`,
   );
 
-/** unit = rows of x divided by their lengths; the number of those that are zero, and stay it. */
-async function countDead(gpu: Gpu, x: Rows, unit: Rows, layer: number): Promise<number> {
-  const { zero, notFinite } = await normalizeAll(gpu, x, unit);
-  if (notFinite.length === 0) return zero.length;
-  throw inputError(
-    `layer ${layer}: ${notFinite.length} of ${x.grid.n} rows have features that are not finite, or too large for their length to be; check the data for very large values`,
-  );
-}
-
 const tooFewLive = (dead: number, rows: number, layer: number): RfmError =>
   inputError(
     `layer ${layer}: all features of ${dead} of the ${rows} training rows are zero, expected at least 2 rows with some; use a larger --width, another --seed or --activation cos`,
@@ -342,15 +340,12 @@ function targets(labels: Int32Array, classes: number): Float32Array {
 }
 
 /** The Gram picture of rows, of evenly spaced ones where there are many. Classes without rows keep their number in it. */
-async function pictureOf(gpu: Gpu, layer: number, mx: Rows, labels: Int32Array, classes: number): Promise<GramPicture> {
-  const ids = evenlySpaced(mx.grid.n, PICTURE_ROWS);
-  const out = allocate(gpu, ids.length, ids.length);
-  try {
+const pictureOf = (outer: Gpu, layer: number, mx: Rows, labels: Int32Array, classes: number): Promise<GramPicture> =>
+  owning(outer, async (gpu) => {
+    const ids = evenlySpaced(mx.grid.n, PICTURE_ROWS);
+    const out = allocate(gpu, ids.length, ids.length);
     await sendBatch(gpu, (batch) => gramPicture(batch, mx, ids, out));
     const classCounts = new Array<number>(classes).fill(0);
     for (const id of ids) classCounts[labels[id]]++;
     return { layer, size: ids.length, classCounts, values: await download(gpu, out) };
-  } finally {
-    release(gpu, out);
-  }
-}
+  });

@@ -1,27 +1,20 @@
-import { inputError, type RfmError } from '../errors.js';
+import { inputError } from '../errors.js';
 import type { Numbers } from '../numbers.js';
-import { featureMap } from '../ops/features/features.js';
 import { classOrder, permuteRows, restoreRows, transposeHost } from '../ops/host-rows.js';
 import { kernelMatrix } from '../ops/kernel-matrix/kernel-matrix.js';
-import { releaseDistances } from '../ops/solve/kernel-system.js';
-import { normalizeRows } from '../ops/statistics/statistics.js';
-import {
-  allocateRows,
-  downloadRows,
-  matricesOf,
-  type Panels,
-  type Rows,
-  uploadColumns,
-  uploadRows,
-} from '../ops/tiles.js';
+import type { RadialKernel } from '../ops/kernels/kernel.js';
+import { downloadRows, type Grid, type Rows, uploadColumns, uploadRows } from '../ops/tiles.js';
 import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, download, type Matrix, release, upload } from '../runtime/matrix.js';
+import { allocate, download, release, upload } from '../runtime/matrix.js';
+import { owning } from '../runtime/owning.js';
 import { enter } from '../runtime/timing.js';
+import { createClock, type LayerContext } from './context.js';
+import { layerBody } from './layer-body.js';
 import { type LayerOptions, layerOptions } from './options.js';
+import { agopRoot, layerOutput, metricsOf } from './output.js';
 import { adopt, limitsOf, planRun } from './plan.js';
 import { refuseLostDifferences, scaledTargets, unitRows } from './rows.js';
-import { type Agop, accuracy, agopOf, agopRoot, createClock, fitKernel, projectRows, stageMetrics } from './step.js';
 import type { LayerInput, LayerResult } from './types.js';
 
 /**
@@ -33,91 +26,94 @@ export async function rfmLayer(
   gpu: Gpu,
   input: LayerInput,
   given: LayerOptions = {},
-  want: { kernelMatrix?: boolean; signal?: AbortSignal } = {},
+  want: LayerWant = {},
 ): Promise<LayerResult> {
   const options = layerOptions(given);
-  const { n, d, outputs } = input;
-  const labels = input.labels ?? labelsOf(input.y, outputs);
-  const { order, starts } = classOrder(labels);
-  const width = input.features.width || d;
+  const { n, d, outputs, features } = input;
+  const { agop, activation } = options;
+  const data = { n, testN: 0, d, outputs };
+  const width = features.width || d;
   const plan = planRun(
-    { n, testN: 0, d, outputs, width, agop: options.agop, agopSamples: null, solver: 'auto', holds: 'layer' },
+    { ...data, width, cosine: activation === 'cos', agop, agopSamples: null, solver: 'auto', holds: 'layer' },
     limitsOf(gpu, null),
   );
-  const { grid } = plan;
   const restore = adopt(gpu, plan, null);
-  const owned: Matrix[] = [];
-  const own = <T extends Matrix | Panels>(held: T): T => {
-    owned.push(...matricesOf(held));
-    return held;
-  };
   const clock = createClock(gpu, (phase) => {
     want.signal?.throwIfAborted();
     enter(gpu, 1, phase);
   });
   try {
-    const rows = { x: input.x, rows: n, cols: d };
-    const { mean, apart } = unitRows(rows);
-    refuseLostDifferences(rows, apart, options.kernel);
-    const x = own(uploadRows(gpu, grid, d, permuteRows(apart, d, order)));
-    const targets = scaledTargets(input.y, options.ridge);
-    const yT = transposeHost(permuteRows(targets.y, outputs, order), n, outputs);
-    const y = own(uploadColumns(gpu, grid, outputs, yT));
-
-    const fitted = await fitKernel(gpu, x, y, options, plan, clock);
-    own(fitted.alpha);
-    let agop: Agop;
-    try {
-      agop = await agopOf(gpu, fitted, starts, options, plan, clock);
-    } finally {
-      releaseDistances(gpu, fitted.system);
-    }
-    const unit = agop.unit * targets.unit ** 2;
-    const m = Float64Array.from(await download(gpu, agop.m), (value) => value * unit);
-    const { root, rank, topEigenvalues } = await agopRoot(gpu, agop.m, agop.low, clock);
-    own(root);
-    const map = await featureMap(gpu, d, input.features, options.activation === 'cos');
-    own(map.w);
-    if (map.phase) own(map.phase);
-    const agopSqrt = await download(gpu, root);
-    // What rows have in common is added to M^{1/2}X at the end: until then nothing depends on it.
-    const row = own(upload(gpu, 1, d, rowTimes(mean, agopSqrt)));
-    const turned = own(allocateRows(gpu, grid, d));
-    const mx = own(allocateRows(gpu, grid, d));
-    const features = own(allocateRows(gpu, grid, width));
-    const rounding = await projectRows(gpu, x, root, map, mx, features, clock, { row, turned });
-    const stages = await stageMetrics(gpu, { input: x, agop: turned, features }, starts, clock);
-
-    const phi = await downloadRows(gpu, features);
-    if (!phi.every(Number.isFinite)) {
-      throw inputError('features are beyond the float32 range of ±3.4e38; use smaller --weights');
-    }
-    const sortedLabels = Int32Array.from(order, (i) => labels[i]);
-    const rowsBack = async (rows: Rows) => restoreRows(await downloadRows(gpu, rows), rows.tiles[0].cols, order);
-    return {
-      kernelMatrix: want.kernelMatrix ? restoreSquare(await kernelValues(gpu, x, options), n, order) : null,
-      alpha: restoreRows(transposeHost(fitted.coefficients, outputs, n), outputs, order).map((a) => a * targets.unit),
-      agop: m,
-      agopSqrt,
-      agopFeatures: await rowsBack(mx),
-      features: restoreRows(phi, width, order),
-      width,
-      metrics: {
-        layer: 1,
-        ...stages,
-        trainAccuracy: accuracy(fitted.trainScores, sortedLabels),
-        testAccuracy: null,
-        deadRows: { train: 0, test: 0 },
-        solve: fitted.solve,
-        agop: { ...agop.report, rank, topEigenvalues },
-        ...(map.phase && { argumentRounding: rounding }),
-        seconds: await clock.times(),
-      },
-    };
+    return await owning(gpu, (scope) => computeLayer({ gpu: scope, plan, clock }, input, options, want));
   } finally {
-    release(gpu, ...owned);
     restore();
   }
+}
+
+/** What `rfmLayer` may be asked for beside. */
+interface LayerWant {
+  /** Whether the kernel matrix is given back, too. */
+  kernelMatrix?: boolean;
+  signal?: AbortSignal;
+}
+
+async function computeLayer(
+  context: LayerContext,
+  input: LayerInput,
+  { kernel, ridge, activation, agop }: Required<LayerOptions>,
+  want: LayerWant,
+): Promise<LayerResult> {
+  const { gpu, plan, clock } = context;
+  const { n, d, outputs } = input;
+  const labels = input.labels ?? labelsOf(input.y, outputs);
+  const { order, starts } = classOrder(labels);
+  const { x, mean } = uploadUnitRows(gpu, plan.grid, input, kernel, order);
+  const targets = scaledTargets(input.y, ridge);
+  const y = uploadColumns(gpu, plan.grid, outputs, transposeHost(permuteRows(targets.y, outputs, order), n, outputs));
+  const body = await layerBody(context, { x, y, kernel, ridge, agop: { starts, agop }, use: async () => null });
+  const unit = body.agop.unit * targets.unit ** 2;
+  const m = Float64Array.from(await download(gpu, body.agop.matrix.high), (value) => value * unit);
+  const root = await agopRoot(context, body.agop);
+  const agopSqrt = await download(gpu, root.root);
+  const output = await layerOutput(context, x, null, {
+    ...{ root: root.root, weights: input.features, starts, cosine: activation === 'cos' },
+    // What rows have in common is added to M^{1/2}X at the end: until then nothing depends on it.
+    shift: upload(gpu, 1, d, rowTimes(mean, agopSqrt)),
+  });
+  const features = await downloadRows(gpu, output.features);
+  if (!features.every(Number.isFinite)) {
+    throw inputError('features are beyond the float32 range of ±3.4e38; use smaller --weights');
+  }
+  const inOrder = (rows: Float32Array, cols: number): Float32Array => restoreRows(rows, cols, order);
+  const alpha = restoreRows(transposeHost(body.coefficients, outputs, n), outputs, order);
+  const width = output.map.w.rows;
+  const measured = {
+    ...{ layer: 1, labels: Int32Array.from(order, (i) => labels[i]) },
+    ...{ testAccuracy: null, deadRows: { train: 0, test: 0 } },
+  };
+  return {
+    kernelMatrix: want.kernelMatrix ? restoreSquare(await kernelValues(gpu, x, kernel), n, order) : null,
+    alpha: alpha.map((a) => a * targets.unit),
+    agop: m,
+    agopSqrt,
+    agopFeatures: inOrder(await downloadRows(gpu, output.mx), d),
+    features: inOrder(features, width),
+    width,
+    metrics: metricsOf(measured, body, root, output, await clock.times()),
+  };
+}
+
+/** The rows in class order, of length 1, relative to their mean. */
+function uploadUnitRows(
+  gpu: Gpu,
+  grid: Grid,
+  { x, n, d }: LayerInput,
+  kernel: RadialKernel,
+  order: Int32Array,
+): { x: Rows; mean: Float64Array } {
+  const rows = { x, rows: n, cols: d };
+  const { mean, apart } = unitRows(rows);
+  refuseLostDifferences(rows, apart, kernel);
+  return { x: uploadRows(gpu, grid, d, permuteRows(apart, d, order)), mean };
 }
 
 /** a B for a row a (d) and a square matrix B (d × d, row-major). */
@@ -128,54 +124,21 @@ function rowTimes(a: Float64Array, b: Float32Array): Float64Array {
 }
 
 /** The kernel matrix of rows with each other, n × n row-major. */
-async function kernelValues(gpu: Gpu, x: Rows, { kernel }: Required<LayerOptions>): Promise<Float32Array> {
+async function kernelValues(gpu: Gpu, x: Rows, kernel: RadialKernel): Promise<Float32Array> {
   const { n, starts } = x.grid;
   const out = new Float32Array(n * n);
   for (const [i, a] of x.tiles.entries()) {
     for (const [j, b] of x.tiles.entries()) {
       const k = allocate(gpu, a.rows, b.rows);
-      try {
-        await sendBatch(gpu, (batch) => kernelMatrix(batch, a, b, k, kernel));
-        const values = await download(gpu, k);
-        for (let r = 0; r < a.rows; r++) {
-          out.set(values.subarray(r * b.rows, (r + 1) * b.rows), (starts[i] + r) * n + starts[j]);
-        }
-      } finally {
-        release(gpu, k);
+      await sendBatch(gpu, (batch) => kernelMatrix(batch, a, b, k, kernel));
+      const values = await download(gpu, k);
+      for (let r = 0; r < a.rows; r++) {
+        out.set(values.subarray(r * b.rows, (r + 1) * b.rows), (starts[i] + r) * n + starts[j]);
       }
+      release(gpu, k);
     }
   }
   return out;
-}
-
-/** x = rows of raw divided by their lengths; `complain` makes the error for the first row (of raw) of length 0, or that is not finite. */
-export async function normalizeOrRefuse(
-  gpu: Gpu,
-  raw: Rows,
-  x: Rows,
-  complain: (row: number) => RfmError,
-): Promise<void> {
-  const { zero, notFinite } = await normalizeAll(gpu, raw, x);
-  const [first] = [...zero, ...notFinite].sort((a, b) => a - b);
-  if (first !== undefined) throw complain(first);
-}
-
-/** x = rows of raw divided by their lengths; the numbers of those whose length is 0, which stay zero, or not finite. */
-export async function normalizeAll(gpu: Gpu, raw: Rows, x: Rows): Promise<{ zero: number[]; notFinite: number[] }> {
-  const [zero, notFinite]: [number[], number[]] = [[], []];
-  for (const [i, tile] of raw.tiles.entries()) {
-    const lengths = allocate(gpu, 1, tile.rows);
-    try {
-      await sendBatch(gpu, (batch) => normalizeRows(batch, tile, x.tiles[i], lengths));
-      (await download(gpu, lengths)).forEach((length, r) => {
-        if (!Number.isFinite(length)) notFinite.push(raw.grid.starts[i] + r);
-        else if (length === 0) zero.push(raw.grid.starts[i] + r);
-      });
-    } finally {
-      release(gpu, lengths);
-    }
-  }
-  return { zero, notFinite };
 }
 
 /** The argmax of each row of y (n × outputs); with one output, 1 where it is positive. */

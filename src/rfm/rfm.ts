@@ -1,28 +1,25 @@
+import { inputError } from '../errors.js';
 import type { Numbers } from '../numbers.js';
 import { copyScaled, divideByRoot } from '../ops/elementwise/elementwise.js';
 import { gemm, gemmNN, syrkTN } from '../ops/gemm/gemm.js';
 import { transposeHost } from '../ops/host-rows.js';
+import type { RadialKernel } from '../ops/kernels/kernel.js';
 import { factorRows } from '../ops/sqrt-psd/jacobi.js';
 import { diagonalMaximum, zeroAgop } from '../ops/sqrt-psd/sqrt-psd.js';
 import { rowLengths } from '../ops/statistics/statistics.js';
-import {
-  allocateRows,
-  cut,
-  matricesOf,
-  type Panels,
-  type Rows,
-  releasePanels,
-  uploadColumns,
-  uploadRows,
-} from '../ops/tiles.js';
+import { allocateRows, type Columns, cut, type Grid, type Rows, uploadColumns, uploadRows } from '../ops/tiles.js';
 import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
+import { owning } from '../runtime/owning.js';
 import { enter } from '../runtime/timing.js';
-import { type RfmOptions, type RidgeOptions, rfmOptions } from './options.js';
+import type { Agop, AgopRequest } from './agop.js';
+import { createClock, type LayerContext } from './context.js';
+import { type FittedKernel, predict } from './fit.js';
+import { type Body, layerBody } from './layer-body.js';
+import { type RfmOptions, rfmOptions } from './options.js';
 import { adopt, limitsOf, planRun } from './plan.js';
 import { centred, refuseLostDifferences, scaledTargets } from './rows.js';
-import { type Agop, agopOf, createClock, type FittedKernel, fitKernel, predict, releaseFitted } from './step.js';
 import type { LayerMetrics, RfmResult } from './types.js';
 
 /** Numbers in host memory, row-major; rows are used as they are, neither normalised nor standardised. */
@@ -60,130 +57,134 @@ export async function rfm(
 ): Promise<RfmResult> {
   const options = rfmOptions(given);
   const { n, d, outputs } = input;
+  const size = { n, testN: input.testRows, d, outputs, width: 0, agopSamples: null } as const;
+  const plan = planRun({ ...size, agop: 'auto', solver: 'auto', holds: 'metric' }, limitsOf(gpu, null));
+  const restore = adopt(gpu, plan, null);
   let iteration = 1;
   const clock = createClock(gpu, (phase) => enter(gpu, iteration, phase));
-  const size = {
-    n,
-    testN: input.testRows,
-    d,
-    outputs,
-    width: 0,
-    agop: 'auto' as const,
-    agopSamples: null,
-    solver: 'auto' as const,
-    holds: 'metric' as const,
-  };
-  const plan = planRun(size, limitsOf(gpu, null));
-  const { grid } = plan;
-  const restore = adopt(gpu, plan, null);
-  const owned: Matrix[] = [];
-  const own = <T extends Matrix | Panels>(held: T): T => {
-    owned.push(...matricesOf(held));
-    return held;
-  };
-  const drop = (matrix: Matrix | null): void => {
-    if (!matrix) return;
-    owned.splice(owned.indexOf(matrix), 1);
-    release(gpu, matrix);
-  };
   try {
-    const ownRows = { x: input.x, rows: n, cols: d };
-    const {
-      train,
-      test: testX,
-      unit,
-    } = centred(ownRows, input.testX && { x: input.testX, rows: input.testRows, cols: d });
-    refuseLostDifferences(ownRows, train, options.kernel);
-    const targets = scaledTargets(input.y, options.ridge);
-    const { kernel, ridge } = options;
-    const scaled = { kernel: kernel.withBandwidth(Math.max(kernel.bandwidth / unit, SMALLEST_BANDWIDTH)), ridge };
-    const x = own(uploadRows(gpu, grid, d, train));
-    const y = own(uploadColumns(gpu, grid, outputs, transposeHost(targets.y, n, outputs)));
-    const test = testX && own(uploadRows(gpu, cut(input.testRows, grid.starts[1]), d, testX));
-    const inUnits = (values: Numbers): Float64Array => Float64Array.from(values, (value) => value * targets.unit);
-    const solves: LayerMetrics['solve'][] = [];
-    const iterations: RfmResult['iterations'] = [];
-
-    // M = I at first: the rows themselves.
-    let factor: Matrix | null = null;
-    for (let t = 0; t <= options.iterations; t++) {
-      iteration = t + 1;
-      const rows = factor ? await timesFactor(gpu, x, factor) : x;
-      let fitted: FittedKernel | null = null;
-      try {
-        fitted = await fitKernel(gpu, rows, y, scaled, plan, clock);
-        solves.push(fitted.solve);
-        if (factor) {
-          iterations.push({
-            M: await metricOf(gpu, factor),
-            predictions: test && inUnits(await predictTest(gpu, test, factor, rows, fitted, scaled)),
-          });
-        }
-        if (t === options.iterations) {
-          const alpha = inUnits(transposeHost(fitted.coefficients, outputs, n));
-          const last = iterations[iterations.length - 1];
-          return { M: last.M, alpha, predictions: last.predictions, solves, iterations };
-        }
-        const reach = 2 * (await longestRow(gpu, rows));
-        const agop = await agopOf(gpu, fitted, [0, n], { agop: 'auto', reach, unit }, plan, clock);
-        const next: Matrix = own(await nextFactor(gpu, agop, factor));
-        drop(factor);
+    return await owning(gpu, async (scope) => {
+      const context = { gpu: scope, plan, clock };
+      const problem = uploaded(scope, plan.grid, input, options);
+      const solves: LayerMetrics['solve'][] = [];
+      const iterations: RfmResult['iterations'] = [];
+      // M = I at first: the rows themselves.
+      let factor: Matrix | null = null;
+      for (; iteration <= options.iterations; iteration++) {
+        const { body, found }: Learned<AgopRequest> = await learn(context, problem, factor, problem.agop);
+        solves.push(body.solve);
+        if (found) iterations.push(found);
+        const next: Matrix = await nextFactor(scope, body.agop, factor);
+        if (factor) release(scope, factor);
         factor = next;
-        onIteration(t + 1);
-      } finally {
-        if (fitted) releaseFitted(gpu, fitted);
-        if (rows !== x) releasePanels(gpu, rows);
+        onIteration(iteration);
       }
-    }
-    throw new Error('unreachable: the last fit returns');
+      const { body, found } = await learn(context, problem, factor, null);
+      if (!found) throw inputError(`rfm: ${options.iterations} iterations were asked for, expected at least 1`);
+      const alpha = problem.inUnits(transposeHost(body.coefficients, outputs, n));
+      return { ...found, alpha, solves: [...solves, body.solve], iterations: [...iterations, found] };
+    });
   } finally {
-    release(gpu, ...owned);
     restore();
   }
 }
+
+/** What the iterations start from, on the device. */
+interface Problem {
+  x: Rows;
+  y: Columns;
+  test: Rows | null;
+  kernel: RadialKernel;
+  ridge: number;
+  agop: AgopRequest;
+  /** Takes numbers in the unit of the targets. */
+  inUnits(values: Numbers): Float64Array;
+}
+
+function uploaded(
+  gpu: Gpu,
+  grid: Grid,
+  { x, n, d, y, outputs, testX, testRows }: RfmInput,
+  { kernel, ridge }: Required<RfmOptions>,
+): Problem {
+  const rows = { x, rows: n, cols: d };
+  const { train, test, unit } = centred(rows, testX && { x: testX, rows: testRows, cols: d });
+  refuseLostDifferences(rows, train, kernel);
+  const targets = scaledTargets(y, ridge);
+  return {
+    x: uploadRows(gpu, grid, d, train),
+    y: uploadColumns(gpu, grid, outputs, transposeHost(targets.y, n, outputs)),
+    test: test && uploadRows(gpu, cut(testRows, grid.starts[1]), d, test),
+    kernel: kernel.withBandwidth(Math.max(kernel.bandwidth / unit, SMALLEST_BANDWIDTH)),
+    ridge,
+    agop: { starts: [0, n], agop: 'auto', unit },
+    inUnits: (values) => Float64Array.from(values, (value) => value * targets.unit),
+  };
+}
+
+interface Learned<A extends AgopRequest | null> {
+  body: Body<Float64Array | null, A>;
+  /** M = FᵀF, and the predictions with it; null where F = I. */
+  found: RfmResult['iterations'][number] | null;
+}
+
+/** A fit with the metric FᵀF, I where the factor is null. */
+const learn = <A extends AgopRequest | null>(
+  { gpu: outer, ...how }: LayerContext,
+  { x: given, y, test, kernel, ridge, inUnits }: Problem,
+  factor: Matrix | null,
+  agop: A,
+): Promise<Learned<A>> =>
+  owning(outer, async (gpu, keep) => {
+    const x = factor ? await timesFactor(gpu, given, factor) : given;
+    const reach = 2 * (await longestRow(gpu, x));
+    const body = await layerBody(
+      { gpu, ...how },
+      {
+        ...{ x, y, kernel, ridge },
+        agop: agop && { ...agop, reach },
+        use: async (fitted) => factor && test && inUnits(await predictTest(gpu, test, factor, fitted)),
+      },
+    );
+    keep(body.agop?.matrix);
+    const found = factor && { M: await metricOf(gpu, factor), predictions: body.used };
+    return { body: body as Body<Float64Array | null, A>, found };
+  });
 
 /** Beside rows of size 1 kernel values vanish long before, and its square is within float32. */
 const SMALLEST_BANDWIDTH = 1e-15;
 
 /** The largest length of a row. */
-async function longestRow(gpu: Gpu, rows: Rows): Promise<number> {
-  let longest = 0;
-  for (const tile of rows.tiles) {
-    const lengths = allocate(gpu, 1, tile.rows);
-    try {
+const longestRow = (outer: Gpu, rows: Rows): Promise<number> =>
+  owning(outer, async (gpu) => {
+    let longest = 0;
+    for (const tile of rows.tiles) {
+      const lengths = allocate(gpu, 1, tile.rows);
       await sendBatch(gpu, (batch) => rowLengths(batch, tile, lengths));
       longest = (await download(gpu, lengths)).reduce((max, length) => Math.max(max, length), longest);
-    } finally {
       release(gpu, lengths);
     }
-  }
-  return longest;
-}
+    return longest;
+  });
 
 /** X Fᵀ. Release it. */
-async function timesFactor(gpu: Gpu, x: Rows, factor: Matrix): Promise<Rows> {
-  const out = allocateRows(gpu, x.grid, factor.rows);
-  try {
+const timesFactor = (outer: Gpu, x: Rows, factor: Matrix): Promise<Rows> =>
+  owning(outer, async (gpu, keep) => {
+    const out = keep(allocateRows(gpu, x.grid, factor.rows));
     await sendBatch(gpu, (batch) =>
       x.tiles.forEach((tile, i) => void gemm(batch, { a: tile, b: factor, out: out.tiles[i] })),
     );
     return out;
-  } catch (error) {
-    releasePanels(gpu, out);
-    throw error;
-  }
-}
+  });
 
-/** G F over the root of the largest entry of (G F)ᵀ G F, for the AGOP GᵀG = m + low, which are released; F = I if null. */
-async function nextFactor(gpu: Gpu, { m, low }: Agop, factor: Matrix | null): Promise<Matrix> {
-  const held = new Set<Matrix>([m, low]);
-  try {
-    const own = await factorRows(gpu, { high: m, low }, FACTOR_TOLERANCE);
+/** G F over the root of the largest entry of (G F)ᵀ G F, for the AGOP GᵀG, whose matrix is released; F = I if null. */
+const nextFactor = (outer: Gpu, { matrix }: Agop, factor: Matrix | null): Promise<Matrix> =>
+  owning(outer, async (gpu, keep) => {
+    const own = await factorRows(gpu, matrix, FACTOR_TOLERANCE);
+    release(gpu, matrix.high, matrix.low);
     if (!own) throw zeroAgop();
-    held.add(own);
     const cols = factor?.cols ?? own.cols;
     const [product, next] = [allocate(gpu, own.rows, cols), allocate(gpu, own.rows, cols)];
-    held.add(product);
     await sendBatch(gpu, (batch) => {
       if (factor) gemmNN(batch, { a: own, b: factor, out: product });
       else copyScaled(batch, own, product);
@@ -193,41 +194,24 @@ async function nextFactor(gpu: Gpu, { m, low }: Agop, factor: Matrix | null): Pr
       diagonalMaximum(batch, metric, maximum);
       divideByRoot(batch, product, maximum, next);
     });
-    return next;
-  } finally {
-    release(gpu, ...held);
-  }
-}
+    return keep(next);
+  });
 
 /** Directions of the AGOP below this share of the largest are dropped: 3e-6 of a distance. */
 const FACTOR_TOLERANCE = 1e-11;
 
 /** M = FᵀF, d × d. */
-async function metricOf(gpu: Gpu, factor: Matrix): Promise<Float32Array> {
-  const m = allocate(gpu, factor.cols, factor.cols);
-  try {
+const metricOf = (outer: Gpu, factor: Matrix): Promise<Float32Array> =>
+  owning(outer, async (gpu) => {
+    const m = allocate(gpu, factor.cols, factor.cols);
     await sendBatch(gpu, (batch) => syrkTN(batch, { a: factor, out: m }));
-    return await download(gpu, m);
-  } finally {
-    release(gpu, m);
-  }
-}
+    return download(gpu, m);
+  });
 
-/** Predictions, outputs × test rows, with centres `centers` = X Fᵀ. */
-async function predictTest(
-  gpu: Gpu,
-  test: Rows,
-  factor: Matrix,
-  centers: Rows,
-  fitted: FittedKernel,
-  options: Required<RidgeOptions>,
-): Promise<Float32Array> {
-  const rows = await timesFactor(gpu, test, factor);
-  try {
-    const reach = (await longestRow(gpu, rows)) + (await longestRow(gpu, centers));
-    const scores = await predict(gpu, rows, centers, fitted, options, reach);
-    return transposeHost(scores, fitted.alpha.tiles[0].rows, test.grid.n);
-  } finally {
-    releasePanels(gpu, rows);
-  }
-}
+/** Predictions, test rows × outputs, of a fit at the rows X Fᵀ. */
+const predictTest = (outer: Gpu, test: Rows, factor: Matrix, fitted: FittedKernel): Promise<Float32Array> =>
+  owning(outer, async (gpu) => {
+    const rows = await timesFactor(gpu, test, factor);
+    const reach = (await longestRow(gpu, rows)) + (await longestRow(gpu, fitted.system.x));
+    return transposeHost(await predict(gpu, rows, fitted, reach), fitted.alpha.tiles[0].rows, test.grid.n);
+  });

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { gaussian } from '../../src/ops/kernels/gaussian.js';
 import { deepRfm } from '../../src/rfm/deep-rfm.js';
+import { accuracy } from '../../src/rfm/fit.js';
 import { rfmLayer } from '../../src/rfm/layer.js';
 import type { DeepRfmOptions } from '../../src/rfm/options.js';
 import { rfm } from '../../src/rfm/rfm.js';
-import { accuracy } from '../../src/rfm/step.js';
 import { useGpu } from '../support/gpu.js';
 import { at, dense, normalMatrix, uniforms } from '../support/reference.js';
 

@@ -1,0 +1,164 @@
+import { inputError } from '../errors.js';
+import {
+  type AgopPath,
+  agopCancellation,
+  agopGram,
+  agopJacobian,
+  chooseAgopPath,
+  MAX_CANCELLATION,
+} from '../ops/agop/agop.js';
+import type { SampledAgop } from '../ops/agop/agop-jacobian.js';
+import { gradientsAreRounding } from '../ops/agop/agop-rounding.js';
+import type { AgopInput } from '../ops/agop/gradients.js';
+import { weightsFromDistances } from '../ops/kernel-matrix/kernel-matrix.js';
+import {
+  forEachDistanceTile,
+  type KernelSystem,
+  nearestDistance,
+  releaseDistances,
+} from '../ops/solve/kernel-system.js';
+import { evenlySpaced } from '../ops/solve/nystrom.js';
+import { allocateTriangle, gatherRows, type Rows, type StoredTriangle, tileCount } from '../ops/tiles.js';
+import { sendBatch } from '../runtime/batch.js';
+import type { Gpu } from '../runtime/gpu.js';
+import { allocate, download, type Pair } from '../runtime/matrix.js';
+import { owning } from '../runtime/owning.js';
+import type { LayerContext } from './context.js';
+import type { FittedKernel } from './fit.js';
+
+export interface AgopReport extends SampledAgop {
+  path: AgopPath;
+  cancellation: number;
+}
+
+/** AGOP = unit · matrix (d × d, not divided by its maximum). Release the matrix. */
+export interface Agop {
+  matrix: Pair;
+  /** 0 where float64 cannot hold it: kernel values are that small. */
+  unit: number;
+  report: AgopReport;
+}
+
+/** Which AGOP of a predictor is wanted. */
+export interface AgopRequest {
+  /** First row of each class, then n. */
+  starts: readonly number[];
+  agop: AgopPath | 'auto';
+  /** Rows whose Jacobians are summed, ascending; null: all. Default: null. */
+  samples?: readonly number[] | null;
+  /** No two rows are further apart. Default 2, that of rows of length 1. */
+  reach?: number;
+  /** What distances are multiples of, for messages. Default: 1. */
+  unit?: number;
+}
+
+/** −log of kernel values whose squares may be lost in a sum. */
+const SMALL_VALUES = 20;
+/** −log of kernel values that are 0 in float32. */
+const NO_VALUES = 87;
+
+/**
+ * The distance that weights are relative to: 0, unless rows may be so far apart that kernel values are small.
+ * @throws input error where all of them vanish.
+ */
+async function nearestOf(gpu: Gpu, system: KernelSystem, reach: number, unit: number): Promise<number> {
+  const { x, kernel } = system;
+  if (reach <= kernel.distanceAt(SMALL_VALUES) * kernel.bandwidth) return 0;
+  const vanishing = kernel.distanceAt(NO_VALUES);
+  const nearest = await nearestDistance(gpu, system);
+  if (nearest === Number.POSITIVE_INFINITY)
+    throw inputError('all rows coincide: no two are apart; give data that differ');
+  if (nearest <= vanishing * kernel.bandwidth) return nearest;
+  const median = unit * (await medianDistance(gpu, x));
+  throw inputError(
+    `--bandwidth: the nearest rows are ${(nearest * unit).toPrecision(3)} apart, more than the ${Math.floor(vanishing)} bandwidths at which kernel values vanish; the median distance is ${median.toPrecision(3)}: use --bandwidth ${median.toPrecision(2)}`,
+  );
+}
+
+/** Rows that the median distance is taken of. */
+const MEDIAN_ROWS = 64;
+
+async function medianDistance(gpu: Gpu, x: Rows): Promise<number> {
+  const ids = evenlySpaced(x.grid.n, MEDIAN_ROWS);
+  const { cols } = x.tiles[0];
+  return owning(gpu, async (gpu) => {
+    const rows = allocate(gpu, ids.length, cols);
+    await sendBatch(gpu, (batch) => gatherRows(batch, x, ids, rows));
+    const values = await download(gpu, rows);
+    const distances: number[] = [];
+    for (let i = 0; i < ids.length; i++) {
+      for (let j = 0; j < i; j++) {
+        let square = 0;
+        for (let c = 0; c < cols; c++) square += (values[i * cols + c] - values[j * cols + c]) ** 2;
+        distances.push(Math.sqrt(square));
+      }
+    }
+    return distances.sort((a, b) => a - b)[Math.floor(distances.length / 2)];
+  });
+}
+
+/** Products with more digits err by about 6e-11 of the terms: two digits are left here. */
+const HOPELESS_CANCELLATION = 1e8;
+/** Digits collapsed over 20 layers reach 1e6, a predictor that is constant 1e12. */
+const SUSPECT_CANCELLATION = 1e9;
+const ROUNDING_ALONE =
+  'the AGOP is not defined: the gradients of the predictor are rounding alone, as where equal rows have opposite targets; check the labels or targets';
+
+/** The AGOP of the fitted predictor at its centres. May release the distances. */
+export const agopOf = (
+  { gpu: outer, plan, clock }: LayerContext,
+  { system, alpha }: Pick<FittedKernel, 'system' | 'alpha'>,
+  { starts, agop, samples = null, reach = 2, unit = 1 }: AgopRequest,
+): Promise<Agop> =>
+  clock.phase('agop', () =>
+    owning(outer, async (gpu, keep) => {
+      const { x, kernel } = system;
+      const { n } = x.grid;
+      const [d, outputs] = [x.tiles[0].cols, alpha.tiles[0].rows];
+      const [high, low] = [allocate(gpu, d, d), allocate(gpu, d, d)];
+      const nearest = await nearestOf(gpu, system, reach, unit);
+      const whole = tileCount(x.grid) === 1 && system.kept !== null;
+      let stored: StoredTriangle | null = whole ? await weightsOf(gpu, system, nearest) : null;
+      const weights: AgopInput['weights'] = stored
+        ? { kind: 'stored', triangle: stored }
+        : { kind: 'computed', kernel, nearest };
+      const input = { x, alpha, weights, starts };
+      const cancellation = await agopCancellation(gpu, input);
+      if (!(cancellation < SUSPECT_CANCELLATION) && (await gradientsAreRounding(gpu, input))) {
+        throw inputError(ROUNDING_ALONE);
+      }
+      const cheapest = plan.gram && !samples ? chooseAgopPath(n, d, outputs, cancellation) : 'jacobian';
+      const path = agop === 'auto' ? cheapest : agop;
+      const found = { matrix: keep({ high, low }), unit: kernel.weightUnit(nearest) ** 2 };
+      if (path === 'jacobian') {
+        const sampled = await agopJacobian(gpu, input, found.matrix, samples);
+        return { ...found, report: { path, cancellation, ...sampled } };
+      }
+      refuseHopeless(cancellation);
+      stored ??= await weightsOf(gpu, system, nearest);
+      // Of fewer rows than features the AGOP is singular, and what rounding adds to it has its square root in the root:
+      // M^{1/2}X was off by 1.4e-4 (CIFAR-10, n = 300), with more digits by 4e-6.
+      const accurate = agop === 'gram' && (cancellation >= MAX_CANCELLATION || n <= d);
+      await agopGram(gpu, { x, alpha, triangle: stored, accurate }, found.matrix);
+      return { ...found, report: { path, cancellation, samples: n, samplingError: 0 } };
+    }),
+  );
+
+/** @throws input error where the terms of the Gram form leave no digits. */
+function refuseHopeless(cancellation: number): void {
+  if (cancellation < HOPELESS_CANCELLATION) return;
+  throw inputError(
+    `--agop gram: its terms are ${cancellation.toExponential(2)} times their sum, which leaves no digits; use --agop jacobian or auto`,
+  );
+}
+
+/** The weights of all pairs of rows, in place of their distances; they belong to the scope of `gpu`. */
+async function weightsOf(gpu: Gpu, system: KernelSystem, nearest: number): Promise<StoredTriangle> {
+  const { kernel, x } = system;
+  const triangle = allocateTriangle(gpu, x.grid);
+  await forEachDistanceTile(gpu, system, false, (batch, i, j, { squared }) =>
+    weightsFromDistances(batch, squared, triangle.tile(i, j), kernel, nearest),
+  );
+  releaseDistances(gpu, system);
+  return triangle;
+}
