@@ -51,7 +51,7 @@ export const fitKernel = (context: LayerContext, problem: RidgeProblem): Promise
     let system: KernelSystem = { x, kernel, kept: null };
     if (plan.keepDistances) system = await clock.phase('kernel', () => keepDistances(gpu, system));
     const solve = await clock.phase('solve', () =>
-      solveRidge(gpu, system, y, { high: alpha, low }, r, ridge, plan.solve),
+      solveRidge(gpu, { system, ridge, y }, { high: alpha, low }, r, plan.solve),
     );
     releaseLow(gpu, system);
     const [targets, high, rest, residuals] = await Promise.all(

@@ -5,7 +5,7 @@ import { defineKernel, read, readWrite } from '../../runtime/kernel.js';
 import { allocate, download, type Matrix, release } from '../../runtime/matrix.js';
 import { squaredDistances } from '../gemm/gemm.js';
 import type { RadialKernel } from '../kernels/kernel.js';
-import { type Rows, tileCount, tileSize } from '../tiles.js';
+import { type Columns, type Rows, tileCount, tileSize } from '../tiles.js';
 
 /** ‖x_i − x_j‖² of two tiles of rows, as squared + low (see `squaredDistances`). */
 export interface DistanceTile {
@@ -19,6 +19,13 @@ export interface KernelSystem {
   readonly kernel: RadialKernel;
   /** Tiles (i, j), i ≥ j, at kept[i][j]; null where they are not kept. */
   readonly kept: DistanceTile[][] | null;
+}
+
+/** (K + ridge I) α = Y for the kernel matrix K (n × n) of the system; Y and α in transposed layout (outputs × n). */
+export interface RidgeEquation {
+  readonly system: KernelSystem;
+  readonly ridge: number;
+  readonly y: Columns;
 }
 
 /** Distances of tile i's rows to tile j's. One that is computed lives as long as the batch. */
