@@ -94,8 +94,13 @@ export function upload(gpu: Gpu, rows: number, cols: number, data: ArrayLike<num
   return matrix;
 }
 
-/** Waits for the device and returns the matrix as row-major float32 (rows × cols, without padding). */
+/**
+ * Waits for the device and returns the matrix as row-major float32 (rows × cols, without padding).
+ * @throws internal error where it was released.
+ */
 export async function download(gpu: Gpu, matrix: View): Promise<Float32Array> {
+  if (gpu.pool.isReleased(matrix.buffer))
+    throw new RfmError('internal', 'a matrix that was released is to be read back');
   const { rows, cols, stride, offset } = matrix;
   const last = (rows - 1) * stride + cols;
   const raw = new Float32Array(await downloadBytes(gpu, matrix.buffer, offset * 4, last * 4));
