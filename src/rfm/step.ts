@@ -416,12 +416,12 @@ export async function predict(
   const lows = allocateColumns(gpu, t.grid, outputs);
   try {
     for (const [i, rows] of t.tiles.entries()) {
-      const [sum, low] = [out.tiles[i], lows.tiles[i]];
+      const sum = { high: out.tiles[i], low: lows.tiles[i] };
       for (const [j, centers] of x.tiles.entries()) {
         await sendBatch(gpu, (batch) => {
           const k = batch.temporary(rows.rows, centers.rows);
           (flat ? kernelExcess : kernelMatrix)(batch, rows, centers, k, kernel);
-          gemm(batch, { a: alpha.tiles[j], b: k, out: sum, low, ...(j > 0 && { addend: sum }) });
+          gemm(batch, { a: alpha.tiles[j], b: k, out: sum, ...(j > 0 && { addend: sum }) });
         });
       }
     }
