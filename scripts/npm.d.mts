@@ -1,4 +1,8 @@
-export function npm(
+export function npmCommand(
   args: string[],
-  options?: { cwd?: string; env?: Record<string, string | undefined> },
-): { ok: boolean; stdout?: string; output: string };
+  place?: { cwd?: string; env?: NodeJS.ProcessEnv },
+): {
+  command: string;
+  args: string[];
+  options: { cwd?: string; env: NodeJS.ProcessEnv; encoding: 'utf8'; maxBuffer: number; shell: boolean };
+};

@@ -18,20 +18,29 @@ function cacheEnv(env) {
   }
 }
 
-/** Runs npm quietly: {ok, output}. The log level is set because `npm --silent test` would hide errors here, too. */
-export function npm(args, { cwd, env = process.env } = {}) {
+/** What runs npm quietly. The log level is set because `npm --silent test` would hide errors here, too. */
+export function npmCommand(args, { cwd, env = process.env } = {}) {
   // Under `npm run` this is the npm in use, which need not be the one on the path.
   const script = env.npm_execpath && basename(env.npm_execpath) === 'npm-cli.js' ? env.npm_execpath : null;
   const windows = process.platform === 'win32';
   const [command, first] = script ? [process.execPath, [script]] : [windows ? 'npm.cmd' : 'npm', []];
-  const result = spawnSync(command, [...first, ...args, '--loglevel=error', '--no-update-notifier'], {
-    cwd,
-    env: { ...env, ...cacheEnv(env) },
-    encoding: 'utf8',
-    maxBuffer: 64 << 20,
-    shell: !script && windows,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  return {
+    command,
+    args: [...first, ...args, '--loglevel=error', '--no-update-notifier'],
+    options: {
+      cwd,
+      env: { ...env, ...cacheEnv(env) },
+      encoding: 'utf8',
+      maxBuffer: 64 << 20,
+      shell: !script && windows,
+    },
+  };
+}
+
+/** Runs npm quietly: {ok, output}. */
+export function npm(words, place) {
+  const { command, args, options } = npmCommand(words, place);
+  const result = spawnSync(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
   if (result.error) return { ok: false, output: `${command}: ${result.error.message}` };
   return { ok: result.status === 0, stdout: result.stdout, output: `${result.stdout}${result.stderr}`.trim() };
 }

@@ -1,9 +1,8 @@
 /**
  * deep-rfm as a library: Deep Recursive Feature Machines and what they are made of, on WebGPU. Matrices live on the device;
- * every function takes the open device first.
+ * every function takes the open device first. In TypeScript the types of WebGPU come from its library `dom`, or from the package
+ * `@webgpu/types`: one of both, since they declare the same names.
  */
-
-/// <reference types="@webgpu/types" preserve="true" />
 
 export { matrix, toArray, type Values } from './api/arrays.js';
 export type { LabelledData } from './api/data.js';

@@ -8,61 +8,49 @@
 // `fours` (array<vec4f>) for the other. Each holds α, S = W α and what float32 lacks of S, transposed, one below the other
 // (3 · outputs rows). And `zero`.
 
-#include "head.wgsl"
-#include "opaque.wgsl"
+#include "double_float4.wgsl"
 
-struct Pair { high: vec4f, low: vec4f }
-
-// t + x with the error of the sum in the low part (Knuth's two-sum).
-fn addExactly(t: Pair, x: vec4f) -> Pair {
-  let sum = opaque4(t.high + x);
-  let part = opaque4(sum - t.high);
-  return Pair(sum, t.low + ((t.high - opaque4(sum - part)) + (x - part)));
-}
-
-fn addProduct(t: Pair, x: Pair, z: Pair) -> Pair {
+// s + x z, all in two floats.
+fn addPairs(s: Pair4, x: Pair4, z: Pair4) -> Pair4 {
   let x1 = head4(x.high);
   let x2 = x.high - x1;
   let z1 = head4(z.high);
   let z2 = z.high - z1;
-  var sum = addExactly(t, x1 * z1);
+  var sum = add4(s, x1 * z1);
   sum.low += x1 * z2 + x2 * z1 + x2 * z2 + (x.high * z.low + x.low * z.high);
   return sum;
 }
 
-fn renormalize(t: Pair) -> Pair {
-  let sum = opaque4(t.high + t.low);
-  return Pair(sum, t.low - opaque4(sum - t.high));
-}
-
-// Entries of Q from those of P and W. `one`, `four`: their place among `ones` and `fours`; the strides are from one row of
-// these to the next (of vec4 in `fours`). `own`: which of them are on the diagonal.
-fn gramValue(
-  product: Pair,
-  w: vec4f,
+// Where the vectors of four entries are: their place among `ones` and `fours`, and how far it is from one row of these to the
+// next (in vec4 for `fours`).
+struct Sides {
   outputs: u32,
   one: u32,
   strideOne: u32,
   four: u32,
   strideFour: u32,
-  own: vec4<bool>,
-) -> Pair {
+}
+
+// Entries of Q from those of P and W. `own`: which of them are on the diagonal.
+fn gramValue(product: Pair4, w: vec4f, sides: Sides, own: vec4<bool>) -> Pair4 {
   let none = vec4f();
-  var aa = Pair();
-  var sa = Pair();
-  var ss = Pair();
-  for (var c = 0u; c < outputs; c++) {
-    let atOne = one + c * strideOne;
-    let atFour = four + c * strideFour;
-    let alphaOne = Pair(vec4f(ones[atOne]), none);
-    let alphaFour = Pair(fours[atFour], none);
-    let sOne = Pair(vec4f(ones[atOne + outputs * strideOne]), vec4f(ones[atOne + 2u * outputs * strideOne]));
-    let sFour = Pair(fours[atFour + outputs * strideFour], fours[atFour + 2u * outputs * strideFour]);
-    aa = addProduct(aa, alphaOne, alphaFour);
-    sa = addProduct(addProduct(sa, sOne, alphaFour), sFour, alphaOne);
-    if (any(own)) { ss = addProduct(ss, sOne, sOne); }
+  let strideOne = sides.outputs * sides.strideOne;
+  let strideFour = sides.outputs * sides.strideFour;
+  var aa = Pair4();
+  var sa = Pair4();
+  var ss = Pair4();
+  for (var c = 0u; c < sides.outputs; c++) {
+    let one = sides.one + c * sides.strideOne;
+    let four = sides.four + c * sides.strideFour;
+    let alphaOne = Pair4(vec4f(ones[one]), none);
+    let alphaFour = Pair4(fours[four], none);
+    let sOne = Pair4(vec4f(ones[one + strideOne]), vec4f(ones[one + 2u * strideOne]));
+    let sFour = Pair4(fours[four + strideFour], fours[four + 2u * strideFour]);
+    aa = addPairs(aa, alphaOne, alphaFour);
+    sa = addPairs(addPairs(sa, sOne, alphaFour), sFour, alphaOne);
+    if (any(own)) { ss = addPairs(ss, sOne, sOne); }
   }
-  ss = Pair(select(none, ss.high, own), select(none, ss.low, own));
-  let sum = addProduct(ss, product, renormalize(aa));
-  return renormalize(addProduct(sum, Pair(-w, none), renormalize(sa)));
+  ss = Pair4(select(none, ss.high, own), select(none, ss.low, own));
+  let sum = addPairs(ss, product, renormalize4(aa));
+  return renormalize4(addPairs(sum, Pair4(-w, none), renormalize4(sa)));
 }

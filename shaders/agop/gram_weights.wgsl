@@ -11,11 +11,12 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let at = row * p.strideW + col;
   let cols = col + vec4u(0u, 1u, 2u, 3u);
   let own = (cols == vec4u(row)) & vec4<bool>(DIAGONAL);
-  let product = Pair(
+  let product = Pair4(
     vec4f(q[at], q[at + 1u], q[at + 2u], q[at + 3u]),
     vec4f(qLow[at], qLow[at + 1u], qLow[at + 2u], qLow[at + 3u]),
   );
-  let sum = gramValue(product, w[at / 4u], p.outputs, row, p.strideRows, id.x, p.strideCols / 4u, own);
+  let sides = Sides(p.outputs, row, p.strideRows, id.x, p.strideCols / 4u);
+  let sum = gramValue(product, w[at / 4u], sides, own);
   for (var e = 0u; e < 4u; e++) {
     if (cols[e] >= p.n || (DIAGONAL && cols[e] > row)) { break; }
     q[at + e] = sum.high[e];

@@ -7,8 +7,6 @@ import {
   type Bindings,
   type Constants,
   type Kernel,
-  type LooseKernel,
-  looseProgram,
   type Parameters,
   type ParameterValues,
   type Program,
@@ -35,14 +33,6 @@ export interface Batch {
   dispatch<B extends Bindings, P extends Parameters, C extends Constants>(
     kernel: Kernel<B, P, C>,
     call: Call<B, P, C>,
-  ): void;
-  /** The same for a kernel whose bindings and words of parameters go by position. */
-  dispatchLoose(
-    kernel: LooseKernel,
-    bindings: readonly Binding[],
-    params: readonly number[],
-    grid: Grid,
-    work?: RowWork,
   ): void;
   /**
    * Names what `record` dispatches, for profiles: the operation, and what it counts. Scopes nest; the outermost
@@ -100,14 +90,6 @@ export type Call<B extends Bindings, P extends Parameters, C extends Constants> 
 } & Given<'params', ParameterValues<P>> &
   Given<'constants', { readonly [K in keyof C]: C[K] extends 'bool' ? boolean : number }>;
 
-const scratch = new DataView(new ArrayBuffer(4));
-/** The bits of a float32, to be passed among u32 parameters. */
-export function f32bits(value: number): number {
-  scratch.setFloat32(0, value);
-  return scratch.getUint32(0);
-}
-
-/** a / b, rounded up: workgroups of b invocations for a of them. */
 export const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
 
 interface Copy {
@@ -210,7 +192,6 @@ export function createBatch(gpu: Gpu): Batch {
         work && first ? { ...work, first: first.word, step: first.step } : undefined,
       );
     },
-    dispatchLoose: (kernel, bindings, params, grid, work) => record(looseProgram(kernel), bindings, params, grid, work),
     scope: (work, record) => scopedSync(gpu, work, record),
     temporary(rows, cols) {
       const matrix = allocate(gpu, rows, cols);

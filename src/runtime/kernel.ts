@@ -340,34 +340,3 @@ function placeOfLine(parts: readonly WgslPart[], line: number): { file: string; 
   }
   return null;
 }
-
-/** A kernel whose bindings and parameters go by position, read off the declarations in its text. */
-export interface LooseKernel {
-  readonly name: string;
-  readonly source: WgslPart | readonly WgslPart[];
-  readonly constants?: ConstantValues;
-}
-
-const looseKernels = new Map<string, Kernel>();
-
-export function looseProgram({ name, source, constants = NONE }: LooseKernel): Program {
-  const parts = (Array.isArray(source) ? source : [source]) as readonly WgslPart[];
-  const key = `${name} ${parts.map((part) => (typeof part === 'string' ? part : part.file)).join(' ')}`;
-  let kernel = looseKernels.get(key);
-  if (!kernel) {
-    kernel = { name, sources: parts, bindings: {}, params: {}, constants: {}, chosen: NONE };
-    looseKernels.set(key, kernel);
-  }
-  const program = programOf(kernel, constants);
-  if (program.bindings.length === 0) {
-    const declared = [
-      ...program.code.matchAll(
-        /@binding\((\d+)\)\s*var(?:<(?:storage,\s*)?(read_write|read|uniform)>|\s+\w+:\s*texture_storage_2d)/g,
-      ),
-    ];
-    const bindings: Program['bindings'][number][] = [];
-    for (const [, binding, access] of declared) bindings[Number(binding)] = (access ?? 'texture') as 'read';
-    (program as { bindings: Program['bindings'] }).bindings = bindings;
-  }
-  return program;
-}

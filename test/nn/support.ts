@@ -2,6 +2,7 @@ import { createNetworkPass, type Layer, type Wanted } from '../../src/nn/layer.j
 import { featuresOf, pixelsOf, type Shape, type Tensor } from '../../src/nn/tensor.js';
 import { type Batch, runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
+import { defineKernel, read, readWrite } from '../../src/runtime/kernel.js';
 import { allocate, downloadBytes, type Matrix, release, strideOf, upload } from '../../src/runtime/matrix.js';
 import { normals } from '../support/reference.js';
 
@@ -150,17 +151,17 @@ export async function passThrough(
   }
 }
 
-const COPY = `
-requires immediate_address_space;
-var<immediate> count: vec4u;
-@group(0) @binding(0) var<storage, read> a: array<u32>;
-@group(0) @binding(1) var<storage, read_write> b: array<u32>;
-@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x < count.x) { b[id.x] = a[id.x]; }
-}`;
+const copyKernel = defineKernel({
+  name: 'copy_for_test',
+  source: `@compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) {
+  if (id.x < p.count) { b[id.x] = a[id.x]; }
+}`,
+  bindings: { a: read('array<u32>'), b: readWrite('array<u32>') },
+  params: { count: 'u32' },
+});
 
 /** Copies whole rows, padding included, as they are. */
 export function copy(batch: Batch, from: Matrix, to: Matrix): void {
-  const words = to.rows * to.stride;
-  batch.dispatchLoose({ name: 'copy_for_test', source: COPY }, [from, to], [words], [Math.ceil(words / 64)]);
+  const count = to.rows * to.stride;
+  batch.dispatch(copyKernel, { bindings: { a: from, b: to }, params: { count }, grid: [Math.ceil(count / 64)] });
 }

@@ -2,11 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { RfmError } from '../../src/errors.js';
 import { transpose } from '../../src/ops/elementwise/transpose.js';
 import { syrk } from '../../src/ops/gemm/gemm.js';
-import { ceilDiv, createBatch, f32bits, finish, runBatch, sendBatch } from '../../src/runtime/batch.js';
+import { type Batch, ceilDiv, createBatch, finish, runBatch, sendBatch } from '../../src/runtime/batch.js';
 import { GPUBufferUsage } from '../../src/runtime/constants.js';
+import type { Grid } from '../../src/runtime/division.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
-import { type LooseKernel, looseProgram } from '../../src/runtime/kernel.js';
-import { download, release, upload } from '../../src/runtime/matrix.js';
+import { defineKernel, programOf, readWrite } from '../../src/runtime/kernel.js';
+import { download, type Matrix, release, upload } from '../../src/runtime/matrix.js';
 import { pipelineOf } from '../../src/runtime/pipeline.js';
 import { createProfile } from '../../src/runtime/timing.js';
 import { poisoned, put, read, useGpu } from '../support/gpu.js';
@@ -14,20 +15,34 @@ import { randomMatrix, transposed } from '../support/reference.js';
 
 const gpu = useGpu();
 
-const fill: LooseKernel = {
-  name: 'fill',
-  source: `requires immediate_address_space;
-struct Params { value: f32, count: u32 }
-var<immediate> p: Params;
-@group(0) @binding(0) var<storage, read_write> out: array<f32>;
-@compute @workgroup_size(1)
+/** out[i] = value + step · i. */
+const stepped = (step: number, name = 'fill') =>
+  defineKernel({
+    name,
+    source: `@compute @workgroup_size(1)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(num_workgroups) grid: vec3u) {
   let at = id.x + grid.x * (id.y + grid.y * id.z);
-  if (at < p.count) { out[at] = p.value + f32(at) * STEP; }
+  if (at < p.count) { out[at] = p.value + f32(at) * ${step}.0; }
 }`,
-  constants: { INTEGER: 3, FLAG: true },
-};
-const stepped = (step: number): LooseKernel => ({ ...fill, source: `const STEP = ${step}.0;\n${fill.source}` });
+    bindings: { out: readWrite('array<f32>') },
+    params: { value: 'f32', count: 'u32' },
+  });
+const steps = [0, 1, 2, 3].map((step) => stepped(step));
+
+interface Fill {
+  value: number;
+  count: number;
+  grid: Grid;
+}
+const fill = (batch: Batch, step: number, out: Matrix | GPUBuffer, { value, count, grid }: Fill): void =>
+  batch.dispatch(steps[step], { bindings: { out }, params: { value, count }, grid });
+
+const broken = (number: number) =>
+  defineKernel({
+    name: 'broken',
+    source: `@compute @workgroup_size(1) fn main() { let x: u32 = ${number}; }`,
+    bindings: {},
+  });
 
 const failureOf = async (act: () => unknown): Promise<unknown> => {
   try {
@@ -46,11 +61,6 @@ async function expectRfmError(act: () => unknown, kind: string): Promise<RfmErro
   return failure as RfmError;
 }
 
-it('f32bits are the bits of the rounded number', () => {
-  const words = [0, 1, -1, 0.1, 1e-40, 3.4e38, Number.POSITIVE_INFINITY];
-  expect(words.map(f32bits)).toEqual([...new Uint32Array(Float32Array.from(words).buffer)]);
-});
-
 it('ceilDiv', () => {
   expect([ceilDiv(0, 4), ceilDiv(1, 4), ceilDiv(4, 4), ceilDiv(5, 4)]).toEqual([0, 1, 1, 2]);
 });
@@ -58,9 +68,7 @@ it('ceilDiv', () => {
 describe('dispatch', () => {
   it('passes numbers to the shader and covers a grid of three dimensions', async () => {
     const out = poisoned(gpu(), 5, 24);
-    const seconds = await runBatch(gpu(), (batch) =>
-      batch.dispatchLoose(stepped(2), [out], [f32bits(0.5), 120], [4, 5, 6]),
-    );
+    const seconds = await runBatch(gpu(), (batch) => fill(batch, 2, out, { value: 0.5, count: 120, grid: [4, 5, 6] }));
     expect(seconds).toBeGreaterThan(0);
     const { data } = await read(gpu(), out);
     release(gpu(), out);
@@ -70,7 +78,7 @@ describe('dispatch', () => {
   it('runs in the order of recording', async () => {
     const out = poisoned(gpu(), 1, 8);
     await runBatch(gpu(), (batch) => {
-      for (const value of [1, 2, 3]) batch.dispatchLoose(stepped(0), [out], [f32bits(value), 8], [8]);
+      for (const value of [1, 2, 3]) fill(batch, 0, out, { value, count: 8, grid: [8] });
     });
     expect([...(await read(gpu(), out)).data]).toEqual(new Array(8).fill(3));
     release(gpu(), out);
@@ -79,7 +87,7 @@ describe('dispatch', () => {
   it('does nothing for an empty grid or an empty batch', async () => {
     const out = upload(gpu(), 1, 4, [7, 7, 7, 7]);
     for (const grid of [[0], [1, 0], [1, 1, 0]] as const) {
-      await runBatch(gpu(), (batch) => batch.dispatchLoose(stepped(0), [out], [0, 8], grid));
+      await runBatch(gpu(), (batch) => fill(batch, 0, out, { value: 0, count: 8, grid }));
     }
     expect(await runBatch(gpu(), () => {})).toBe(0);
     expect([...(await download(gpu(), out))]).toEqual([7, 7, 7, 7]);
@@ -96,7 +104,7 @@ describe('dispatch', () => {
     ];
     for (const grid of grids) {
       const out = poisoned(gpu(), 1, count);
-      await runBatch(gpu(), (batch) => batch.dispatchLoose(stepped(3), [out], [f32bits(0.5), count], grid));
+      await runBatch(gpu(), (batch) => fill(batch, 3, out, { value: 0.5, count, grid }));
       const { data } = await read(gpu(), out);
       expect(data.findIndex((value, i) => value !== 0.5 + 3 * i)).toBe(-1);
       release(gpu(), out);
@@ -106,34 +114,28 @@ describe('dispatch', () => {
 
 describe('pipelines', () => {
   it('are compiled once per text, by whoever asks first', async () => {
-    const [a, b, other] = [stepped(10), { ...stepped(10), name: 'another name' }, stepped(11)];
-    const [first, second, third] = [a, b, other].map((kernel) => pipelineOf(gpu(), looseProgram(kernel)));
+    const [a, b, other] = [stepped(10), stepped(10, 'another name'), stepped(11)];
+    const [first, second, third] = [a, b, other].map((kernel) => pipelineOf(gpu(), programOf(kernel)));
     expect(second).toBe(first);
     expect(third).not.toBe(first);
     expect((await first).compute).not.toBe((await third).compute);
-    expect(pipelineOf(gpu(), looseProgram(a))).toBe(first);
+    expect(pipelineOf(gpu(), programOf(a))).toBe(first);
   });
 });
 
 describe('errors on the device', () => {
-  const broken: LooseKernel = { name: 'broken', source: '@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }' };
-
   it('a shader that does not compile is an RfmError, each time it is tried', async () => {
     for (let attempt = 0; attempt < 3; attempt++) {
-      const act = () => runBatch(gpu(), (batch) => batch.dispatchLoose(broken, [], [], [1]));
+      const act = () => runBatch(gpu(), (batch) => batch.dispatch(broken(1.5), { bindings: {}, grid: [1] }));
       await expectRfmError(act, 'internal');
     }
   });
 
-  it('so are missing bindings and buffers of the wrong kind', async () => {
+  it('so are buffers of the wrong kind', async () => {
     const out = poisoned(gpu(), 1, 4);
-    await expectRfmError(
-      () => runBatch(gpu(), (batch) => batch.dispatchLoose(stepped(0), [], [0, 4], [4])),
-      'internal',
-    );
     const uniform = gpu().device.createBuffer({ size: 64, usage: GPUBufferUsage.UNIFORM });
     await expectRfmError(
-      () => runBatch(gpu(), (batch) => batch.dispatchLoose(stepped(0), [uniform], [0, 4], [4])),
+      () => runBatch(gpu(), (batch) => fill(batch, 0, uniform, { value: 0, count: 4, grid: [4] })),
       'internal',
     );
     uniform.destroy();
@@ -154,7 +156,7 @@ describe('errors on the device', () => {
     const before = gpu().pool.bytes.live;
     const batch = createBatch(gpu());
     batch.temporary(100, 100);
-    batch.dispatchLoose(broken, [], [], [1]);
+    batch.dispatch(broken(1.5), { bindings: {}, grid: [1] });
     expect(gpu().pool.bytes.live).toBeGreaterThan(before);
     await failureOf(() => batch.submit());
     expect(gpu().pool.bytes.live).toBe(before);
@@ -168,7 +170,7 @@ describe('send', () => {
     for (const [i, value] of values.entries()) {
       await sendBatch(gpu(), (batch) => {
         const between = batch.temporary(8, 8);
-        batch.dispatchLoose(stepped(1), [between], [f32bits(value), 64], [64]);
+        fill(batch, 1, between, { value, count: 64, grid: [64] });
         transpose(batch, between, outs[i]);
       });
     }
@@ -185,13 +187,13 @@ describe('send', () => {
     const timed: Gpu = { ...gpu(), profile };
     for (let i = 0; i < 3; i++) {
       await sendBatch(timed, (batch) => {
-        for (const value of [1, 2]) batch.dispatchLoose(stepped(0), [out], [f32bits(value), 8], [8]);
+        for (const value of [1, 2]) fill(batch, 0, out, { value, count: 8, grid: [8] });
       });
     }
     expect([...(await download(timed, out))]).toEqual(new Array(8).fill(2));
     expect(profile.passes).toHaveLength(6);
     expect(gpu().sent.last).toBe(null);
-    await sendBatch(gpu(), (batch) => batch.dispatchLoose(stepped(0), [out], [0, 8], [8]));
+    await sendBatch(gpu(), (batch) => fill(batch, 0, out, { value: 0, count: 8, grid: [8] }));
     await finish(gpu());
     expect(gpu().sent.last).toBe(null);
     await sendBatch(gpu(), () => {});
@@ -201,14 +203,10 @@ describe('send', () => {
 
   it('reports a failure and gives temporaries back', async () => {
     const before = gpu().pool.bytes.live;
-    const broken: LooseKernel = {
-      name: 'broken',
-      source: '@compute @workgroup_size(1) fn main() { let x: u32 = 2.5; }',
-    };
     const act = () =>
       sendBatch(gpu(), (batch) => {
         batch.temporary(100, 100);
-        batch.dispatchLoose(broken, [], [], [1]);
+        batch.dispatch(broken(2.5), { bindings: {}, grid: [1] });
       });
     await expectRfmError(act, 'internal');
     expect(gpu().pool.bytes.live).toBe(before);

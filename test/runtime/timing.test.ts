@@ -4,6 +4,7 @@ import { gemm } from '../../src/ops/gemm/gemm.js';
 import { createClock } from '../../src/rfm/context.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
+import { defineKernel, readWrite } from '../../src/runtime/kernel.js';
 import { release } from '../../src/runtime/matrix.js';
 import { NOWHERE, type Profile } from '../../src/runtime/profile.js';
 import { createProfile, enter, scoped } from '../../src/runtime/timing.js';
@@ -41,21 +42,27 @@ describe('compilation', () => {
     const gpu = opened();
     // Takes a while to compile and none to run; the number keeps the driver from knowing it.
     const lines = Array.from({ length: 60 }, (_, i) => `v = fract(v * ${i + 2}.5 + f32(UNKNOWN)); v = v + sin(v);`);
-    const source = `
-      @group(0) @binding(0) var<storage, read_write> out: array<f32>;
-      @compute @workgroup_size(32) fn main(@builtin(global_invocation_id) id: vec3u) {
+    const source = `@compute @workgroup_size(32) fn main(@builtin(global_invocation_id) id: vec3u) {
         var v = f32(id.x);
         ${lines.join('\n')}
         out[id.x] = v;
       }`;
-    const kernel = { name: 'slow to compile', source, constants: { UNKNOWN: Date.now() % 2 ** 20 } };
+    const kernel = defineKernel({
+      name: 'slow to compile',
+      source,
+      bindings: { out: readWrite('array<f32>') },
+      constants: { UNKNOWN: 'u32' },
+    });
+    const constants = { UNKNOWN: Date.now() % 2 ** 20 };
     const out = poisoned(gpu, 32, 32);
     const profile = createProfile(gpu);
     gpu.profile = profile;
     const clock = createClock(gpu);
     const before = gpu.compiling.seconds;
     const run = () =>
-      clock.phase('solve', () => runBatch(gpu, (batch) => batch.dispatchLoose(kernel, [out], [], [32])));
+      clock.phase('solve', () =>
+        runBatch(gpu, (batch) => batch.dispatch(kernel, { bindings: { out }, constants, grid: [32] })),
+      );
     const started = performance.now();
     await run();
     const wall = (performance.now() - started) / 1000;

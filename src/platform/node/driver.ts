@@ -1,23 +1,31 @@
 import { constants } from 'node:os';
 import { join } from 'node:path';
-import { launchEnv } from '../../../scripts/adapter-env.mjs';
+import { isMainThread } from 'node:worker_threads';
+import { adapterChoice, launchEnv } from '../../../scripts/adapter-env.mjs';
 import { RfmError } from '../../errors.js';
 
 /** glibc's dlopen keeps what was loaded with it, also where Node finds no addon in it. */
 const RTLD_NODELETE = 0x1000;
 
 /**
- * Selects the driver for a program that was not started by the command line's launcher, which has done the same before:
- * the variables that Vulkan's loader and drivers read, where they are not set. A loader that lies beside a driver is loaded
- * here: the dynamic linker has read LD_LIBRARY_PATH by now. What a worker thread sets reaches no driver, since its
- * `process.env` is a copy.
- * @throws noAdapter where DEEP_RFM_ADAPTER asks for a driver that is not installed.
+ * Selects the driver for a program that was not started by the command line's launcher, which has done the same before: the
+ * variables that Vulkan's loader and drivers read, where they are not set. `openGpu` calls it. A program whose worker threads
+ * open devices calls it before it starts them: their `process.env` is a copy, and what they set reaches no driver.
+ * @throws `RfmError` of kind 'noAdapter' where DEEP_RFM_ADAPTER asks for a driver that is not installed, or that a worker
+ * thread cannot select.
  */
 export function selectDriver(): void {
   const { set, problem } = launchEnv();
   if (problem) throw new RfmError('noAdapter', problem);
   const { LD_LIBRARY_PATH: libraries, ...variables } = set;
+  if (!isMainThread && variables.VK_DRIVER_FILES && adapterChoice() !== 'auto') {
+    throw new RfmError(
+      'noAdapter',
+      `DEEP_RFM_ADAPTER=${adapterChoice()}: a worker thread cannot select a driver; call selectDriver() before you start it`,
+    );
+  }
   for (const [name, value] of Object.entries(variables)) process.env[name] ??= value;
+  // The dynamic linker has read LD_LIBRARY_PATH by now, so a loader that lies beside its driver is loaded here.
   const [folder] = libraries?.split(':') ?? [];
   if (folder) preload(join(folder, 'libvulkan.so.1'));
 }

@@ -62,6 +62,10 @@ const noAdapterHelp = (): string =>
  * open device crashes.
  *
  * On Linux DEEP_RFM_ADAPTER (auto, hardware, lavapipe, swiftshader) selects the driver, as on the command line.
+ *
+ * The main thread and worker threads can each open devices and compute at the same time; a device and its matrices stay in
+ * their thread. Close the device before the thread ends or is terminated: Dawn ends the process where an instance is
+ * collected while its device lives. Where DEEP_RFM_ADAPTER is set, call `selectDriver` before you start the workers.
  * @throws `RfmError` of kind 'noAdapter' where there is none of the type asked for.
  */
 export async function openGpu({ adapter: choice = 'auto', mixedPrecision = false }: OpenOptions = {}): Promise<Gpu> {

@@ -2,4 +2,5 @@
 
 export * from '../../index.js';
 export type { OpenOptions } from '../request-adapter.js';
+export { selectDriver } from './driver.js';
 export { openGpu } from './gpu.js';
