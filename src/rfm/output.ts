@@ -131,11 +131,19 @@ const projectRows = (
   });
 
 /** NC1 and NC2 of rows in class order, NaN where not defined; starts: first row of each (non-empty) class, then the number of rows. */
-export const neuralCollapse = (outer: Gpu, x: Rows, starts: readonly number[]): Promise<Collapse> =>
+export const neuralCollapse = async (gpu: Gpu, x: Rows, starts: readonly number[]): Promise<Collapse> =>
+  (await collapseOf(gpu, [x], starts))[0];
+
+/** Of several sets of rows: all are sent before any is read back, one after the other, as they have one scope. */
+const collapseOf = (outer: Gpu, all: readonly Rows[], starts: readonly number[]): Promise<Collapse[]> =>
   owning(outer, async (gpu) => {
-    const results = allocateCollapse(gpu);
-    await sendBatch(gpu, (batch) => collapseTraces(batch, x, starts, results));
-    return readCollapse(gpu, results);
+    const sent = all.map((rows) => ({ rows, results: allocateCollapse(gpu) }));
+    for (const { rows, results } of sent) {
+      await sendBatch(gpu, (batch) => collapseTraces(batch, rows, starts, results));
+    }
+    const found: Collapse[] = [];
+    for (const { results } of sent) found.push(await readCollapse(gpu, results));
+    return found;
   });
 
 /** NC1 and NC2 at the three stages of a layer. */
@@ -144,10 +152,7 @@ async function stageMetrics(
   stages: { input: Rows; agop: Rows; features: Rows },
   starts: readonly number[],
 ): Promise<Pick<LayerMetrics, 'nc1' | 'nc2'>> {
-  // All are sent before any is read back.
-  const [input, agop, features] = await Promise.all(
-    [stages.input, stages.agop, stages.features].map((rows) => neuralCollapse(gpu, rows, starts)),
-  );
+  const [input, agop, features] = await collapseOf(gpu, [stages.input, stages.agop, stages.features], starts);
   return {
     nc1: { input: input.nc1, agop: agop.nc1, features: features.nc1 },
     nc2: { input: input.nc2, agop: agop.nc2, features: features.nc2 },

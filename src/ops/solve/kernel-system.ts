@@ -33,7 +33,8 @@ function distancesOf(batch: Batch, { x, kept }: KernelSystem, i: number, j: numb
   if (kept) return kept[i][j];
   const [rows, cols] = [tileSize(x.grid, i), tileSize(x.grid, j)];
   const tile = { squared: batch.temporary(rows, cols), low: withLow ? batch.temporary(rows, cols) : null };
-  squaredDistances(batch, x.tiles[i], x.tiles[j], tile.squared, tile.low ?? undefined);
+  const { squared, low } = tile;
+  squaredDistances(batch, x.tiles[i], x.tiles[j], low ? { high: squared, low } : squared);
   return tile;
 }
 
@@ -51,7 +52,8 @@ export async function keepDistances(gpu: Gpu, system: Omit<KernelSystem, 'kept'>
         const [rows, cols] = [tileSize(x.grid, i), tileSize(x.grid, j)];
         const tile = { squared: allocate(gpu, rows, cols), low: allocate(gpu, rows, cols) };
         kept[i].push(tile);
-        await sendBatch(gpu, (batch) => squaredDistances(batch, x.tiles[i], x.tiles[j], tile.squared, tile.low));
+        const out = { high: tile.squared, low: tile.low };
+        await sendBatch(gpu, (batch) => squaredDistances(batch, x.tiles[i], x.tiles[j], out));
       }
     }
     return { ...system, kept };
