@@ -105,11 +105,9 @@ export async function fitLayerOne(gpu: Gpu, n: number, d: number, dataDir: strin
     const plan = { method: 'cholesky' } as const;
     await solveRidge(
       gpu,
-      system,
-      asPanel(y, n),
+      { system, ridge: RIDGE, y: asPanel(y, n) },
       { high: asPanel(alpha, n), low: asPanel(low, n) },
       asPanel(r, n),
-      RIDGE,
       plan,
     );
     const weights = own(allocate(gpu, n, n));

@@ -218,9 +218,7 @@ export function decided(choice, dirs = cacheDirs()) {
 }
 
 /** The command that installs a driver: of a checkout, or of the package as npm installed it. */
-export const SETUP = existsSync(new URL('../package-lock.json', import.meta.url))
-  ? 'npm run setup'
-  : 'npx deep-rfm-setup';
+export const SETUP = import.meta.url.includes('/node_modules/deep-rfm/') ? 'npx deep-rfm-setup' : 'npm run setup';
 
 /** How an adapter is got: by setup in a checkout or of a package, by the machine's owner for a bundle. */
 const installAdvice = (env, choice) =>

@@ -127,23 +127,27 @@ export function addBench(program: Command, signal: AbortSignal): void {
     .addOption(valued('--out <folder>', 'where to write bench.json, .md, .svg and .png', path('--out')))
     .addOption(overwriteOption());
   for (const option of commonOptions()) command.addOption(option);
-  command.addHelpText('after', EXAMPLES).action(async (ops: OpName[] | undefined, flags: BenchFlags) => {
-    const terminal = terminalFor(flags);
-    const request = await readRequest(ops ?? [], flags);
-    const { out } = flags;
-    if (out === undefined) {
-      await show(await bench(request, flags, terminal, signal), terminal);
-      return;
-    }
-    const inputs = [{ flag: '--compare', path: flags.compare }];
-    const output = { dir: out, by: 'bench', inputs, overwrite: flags.overwrite, note: terminal.note } as const;
-    await withOutput(output, async () => {
-      const document = await bench(request, flags, terminal, signal);
-      const { writeBenchReport } = await import('../report/bench-report.js');
-      const files = await writeBenchReport(out, document);
-      await show(document, terminal);
-      terminal.print(`wrote to ${out}: ${files.join(', ')}`);
-    });
+  command
+    .addHelpText('after', EXAMPLES)
+    .action((ops: OpName[] | undefined, flags: BenchFlags) => benchAndShow(ops ?? [], flags, signal));
+}
+
+async function benchAndShow(ops: readonly OpName[], flags: BenchFlags, signal: AbortSignal): Promise<void> {
+  const terminal = terminalFor(flags);
+  const request = await readRequest(ops, flags);
+  const { out } = flags;
+  if (out === undefined) {
+    await show(await bench(request, flags, terminal, signal), terminal);
+    return;
+  }
+  const inputs = [{ flag: '--compare', path: flags.compare }];
+  const output = { dir: out, by: 'bench', inputs, overwrite: flags.overwrite, note: terminal.note } as const;
+  await withOutput(output, async () => {
+    const document = await bench(request, flags, terminal, signal);
+    const { writeBenchReport } = await import('../report/bench-report.js');
+    const files = await writeBenchReport(out, document);
+    await show(document, terminal);
+    terminal.print(`wrote to ${out}: ${files.join(', ')}`);
   });
 }
 

@@ -48,6 +48,6 @@ async function tune(gpu: Gpu, note: (line: string) => void): Promise<void> {
     import('../report/atomic.js'),
   ]);
   const identity = { adapter: gpu.adapter, version: VERSION, webgpu: webgpuVersion() };
-  const { notes } = await applyTuning(gpu, identity, OPERATIONS, writeFileAtomic);
+  const { notes } = await applyTuning(gpu, identity, OPERATIONS, { write: writeFileAtomic });
   for (const line of notes) note(line);
 }

@@ -59,17 +59,9 @@ function seedList(flag: string): (value: string) => number[] {
   return (value) => [...new Set(value.split(',').map((part) => one(part.trim())))];
 }
 
-/** `deep-rfm train`: networks, and the probes of their layers. */
-export function addTrain(program: Command, signal: AbortSignal): void {
+function trainOptions() {
   const rows = (flag: string, min: number) => integer(flag, { min, max: Number.MAX_SAFE_INTEGER, example: 1000 });
-  const command = program
-    .command('train')
-    .summary('train a network and measure its collapse, AGOP and weights')
-    .description(
-      'Trains an MLP, a ResNet-18 or a VGG-11 and measures neural collapse, the AGOP and the singular vectors of every ' +
-        'linear layer as it learns.',
-    );
-  const options = [
+  return [
     valued('--model <name>', 'mlp, resnet18 or vgg11 (default: mlp)', oneOf('--model', ['mlp', 'resnet18', 'vgg11'])),
     valued(
       '--dataset <name>',
@@ -124,7 +116,18 @@ export function addTrain(program: Command, signal: AbortSignal): void {
     tuneOption(),
     valued('--out <folder>', 'where to write (default: results/<model>-<dataset>-n<N>)', path('--out')),
   ];
-  for (const option of options) command.addOption(option);
+}
+
+/** `deep-rfm train`: networks, and the probes of their layers. */
+export function addTrain(program: Command, signal: AbortSignal): void {
+  const command = program
+    .command('train')
+    .summary('train a network and measure its collapse, AGOP and weights')
+    .description(
+      'Trains an MLP, a ResNet-18 or a VGG-11 and measures neural collapse, the AGOP and the singular vectors of every ' +
+        'linear layer as it learns.',
+    );
+  for (const option of trainOptions()) command.addOption(option);
   command
     .addOption(overwriteOption())
     .option(
@@ -164,7 +167,7 @@ async function train(
   let kept: string | null = null;
   try {
     await openCheckpoints(out);
-    const metrics = await compute(request, flags, resume, terminal, signal, (what) => {
+    const metrics = await compute(request, flags, resume, { terminal, signal }, (what) => {
       kept = what;
       setInterruptOutcome(`no results were written, ${keptIn(out, what)}`);
     });
@@ -196,8 +199,7 @@ async function compute(
   request: TrainRequest,
   flags: TrainFlags,
   resume: TrainCheckpoint | null,
-  terminal: Terminal,
-  signal: AbortSignal,
+  { terminal, signal }: { terminal: Terminal; signal: AbortSignal },
   onKept: (what: string) => void,
 ): Promise<TrainMetrics> {
   const { config, dataset, out } = request;

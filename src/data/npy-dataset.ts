@@ -51,7 +51,7 @@ export function loadNpyDataset(request: NpyDatasetRequest): Dataset {
   const test =
     testX === undefined || testY === undefined || testN === 0
       ? null
-      : loadTest(testX, testY, testN, train, targets.columns, classOf);
+      : loadTest({ testX, testY, testN }, train, targets.columns, classOf);
   if (testN !== undefined && testN > 0 && testX === undefined) {
     throw inputError(`--test-n ${testN}: no test rows were given; add --test-x and --test-y, or use --test-n 0`);
   }
@@ -66,9 +66,7 @@ export function loadNpyDataset(request: NpyDatasetRequest): Dataset {
 }
 
 function loadTest(
-  testX: string,
-  testY: string,
-  testN: number | undefined,
+  { testX, testY, testN }: { testX: string; testY: string; testN: number | undefined },
   train: LabelledRows,
   columns: number | null,
   classOf: Map<number, number>,

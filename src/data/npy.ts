@@ -63,7 +63,7 @@ function readArray(file: InputFile, maxDims: number): NpyArray {
   const { text, dataStart } = readHeaderText(file);
   const header = parseNpyHeader(text, file.at);
   const type = elementType(header.descr, file.at);
-  const shape = checkShape(header.shape, header.descr, type.bytes, file.size - dataStart, maxDims, file.at);
+  const shape = checkShape(header, type.bytes, file.size - dataStart, maxDims, file.at);
   const bytes = shape.reduce((product, extent) => product * extent, type.bytes);
   const raw = allocateFor(file.at, bytes, () => new Uint8Array(bytes));
   file.read(raw, dataStart);
@@ -108,8 +108,7 @@ function readHeaderText(file: InputFile): { text: string; dataStart: number } {
 
 /** The shape as numbers, once it is known to be positive and to agree with the bytes in the file. */
 function checkShape(
-  shape: bigint[],
-  dtype: string,
+  { shape, descr: dtype }: { shape: bigint[]; descr: string },
   itemBytes: number,
   bytes: number,
   maxDims: number,

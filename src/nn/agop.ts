@@ -85,13 +85,7 @@ function copyRows(gpu: Gpu, { grid, tiles }: Rows, row: number, to: Matrix): voi
 
 /** Adds (1/samples) DᵀD (c × c) to a symmetric sum, or begins the sum; rows: D, any number × c. */
 export function addOuterProducts(batch: Batch, rows: Matrix, samples: number, into: Pair, begin: boolean): void {
-  syrkTN(batch, {
-    a: rows,
-    out: into.high,
-    low: into.low,
-    scale: 1 / samples,
-    ...(!begin && { addend: into.high }),
-  });
+  syrkTN(batch, { a: rows, out: into, scale: 1 / samples, ...(!begin && { addend: into }) });
 }
 
 /**

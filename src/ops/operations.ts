@@ -54,12 +54,12 @@ export const OPERATIONS: readonly TunedOperation[] = [
         upload(gpu, n, n, numbers(n * n, 37)),
         upload(gpu, 3 * outputs, n, numbers(3 * outputs * n, 61)),
       ];
-      const [out, low] = [allocate(gpu, n, n), allocate(gpu, n, n)];
+      const out = { high: allocate(gpu, n, n), low: allocate(gpu, n, n) };
       const terms = { w, outputs, rows: vectors, cols: vectors };
-      const tile = { product: { a: w, b: w, out, low }, form: 'NT', symmetric: true, terms } as const;
+      const tile = { product: { a: w, b: w, out }, form: 'NT', symmetric: true, terms } as const;
       return {
         record: (batch) => gramWeights(batch, multiplyOnce, tile),
-        release: () => release(gpu, w, vectors, out, low),
+        release: () => release(gpu, w, vectors, out.high, out.low),
       };
     },
   },

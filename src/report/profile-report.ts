@@ -223,8 +223,7 @@ export function chromeTrace({ passes, clock }: Profile, adapter: string): string
     name: string,
     cat: string,
     tid: number,
-    start: number,
-    end: number,
+    [start, end]: readonly [start: number, end: number],
     args: Record<string, unknown> = {},
   ): TraceEvent => ({ name, cat, ph: 'X', pid: 1, tid, ts: (start - origin) / 1000, dur: (end - start) / 1000, args });
   const meta = (name: string, tid: number, value: string): TraceEvent => ({
@@ -246,15 +245,15 @@ export function chromeTrace({ passes, clock }: Profile, adapter: string): string
     count === undefined || end === start ? {} : { rate: `${(count / (end - start)).toPrecision(3)} GFLOP/s` };
   const events: TraceEvent[] = [
     ...stretches(passes, ({ layer }) => (layer === null ? null : `layer ${layer}`)).map(([name, from, to]) =>
-      event(name, 'layer', LAYERS, from, to),
+      event(name, 'layer', LAYERS, [from, to]),
     ),
     ...stretches(passes, ({ layer, phase }) => (phase === null ? null : `${phase}\n${layer}`)).map(([name, from, to]) =>
-      event(name.split('\n')[0], 'phase', PHASES, from, to),
+      event(name.split('\n')[0], 'phase', PHASES, [from, to]),
     ),
     ...[...spans].map(([{ op, flops, bytes, rows }, span]) =>
-      event(op, 'operation', PASSES, ...span, { flops, bytes, rows, ...rate(flops, span) }),
+      event(op, 'operation', PASSES, span, { flops, bytes, rows, ...rate(flops, span) }),
     ),
-    ...passes.map((pass) => event(pass.kernel, 'pass', PASSES, pass.start, pass.end, { bytes: pass.bytes })),
+    ...passes.map((pass) => event(pass.kernel, 'pass', PASSES, [pass.start, pass.end], { bytes: pass.bytes })),
   ].sort((a, b) => a.tid - b.tid || a.ts! - b.ts! || b.dur! - a.dur!);
   return JSON.stringify({
     displayTimeUnit: 'ms',

@@ -51,7 +51,7 @@ export const fitKernel = (context: LayerContext, problem: RidgeProblem): Promise
     let system: KernelSystem = { x, kernel, kept: null };
     if (plan.keepDistances) system = await clock.phase('kernel', () => keepDistances(gpu, system));
     const solve = await clock.phase('solve', () =>
-      solveRidge(gpu, system, y, { high: alpha, low }, r, ridge, plan.solve),
+      solveRidge(gpu, { system, ridge, y }, { high: alpha, low }, r, plan.solve),
     );
     releaseLow(gpu, system);
     const [targets, high, rest, residuals] = await Promise.all(
@@ -81,12 +81,12 @@ export const predict = (
     const flat = reach <= kernel.excessReach * kernel.bandwidth;
     const [out, lows] = [allocateColumns(gpu, t.grid, outputs), allocateColumns(gpu, t.grid, outputs)];
     for (const [i, rows] of t.tiles.entries()) {
-      const [sum, low] = [out.tiles[i], lows.tiles[i]];
+      const sum = { high: out.tiles[i], low: lows.tiles[i] };
       for (const [j, centers] of x.tiles.entries()) {
         await sendBatch(gpu, (batch) => {
           const k = batch.temporary(rows.rows, centers.rows);
           (flat ? kernelExcess : kernelMatrix)(batch, rows, centers, k, kernel);
-          gemm(batch, { a: alpha.tiles[j], b: k, out: sum, low, ...(j > 0 && { addend: sum }) });
+          gemm(batch, { a: alpha.tiles[j], b: k, out: sum, ...(j > 0 && { addend: sum }) });
         });
       }
     }

@@ -14,7 +14,7 @@ import {
   programOf,
   type StorageBinding,
 } from './kernel.js';
-import { allocate, type Matrix, release, type View } from './matrix.js';
+import { allocate, type Matrix, type View } from './matrix.js';
 import { pipelinesOf } from './pipeline.js';
 import { placedProgram, placeOf } from './placed-kernel.js';
 import { textureBytes } from './pool.js';
@@ -64,6 +64,8 @@ export interface Batch {
    * and so nothing that a later batch writes into them comes early.
    */
   send(): Promise<void>;
+  /** Forgets what was recorded, and gives temporaries back. */
+  discard(): void;
 }
 
 export type Binding = View | GPUBuffer | GPUTexture;
@@ -132,128 +134,162 @@ interface AnyCall {
   readonly work?: Pick<RowWork, 'flops' | 'measured'>;
 }
 
-/**
- * A batch of work to record and hand over.
- * @throws internal error, at a dispatch, where a matrix was released, or the kernel states no first row for its work.
- */
-export function createBatch(gpu: Gpu): Batch {
-  const recorded: Dispatch[] = [];
-  const temporaries: Matrix[] = [];
+/** What a batch has recorded; what is copied comes before the next dispatch. */
+interface Recording {
+  readonly dispatches: Dispatch[];
+  copies: Copy[];
+}
+
+/** What a dispatch is made of once it has left its names behind. */
+interface Recorded {
+  readonly program: Program;
+  readonly bindings: readonly Binding[];
+  readonly words: ArrayLike<number>;
+  readonly grid: Grid;
+  readonly work: RowWork | undefined;
+}
+
+function withoutNames(kernel: Kernel, { bindings, params, constants, grid, work }: AnyCall): Recorded {
+  const { words, first } = parameterWords(kernel, params);
+  if (work && !first) throw new RfmError('internal', `${kernel.name} states its work but declares no firstRow`);
+  return {
+    program: programOf(kernel, constants),
+    bindings: Object.keys(kernel.bindings).map((name) => bindings[name]),
+    words,
+    grid,
+    work: work && first ? { ...work, first: first.word, step: first.step } : undefined,
+  };
+}
+
+function record(gpu: Gpu, recording: Recording, { program, bindings, words, grid, work }: Recorded): void {
+  const [x, y = 1, z = 1] = grid;
+  if (x === 0 || y === 0 || z === 0) return;
+  const resources = bindings.map(resourceOf);
+  if (resources.some(gpu.pool.isReleased)) {
+    throw new RfmError('internal', `${program.name} is to read or write a matrix that was released`);
+  }
+  for (const part of divide(gpu, words, grid, work)) {
+    const label = gpu.profile && { label: labelOf(gpu.profile, program.name, bindings, part.share) };
+    const placed = part.place && {
+      program: placedProgram(program),
+      bindings: [...resources, placeOf(gpu, part.place)],
+    };
+    recording.dispatches.push({ ...part, program, bindings: resources, copies: recording.copies, ...label, ...placed });
+    recording.copies = [];
+  }
+}
+
+type Lent = Pick<Batch, 'temporary' | 'scratch' | 'texture' | 'reuse' | 'staging'>;
+
+/** What a batch lends until it is handed over. */
+function createLoans({ pool }: Gpu, allocateMatrix: (rows: number, cols: number) => Matrix): Lent & { end(): void } {
+  const buffers: GPUBuffer[] = [];
   const textures: GPUTexture[] = [];
   const idle: GPUTexture[] = [];
   const stages: GPUBuffer[] = [];
   const scratch = new Map<string, Matrix>();
-  let copies: Copy[] = [];
-  function record(
-    program: Program,
-    bindings: readonly Binding[],
-    words: ArrayLike<number>,
-    grid: Grid,
-    work: RowWork | undefined,
-  ): void {
-    const [x, y = 1, z = 1] = grid;
-    if (x === 0 || y === 0 || z === 0) return;
-    const resources = bindings.map(resourceOf);
-    if (resources.some(gpu.pool.isReleased)) {
-      throw new RfmError('internal', `${program.name} is to read or write a matrix that was released`);
-    }
-    for (const part of divide(gpu, words, grid, work)) {
-      const label = gpu.profile && { label: labelOf(gpu.profile, program.name, bindings, part.share) };
-      const placed = part.place && {
-        program: placedProgram(program),
-        bindings: [...resources, placeOf(gpu, part.place)],
-      };
-      recorded.push({ ...part, program, bindings: resources, copies, ...label, ...placed });
-      copies = [];
-    }
-  }
-  async function handOver<T>(start: () => Promise<T>): Promise<T> {
-    try {
-      return await gpu.guard('running on the GPU', start);
-    } finally {
-      release(gpu, ...temporaries);
-      for (const texture of textures) gpu.pool.giveTexture(texture);
-      for (const stage of stages) gpu.pool.give(stage);
-      scratch.clear();
-      for (const list of [recorded, temporaries, textures, idle, stages, copies]) list.length = 0;
-    }
-  }
+  const temporary = (rows: number, cols: number): Matrix => {
+    const matrix = allocateMatrix(rows, cols);
+    buffers.push(matrix.buffer);
+    return matrix;
+  };
   return {
-    gpu,
-    dispatch(kernel, call) {
-      const { bindings, params, constants, grid, work } = call as AnyCall;
-      const { words, first } = parameterWords(kernel as unknown as Kernel, params);
-      if (work && !first) throw new RfmError('internal', `${kernel.name} states its work but declares no firstRow`);
-      record(
-        programOf(kernel as unknown as Kernel, constants),
-        Object.keys(kernel.bindings).map((name) => bindings[name]),
-        words,
-        grid,
-        work && first ? { ...work, first: first.word, step: first.step } : undefined,
-      );
-    },
-    scope: (work, record) => scopedSync(gpu, work, record),
-    temporary(rows, cols) {
-      const matrix = allocate(gpu, rows, cols);
-      temporaries.push(matrix);
-      return matrix;
-    },
+    temporary,
     scratch(rows, cols, role) {
       const key = `${rows} × ${cols} ${role}`;
-      const matrix = scratch.get(key) ?? this.temporary(rows, cols);
+      const matrix = scratch.get(key) ?? temporary(rows, cols);
       scratch.set(key, matrix);
       return matrix;
     },
     texture(width, height) {
       const fits = idle.findIndex((t) => t.width >= width && t.height >= height);
       if (fits >= 0) return idle.splice(fits, 1)[0];
-      const texture = gpu.pool.takeTexture(width, height);
+      const texture = pool.takeTexture(width, height);
       textures.push(texture);
       return texture;
     },
-    reuse(texture) {
-      idle.push(texture);
-    },
+    reuse: (texture) => void idle.push(texture),
     staging(bytes) {
       const last = stages.at(-1);
       if (last && last.size >= bytes) return last;
-      const stage = gpu.pool.take(bytes);
+      const stage = pool.take(bytes);
       stages.push(stage);
       return stage;
     },
+    end() {
+      for (const buffer of [...buffers, ...stages]) pool.give(buffer);
+      for (const texture of textures) pool.giveTexture(texture);
+      scratch.clear();
+      for (const list of [buffers, textures, idle, stages]) list.length = 0;
+    },
+  };
+}
+
+/**
+ * A batch of work to record and hand over.
+ * @throws internal error, at a dispatch, where a matrix was released, or the kernel states no first row for its work.
+ */
+export function createBatch(gpu: Gpu): Batch {
+  const recording: Recording = { dispatches: [], copies: [] };
+  const { end, ...loans } = createLoans(gpu, (rows, cols) => allocate(gpu, rows, cols));
+  const discard = (): void => {
+    end();
+    recording.dispatches.length = 0;
+    recording.copies = [];
+  };
+  const handOver = async <T>(start: () => Promise<T>): Promise<T> => {
+    try {
+      return await gpu.guard('running on the GPU', start);
+    } finally {
+      discard();
+    }
+  };
+  return {
+    gpu,
+    ...loans,
+    discard,
+    dispatch: (kernel, call) =>
+      record(gpu, recording, withoutNames(kernel as unknown as Kernel, call as unknown as AnyCall)),
+    scope: (work, record) => scopedSync(gpu, work, record),
     copyToTexture(source, texture, width, height) {
-      copies.push({ source, texture, width, height });
+      recording.copies.push({ source, texture, width, height });
     },
     submit: () =>
       handOver(async () => {
         const started = performance.now();
-        if (recorded.length === 0) return 0;
-        await start(gpu, recorded);
+        if (recording.dispatches.length === 0) return 0;
+        await start(gpu, recording.dispatches);
         await gpu.sent.last;
         return (performance.now() - started) / 1000;
       }),
     send: () =>
       handOver(async () => {
         const before = gpu.sent.last;
-        if (recorded.length > 0) await start(gpu, recorded);
+        if (recording.dispatches.length > 0) await start(gpu, recording.dispatches);
         await before;
       }),
   };
 }
 
-/** Records with `record`, submits, and returns the seconds it took. */
-export async function runBatch(gpu: Gpu, record: (batch: Batch) => void): Promise<number> {
+/** A batch with what `record` dispatches; where that fails, nothing stays allocated. */
+function recordedBatch(gpu: Gpu, record: (batch: Batch) => void): Batch {
   const batch = createBatch(gpu);
-  record(batch);
-  return batch.submit();
+  try {
+    record(batch);
+  } catch (error) {
+    batch.discard();
+    throw error;
+  }
+  return batch;
 }
 
+/** Records with `record`, submits, and returns the seconds it took. */
+export const runBatch = async (gpu: Gpu, record: (batch: Batch) => void): Promise<number> =>
+  recordedBatch(gpu, record).submit();
+
 /** The same without waiting for it: see `Batch.send`. */
-export async function sendBatch(gpu: Gpu, record: (batch: Batch) => void): Promise<void> {
-  const batch = createBatch(gpu);
-  record(batch);
-  await batch.send();
-}
+export const sendBatch = async (gpu: Gpu, record: (batch: Batch) => void): Promise<void> =>
+  recordedBatch(gpu, record).send();
 
 /** Waits for all that was sent. */
 export async function finish(gpu: Gpu): Promise<void> {

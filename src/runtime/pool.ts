@@ -50,43 +50,42 @@ export const pooledTexture = (width: number, height: number, most: number): { wi
   height: roundUp(height, most),
 });
 
+/** What one kind of resource waits in for its next user. */
+interface Shelf<T> {
+  readonly unused: T[];
+  sizeOf(item: T): number;
+}
+
 /**
- * Index of the smallest of `unused` that has `size` bytes and at most half as many again: classes of nearly equal
- * size ask for nearly equal buffers in turn, and each size of its own would stay until the layer ends.
+ * Takes the smallest off the shelf that has `size` bytes and at most half as many again: classes of nearly equal size ask
+ * for nearly equal buffers in turn, and each size of its own would stay until the layer ends. Undefined where there is none.
  */
-function smallestFit<T>(
-  unused: readonly T[],
-  size: number,
-  sizeOf: (item: T) => number,
-  fits: (item: T) => boolean,
-): number {
+function smallestFit<T>({ unused, sizeOf }: Shelf<T>, size: number, fits: (item: T) => boolean): T | undefined {
   let best = -1;
   unused.forEach((item, i) => {
     const bytes = sizeOf(item);
     if (bytes < size || bytes > 1.5 * size || !fits(item)) return;
     if (best < 0 || bytes < sizeOf(unused[best])) best = i;
   });
-  return best;
+  return best < 0 ? undefined : unused.splice(best, 1)[0];
 }
 
-export function createPool(device: GPUDevice): Pool {
-  const free: GPUBuffer[] = [];
-  // What was destroyed while it was free stays released.
-  const released = new WeakSet<GPUBuffer | GPUTexture>();
-  const freeTextures: GPUTexture[] = [];
+type Resource = GPUBuffer | GPUTexture;
+
+/** Counts the bytes in use and waiting, and keeps them within bounds. */
+function createLedger(shelves: readonly Shelf<Resource>[]) {
   const bytes = { live: 0, pooled: 0, peak: 0 };
-  let bounds = { soft: Number.POSITIVE_INFINITY, hard: Number.POSITIVE_INFINITY };
-  function drop<T extends GPUBuffer | GPUTexture>(unused: T[], sizeOf: (item: T) => number): void {
-    const item = unused.shift() as T;
-    bytes.pooled -= sizeOf(item);
-    item.destroy();
-  }
-  const bufferBytes = (buffer: GPUBuffer): number => buffer.size;
+  const bounds = { soft: Number.POSITIVE_INFINITY, hard: Number.POSITIVE_INFINITY };
+  // What was destroyed while it was free stays released.
+  const released = new WeakSet<Resource>();
   /** Makes room for `size` more bytes. */
   function reserve(size: number): void {
-    while (bytes.live + bytes.pooled + size > bounds.soft && free.length + freeTextures.length > 0) {
-      if (free.length > 0) drop(free, bufferBytes);
-      else drop(freeTextures, textureBytes);
+    while (bytes.live + bytes.pooled + size > bounds.soft) {
+      const shelf = shelves.find(({ unused }) => unused.length > 0);
+      const item = shelf?.unused.shift();
+      if (!shelf || !item) break;
+      bytes.pooled -= shelf.sizeOf(item);
+      item.destroy();
     }
     if (bytes.live + bytes.pooled + size > bounds.hard) {
       throw new RfmError(
@@ -98,11 +97,41 @@ export function createPool(device: GPUDevice): Pool {
   }
   return {
     bytes,
-    limit(wanted) {
-      bounds = wanted;
+    bounds,
+    released,
+    /** What fits on the shelf, else a new one. */
+    take<T extends Resource>(shelf: Shelf<T>, size: number, fits: (item: T) => boolean, create: () => T): T {
+      const found = smallestFit(shelf, size, fits);
+      if (!found) reserve(size);
+      const item = found ?? create();
+      const taken = shelf.sizeOf(item);
+      if (found) bytes.pooled -= taken;
+      released.delete(item);
+      bytes.live += taken;
+      bytes.peak = Math.max(bytes.peak, bytes.live + bytes.pooled);
+      return item;
     },
+    give<T extends Resource>({ unused, sizeOf }: Shelf<T>, item: T): void {
+      if (released.has(item)) throw new RfmError('internal', 'a matrix was released twice');
+      released.add(item);
+      bytes.live -= sizeOf(item);
+      bytes.pooled += sizeOf(item);
+      unused.push(item);
+    },
+  };
+}
+
+export function createPool(device: GPUDevice): Pool {
+  const { limits } = device;
+  const buffers: Shelf<GPUBuffer> = { unused: [], sizeOf: (buffer) => buffer.size };
+  const textures: Shelf<GPUTexture> = { unused: [], sizeOf: textureBytes };
+  const shelves = [buffers, textures] as unknown as Shelf<Resource>[];
+  const { bytes, bounds, released, take, give } = createLedger(shelves);
+  return {
+    bytes,
+    limit: (wanted) => void Object.assign(bounds, wanted),
     take(wanted) {
-      const limit = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
+      const limit = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
       if (wanted > limit) {
         throw new RfmError(
           'doesNotFit',
@@ -111,52 +140,30 @@ export function createPool(device: GPUDevice): Pool {
         );
       }
       const size = Math.min(pooledSize(wanted), limit - (limit % 4));
-      const found = smallestFit(
-        free,
+      return take(
+        buffers,
         size,
-        (buffer) => buffer.size,
         () => true,
+        () => device.createBuffer({ size, usage: USAGE }),
       );
-      if (found < 0) reserve(size);
-      const buffer = found >= 0 ? free.splice(found, 1)[0] : device.createBuffer({ size, usage: USAGE });
-      if (found >= 0) bytes.pooled -= buffer.size;
-      released.delete(buffer);
-      bytes.live += buffer.size;
-      bytes.peak = Math.max(bytes.peak, bytes.live + bytes.pooled);
-      return buffer;
     },
     isReleased: (resource) => released.has(resource),
-    give(buffer) {
-      if (released.has(buffer)) throw new RfmError('internal', 'a matrix was released twice');
-      released.add(buffer);
-      bytes.live -= buffer.size;
-      bytes.pooled += buffer.size;
-      free.push(buffer);
-    },
+    give: (buffer) => give(buffers, buffer),
     takeTexture(wantedWidth, wantedHeight) {
-      const { width, height } = pooledTexture(wantedWidth, wantedHeight, device.limits.maxTextureDimension2D);
-      const fits = (texture: GPUTexture): boolean => texture.width >= width && texture.height >= height;
-      const found = smallestFit(freeTextures, textureBytes({ width, height }), textureBytes, fits);
-      if (found < 0) reserve(textureBytes({ width, height }));
-      const texture =
-        found >= 0
-          ? freeTextures.splice(found, 1)[0]
-          : device.createTexture({ size: [width, height], format: TEXTURE_FORMAT, usage: TEXTURE_USAGE });
-      if (found >= 0) bytes.pooled -= textureBytes(texture);
-      bytes.live += textureBytes(texture);
-      bytes.peak = Math.max(bytes.peak, bytes.live + bytes.pooled);
-      return texture;
+      const { width, height } = pooledTexture(wantedWidth, wantedHeight, limits.maxTextureDimension2D);
+      return take(
+        textures,
+        textureBytes({ width, height }),
+        (texture) => texture.width >= width && texture.height >= height,
+        () => device.createTexture({ size: [width, height], format: TEXTURE_FORMAT, usage: TEXTURE_USAGE }),
+      );
     },
-    giveTexture(texture) {
-      const size = textureBytes(texture);
-      bytes.live -= size;
-      bytes.pooled += size;
-      freeTextures.push(texture);
-    },
+    giveTexture: (texture) => give(textures, texture),
     trim() {
-      for (const unused of [...free, ...freeTextures]) unused.destroy();
-      free.length = 0;
-      freeTextures.length = 0;
+      for (const { unused } of shelves) {
+        for (const item of unused) item.destroy();
+        unused.length = 0;
+      }
       bytes.pooled = 0;
     },
   };

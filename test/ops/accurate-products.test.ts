@@ -51,17 +51,17 @@ interface Problem {
 async function errorOf(gpu: Gpu, multiply: Multiply, problem: Problem): Promise<number> {
   const { a, b, form, symmetric, scale, addend } = problem;
   const start = addend?.[0] ?? dense(a.rows, b.rows, () => Number.NaN);
-  const [out, low] = [put(gpu, start), put(gpu, addend?.[1] ?? start)];
+  const out = { high: put(gpu, start), low: put(gpu, addend?.[1] ?? start) };
   const first = put(gpu, form === 'TN' ? transposed(a) : a);
   // The two are one matrix where the result is symmetric, and A A of a square one.
   const same = symmetric || (form === 'NN' && b === a);
   const second = same ? first : put(gpu, form === 'NT' ? b : transposed(b));
   await runBatch(gpu, (batch) => {
-    const operands = { a: first, b: second, out, low, scale, ...(addend && { addend: out }) };
+    const operands = { a: first, b: second, out, scale, ...(addend && { addend: out }) };
     multiply(batch, operands, form, symmetric);
   });
-  const found = combined(1, await read(gpu, out), 1, await read(gpu, low));
-  release(gpu, out, low, ...new Set([first, second]));
+  const found = combined(1, await read(gpu, out.high), 1, await read(gpu, out.low));
+  release(gpu, out.high, out.low, ...new Set([first, second]));
   const plain = productNT(a, same && form === 'NN' ? transposed(a) : b);
   const expected = combined(scale, plain, 1, addend ? combined(1, addend[0], 1, addend[1]) : undefined);
   const right = same && form === 'NN' ? transposed(a) : b;

@@ -296,17 +296,17 @@ forEachVariant(AGOP_GRAM, opened, ({ name }, gpu) => {
           const cols = diagonal ? rows : scaled(normalMatrix(3 * c, n, s + 6));
           const held = [a, b, c1, d1, w, rows, cols].map((x) => put(gpu(), x));
           const [ga, gb, gc, gd, gw, gRows, gCols] = held;
-          const [out, low] = [poisoned(gpu(), m, n), poisoned(gpu(), m, n)];
+          const out = { high: poisoned(gpu(), m, n), low: poisoned(gpu(), m, n) };
           await runBatch(gpu(), (batch) => {
             const first = diagonal ? { a: gc, b: gc } : { a: gc, b: gd };
             const last = diagonal ? { a: ga, b: ga } : { a: ga, b: gb };
-            multiply(batch, { ...first, out, low }, 'NT', diagonal);
+            multiply(batch, { ...first, out }, 'NT', diagonal);
             const terms = { w: gw, outputs: c, rows: gRows, cols: gCols };
-            const product = { ...last, out, low, addend: out };
+            const product = { ...last, out, addend: out };
             gramWeights(batch, multiply, { product, form: 'NT', symmetric: diagonal, terms });
           });
-          const [high, rest] = [await read(gpu(), out), await read(gpu(), low)];
-          release(gpu(), ...held, out, low);
+          const [high, rest] = [await read(gpu(), out.high), await read(gpu(), out.low)];
+          release(gpu(), ...held, out.high, out.low);
           const [p1, p2] = [productNT(a, b), productNT(c1, d1)];
           const s_ = (x: Dense, i: number, e: number): number => at(x, c + e, i) + at(x, 2 * c + e, i);
           const sizes = dense(m, n, () => 0);

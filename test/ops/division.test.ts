@@ -50,7 +50,7 @@ describe('the result does not depend on how a dispatch is divided', () => {
       const out = poisonedColumns(gpu, outputs, y);
       const kept = [[{ squared: high, low }]];
       const system = { x: alpha, kernel: laplace(2), kept };
-      await residual(gpu, system, { high: alpha, low: rest }, y, out, 1e-3);
+      await residual(gpu, { system, ridge: 1e-3, y }, { high: alpha, low: rest }, out);
       const found = await readColumns(gpu, out);
       releasePanels(gpu, alpha, rest, y, out);
       release(gpu, high, low);

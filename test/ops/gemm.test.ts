@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { GEMM, GEMM_SMALL, gemm, gemmNN, gemmTN, squaredDistances, syrk, syrkTN } from '../../src/ops/gemm/gemm.js';
 import { texelLayout } from '../../src/ops/gemm/gemm-packed.js';
-import { type Batch, runBatch } from '../../src/runtime/batch.js';
+import { type Batch, createBatch, runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { block, type Matrix, release, type View } from '../../src/runtime/matrix.js';
 import {
@@ -221,28 +221,28 @@ forEachVariant(
       );
     });
 
-    it('with low, out + low holds more digits than float32, accumulating too', () =>
+    it('a result in two floats holds more digits than float32, accumulating too', () =>
       fc.assert(
         fc.asyncProperty(size, size, size, fc.boolean(), seed, async (m, n, k, accumulate, s) => {
           const [a, b] = [normalMatrix(m, k, s), normalMatrix(n, k, s + 1)];
           const addend = rounded(combined(1, normalMatrix(m, n, s + 2)));
           const inputs = [a, b].map((x) => put(gpu, x));
-          const [out, low] = [poisoned(gpu, m, n), poisoned(gpu, m, n)];
+          const out = { high: poisoned(gpu, m, n), low: poisoned(gpu, m, n) };
           // The addend as high + low: its low part must not get lost either.
           const small = rounded(combined(2 ** -26, addend));
           if (accumulate) {
-            putInto(gpu, addend, { ...out, padding: 0 });
-            putInto(gpu, small, { ...low, padding: 0 });
+            putInto(gpu, addend, { ...out.high, padding: 0 });
+            putInto(gpu, small, { ...out.low, padding: 0 });
           }
           await runBatch(gpu, (batch) =>
-            gemm(batch, { a: inputs[0], b: inputs[1], out, low, ...(accumulate && { addend: out }) }),
+            gemm(batch, { a: inputs[0], b: inputs[1], out, ...(accumulate && { addend: out }) }),
           );
-          const [high, rest] = [await read(gpu, out), await read(gpu, low)];
-          release(gpu, ...inputs, out, low);
+          const [high, rest] = [await read(gpu, out.high), await read(gpu, out.low)];
+          release(gpu, ...inputs, out.high, out.low);
           const plain = productNT(a, b);
           const expected = combined(1, plain, accumulate ? 1 : 0, combined(1, addend, 1, small));
           const terms = combined(1, productNT(absolute(a), absolute(b)), accumulate ? 1 : 0, absolute(addend));
-          expectClose(named('gemm with low'), combined(1, high, 1, rest), expected, 1e-7, norm(terms));
+          expectClose(named('gemm in two floats'), combined(1, high, 1, rest), expected, 1e-7, norm(terms));
           // The high part is the rounded sum.
           expect(rest.data.every((v, e) => Math.abs(v) <= 2 ** -24 * Math.abs(high.data[e]) * 1.0001 + 1e-38)).toBe(
             true,
@@ -251,7 +251,7 @@ forEachVariant(
         RUNS,
       ));
 
-    it('squaredDistances with low is symmetric in both parts, and no less accurate', () =>
+    it('squaredDistances in two floats is symmetric in both parts, and no less accurate', () =>
       fc.assert(
         fc.asyncProperty(size, size, seed, async (n, k, s) => {
           const a = collapsedRows(n, k, 1 + (s % 3), 1e-4, s);
@@ -262,15 +262,30 @@ forEachVariant(
               [n, n],
               [n, n],
             ],
-            (batch, [x], outs) => squaredDistances(batch, x, x, outs[0], outs[1]),
+            (batch, [x], outs) => squaredDistances(batch, x, x, { high: outs[0], low: outs[1] }),
           );
           const expected = distances(a, a);
           const sum = combined(1, high, 1, low);
-          expectEach(named('squaredDistances with low'), sum, expected, 3e-7, (i, j) => at(expected, i, j) || 1e-30);
+          expectEach(
+            named('squaredDistances in two floats'),
+            sum,
+            expected,
+            3e-7,
+            (i, j) => at(expected, i, j) || 1e-30,
+          );
           expect([isSymmetric(high), isSymmetric(low)]).toEqual([true, true]);
         }),
         RUNS,
       ));
+
+    it('refuses to add to a result in two floats what is not itself', () => {
+      const [a, addend, high, low] = Array.from({ length: 4 }, () => poisoned(gpu, 4, 4));
+      const out = { high, low };
+      const refusal = 'gemm: to a result in two floats only that result itself can be added';
+      expect(() => gemm(createBatch(gpu), { a, b: a, out, addend })).toThrow(refusal);
+      expect(() => gemm(createBatch(gpu), { a, b: a, out: addend, addend: out })).toThrow(refusal);
+      release(gpu, a, addend, high, low);
+    });
 
     it('gives the same bits where a dispatch may do one row of tiles at most', async () => {
       const [a, b] = [randomMatrix(301, 70, 3), randomMatrix(130, 70, 4)];
@@ -281,10 +296,10 @@ forEachVariant(
         [301, 301],
         [301, 301],
       ] as const;
-      const record = (batch: Batch, [x, y]: Matrix[], [full, mirrored, squared, low]: Matrix[]) => {
+      const record = (batch: Batch, [x, y]: Matrix[], [full, mirrored, high, low]: Matrix[]) => {
         gemm(batch, { a: x, b: y, out: full });
         syrk(batch, { a: x, b: x, out: mirrored });
-        squaredDistances(batch, x, x, squared, low);
+        squaredDistances(batch, x, x, { high, low });
       };
       expect(await compute(slow, [a, b], shapes, record)).toEqual(await compute(gpu, [a, b], shapes, record));
     });

@@ -77,7 +77,7 @@ async function solve(
   let system: KernelSystem = { x: rows, kernel: radialKernel(kernel, bandwidth), kept: null };
   try {
     if (keep) system = await keepDistances(gpu, system);
-    const report = await solveRidge(gpu, system, right, { high, low }, r, ridge, plan);
+    const report = await solveRidge(gpu, { system, ridge, y: right }, { high, low }, r, plan);
     const left = norm(await readColumns(gpu, r)) / (norm(y) || 1);
     expect(Math.abs(left - report.relativeResidual)).toBeLessThanOrEqual(1e-9 + 1e-5 * left);
     return { alpha: combined(1, await readColumns(gpu, high), 1, await readColumns(gpu, low)), report };
@@ -148,7 +148,7 @@ describe('residual', () => {
             );
             // Of the rows only their division into tiles matters, since the distances are there.
             const system: KernelSystem = { x: alphaD, kernel: radialKernel(kernel, bandwidth), kept };
-            await residual(taker(), system, { high: alphaD, low: alphaLowD }, yD, out, ridge);
+            await residual(taker(), { system, ridge, y: yD }, { high: alphaD, low: alphaLowD }, out);
             const found = await readColumns(gpu, out);
             highD.release();
             lowD.release();

@@ -88,7 +88,8 @@ describe('the cache', () => {
 });
 
 describe('applyTuning', () => {
-  const apply = (gpu: Gpu) => applyTuning(gpu, identity(gpu), [repeated], writeFileAtomic, [folder], QUICK);
+  const apply = (gpu: Gpu) =>
+    applyTuning(gpu, identity(gpu), [repeated], { write: writeFileAtomic, folders: [folder], plan: QUICK });
 
   it('takes what is in the cache', async () => {
     const gpu = fresh();

@@ -91,7 +91,7 @@ async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Pair): Promise<vo
 }
 
 /** out += (1/n) Zᵀ Q Z for row i of the tiles of Q, those left of the diagonal twice; the first one begins the sum. */
-async function addTileRow(sum: GramSum, i: number, { high: out, low }: Pair): Promise<void> {
+async function addTileRow(sum: GramSum, i: number, out: Pair): Promise<void> {
   const { gpu, batch, multiply, input } = sum;
   const { grid, tiles } = input.x;
   const size = tiles[i].rows;
@@ -111,14 +111,15 @@ async function addTileRow(sum: GramSum, i: number, { high: out, low }: Pair): Pr
   const zT = sum.shifted(i);
   const scale = 1 / grid.n;
   // What the low parts add is below float32's last digit of the result: plain products are enough for them.
+  const { high, low } = out;
   syrk(batch, { a: zT, b: on.low, out: low, scale, ...(i > 0 && { addend: low }) });
-  if (i === 0) copyScaled(batch, low, out, 0);
-  multiply(batch, { a: zT, b: on.high, out, low, scale, addend: out }, 'NT', true);
+  if (i === 0) copyScaled(batch, low, high, 0);
+  multiply(batch, { a: zT, b: on.high, out, scale, addend: out }, 'NT', true);
   if (beside) {
     gemm(batch, { a: zT, b: beside.low, out: low, scale, addend: low });
     gemm(batch, { a: beside.low, b: zT, out: low, scale, addend: low });
-    multiply(batch, { a: zT, b: beside.high, out, low, scale, addend: out }, 'NT', false);
-    multiply(batch, { a: beside.high, b: zT, out, low, scale, addend: out }, 'NT', false);
+    multiply(batch, { a: zT, b: beside.high, out, scale, addend: out }, 'NT', false);
+    multiply(batch, { a: beside.high, b: zT, out, scale, addend: out }, 'NT', false);
   }
   await sum.pause();
   sum.drop(on, ...(beside ? [beside] : []));
@@ -127,13 +128,13 @@ async function addTileRow(sum: GramSum, i: number, { high: out, low }: Pair): Pr
 /** vectors[i] (3 · outputs × rows of tile i) = α, S = Wα, and what float32 lacks of S, transposed. */
 function recordVectors({ batch, multiply, input: { alpha, triangle }, vectors }: GramSum, i: number): void {
   const { rows: outputs, cols } = alpha.tiles[i];
-  const [s, low] = [batch.temporary(outputs, cols), batch.temporary(outputs, cols)];
+  const s: Pair = { high: batch.temporary(outputs, cols), low: batch.temporary(outputs, cols) };
   alpha.tiles.forEach((a, k) => {
-    const sum = { a, out: s, low, ...(k > 0 && { addend: s }) };
+    const sum = { a, out: s, ...(k > 0 && { addend: s }) };
     if (k <= i) multiply(batch, { ...sum, b: triangle.tile(i, k) }, 'NT', false);
     else multiply(batch, { ...sum, b: triangle.tile(k, i) }, 'NN', false);
   });
-  [alpha.tiles[i], s, low].forEach((part, r) => {
+  [alpha.tiles[i], s.high, s.low].forEach((part, r) => {
     copyScaled(batch, part, block(vectors[i], r * outputs, 0, outputs, cols));
   });
 }
@@ -143,7 +144,7 @@ async function recordWeights(
   { batch, multiply, input: { alpha, triangle }, vectors, pause }: GramSum,
   i: number,
   j: number,
-  { high: out, low }: Pair,
+  out: Pair,
 ): Promise<void> {
   const outputs = alpha.tiles[0].rows;
   const terms = { w: triangle.tile(i, j), outputs, rows: vectors[i], cols: vectors[j] };
@@ -154,7 +155,7 @@ async function recordWeights(
     const a = k <= i ? triangle.tile(i, k) : triangle.tile(k, i);
     const b = k <= j ? triangle.tile(j, k) : triangle.tile(k, j);
     const form = k <= j ? 'NT' : k <= i ? 'NN' : 'TN';
-    const product = { a, b, out, low, ...addend };
+    const product = { a, b, out, ...addend };
     if (k + 1 < alpha.tiles.length) multiply(batch, product, form, symmetric);
     else gramWeights(batch, multiply, { product, form, symmetric, terms });
     await pause();
@@ -165,11 +166,11 @@ async function recordWeights(
 function timesSymmetric({ batch, multiply }: GramSum, zT: Matrix, q: Pair, out: Pair): void {
   gemm(batch, { a: zT, b: q.low, out: out.low });
   copyScaled(batch, zT, out.high, 0);
-  multiply(batch, { a: zT, b: q.high, out: out.high, low: out.low, addend: out.high }, 'NT', false);
+  multiply(batch, { a: zT, b: q.high, out, addend: out }, 'NT', false);
 }
 
 /** out = zT Qᵀ for a tile left of the diagonal, or that added to it. */
 function timesTile({ batch, multiply }: GramSum, zT: Matrix, q: Pair, out: Pair, add: boolean): void {
-  multiply(batch, { a: zT, b: q.high, out: out.high, low: out.low, ...(add && { addend: out.high }) }, 'NT', false);
+  multiply(batch, { a: zT, b: q.high, out, ...(add && { addend: out }) }, 'NT', false);
   gemm(batch, { a: zT, b: q.low, out: out.low, addend: out.low });
 }

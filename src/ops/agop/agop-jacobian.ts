@@ -72,7 +72,6 @@ async function sumJacobians(
   const outputs = alpha.tiles[0].rows;
   const most = gradientRows(gpu.tileBytes, n, tileSize(x.grid, 0), d, outputs);
   const count = samples?.length ?? n;
-  const sum = 'high' in out ? { out: out.high, low: out.low } : { out };
   const mean = allocate(gpu, 1, d);
   const squares: number[] = [];
   let done = 0;
@@ -82,14 +81,14 @@ async function sumJacobians(
       const batch = createBatch(gpu);
       const { jacobians, ofPart } = recordGradients(batch, input, parts, mean);
       const squaresOf = samples ? ofPart.map((own) => recordSquares(batch, own, outputs)) : [];
-      syrkTN(batch, { a: jacobians, ...sum, scale: 1 / count, ...(done > 0 && { addend: sum.out }) });
+      syrkTN(batch, { a: jacobians, out, scale: 1 / count, ...(done > 0 && { addend: out }) });
       await batch.send();
       for (const matrix of squaresOf) squares.push(...(await download(gpu, matrix)));
       done += jacobians.rows / outputs;
     });
   }
   if (!samples) return { samples: n, samplingError: 0 };
-  return { samples: count, samplingError: await standardError(gpu, sum.out, squares, n) };
+  return { samples: count, samplingError: await standardError(gpu, 'high' in out ? out.high : out, squares, n) };
 }
 
 /** Rows of one class. */

@@ -3,7 +3,6 @@ import gramWeightsSource from '../../../shaders/agop/gram_weights.wgsl';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, firstRow, read, readWrite } from '../../runtime/kernel.js';
-import type { Matrix } from '../../runtime/matrix.js';
 import { isHardware, type Operation, type Variant, variantOf } from '../../runtime/variants.js';
 import type { LongContraction, Multiply, ProductForm } from '../gemm/accurate-products.js';
 import { GRAM_VALUE, type GramTerms } from '../gemm/gemm-product.js';
@@ -36,7 +35,7 @@ const separateKernel = defineKernel({
 /** A tile of P = W W, as a product whose result has two floats, and what makes Q of it. */
 export interface GramTile {
   /** May be the last of a sum (`addend`). Where it is fused, Q is stored in place of P. */
-  product: LongContraction & { out: Matrix };
+  product: LongContraction;
   form: ProductForm;
   /** On the diagonal: half is computed, and mirrored. */
   symmetric: boolean;
@@ -67,7 +66,7 @@ const separate: GramWeightsVariant = {
     multiply(batch, product, form, symmetric);
     const groups = ceilDiv(w.cols, 4 * 64);
     batch.dispatch(separateKernel, {
-      bindings: { w, ones: rows, fours: cols, q: product.out, qLow: product.low },
+      bindings: { w, ones: rows, fours: cols, q: product.out.high, qLow: product.out.low },
       params: {
         m: w.rows,
         n: w.cols,
@@ -89,6 +88,6 @@ export const AGOP_GRAM: Operation<GramWeightsVariant> = {
   variants: [fused(blocked, isHardware), fused(subgroup, (gpu) => !isHardware(gpu) && !packed.usable(gpu)), separate],
 };
 
-/** out + low of the product = the tile of Q (m × n). */
+/** The product's `out` = the tile of Q (m × n). */
 export const gramWeights: GramWeightsVariant['record'] = (batch, multiply, tile) =>
   variantOf(batch.gpu, AGOP_GRAM).record(batch, multiply, tile);

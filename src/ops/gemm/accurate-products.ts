@@ -1,17 +1,17 @@
 import splitRowsSource from '../../../shaders/gemm/split_rows.wgsl';
 import type { Batch } from '../../runtime/batch.js';
 import { defineKernel, readView, readWrite } from '../../runtime/kernel.js';
-import type { Matrix, View } from '../../runtime/matrix.js';
+import type { Matrix, Pair, View } from '../../runtime/matrix.js';
 import { transpose } from '../elementwise/transpose.js';
 import { type Contraction, gemm, gemmNN, gemmTN, syrk, syrkTN } from './gemm.js';
 
-/** A product whose result, out + low, has more digits than float32. */
-export type LongContraction = Contraction & { low: Matrix };
+/** A product whose result has more digits than float32. */
+export type LongContraction = Contraction & { out: Pair };
 
 /** A Bᵀ, A B or Aᵀ B. */
 export type ProductForm = 'NT' | 'NN' | 'TN';
 
-/** out + low = scale · (the product) (+ out + low as addend); symmetric: half is computed, and mirrored. */
+/** out = scale · (the product) (+ out as addend), in two floats; symmetric: half is computed, and mirrored. */
 export type Multiply = (batch: Batch, operands: LongContraction, form: ProductForm, symmetric: boolean) => void;
 
 /** One float32 product: its rounding, averaged over chunks, is a few 1e-8 of the sum of the terms' sizes. */

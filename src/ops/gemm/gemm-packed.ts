@@ -5,7 +5,7 @@ import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, readView, readWrite } from '../../runtime/kernel.js';
 import { isSquare, resultCall, sumsCall } from './gemm-calls.js';
 import { packedKernel } from './gemm-kernels.js';
-import type { Factor, Product } from './gemm-product.js';
+import { type Factor, isPair, type Product } from './gemm-product.js';
 
 /** Rows of a tile of gemm_nt_packed.wgsl, which has four subgroups' columns. */
 const PACKED_ROWS = 64;
@@ -95,7 +95,7 @@ export function recordPacked(batch: Batch, product: Product): boolean {
     params: {
       ...params,
       ...sums.params,
-      low: product.low !== undefined,
+      low: isPair(product.out),
       segment: layout.segment,
       folds: layout.folds,
     },

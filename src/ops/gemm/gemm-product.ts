@@ -1,4 +1,4 @@
-import type { Matrix, View } from '../../runtime/matrix.js';
+import type { Matrix, Pair, View } from '../../runtime/matrix.js';
 import type { RadialKernel } from '../kernels/kernel.js';
 
 /** Which half of a symmetric result is computed: all of it, the lower half, or the lower half copied to the upper. */
@@ -14,12 +14,11 @@ export interface Factor {
 export interface Product {
   a: Factor;
   b: Factor;
-  out: View;
+  out: View | Pair;
   k: number;
   scale?: number;
-  addend?: View;
+  addend?: View | Pair;
   bias?: number;
-  low?: View;
   difference: boolean;
   half: Half;
   /** Kernel values of the distances: of `blocked` and `subgroup` alone. */
@@ -27,6 +26,11 @@ export interface Product {
   /** Q in place of P: of `blocked` and `subgroup` alone. */
   gram?: GramTerms;
 }
+
+export const isPair = (matrix: View | Pair): matrix is Pair => 'high' in matrix;
+
+/** The matrix, or its high part. */
+export const highOf = (matrix: View | Pair): View => (isPair(matrix) ? matrix.high : matrix);
 
 /** What makes a tile of Q of the product P = W W, see gram_value.wgsl. The tile's vectors are those of rows without offset. */
 export interface GramTerms {

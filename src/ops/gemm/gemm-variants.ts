@@ -5,7 +5,7 @@ import { isHardware, type Operation, type Variant, variantOf } from '../../runti
 import { tiledGramCall, tiledSumsCall, tiledValuesCall } from './gemm-calls.js';
 import { blockedKernels, subgroupKernels, subgroupMatrixKernel, workgroupKernel } from './gemm-kernels.js';
 import { recordPacked } from './gemm-packed.js';
-import type { Product, Tile } from './gemm-product.js';
+import { highOf, isPair, type Product, type Tile } from './gemm-product.js';
 
 export interface GemmVariant extends Variant {
   record(batch: Batch, product: Product): void;
@@ -24,7 +24,7 @@ export const subgroup: GemmVariant = {
   usable: ({ lanes }) => lanes >= 4 && lanes <= 32,
   suits: (gpu) => !isHardware(gpu),
   record(batch, product) {
-    const { difference, low, values, gram } = product;
+    const { out, difference, values, gram } = product;
     const { lanes } = batch.gpu;
     const tile: Tile = [32, 2 * lanes];
     const constants = { LANES: lanes, DIFFERENCE: difference };
@@ -37,7 +37,7 @@ export const subgroup: GemmVariant = {
       });
     } else {
       const { params, ...call } = tiledSumsCall(batch, product, tile);
-      batch.dispatch(subgroupKernels.sums, { ...call, params: { ...params, low: low !== undefined }, constants });
+      batch.dispatch(subgroupKernels.sums, { ...call, params: { ...params, low: isPair(out) }, constants });
     }
   },
 };
@@ -51,17 +51,18 @@ const LONG_SUM = 4096;
 type Side = 16 | 8;
 
 function sideFor({ out, half }: Product): Side {
-  const tiles = (ceilDiv(out.rows, 128) * ceilDiv(out.cols, 128)) / (half === 'full' ? 1 : 2);
+  const { rows, cols } = highOf(out);
+  const tiles = (ceilDiv(rows, 128) * ceilDiv(cols, 128)) / (half === 'full' ? 1 : 2);
   return tiles >= ENOUGH_TILES ? 16 : 8;
 }
 
 function recordBlocked(batch: Batch, product: Product, staged: 'float32' | 'float16', side = sideFor(product)): void {
-  const { k, low, difference, values, gram } = product;
+  const { out, k, difference, values, gram } = product;
   const tile: Tile = [8 * side, 8 * side];
   const constants = {
     SIDE: side,
     DIFFERENCE: difference,
-    COMPENSATED: low !== undefined || k > LONG_SUM,
+    COMPENSATED: isPair(out) || k > LONG_SUM,
     UNROLLED: isHardware(batch.gpu),
   };
   if (gram) {
@@ -74,7 +75,7 @@ function recordBlocked(batch: Batch, product: Product, staged: 'float32' | 'floa
   } else {
     batch.dispatch(staged === 'float16' ? blockedKernels.halfSums : blockedKernels.sums, {
       ...tiledSumsCall(batch, product, tile),
-      constants: { ...constants, LOW: low !== undefined },
+      constants: { ...constants, LOW: isPair(out) },
     });
   }
 }
@@ -97,12 +98,15 @@ const blockedLarge: GemmVariant = {
   record: (batch, product) => recordBlocked(batch, product, 'float32', 16),
 };
 
-/** Mixed precision. Distances and low parts are there for digits that float16 does not have, and stay as they are. */
+/** Distances and low parts are there for digits that float16 does not have. */
+const isExact = ({ difference, out }: Product): boolean => difference || isPair(out);
+
+/** Mixed precision, but where digits are wanted. */
 const blockedF16: GemmVariant = {
   name: 'blocked-f16',
   optIn: 'factors in float16, sums in float32',
   usable: (gpu) => gpu.features.has('shader-f16') && blocked.usable(gpu),
-  record: (batch, product) => recordBlocked(batch, product, product.difference || product.low ? 'float32' : 'float16'),
+  record: (batch, product) => recordBlocked(batch, product, isExact(product) ? 'float32' : 'float16'),
 };
 
 /** The same on matrix units. */
@@ -111,8 +115,7 @@ const subgroupMatrix: GemmVariant = {
   optIn: 'factors in float16, sums in float32',
   usable: ({ features, lanes }) => features.has('shader-f16') && features.has(MATRIX_FEATURE) && lanes === 32,
   record(batch, product) {
-    const { difference, low } = product;
-    if (difference || low) blocked.record(batch, product);
+    if (isExact(product)) blocked.record(batch, product);
     else batch.dispatch(subgroupMatrixKernel, tiledSumsCall(batch, product, [128, 128]));
   },
 };
@@ -124,7 +127,7 @@ const workgroup: GemmVariant = {
     const { params, ...call } = tiledSumsCall(batch, product, [32, 32]);
     batch.dispatch(workgroupKernel, {
       ...call,
-      params: { ...params, low: product.low !== undefined },
+      params: { ...params, low: isPair(product.out) },
       constants: { DIFFERENCE: product.difference },
     });
   },

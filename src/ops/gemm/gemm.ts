@@ -1,9 +1,10 @@
+import { RfmError } from '../../errors.js';
 import type { Batch } from '../../runtime/batch.js';
-import type { View } from '../../runtime/matrix.js';
+import type { Pair, View } from '../../runtime/matrix.js';
 import type { Work } from '../../runtime/profile.js';
 import { type Operation, variantOf } from '../../runtime/variants.js';
 import type { RadialKernel } from '../kernels/kernel.js';
-import type { GramTerms, Half } from './gemm-product.js';
+import { type GramTerms, type Half, highOf, isPair } from './gemm-product.js';
 import { GEMM, GEMM_SMALL, type GemmVariant } from './gemm-variants.js';
 
 export { GEMM, GEMM_SMALL };
@@ -13,20 +14,18 @@ export interface Contraction {
   a: View;
   /** n × k. */
   b: View;
-  /** m × n; may share a buffer with a or b if it does not overlap them. */
-  out: View;
+  /**
+   * m × n; may share a buffer with a or b if it does not overlap them. A result in two floats holds what float32 cannot;
+   * then `bias` does not apply, and an addend is `out` itself.
+   */
+  out: View | Pair;
   /** out = scale · (a bᵀ) + bias · addend. Default 1. */
   scale?: number;
   /** m × n; `out` itself to accumulate. */
-  addend?: View;
+  addend?: View | Pair;
   /** Default 1 with an addend. */
   bias?: number;
-  /**
-   * m × n, laid out as `out`: receives what float32 cannot hold of the result, which is then out + low.
-   * Then `bias` does not apply, and an addend is `out` (that is out + low) itself.
-   */
-  low?: View;
-  /** With `low` and scale 1: entries of Q are stored in place of the product's, by this variant of it. */
+  /** With a result in two floats and scale 1: entries of Q are stored in place of the product's, by this variant of it. */
   gram?: GramTerms & { variant: GemmVariant };
 }
 
@@ -63,11 +62,10 @@ export function syrkTN(batch: Batch, operands: Omit<Contraction, 'b'>): void {
 /**
  * out_ij = ‖a_i − b_j‖² for the rows of A (m × k) and B (n × k), from differences and not from
  * ‖a‖² + ‖b‖² − 2ab: in float32 that form loses distances below 3e-4, and collapsed layers live there.
- * Costs a subtraction more per product; every distance has a relative error of about 1e-7, with the
- * optional `low` (the result is out + low) a few times less.
+ * Costs a subtraction more per product; every distance has a relative error of about 1e-7, in two floats a few times less.
  */
-export function squaredDistances(batch: Batch, a: View, b: View, out: View, low?: View): void {
-  contract(batch, { a, b, out, ...(low && { low }) }, { difference: true, half: a === b ? 'mirrored' : 'full' });
+export function squaredDistances(batch: Batch, a: View, b: View, out: View | Pair): void {
+  contract(batch, { a, b, out }, { difference: true, half: a === b ? 'mirrored' : 'full' });
 }
 
 /**
@@ -98,13 +96,14 @@ export function distanceKernel(
 /** What a product counts: two operations a multiply-add (three with a difference before it), half of them where half is computed. */
 export function contractionWork(
   op: string,
-  { a, b, out, addend, low }: Contraction,
+  { a, b, out, addend }: Contraction,
   k: number,
   difference: boolean,
   half: Half,
 ): Work {
-  const entries = half === 'full' ? out.rows * out.cols : (out.rows * (out.rows + 1)) / 2;
-  const results = (half === 'lower' ? entries : out.rows * out.cols) * (low ? 2 : 1);
+  const { rows, cols } = highOf(out);
+  const entries = half === 'full' ? rows * cols : (rows * (rows + 1)) / 2;
+  const results = (half === 'lower' ? entries : rows * cols) * (isPair(out) ? 2 : 1);
   const operands = a.rows * a.cols + (a === b ? 0 : b.rows * b.cols);
   return {
     op,
@@ -123,16 +122,26 @@ const isSmall = (m: number, n: number, k: number): boolean => Math.min(m, n) < 2
 export const productOperation = (m: number, n: number, k: number): Operation<GemmVariant> =>
   isSmall(m, n, k) ? GEMM_SMALL : GEMM;
 
+/** @throws internal error where what is added is in two floats and not the result, or the other way round. */
+function refuseMixed(op: string, { out, addend }: Contraction): void {
+  if (!addend || (!isPair(addend) && !isPair(out))) return;
+  if (!isPair(addend) || !isPair(out) || addend.high.buffer !== out.high.buffer) {
+    throw new RfmError('internal', `${op}: to a result in two floats only that result itself can be added`);
+  }
+}
+
 function contract(
   batch: Batch,
   operands: Contraction,
   form: { transposeA?: boolean; transposeB?: boolean; difference?: boolean; half?: Half } = {},
 ): void {
-  const { a, b, out } = operands;
+  const { a, b } = operands;
+  const { rows, cols } = highOf(operands.out);
   const { transposeA = false, transposeB = false, difference = false, half = 'full' } = form;
   const k = transposeA ? a.rows : a.cols;
-  const variant = operands.gram?.variant ?? variantOf(batch.gpu, productOperation(out.rows, out.cols, k));
+  const variant = operands.gram?.variant ?? variantOf(batch.gpu, productOperation(rows, cols, k));
   const op = difference ? 'distances' : half === 'full' ? 'gemm' : 'syrk';
+  refuseMixed(op, operands);
   batch.scope(contractionWork(op, operands, k, difference, half), () =>
     variant.record(batch, {
       ...operands,

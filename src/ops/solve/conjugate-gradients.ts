@@ -6,7 +6,7 @@ import { copyScaled } from '../elementwise/elementwise.js';
 import { gemm, gemmNN } from '../gemm/gemm.js';
 import { kernelFromDistances } from '../kernel-matrix/kernel-matrix.js';
 import { allocateColumns, type Columns, downloadColumns, releasePanels, uploadColumns } from '../tiles.js';
-import { forEachDistanceTile, type KernelSystem } from './kernel-system.js';
+import { forEachDistanceTile, type KernelSystem, type RidgeEquation } from './kernel-system.js';
 import type { Preconditioner } from './nystrom.js';
 
 /** Iterations after which a solve ends as it is; the residual tells. */
@@ -40,10 +40,8 @@ export async function timesKernel(gpu: Gpu, system: KernelSystem, p: Columns, ou
  */
 export async function conjugateGradients(
   gpu: Gpu,
-  system: KernelSystem,
-  ridge: number,
+  { system, ridge, y: b }: RidgeEquation,
   preconditioner: Preconditioner,
-  b: Columns,
   out: Columns,
   tolerance: number,
 ): Promise<number> {

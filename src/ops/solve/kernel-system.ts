@@ -5,7 +5,7 @@ import { defineKernel, read, readWrite } from '../../runtime/kernel.js';
 import { allocate, download, type Matrix, release } from '../../runtime/matrix.js';
 import { squaredDistances } from '../gemm/gemm.js';
 import type { RadialKernel } from '../kernels/kernel.js';
-import { type Rows, tileCount, tileSize } from '../tiles.js';
+import { type Columns, type Rows, tileCount, tileSize } from '../tiles.js';
 
 /** ‖x_i − x_j‖² of two tiles of rows, as squared + low (see `squaredDistances`). */
 export interface DistanceTile {
@@ -21,12 +21,20 @@ export interface KernelSystem {
   readonly kept: DistanceTile[][] | null;
 }
 
+/** (K + ridge I) α = Y for the kernel matrix K (n × n) of the system; Y and α in transposed layout (outputs × n). */
+export interface RidgeEquation {
+  readonly system: KernelSystem;
+  readonly ridge: number;
+  readonly y: Columns;
+}
+
 /** Distances of tile i's rows to tile j's. One that is computed lives as long as the batch. */
 function distancesOf(batch: Batch, { x, kept }: KernelSystem, i: number, j: number, withLow: boolean): DistanceTile {
   if (kept) return kept[i][j];
   const [rows, cols] = [tileSize(x.grid, i), tileSize(x.grid, j)];
   const tile = { squared: batch.temporary(rows, cols), low: withLow ? batch.temporary(rows, cols) : null };
-  squaredDistances(batch, x.tiles[i], x.tiles[j], tile.squared, tile.low ?? undefined);
+  const { squared, low } = tile;
+  squaredDistances(batch, x.tiles[i], x.tiles[j], low ? { high: squared, low } : squared);
   return tile;
 }
 
@@ -44,7 +52,8 @@ export async function keepDistances(gpu: Gpu, system: Omit<KernelSystem, 'kept'>
         const [rows, cols] = [tileSize(x.grid, i), tileSize(x.grid, j)];
         const tile = { squared: allocate(gpu, rows, cols), low: allocate(gpu, rows, cols) };
         kept[i].push(tile);
-        await sendBatch(gpu, (batch) => squaredDistances(batch, x.tiles[i], x.tiles[j], tile.squared, tile.low));
+        const out = { high: tile.squared, low: tile.low };
+        await sendBatch(gpu, (batch) => squaredDistances(batch, x.tiles[i], x.tiles[j], out));
       }
     }
     return { ...system, kept };

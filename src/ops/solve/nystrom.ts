@@ -67,7 +67,7 @@ export async function nystromPreconditioner(
       potrf(batch, factor);
     });
     await refuseFailure(gpu, factor);
-    return { apply: (r, out) => applyInverse(gpu, f, factor, shift, r, out), release: releaseAll };
+    return { apply: (r, out) => applyInverse(gpu, { f, factor, shift }, r, out), release: releaseAll };
   } catch (error) {
     releaseAll();
     throw error;
@@ -76,9 +76,7 @@ export async function nystromPreconditioner(
 
 async function applyInverse(
   gpu: Gpu,
-  f: Rows,
-  factor: CholeskyFactor,
-  shift: number,
+  { f, factor, shift }: { f: Rows; factor: CholeskyFactor; shift: number },
   r: Columns,
   out: Columns,
 ): Promise<void> {

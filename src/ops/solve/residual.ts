@@ -8,7 +8,7 @@ import { transpose } from '../elementwise/transpose.js';
 import type { RadialKernel } from '../kernels/kernel.js';
 import { perKernel } from '../kernels/shader.js';
 import { allocateColumns, type Columns, releasePanels } from '../tiles.js';
-import { forEachDistanceTile, type KernelSystem } from './kernel-system.js';
+import { forEachDistanceTile, type RidgeEquation } from './kernel-system.js';
 
 /** Outputs a kernel sums at once: as many as registers hold, or as lavapipe compiles in a second (of ten, in four). */
 const mostOutputs = (gpu: Gpu): number => (isHardware(gpu) ? 10 : 5);
@@ -37,11 +37,9 @@ export interface Pair {
  */
 export async function residual(
   gpu: Gpu,
-  system: KernelSystem,
+  { system, ridge, y }: RidgeEquation,
   alpha: Pair,
-  y: Columns,
   out: Columns,
-  ridge: number,
 ): Promise<void> {
   const low = allocateColumns(gpu, y.grid, y.tiles[0].rows);
   const started = new Set<number>();

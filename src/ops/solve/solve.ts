@@ -7,7 +7,7 @@ import { copyScaled } from '../elementwise/elementwise.js';
 import { kernelFromDistances } from '../kernel-matrix/kernel-matrix.js';
 import { allocateColumns, type Columns, downloadColumns, releasePanels } from '../tiles.js';
 import { conjugateGradients } from './conjugate-gradients.js';
-import { type KernelSystem, squaredTile } from './kernel-system.js';
+import { type KernelSystem, type RidgeEquation, squaredTile } from './kernel-system.js';
 import { nystromPreconditioner } from './nystrom.js';
 import { type Pair, residual } from './residual.js';
 
@@ -50,7 +50,7 @@ const LARGEST_RESIDUAL = 1e-3;
 const LARGEST_AMPLIFICATION = 5e5;
 
 /**
- * Solves (K + ridge I) α = Y for a kernel matrix K (n × n) and Y, α = high + low in transposed layout (outputs × n); `r`
+ * Solves (K + ridge I) α = Y for a kernel matrix K (n × n); α = high + low in transposed layout (outputs × n); `r`
  * (outputs × n) receives the residual. A failing pivot is met with the smallest jitter that works, on the factored matrix
  * alone. A system that has no solution in float32 (repeated rows without a ridge; a wide Gaussian kernel) is solved with the
  * smallest ridge more, by powers of ten from 1e-7 on, that gives it one.
@@ -58,15 +58,19 @@ const LARGEST_AMPLIFICATION = 5e5;
  */
 export async function solveRidge(
   gpu: Gpu,
-  system: KernelSystem,
-  y: Columns,
+  equation: RidgeEquation,
   alpha: Pair,
   r: Columns,
-  ridge: number,
   plan: SolvePlan,
 ): Promise<SolveReport> {
   for (let added = 0; added <= 1; added = added === 0 ? 1e-7 : added * 10) {
-    const { amplification, ...report } = await solveOnce(gpu, system, y, alpha, r, ridge + added, plan);
+    const { amplification, ...report } = await solveOnce(
+      gpu,
+      { ...equation, ridge: equation.ridge + added },
+      alpha,
+      r,
+      plan,
+    );
     if (report.relativeResidual <= LARGEST_RESIDUAL && amplification <= LARGEST_AMPLIFICATION) {
       return { ...report, ...(added > 0 && { addedRidge: added }) };
     }
@@ -83,13 +87,12 @@ export async function solveRidge(
  */
 async function solveOnce(
   gpu: Gpu,
-  system: KernelSystem,
-  y: Columns,
+  equation: RidgeEquation,
   { high: alpha, low }: Pair,
   r: Columns,
-  ridge: number,
   plan: SolvePlan,
 ): Promise<SolveReport & { amplification: number }> {
+  const { system, ridge, y } = equation;
   const { grid, tiles } = y;
   const [nextHigh, nextLow, correction, scratch] = [1, 2, 3, 4].map(() => allocateColumns(gpu, grid, tiles[0].rows));
   let solver: Solver | null = null;
@@ -104,7 +107,7 @@ async function solveOnce(
     await copyColumns(gpu, [y, scratch]);
     await solver.apply(scratch, alpha);
     await sendBatch(gpu, (batch) => alpha.tiles.forEach((tile, i) => void copyScaled(batch, tile, low.tiles[i], 0)));
-    await residual(gpu, system, { high: alpha, low }, y, r, ridge);
+    await residual(gpu, equation, { high: alpha, low }, r);
     // At least one step, even where the goal is met: it is cheap and takes α to what float32 can hold. So it is on its way
     // while the host reads how large the residual was.
     const first = relative(r);
@@ -120,7 +123,7 @@ async function solveOnce(
           addToPair(batch, { high: tile, low: low.tiles[i] }, correction.tiles[i], next);
         }),
       );
-      await residual(gpu, system, { high: nextHigh, low: nextLow }, y, scratch, ridge);
+      await residual(gpu, equation, { high: nextHigh, low: nextLow }, scratch);
       const next = await relative(scratch);
       if (refinements === 0) relativeResidual = await first;
       if (!(next < relativeResidual)) break;
@@ -184,7 +187,7 @@ async function iterativeSolver(gpu: Gpu, system: KernelSystem, ridge: number, la
     jitter: 0,
     iterations: () => iterations,
     async apply(b, out) {
-      iterations += await conjugateGradients(gpu, system, ridge, preconditioner, b, out, INNER_TOLERANCE);
+      iterations += await conjugateGradients(gpu, { system, ridge, y: b }, preconditioner, out, INNER_TOLERANCE);
     },
     release: preconditioner.release,
   };

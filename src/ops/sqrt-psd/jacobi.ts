@@ -153,9 +153,8 @@ async function decompose(gpu: Gpu, a: Matrix, scale: number): Promise<Svd | null
   const size = Math.min(a.rows, a.cols);
   const gram: Pair = { high: allocate(gpu, size, size), low: allocate(gpu, size, size) };
   await sendBatch(gpu, (batch) => {
-    const out = { out: gram.high, low: gram.low };
-    if (wide) syrk(batch, { a, b: a, ...out });
-    else syrkTN(batch, { a, ...out });
+    if (wide) syrk(batch, { a, b: a, out: gram });
+    else syrkTN(batch, { a, out: gram });
   });
   const factor = await factorRows(gpu, gram, GRAM_TOLERANCE);
   if (!factor) return null;

@@ -142,9 +142,11 @@ export async function applyTuning(
   gpu: Gpu,
   identity: TuningIdentity,
   operations: readonly TunedOperation[],
-  write: (path: string, text: string) => Promise<void>,
-  folders: readonly string[] = cacheDirs(),
-  plan: TuningPlan = FIRST_USE,
+  {
+    write,
+    folders = cacheDirs(),
+    plan = FIRST_USE,
+  }: { write(path: string, text: string): Promise<void>; folders?: readonly string[]; plan?: TuningPlan },
 ): Promise<TuningOutcome> {
   const { choices, note } = await readTuning(gpu, identity, operations, folders);
   const notes = note === null ? [] : [note];
