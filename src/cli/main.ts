@@ -8,6 +8,7 @@ import './standard-streams.js';
 import { CommanderError } from 'commander';
 import { EXIT, RfmError } from '../errors.js';
 import { type Interruption, watchSignals } from './interrupt.js';
+import { messageOf } from './messages.js';
 import { buildProgram } from './program.js';
 import { watchOutput } from './terminal.js';
 
@@ -17,7 +18,7 @@ const oneLine = (text: string): string => text.trim().replace(/\s*\n\s*/g, '; ')
 const HOST_MEMORY = /invalid (typed )?array length|allocation failed/i;
 
 function classify(error: unknown): { message: string; exitCode: number } {
-  if (error instanceof RfmError) return { message: error.message, exitCode: error.exitCode };
+  if (error instanceof RfmError) return { message: messageOf(error), exitCode: error.exitCode };
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof RangeError && HOST_MEMORY.test(message)) {
     return {

@@ -32,7 +32,7 @@ function atFile<T>(at: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    throw error instanceof RfmError && error.kind === 'input' ? inputError(`${at}: ${error.message}`) : error;
+    throw error instanceof RfmError && error.kind === 'input' ? error.within(at) : error;
   }
 }
 

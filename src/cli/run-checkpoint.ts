@@ -14,6 +14,7 @@ import type { DeepRfmState, FeatureRows } from '../rfm/deep-rfm.js';
 import { type LayerMetrics, PREDICTIONS, SCHEMA } from '../rfm/types.js';
 import type { AdapterSummary } from '../runtime/adapter.js';
 import type { Gpu } from '../runtime/gpu.js';
+import { flagOf } from './messages.js';
 import { type Finished, otherRows, readFinished, refuseOtherRun } from './resume.js';
 import type { RunFlags, RunRequest } from './run-request.js';
 import { VERSION, webgpuVersion } from './version.js';
@@ -60,11 +61,9 @@ export interface RunCheckpoint {
   deviceLosses: number;
 }
 
-export const kebab = (name: string): string => `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-
 /** Every setting that the metrics depend on, by its flag. */
 function settingsOf({ config }: RunRequest, flags: RunFlags): Record<string, unknown> {
-  const settings = Object.fromEntries(Object.entries(config).map(([name, value]) => [kebab(name), value]));
+  const settings = Object.fromEntries(Object.entries(config).map(([name, value]) => [flagOf(name), value]));
   return {
     ...settings,
     '--no-tune': flags.tune === false,

@@ -34,6 +34,7 @@ import {
 } from './flags.js';
 import { withGpu } from './gpu-session.js';
 import { setInterruptOutcome } from './interrupt.js';
+import { messageOf } from './messages.js';
 import { withOutput } from './output.js';
 import { showFinished } from './resume.js';
 import {
@@ -276,7 +277,7 @@ async function compute(
       const layer = (from?.state.layers.length ?? 0) + 1;
       if (layer === lostIn) throw error;
       lostIn = layer;
-      terminal.note(`note: layer ${layer}: ${error.message}; beginning this layer again on a new device`);
+      terminal.note(`note: layer ${layer}: ${messageOf(error)}; beginning this layer again on a new device`);
     }
   }
 }

@@ -8,8 +8,9 @@ import type { Checkpoint } from '../nn/checkpoint.js';
 import { TRAIN_SCHEMA } from '../nn/types.js';
 import { writerOf } from '../report/known-files.js';
 import type { Gpu } from '../runtime/gpu.js';
+import { flagOf } from './messages.js';
 import { type Finished, otherRows, readFinished, refuseOtherRun } from './resume.js';
-import { checkpointPath, type DeviceIdentity, fingerprintsOf, identityOf, kebab } from './run-checkpoint.js';
+import { checkpointPath, type DeviceIdentity, fingerprintsOf, identityOf } from './run-checkpoint.js';
 import type { TrainFlags, TrainRequest } from './train-request.js';
 import { VERSION, webgpuVersion } from './version.js';
 
@@ -34,7 +35,7 @@ export interface TrainCheckpoint {
 /** Settings by their flags. More epochs are no difference: those done stay as they are. */
 function settingsOf({ config }: TrainRequest, flags: TrainFlags): Record<string, unknown> {
   const { epochs, learningRate, ...rest } = config;
-  const settings = Object.fromEntries(Object.entries(rest).map(([name, value]) => [kebab(name), value]));
+  const settings = Object.fromEntries(Object.entries(rest).map(([name, value]) => [flagOf(name), value]));
   return { ...settings, '--lr': learningRate, '--no-tune': flags.tune === false };
 }
 

@@ -27,6 +27,7 @@ import {
 } from './flags.js';
 import { withGpu } from './gpu-session.js';
 import { setInterruptOutcome } from './interrupt.js';
+import { messageOf } from './messages.js';
 import { withOutput } from './output.js';
 import { showFinished } from './resume.js';
 import { adoptDevice, checkpointPath, closeCheckpoints, openCheckpoints } from './run-checkpoint.js';
@@ -182,7 +183,7 @@ async function train(
     if (kept !== null) {
       // A training that diverged would only do so again.
       if (error instanceof RfmError && error.kind === 'input') {
-        throw inputError(`${error.message}; the last good state, ${kept}, is kept in ${checkpointPath(out)}`);
+        throw inputError(`${messageOf(error)}; the last good state, ${kept}, is kept in ${checkpointPath(out)}`);
       }
       if (!signal.aborted) terminal.note(`note: ${keptIn(out, kept)}`);
     }

@@ -1,4 +1,4 @@
-import { inputError } from '../errors.js';
+import { inputError, say, the } from '../errors.js';
 import { philoxFill } from '../ops/features/features.js';
 import { philoxUniform } from '../ops/features/philox.js';
 import { runBatch } from '../runtime/batch.js';
@@ -34,7 +34,7 @@ export async function initialize(
       const scale = fan.taps === undefined ? xavierBound(gain, fan.in, fan.out) : kaimingBound(Math.SQRT2, fan.out);
       if (!(scale >= SMALLEST_BOUND && Number.isFinite(Math.fround(scale)))) {
         throw inputError(
-          `--init ${gain}: float32 does not hold weights of up to ${scale.toExponential(1)}; use one nearer to 1`,
+          say`${the.init} ${gain}: float32 does not hold weights of up to ${scale.toExponential(1)}; use one nearer to 1`,
         );
       }
       if (fan.taps === undefined || fan.taps.inputs % 4 === 0) {

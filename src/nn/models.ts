@@ -1,4 +1,4 @@
-import { inputError } from '../errors.js';
+import { inputError, say, the } from '../errors.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { owningSync } from '../runtime/owning.js';
 import { basicBlock } from './block.js';
@@ -93,7 +93,8 @@ function modelOf(gpu: Gpu, name: ModelName, options: ModelOptions): Model {
   const smallest = name === 'resnet18' ? 1 : 8;
   if (Math.min(input.height, input.width) < smallest) {
     throw inputError(
-      `--model ${name}: images of ${describeShape(input)} are too small, expected at least ${smallest} × ${smallest} pixels; use --model mlp`,
+      say`${the.model} ${name}: images of ${describeShape(input)} are too small, expected at least ${smallest} × ${smallest} pixels`,
+      say`use ${the.model} mlp`,
     );
   }
   const features = name === 'resnet18' ? resnet18Features(gpu, input.channels) : vgg11Features(gpu, input.channels);

@@ -1,6 +1,6 @@
 import batchNormSource from '../../shaders/nn/batch_norm.wgsl';
 import backwardSource from '../../shaders/nn/batch_norm_backward.wgsl';
-import { inputError, RfmError } from '../errors.js';
+import { inputError, RfmError, say, the } from '../errors.js';
 import { type Batch, ceilDiv } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { defineKernel, read, readWrite, specialize } from '../runtime/kernel.js';
@@ -70,7 +70,8 @@ function statisticsOf(batch: Batch, x: Matrix, running: Matrix): Normalized {
 /** As PyTorch: the variance of one number is 0, and so would everything be that is divided by it. */
 const oneValue = (name: string): RfmError =>
   inputError(
-    `${name}: found 1 value per channel (one image of 1 × 1 pixel), batch normalisation needs more than 1 in training; use a larger --batch`,
+    `${name}: found 1 value per channel (one image of 1 × 1 pixel), batch normalisation needs more than 1 in training`,
+    say`use a larger ${the.batch}`,
   );
 
 /**

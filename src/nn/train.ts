@@ -1,4 +1,4 @@
-import { inputError } from '../errors.js';
+import { inputError, say, the } from '../errors.js';
 import { largestMagnitudes } from '../ops/statistics/magnitude.js';
 import { allocateRows, gridOf, type Rows } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
@@ -52,7 +52,8 @@ export async function trainNetworks(
       const epochs = records[index].epochs.length;
       if (epochs < config.epochs) {
         throw inputError(
-          `--epochs ${config.epochs}: seed ${seed} was finished with ${epochs} epochs and its weights are gone; use --epochs ${epochs}`,
+          say`${the.epochs} ${config.epochs}: seed ${seed} was finished with ${epochs} epochs and its weights are gone`,
+          say`use ${the.epochs} ${epochs}`,
         );
       }
       continue;
@@ -138,7 +139,7 @@ async function expectFinite(gpu: Gpu, session: Session, epoch: number, seed: num
   const wrong = largest.findIndex((value) => !Number.isFinite(value));
   if (wrong >= 0) {
     throw inputError(
-      `${matrices[wrong].name} holds numbers that are not finite after epoch ${epoch} with seed ${seed}: ${DIVERGED}`,
+      say`${matrices[wrong].name} holds numbers that are not finite after epoch ${epoch} with seed ${seed}: ${DIVERGED}`,
     );
   }
 }
@@ -161,8 +162,8 @@ async function finiteScore(
   if (Number.isFinite(score.loss)) return score;
   throw inputError(
     epoch === 0
-      ? `--init: the loss over the ${what} of the network as drawn with seed ${seed} is beyond float32; use an --init nearer to 1, or a smaller --depth`
-      : `the loss over the ${what} is not a finite number after epoch ${epoch} with seed ${seed}: ${DIVERGED}`,
+      ? say`${the.init}: the loss over the ${what} of the network as drawn with seed ${seed} is beyond float32; use an ${the.init} nearer to 1, or a smaller ${the.depth}`
+      : say`the loss over the ${what} is not a finite number after epoch ${epoch} with seed ${seed}: ${DIVERGED}`,
   );
 }
 
@@ -218,7 +219,10 @@ function restore(gpu: Gpu, session: Session, { arrays, steps }: Checkpoint): voi
       ({ name, value }, i) => arrays[i].name === name && arrays[i].data.byteLength === value.rows * value.stride * 4,
     );
   if (!fits)
-    throw inputError('--resume: the checkpoint holds other parameters than this network; start again without it');
+    throw inputError(
+      say`${the.resume}: the checkpoint holds other parameters than this network`,
+      'start again without it',
+    );
   matrices.forEach(({ value }, i) => {
     gpu.device.queue.writeBuffer(value.buffer, 0, new Uint8Array(arrays[i].data));
   });

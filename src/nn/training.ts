@@ -1,4 +1,4 @@
-import { inputError, RfmError } from '../errors.js';
+import { inputError, RfmError, say, the } from '../errors.js';
 import { copyScaled } from '../ops/elementwise/elementwise.js';
 import type { Rows } from '../ops/tiles.js';
 import { type Batch, sendBatch } from '../runtime/batch.js';
@@ -51,7 +51,7 @@ export function trainingStep(
 }
 
 /** What went wrong, and what to do, where weights or losses are beyond float32. */
-export const DIVERGED = 'training diverged; use a smaller --lr, --momentum, --weight-decay or --init';
+export const DIVERGED = say`training diverged; use a smaller ${the.lr}, ${the.momentum}, ${the.weightDecay} or ${the.init}`;
 
 /** Pixels at the layers with batch normalisation where images are smallest there; null for a network without. */
 function smallestNormalised({ layers, input }: Model): number | null {
@@ -75,9 +75,10 @@ export function refuseSingleValues(model: Model, samples: number, size: number):
   const works = (batch: number): boolean => batch > 1 && samples % batch !== 1;
   const sizes = Array.from({ length: samples }, (_, i) => i + 1).filter(works);
   const nearest = sizes.reduce((best, batch) => (Math.abs(batch - size) < Math.abs(best - size) ? batch : best));
-  const fewer = size > 1 ? `, or --n ${samples - 1}` : '';
+  const fewer = size > 1 ? say`, or ${the.n} ${samples - 1}` : '';
   throw inputError(
-    `--batch ${size}: the last step of ${samples} training rows has 1 image, and ${model.name} normalises images of 1 × 1 pixel over the batch, which needs more than 1 value per channel; use --batch ${nearest}${fewer}`,
+    say`${the.batch} ${size}: the last step of ${samples} training rows has 1 image, and ${model.name} normalises images of 1 × 1 pixel over the batch, which needs more than 1 value per channel`,
+    say`use ${the.batch} ${nearest}${fewer}`,
   );
 }
 
@@ -124,7 +125,7 @@ export const trainEpoch = (
     }
     const score = scoreOf(await download(gpu, results), loss, samples.count, model.outputs);
     if (!Number.isFinite(score.loss)) {
-      throw inputError(`the loss is no longer a finite number in epoch ${epoch} with seed ${seed}: ${DIVERGED}`);
+      throw inputError(say`the loss is no longer a finite number in epoch ${epoch} with seed ${seed}: ${DIVERGED}`);
     }
     return score;
   });
@@ -144,11 +145,8 @@ const withSamples = (
   });
 
 /** What a step holds grows with its rows, not with those of the data. */
-const stepTooLarge = (size: number, { message }: RfmError): RfmError =>
-  new RfmError(
-    'doesNotFit',
-    `--batch ${size}: ${message.replace(/; use [^;]*$/, '')}; use a smaller --batch or --width`,
-  );
+const stepTooLarge = (size: number, { problem }: RfmError): RfmError =>
+  new RfmError('doesNotFit', say`${the.batch} ${size}: ${problem}`, say`use a smaller ${the.batch} or ${the.width}`);
 
 function scoreOf(results: Float32Array, loss: LossName, rows: number, outputs: number): Score {
   let [sum, correct] = [0, 0];

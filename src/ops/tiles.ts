@@ -5,7 +5,7 @@
  */
 
 import gatherRowsSource from '../../shaders/elementwise/gather_rows.wgsl';
-import { RfmError } from '../errors.js';
+import { RfmError, say, the } from '../errors.js';
 import { type Batch, ceilDiv } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { defineKernel, read, readWrite } from '../runtime/kernel.js';
@@ -51,7 +51,8 @@ export function gridOf(gpu: Gpu, n: number, cols: number): Grid {
   if (rows === 0) {
     throw new RfmError(
       'doesNotFit',
-      `rows of ${cols} numbers do not fit: this adapter binds at most ${most} bytes, ${UNIT} rows take ${UNIT * strideOf(cols) * 4}; use a smaller --width, or data with fewer features`,
+      `rows of ${cols} numbers do not fit: this adapter binds at most ${most} bytes, ${UNIT} rows take ${UNIT * strideOf(cols) * 4}`,
+      say`use a smaller ${the.width}, or data with fewer features`,
     );
   }
   return cut(n, rows);

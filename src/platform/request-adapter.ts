@@ -1,4 +1,4 @@
-import { RfmError } from '../errors.js';
+import { RfmError, say, the } from '../errors.js';
 import { type AdapterChoice, describeAdapter, summarizeAdapter } from '../runtime/adapter.js';
 import { MATRIX_FEATURE, shapesOf } from '../runtime/subgroup-matrix.js';
 
@@ -27,7 +27,8 @@ export async function requestAdapter(instance: GPU, choice: AdapterChoice, help:
   if (seen.length === 0) throw new RfmError('noAdapter', `no GPU adapter found; ${help}`);
   throw new RfmError(
     'noAdapter',
-    `--adapter ${choice}: found only ${[...new Set(seen)].join('; ')}; use --adapter auto to accept it`,
+    say`${the.adapter} ${choice}: found only ${[...new Set(seen)].join('; ')}`,
+    say`use ${the.adapter} auto to accept it`,
   );
 }
 

@@ -1,4 +1,4 @@
-import { inputError } from '../errors.js';
+import { inputError, say, the } from '../errors.js';
 import {
   type AgopPath,
   agopCancellation,
@@ -71,7 +71,7 @@ async function nearestOf(gpu: Gpu, system: KernelSystem, reach: number, unit: nu
   if (nearest <= vanishing * kernel.bandwidth) return nearest;
   const median = unit * (await medianDistance(gpu, x));
   throw inputError(
-    `--bandwidth: the nearest rows are ${(nearest * unit).toPrecision(3)} apart, more than the ${Math.floor(vanishing)} bandwidths at which kernel values vanish; the median distance is ${median.toPrecision(3)}: use --bandwidth ${median.toPrecision(2)}`,
+    say`${the.bandwidth}: the nearest rows are ${(nearest * unit).toPrecision(3)} apart, more than the ${Math.floor(vanishing)} bandwidths at which kernel values vanish; the median distance is ${median.toPrecision(3)}: use ${the.bandwidth} ${median.toPrecision(2)}`,
   );
 }
 
@@ -148,7 +148,8 @@ export const agopOf = (
 function refuseHopeless(cancellation: number): void {
   if (cancellation < HOPELESS_CANCELLATION) return;
   throw inputError(
-    `--agop gram: its terms are ${cancellation.toExponential(2)} times their sum, which leaves no digits; use --agop jacobian or auto`,
+    say`${the.agop} gram: its terms are ${cancellation.toExponential(2)} times their sum, which leaves no digits`,
+    say`use ${the.agop} jacobian or auto`,
   );
 }
 

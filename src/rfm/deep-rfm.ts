@@ -1,4 +1,4 @@
-import { inputError, RfmError } from '../errors.js';
+import { inputError, RfmError, say, the } from '../errors.js';
 import { classCountsOf, classOrder, type HostRows, permuteRows, standardize, transposeHost } from '../ops/host-rows.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
 import { evenlySpaced } from '../ops/solve/nystrom.js';
@@ -317,7 +317,7 @@ function standardizedRows(
 function inLayer(error: unknown, layer: number): unknown {
   if (!(error instanceof RfmError) || error.kind !== 'input' || /^(layer|training row) /.test(error.message))
     return error;
-  return inputError(`layer ${layer}: ${error.message}`);
+  return error.within(`layer ${layer}`);
 }
 
 const zeroRow = (row: number): RfmError =>
@@ -327,7 +327,8 @@ const zeroRow = (row: number): RfmError =>
 
 const tooFewLive = (dead: number, rows: number, layer: number): RfmError =>
   inputError(
-    `layer ${layer}: all features of ${dead} of the ${rows} training rows are zero, expected at least 2 rows with some; use a larger --width, another --seed or --activation cos`,
+    `layer ${layer}: all features of ${dead} of the ${rows} training rows are zero, expected at least 2 rows with some`,
+    say`use a larger ${the.width}, another ${the.seed} or ${the.activation} cos`,
   );
 
 /** Y transposed (classes × n): +1 at the label, −1 elsewhere. */

@@ -1,4 +1,4 @@
-import { inputError } from '../errors.js';
+import { inputError, say, the } from '../errors.js';
 import { gemm } from '../ops/gemm/gemm.js';
 import { kernelExcess, kernelMatrix } from '../ops/kernel-matrix/kernel-matrix.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
@@ -108,7 +108,7 @@ export function accuracy(scores: Float32Array, labels: Int32Array): number {
   const outputs = scores.length / n;
   const wrong = scores.find((score) => !Number.isFinite(score));
   if (wrong !== undefined) {
-    throw inputError(`a prediction is ${wrong}: float32 cannot solve this system; use a larger --ridge`);
+    throw inputError(`a prediction is ${wrong}: float32 cannot solve this system`, say`use a larger ${the.ridge}`);
   }
   let correct = 0;
   for (let i = 0; i < n; i++) {

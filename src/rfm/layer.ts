@@ -1,4 +1,4 @@
-import { inputError } from '../errors.js';
+import { inputError, say, the } from '../errors.js';
 import type { Numbers } from '../numbers.js';
 import { classOrder, permuteRows, restoreRows, transposeHost } from '../ops/host-rows.js';
 import { kernelMatrix } from '../ops/kernel-matrix/kernel-matrix.js';
@@ -81,7 +81,7 @@ async function computeLayer(
   });
   const features = await downloadRows(gpu, output.features);
   if (!features.every(Number.isFinite)) {
-    throw inputError('features are beyond the float32 range of ±3.4e38; use smaller --weights');
+    throw inputError('features are beyond the float32 range of ±3.4e38', say`use smaller ${the.weights}`);
   }
   const inOrder = (rows: Float32Array, cols: number): Float32Array => restoreRows(rows, cols, order);
   const alpha = restoreRows(transposeHost(body.coefficients, outputs, n), outputs, order);

@@ -3,7 +3,7 @@
  * the pool (`pooledSize`); a phase's matrices are counted as if all lived at once where they may.
  */
 
-import { RfmError } from '../errors.js';
+import { type Phrase, RfmError, say, the } from '../errors.js';
 import type { AgopPath } from '../ops/agop/agop.js';
 import { CANCELLATION_ROWS, gramIsCheaper } from '../ops/agop/agop.js';
 import { classRows, gradientRows, squaresRows } from '../ops/agop/agop-jacobian.js';
@@ -370,7 +370,8 @@ export function planRun(size: ProblemSize, device: DeviceLimits): RunPlan {
   const needed = least.peakBytes;
   throw new RfmError(
     'doesNotFit',
-    `n = ${size.n} with ${Math.max(size.d, size.width)} features needs at least ${needed} bytes of device memory, the limit is ${limit}; ${whatFits(size, device)}`,
+    `n = ${size.n} with ${Math.max(size.d, size.width)} features needs at least ${needed} bytes of device memory, the limit is ${limit}`,
+    whatFits(size, device),
   );
 }
 
@@ -383,19 +384,21 @@ function refuseMetric(size: ProblemSize, device: DeviceLimits): void {
   if (gradients > most) {
     throw new RfmError(
       'doesNotFit',
-      `${size.outputs} outputs and ${d} features make gradients of ${gradients} bytes at a row, this adapter binds at most ${most}; use fewer outputs, or a smaller --width`,
+      `${size.outputs} outputs and ${d} features make gradients of ${gradients} bytes at a row, this adapter binds at most ${most}`,
+      say`use fewer outputs, or a smaller ${the.width}`,
     );
   }
   if (needed > most) {
     throw new RfmError(
       'doesNotFit',
-      `${d} features make an AGOP of ${needed} bytes, this adapter binds at most ${most}; use a smaller --width, or data with at most ${Math.floor(Math.sqrt(most / 4))} features`,
+      `${d} features make an AGOP of ${needed} bytes, this adapter binds at most ${most}`,
+      say`use a smaller ${the.width}, or data with at most ${Math.floor(Math.sqrt(most / 4))} features`,
     );
   }
 }
 
 /** The largest n that would fit, or what else to change. */
-function whatFits(size: ProblemSize, device: DeviceLimits): string {
+function whatFits(size: ProblemSize, device: DeviceLimits): Phrase {
   const fits = (n: number): boolean => {
     const smaller = { ...size, n, testN: Math.min(size.testN, n) };
     for (const way of ways(smaller, device)) {
@@ -410,6 +413,6 @@ function whatFits(size: ProblemSize, device: DeviceLimits): string {
     else high = middle;
   }
   return low >= 2
-    ? `--n ${low} would fit, or use a larger --memory-limit`
-    : 'no --n would fit: use a larger --memory-limit, or data with fewer features';
+    ? say`${the.n} ${low} would fit, or use a larger ${the.memoryLimit}`
+    : say`no ${the.n} would fit: use a larger ${the.memoryLimit}, or data with fewer features`;
 }

@@ -1,4 +1,4 @@
-import { inputError } from '../errors.js';
+import { inputError, say, the } from '../errors.js';
 import type { Numbers } from '../numbers.js';
 import { columnStatistics, type HostRows, lengthOf, magnitude, powerOfTwo } from '../ops/host-rows.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
@@ -30,7 +30,8 @@ export function refuseLostDifferences({ x, rows, cols }: HostRows, rounded: Floa
     if (other === undefined) seen.set(hash, [...others, row]);
     else if (!agree(given, other, row)) {
       throw inputError(
-        `rows ${other} and ${row} (from 0) differ by less than float32 holds beside the other rows, and the gradient of the ${kernel.name} kernel between them would be lost; remove one of them, bring the columns to like units, or use --kernel gaussian`,
+        `rows ${other} and ${row} (from 0) differ by less than float32 holds beside the other rows, and the gradient of the ${kernel.name} kernel between them would be lost`,
+        say`remove one of them, bring the columns to like units, or use ${the.kernel} gaussian`,
       );
     }
   }

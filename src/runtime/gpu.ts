@@ -1,4 +1,4 @@
-import { RfmError } from '../errors.js';
+import { RfmError, say, the } from '../errors.js';
 import { type AdapterSummary, summarizeAdapter } from './adapter.js';
 import { IMMEDIATE_BYTES } from './constants.js';
 import type { Platform } from './platform.js';
@@ -178,7 +178,8 @@ function gpuError(what: string, error: GPUError): RfmError {
   if (error.constructor.name === 'GPUOutOfMemoryError') {
     return new RfmError(
       'doesNotFit',
-      `${what}: the device is out of memory (${message}); use a smaller --n or --width`,
+      `${what}: the device is out of memory (${message})`,
+      say`use a smaller ${the.n} or ${the.width}`,
     );
   }
   return new RfmError('internal', `${what}: ${message}`);

@@ -1,4 +1,4 @@
-import { RfmError } from '../errors.js';
+import { RfmError, say, the } from '../errors.js';
 
 /**
  * Device buffers, reused. Allocation is slow on some drivers and clears memory, while a layer asks
@@ -90,7 +90,8 @@ function createLedger(shelves: readonly Shelf<Resource>[]) {
     if (bytes.live + bytes.pooled + size > bounds.hard) {
       throw new RfmError(
         'doesNotFit',
-        `${bytes.live} bytes of device memory are in use and ${size} more are needed, the limit is ${bounds.hard}; use a larger --memory-limit, or a smaller --n or --width`,
+        `${bytes.live} bytes of device memory are in use and ${size} more are needed, the limit is ${bounds.hard}`,
+        say`use a larger ${the.memoryLimit}, or a smaller ${the.n} or ${the.width}`,
       );
     }
   }
@@ -134,7 +135,8 @@ export function createPool(device: GPUDevice): Pool {
       if (wanted > limit) {
         throw new RfmError(
           'doesNotFit',
-          `a matrix of ${wanted} bytes does not fit: this adapter binds at most ${limit} bytes; use a smaller --n or --width`,
+          `a matrix of ${wanted} bytes does not fit: this adapter binds at most ${limit} bytes`,
+          say`use a smaller ${the.n} or ${the.width}`,
         );
       }
       const size = Math.min(pooledSize(wanted), limit - (limit % 4));

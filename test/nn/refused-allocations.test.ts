@@ -57,7 +57,7 @@ describe.each(VARIANTS)('what is refused an allocation leaves nothing behind, %s
     const step = await refusingEachAllocation(gpu(), (gpu) =>
       trainEpoch(gpu, model, optimizer, samples(4), options).catch((error: Error) => {
         // A step that does not fit says so by its batch.
-        throw Object.assign(error, { message: error.message.replace(/^--batch 4: (.*); use .*$/, '$1') });
+        throw Object.assign(error, { message: error.message.replace(/^batch 4: (.*); use .*$/, '$1') });
       }),
     );
     expect(step).toBeGreaterThan(30);

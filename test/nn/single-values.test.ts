@@ -42,10 +42,10 @@ describe('one value per channel', () => {
       expect(refusal(samples, size)).toBeNull();
     if (refused) {
       expect(refusal(129, 128)).toBe(
-        '--batch 128: the last step of 129 training rows has 1 image, and resnet18 normalises images of 1 × 1 pixel over the batch, which needs more than 1 value per channel; use --batch 127, or --n 128',
+        'batch 128: the last step of 129 training rows has 1 image, and resnet18 normalises images of 1 × 1 pixel over the batch, which needs more than 1 value per channel; use batch 127, or number of rows 128',
       );
-      expect(refusal(5, 1)).toMatch(/; use --batch 3$/);
-      expect(refusal(3, 2)).toMatch(/; use --batch 3, or --n 2$/);
+      expect(refusal(5, 1)).toMatch(/; use batch 3$/);
+      expect(refusal(3, 2)).toMatch(/; use batch 3, or number of rows 2$/);
     } else
       for (const [samples, size] of [
         [129, 128],

@@ -78,7 +78,7 @@ describe('a training that diverges', () => {
   it.each(cases)('%s: says so, and keeps a state that is finite', async (_, change) => {
     const { message, kept } = await failure(change);
     expect(message).toMatch(
-      /(is|are) (no longer a finite number|not a finite number|not finite) (in|after) epoch \d+ with seed 0: training diverged; use a smaller --lr/,
+      /(is|are) (no longer a finite number|not a finite number|not finite) (in|after) epoch \d+ with seed 0: training diverged; use a smaller learning rate/,
     );
     expect(kept.length).toBeGreaterThan(0);
     expect(kept.every(stateIsFinite)).toBe(true);
@@ -106,7 +106,7 @@ describe('a network as drawn', () => {
     for (const gain of [1e-37, 1e40]) {
       const model = createModel(gpu(), 'mlp', { input: flatShape(5), outputs: 2, depth: 1, width: 4 });
       await expect(initialize(gpu(), parametersOf(model), { gain, seed: 0 })).rejects.toThrow(
-        `--init ${gain}: float32 does not hold weights of up to`,
+        `init ${gain}: float32 does not hold weights of up to`,
       );
       releaseModel(gpu(), model);
     }

@@ -95,10 +95,12 @@ describe('planRun', () => {
       throw new Error('it was planned');
     };
     const message = refusal({ n: 500_000 }, { memoryBytes: 2 * GB });
-    expect(message).toMatch(/^n = 500000 .* needs at least \d+ bytes .* limit is 2000000000; --n \d+ would fit/);
-    const n = Number(/--n (\d+)/.exec(message)?.[1]);
+    expect(message).toMatch(
+      /^n = 500000 .* needs at least \d+ bytes .* limit is 2000000000; number of rows \d+ would fit/,
+    );
+    const n = Number(/number of rows (\d+)/.exec(message)?.[1]);
     expect(planRun({ ...size, n }, { ...device, memoryBytes: 2 * GB }).peakBytes).toBeLessThanOrEqual(2 * GB);
-    expect(refusal({}, { memoryBytes: 1e8 })).toMatch(/no --n would fit: use a larger --memory-limit/);
+    expect(refusal({}, { memoryBytes: 1e8 })).toMatch(/no number of rows would fit: use a larger memory limit/);
     expect(refusal({ d: 10_000 }, { bindingBytes: 2 ** 27 })).toMatch(/10000 features make an AGOP of 400000000 bytes/);
   });
 

@@ -1,6 +1,6 @@
 import argumentRoundingSource from '../../../shaders/features/argument_rounding.wgsl';
 import philoxWeightsSource from '../../../shaders/features/philox_weights.wgsl';
-import { inputError } from '../../errors.js';
+import { inputError, say, the } from '../../errors.js';
 import { type Batch, ceilDiv, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, firstRow, read, readWrite, specialize } from '../../runtime/kernel.js';
@@ -135,6 +135,7 @@ export function meanRounding(roundings: ArrayLike<number>, width: number): numbe
   const mean = sum / (roundings.length * width);
   if (mean <= MOST_ROUNDING) return mean;
   throw inputError(
-    `the arguments of cos are so large that rounding changes the features by ${mean.toPrecision(2)} on average, of at most 1; use a smaller --gamma, or smaller --weights`,
+    `the arguments of cos are so large that rounding changes the features by ${mean.toPrecision(2)} on average, of at most 1`,
+    say`use a smaller ${the.gamma}, or smaller ${the.weights}`,
   );
 }

@@ -1,4 +1,4 @@
-import { RfmError } from '../../errors.js';
+import { RfmError, say, the } from '../../errors.js';
 import { sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { allocate, download, release } from '../../runtime/matrix.js';
@@ -133,7 +133,8 @@ async function refuseFailure(gpu: Gpu, factor: CholeskyFactor): Promise<void> {
   if ((await failingPivot(gpu, factor)) === 0) return;
   throw new RfmError(
     'internal',
-    'the preconditioner of the kernel matrix cannot be factored; check the data for NaN, or use a larger --ridge',
+    'the preconditioner of the kernel matrix cannot be factored',
+    say`check the data for NaN, or use a larger ${the.ridge}`,
   );
 }
 

@@ -1,4 +1,4 @@
-import { inputError } from '../../errors.js';
+import { inputError, say, the } from '../../errors.js';
 import { sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { factorTiles, releaseTiledFactor, solveTiles, type TilePlace } from '../cholesky/tiled-cholesky.js';
@@ -76,7 +76,8 @@ export async function solveRidge(
     }
   }
   throw inputError(
-    'the kernel system cannot be solved in float32, not even with 1 added to the ridge; use a larger --ridge or a smaller --bandwidth, and check for rows far from all others',
+    'the kernel system cannot be solved in float32, not even with 1 added to the ridge',
+    say`use a larger ${the.ridge} or a smaller ${the.bandwidth}, and check for rows far from all others`,
   );
 }
 
@@ -171,7 +172,8 @@ async function cholesky(gpu: Gpu, system: KernelSystem, ridge: number, place: Ti
     }
   }
   throw inputError(
-    'the kernel matrix cannot be factored even with 0.1 added to its diagonal; use a larger --ridge, and check the data for NaN',
+    'the kernel matrix cannot be factored even with 0.1 added to its diagonal',
+    say`use a larger ${the.ridge}, and check the data for NaN`,
   );
 }
 

@@ -1,6 +1,6 @@
 import diagonalMaximumSource from '../../../shaders/sqrt-psd/diagonal_maximum.wgsl';
 import maxRowSumSource from '../../../shaders/sqrt-psd/max_row_sum.wgsl';
-import { inputError, type RfmError } from '../../errors.js';
+import { inputError, type RfmError, say, the } from '../../errors.js';
 import { type Batch, ceilDiv, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, read, readWrite } from '../../runtime/kernel.js';
@@ -88,7 +88,8 @@ export function rootOfFactor(gpu: Gpu, factor: PivotedFactor): Promise<Matrix> {
 /** The input error for an AGOP that is zero, which has no root. */
 export const zeroAgop = (): RfmError =>
   inputError(
-    'the AGOP is zero: the predictor is constant, as where rows or targets do not differ in float32; check both (features hardly differ with a small --gamma)',
+    'the AGOP is zero: the predictor is constant, as where rows or targets do not differ in float32',
+    say`check both (features hardly differ with a small ${the.gamma})`,
   );
 
 async function rootByPolarSteps(gpu: Gpu, { l, rank, smallestPivot }: PivotedFactor): Promise<Matrix> {
