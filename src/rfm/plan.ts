@@ -13,7 +13,7 @@ import { copiesFactors, copiesSmallFactors } from '../ops/gemm/gemm-variants.js'
 import type { SolvePlan } from '../ops/solve/solve.js';
 import { rootBytes } from '../ops/sqrt-psd/sqrt-psd.js';
 import { collapseBytes } from '../ops/statistics/collapse.js';
-import { cut, type Grid, tileCount, tileRows } from '../ops/tiles.js';
+import { cut, type RowGrid, tileCount, tileRows } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { matrixBytes as bytes, strideOf } from '../runtime/matrix.js';
 import { pooledSize, pooledTexture, textureBytes } from '../runtime/pool.js';
@@ -93,7 +93,7 @@ export interface PlanItem {
 }
 
 export interface LayerPlan {
-  grid: Grid;
+  grid: RowGrid;
   tileBytes: number;
   solve: SolvePlan;
   /** Whether squared distances stay on the device between their uses. */
@@ -138,29 +138,29 @@ function copies({ textureSide, copiesSmall }: DeviceLimits, m: number, n: number
 }
 
 /** Tiles of full length, how long they are, and the length of the last, which may be shorter. */
-function lengths({ n, starts }: Grid): { full: number; size: number; last: number } {
+function lengths({ n, starts }: RowGrid): { full: number; size: number; last: number } {
   const full = starts.length - 2;
   return { full, size: starts[1], last: n - starts[full] };
 }
 
-function triangleBytes(grid: Grid): number {
+function triangleBytes(grid: RowGrid): number {
   const { full, size, last } = lengths(grid);
   return ((full * (full + 1)) / 2) * bytes(size, size) + full * bytes(last, size) + bytes(last, last);
 }
 
-function rowBytes(grid: Grid, cols: number): number {
+function rowBytes(grid: RowGrid, cols: number): number {
   const { full, size, last } = lengths(grid);
   return full * bytes(size, cols) + bytes(last, cols);
 }
 
 /** Bytes of outputs × n, cut as the grid says. */
-function columnBytes(grid: Grid, outputs: number): number {
+function columnBytes(grid: RowGrid, outputs: number): number {
   const { full, size, last } = lengths(grid);
   return full * bytes(outputs, size) + bytes(outputs, last);
 }
 
 /** Bytes that the collapse metrics of three stages hold for `classes`. */
-function classBytes(device: DeviceLimits, grid: Grid, classes: number, d: number): number {
+function classBytes(device: DeviceLimits, grid: RowGrid, classes: number, d: number): number {
   return 3 * (collapseBytes(classes, d, tileCount(grid)) + copies(device, classes, classes, d));
 }
 

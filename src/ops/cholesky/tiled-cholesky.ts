@@ -5,7 +5,7 @@ import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { gemm, gemmNN, syrk } from '../gemm/gemm.js';
-import { type Columns, type Grid, tileCount, tileSize } from '../tiles.js';
+import { type Columns, type RowGrid, tileCount, tileSize } from '../tiles.js';
 import {
   allocateFactor,
   type CholeskyFactor,
@@ -68,7 +68,7 @@ function hostStore(): TileStore {
 
 /** A = L Lᵀ by tiles: L's lower triangle, and of every tile on its diagonal the inverses of its blocks. */
 export interface TiledFactor {
-  readonly grid: Grid;
+  readonly grid: RowGrid;
   readonly store: TileStore;
   readonly diagonal: Omit<CholeskyFactor, 'l'>[];
 }
@@ -90,7 +90,7 @@ export type FillTile = (batch: Batch, i: number, j: number, out: Matrix) => void
  */
 export async function factorTiles(
   gpu: Gpu,
-  grid: Grid,
+  grid: RowGrid,
   fill: FillTile,
   place: TilePlace,
 ): Promise<{ factor: TiledFactor } | { failingPivot: number }> {
