@@ -58,7 +58,7 @@ export function block(matrix: View, row: number, col: number, rows: number, cols
   ) {
     throw new RfmError(
       'internal',
-      `no block of ${rows} × ${cols} at (${row}, ${col}) in ${matrix.rows} × ${matrix.cols}`,
+      `no block of ${rows} × ${cols} at (${row}, ${col}) in ${matrix.rows} × ${matrix.cols}: it must lie within, begin at a column that is a multiple of 4, and have a multiple of 4 columns or reach to the last one`,
     );
   }
   const offset = matrix.offset + row * matrix.stride + col;
