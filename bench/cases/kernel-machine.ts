@@ -1,11 +1,12 @@
 import { agopGram, agopJacobian } from '../../src/ops/agop/agop.js';
+import { agopGramWork } from '../../src/ops/agop/agop-gram.js';
+import { agopJacobianWork } from '../../src/ops/agop/agop-jacobian.js';
 import { AGOP_GRAM } from '../../src/ops/agop/gram-weights.js';
 import { applyFeatures, featuresWork } from '../../src/ops/features/features.js';
 import { GEMM } from '../../src/ops/gemm/gemm.js';
-import { KERNEL_MATRIX, kernelMatrix } from '../../src/ops/kernel-matrix/kernel-matrix.js';
+import { KERNEL_MATRIX, kernelMatrix, kernelMatrixWork } from '../../src/ops/kernel-matrix/kernel-matrix.js';
 import { laplace } from '../../src/ops/kernels/laplace.js';
 import { sqrtPsd } from '../../src/ops/sqrt-psd/sqrt-psd.js';
-import { agopGramWork, agopJacobianWork, kernelMatrixWork } from '../../src/ops/work.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { allocate, download, release, upload } from '../../src/runtime/matrix.js';

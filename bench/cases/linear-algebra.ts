@@ -9,8 +9,7 @@ import {
   trsmWork,
 } from '../../src/ops/cholesky/cholesky.js';
 import { copyScaled } from '../../src/ops/elementwise/elementwise.js';
-import { GEMM, gemm, gemmNN, gemmTN, productOperation, syrk } from '../../src/ops/gemm/gemm.js';
-import { gemmWork, syrkWork } from '../../src/ops/work.js';
+import { GEMM, gemm, gemmNN, gemmTN, gemmWork, productOperation, syrk, syrkWork } from '../../src/ops/gemm/gemm.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { allocate, download, type Matrix, release, upload } from '../../src/runtime/matrix.js';

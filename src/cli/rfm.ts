@@ -9,7 +9,8 @@ import { KNOWN_FILES } from '../report/known-files.js';
 import { type OutputFile, publish } from '../report/publish.js';
 import type { RfmOptions } from '../rfm/options.js';
 import type { RfmResult } from '../rfm/types.js';
-import type { AdapterChoice } from '../runtime/adapter.js';
+import type { AdapterChoice, AdapterSummary } from '../runtime/adapter.js';
+import type { Gpu } from '../runtime/gpu.js';
 import {
   adapterOption,
   commonOptions,
@@ -134,67 +135,62 @@ export function addRfm(program: Command, signal: AbortSignal): void {
 }
 
 async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, signal: AbortSignal): Promise<void> {
-  const { x, y, test, settings, options, out } = request;
+  const { settings, out } = request;
   for (const remark of request.remarks) terminal.note(`note: ${remark}`);
-  const { describeAdapter, rfm } = await import('./method.js');
   const started = performance.now();
   const elapsed = (): number => (performance.now() - started) / 1000;
-  const { result, adapter } = await withGpu({ ...flags, note: terminal.note }, signal, async (gpu) => {
-    terminal.note(`rfm      ${x.rows} × ${x.cols} rows, ${y.cols} targets, ${settings.iterations} iterations`);
-    terminal.note(`adapter  ${describeAdapter(gpu.adapter)}`);
-    let done = 0;
-    const input = {
-      x: x.data,
-      n: x.rows,
-      d: x.cols,
-      y: y.data,
-      outputs: y.cols,
-      testX: test?.data ?? null,
-      testRows: test?.rows ?? 0,
-    };
-    const result = await rfm(gpu, input, options, () => {
+  const { result, adapter } = await withGpu({ ...flags, note: terminal.note }, signal, (gpu) =>
+    learn(gpu, request, terminal, (done) => {
       signal.throwIfAborted();
-      done++;
       terminal.note(`iteration ${done}/${settings.iterations}  ${formatSeconds(elapsed())}`);
-    });
-    return { result, adapter: gpu.adapter };
-  });
+    }),
+  );
   const seconds = elapsed();
-  result.solves.forEach((solve, index) => {
+  const { solves } = result;
+  solves.forEach((solve, index) => {
     for (const remark of solveRemarks(solve)) terminal.note(`note: fit ${index + 1}: ${remark}`);
   });
-  const { written, removed } = await publish(
-    out,
-    outputFiles(request, result, flags.saveIterations === true),
-    KNOWN_FILES.rfm,
-    flags.float64 === true,
-  );
+  const arrays = outputFiles(request, result, flags.saveIterations === true);
+  const { written, removed } = await publish(out, arrays, KNOWN_FILES.rfm, flags.float64 === true);
   for (const name of removed) terminal.note(`note: removed ${name} of an earlier command from ${out}`);
-  const last = result.solves.at(-1);
   terminal.print(
-    `${settings.iterations} iterations in ${formatSeconds(seconds)}, residual ${scientific(last?.relativeResidual ?? Number.NaN)}`,
+    `${settings.iterations} iterations in ${formatSeconds(seconds)}, residual ${scientific(solves.at(-1)?.relativeResidual ?? Number.NaN)}`,
   );
   terminal.print(`wrote to ${out}: ${written.join(', ')}`);
+  const config = configOf(request, flags);
   terminal.document({
-    schema: 'deep-rfm/rfm/1',
-    version: VERSION,
-    config: {
-      x: flags.x,
-      y: flags.y,
-      testX: flags.testX ?? null,
-      n: x.rows,
-      d: x.cols,
-      outputs: y.cols,
-      testRows: test?.rows ?? 0,
-      ...settings,
-    },
-    adapter,
-    solves: result.solves,
-    seconds,
-    out,
-    files: written,
+    ...{ schema: 'deep-rfm/rfm/1', version: VERSION, config, adapter, solves, seconds },
+    ...{ out, files: written },
   });
 }
+
+async function learn(
+  gpu: Gpu,
+  { x, y, test, settings, options }: RfmRequest,
+  terminal: Terminal,
+  onIteration: (done: number) => void,
+): Promise<{ result: RfmResult; adapter: AdapterSummary }> {
+  const { describeAdapter, rfm } = await import('./method.js');
+  terminal.note(`rfm      ${x.rows} × ${x.cols} rows, ${y.cols} targets, ${settings.iterations} iterations`);
+  terminal.note(`adapter  ${describeAdapter(gpu.adapter)}`);
+  const input = {
+    ...{ x: x.data, n: x.rows, d: x.cols, y: y.data, outputs: y.cols },
+    ...{ testX: test?.data ?? null, testRows: test?.rows ?? 0 },
+  };
+  return { result: await rfm(gpu, input, options, onIteration), adapter: gpu.adapter };
+}
+
+/** What the document says that was asked for. */
+const configOf = ({ x, y, test, settings }: RfmRequest, flags: RfmFlags): object => ({
+  x: flags.x,
+  y: flags.y,
+  testX: flags.testX ?? null,
+  n: x.rows,
+  d: x.cols,
+  outputs: y.cols,
+  testRows: test?.rows ?? 0,
+  ...settings,
+});
 
 function outputFiles({ x, y, test }: RfmRequest, result: RfmResult, everyIteration: boolean): OutputFile[] {
   const { M, alpha, predictions, iterations } = result;

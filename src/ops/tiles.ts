@@ -9,7 +9,7 @@ import { RfmError, say, the } from '../errors.js';
 import { type Batch, ceilDiv } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { defineKernel, read, readWrite } from '../runtime/kernel.js';
-import { allocate, download, type Matrix, release, strideOf, upload } from '../runtime/matrix.js';
+import { allocate, download, type Matrix, matrixBytes, release, strideOf, upload } from '../runtime/matrix.js';
 import { startsBuffer } from './statistics/statistics.js';
 
 /** Ranges starts[i] … starts[i + 1] − 1 of 0 … n − 1; all but the last are a multiple of 32 long, and none is empty. */
@@ -123,6 +123,31 @@ export async function downloadColumns(gpu: Gpu, { grid, tiles }: Columns): Promi
 export const releasePanels = (gpu: Gpu, ...all: Panels[]): void => {
   for (const { tiles } of all) release(gpu, ...tiles);
 };
+
+/** Tiles of full length, how long they are, and the length of the last, which may be shorter. */
+function lengths({ n, starts }: Grid): { full: number; size: number; last: number } {
+  const full = starts.length - 2;
+  return { full, size: starts[1], last: n - starts[full] };
+}
+
+/** Bytes of `Rows`, n × cols. */
+export function rowBytes(grid: Grid, cols: number): number {
+  const { full, size, last } = lengths(grid);
+  return full * matrixBytes(size, cols) + matrixBytes(last, cols);
+}
+
+/** Bytes of `Columns`, rows × n. */
+export function columnBytes(grid: Grid, rows: number): number {
+  const { full, size, last } = lengths(grid);
+  return full * matrixBytes(rows, size) + matrixBytes(rows, last);
+}
+
+/** Bytes of a `StoredTriangle`. */
+export function triangleBytes(grid: Grid): number {
+  const { full, size, last } = lengths(grid);
+  const between = ((full * (full + 1)) / 2) * matrixBytes(size, size);
+  return between + full * matrixBytes(last, size) + matrixBytes(last, last);
+}
 
 /** The matrices that it is made of. */
 export const matricesOf = (held: Matrix | Panels): readonly Matrix[] => ('tiles' in held ? held.tiles : [held]);

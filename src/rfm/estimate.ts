@@ -1,18 +1,19 @@
 /** Operations of a layer, and how long they will take by rates that were measured on the adapter. */
 
-import { gramIsCheaper } from '../ops/agop/agop.js';
-import { allocateFactor, choleskyWork, potrf, releaseFactor, trsmWork } from '../ops/cholesky/cholesky.js';
+import { agopFlops } from '../ops/agop/agop.js';
+import { allocateFactor, choleskyWork, potrf, releaseFactor } from '../ops/cholesky/cholesky.js';
 import { addDiagonal } from '../ops/elementwise/elementwise.js';
 import { featuresWork, philoxFill } from '../ops/features/features.js';
 import { philoxCauchy } from '../ops/features/philox.js';
-import { gemm, squaredDistances } from '../ops/gemm/gemm.js';
+import { gemm, gemmWork, squaredDistances } from '../ops/gemm/gemm.js';
+import { kernelMatrixWork } from '../ops/kernel-matrix/kernel-matrix.js';
+import { solveFlops } from '../ops/solve/solve.js';
 import { rootFlops } from '../ops/sqrt-psd/sqrt-psd.js';
-import { agopGramWork, agopJacobianWork, kernelMatrixWork } from '../ops/work.js';
 import { runBatch } from '../runtime/batch.js';
 import { raiseClock } from '../runtime/clock.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, release } from '../runtime/matrix.js';
-import type { ProblemSize, RunPlan } from './plan.js';
+import { agopPlanOf, type ProblemSize, type RunPlan } from './plan.js';
 import type { LayerMetrics } from './types.js';
 
 /** Operations a second, of the three kinds that a layer's time on the device goes into, and what the host adds. */
@@ -34,43 +35,19 @@ type Phases = Omit<LayerMetrics['seconds'], 'total' | 'compilation' | 'metrics'>
 /** Operations of each phase by the rate they run at. */
 type Operations = Record<keyof Phases, Partial<Record<keyof DeviceRates, number>>>;
 
-/** Products with the kernel matrix that a solve by conjugate gradients is taken to need. */
-const USUAL_ITERATIONS = 40;
-/** Residuals of a solve: of the first solution and of one or two refinements. */
-const USUAL_RESIDUALS = 3;
-/** Rows from which on the Gram form's terms are taken to cancel too much (34 times their sum at 10,000 CIFAR-10 images, 3 times at 1,000). */
-const USUAL_GRAM_ROWS = 2000;
-
 /** Floating-point operations of a layer with d features; the AGOP is taken to have full rank. */
-function operationsOf(
-  { n, testN, outputs, width, agopSamples, agop }: ProblemSize,
-  d: number,
-  plan: RunPlan,
-): Operations {
-  const all = kernelMatrixWork(n, d).flops;
-  const { method } = plan.solve;
-  const fills = plan.keepDistances ? 0 : 1 + USUAL_RESIDUALS;
-  const substitutions = 2 * USUAL_RESIDUALS * trsmWork(n, outputs).flops;
-  const iterative = method === 'conjugate-gradients';
-  const landmarks = plan.solve.method === 'conjugate-gradients' ? plan.solve.landmarks : 0;
-  const rows = agopSamples ?? n;
-  const gram =
-    plan.gram && agopSamples === null && (agop === 'gram' || (n < USUAL_GRAM_ROWS && gramIsCheaper(n, d, outputs)));
-  const whole = plan.keepDistances && plan.grid.starts.length === 2;
-  const rank = Math.min(d, n * outputs);
+function operationsOf(size: ProblemSize, d: number, plan: RunPlan): Operations {
+  const { n, testN, outputs, width } = size;
+  const sizes = { n, d, outputs };
+  const { keepDistances } = plan;
+  const kept = keepDistances ? (plan.grid.starts.length === 2 ? 'whole' : 'tiles') : 'none';
+  const distance = (keepDistances ? kernelMatrixWork(n, d).flops : 0) + 3 * testN * n * d;
   return {
-    kernel: { distance: (plan.keepDistances ? all : 0) + 3 * testN * n * d, product: 2 * testN * n * outputs },
-    solve: iterative
-      ? {
-          distance: all * (USUAL_ITERATIONS + USUAL_RESIDUALS) + 3 * n * landmarks * d,
-          product: USUAL_ITERATIONS * 2 * n * (n + 4 * landmarks) * outputs + 2 * n * landmarks * landmarks,
-        }
-      : { distance: all * fills, product: substitutions, cholesky: choleskyWork(n).flops },
-    agop: gram
-      ? { product: 2 * agopGramWork(n, d, outputs).flops, distance: plan.keepDistances ? 0 : all }
-      : { product: agopJacobianWork(n, d, outputs, rows).flops, distance: whole ? 0 : 3 * rows * n * d },
-    sqrt: { product: rootFlops(d, rank) },
-    features: { product: featuresWork(n + testN, d, width || d).flops + 2 * (n + testN) * d * d },
+    kernel: { distance, product: gemmWork(testN, outputs, n).flops },
+    solve: solveFlops(sizes, plan.solve, keepDistances),
+    agop: agopFlops(sizes, agopPlanOf(size, plan), kept),
+    sqrt: { product: rootFlops(d, Math.min(d, n * outputs)) },
+    features: { product: featuresWork(n + testN, d, width || d).flops + gemmWork(n + testN, d, d).flops },
   };
 }
 

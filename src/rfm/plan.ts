@@ -4,23 +4,20 @@
  */
 
 import { type Phrase, RfmError, say, the } from '../errors.js';
-import type { AgopPath } from '../ops/agop/agop.js';
-import { CANCELLATION_ROWS, gramIsCheaper } from '../ops/agop/agop.js';
-import { classRows, gradientRows, squaresRows } from '../ops/agop/agop-jacobian.js';
-import { inversesBytes } from '../ops/cholesky/cholesky.js';
-import { texelLayout } from '../ops/gemm/gemm-packed.js';
+import { type AgopPath, type AgopPlan, agopBytes, gramIsCheaper } from '../ops/agop/agop.js';
+import { copyBytes, type FactorCopies, texelBytes, transposedCopies } from '../ops/gemm/factor-copies.js';
 import { copiesFactors, copiesSmallFactors } from '../ops/gemm/gemm-variants.js';
-import type { SolvePlan } from '../ops/solve/solve.js';
+import { SOLVE_COLUMNS, type SolvePlan, solveBytes } from '../ops/solve/solve.js';
 import { rootBytes } from '../ops/sqrt-psd/sqrt-psd.js';
 import { collapseBytes } from '../ops/statistics/collapse.js';
-import { cut, type Grid, tileCount, tileRows } from '../ops/tiles.js';
+import { largestTile, type NamedBytes, type TiledSize } from '../ops/tiled-size.js';
+import { columnBytes, cut, type Grid, rowBytes, tileCount, tileRows, triangleBytes } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { matrixBytes as bytes, strideOf } from '../runtime/matrix.js';
-import { pooledSize, pooledTexture, textureBytes } from '../runtime/pool.js';
+import { matrixBytes, strideOf } from '../runtime/matrix.js';
 import type { Solver } from './types.js';
 
 /** What a plan must know of a device. */
-export interface DeviceLimits {
+export interface DeviceLimits extends FactorCopies {
   /** Largest binding of a storage buffer, and largest buffer, in bytes. */
   bindingBytes: number;
   bufferBytes: number;
@@ -28,10 +25,6 @@ export interface DeviceLimits {
   tileBytes: number;
   /** Bytes that may be used; null where nothing is known. */
   memoryBytes: number | null;
-  /** Where products read their factors from textures, the largest texture's side; else null. */
-  textureSide: number | null;
-  /** Whether small products do so, too. Default false. */
-  copiesSmall?: boolean;
 }
 
 /** Of the memory of the machine that a software adapter may fill. */
@@ -86,9 +79,7 @@ export interface ProblemSize {
 export type PlanPhase = 'rows' | 'solve' | 'predict' | 'agop' | 'sqrt' | 'features';
 
 /** A large object: its bytes, and the phases in which it lives. */
-export interface PlanItem {
-  name: string;
-  bytes: number;
+export interface PlanItem extends NamedBytes {
   phases: readonly PlanPhase[];
 }
 
@@ -119,186 +110,125 @@ export const PICTURE_ROWS = 2048;
 /** Landmarks of the preconditioner, best first. */
 const LANDMARKS = [2048, 1024, 512, 256];
 
-/** Bytes of the copy of a product's factor, and of the buffer it is made in. */
-function texelBytes(side: number | null, rows: number, k: number): { texture: number; staging: number } {
-  if (side === null || rows === 0 || k === 0) return { texture: 0, staging: 0 };
-  const { width, height } = texelLayout(side, rows, k);
-  const texture = pooledTexture(width, height, side);
-  return { texture: textureBytes(texture), staging: pooledSize(width * height * 16) };
-}
-
-/** Below these, products are small ones (`productOperation`), whatever their other sides. */
-const [SMALL_RESULT, SMALL_SUM] = [24, 64];
-
-/** Bytes of the copies of a product's two factors, (m × k)(n × k)ᵀ. */
-function copies({ textureSide, copiesSmall }: DeviceLimits, m: number, n: number, k: number): number {
-  if (!copiesSmall && (Math.min(m, n) < SMALL_RESULT || k < SMALL_SUM)) return 0;
-  const [a, b] = [texelBytes(textureSide, m, k), texelBytes(textureSide, n, k)];
-  return a.texture + b.texture + Math.max(a.staging, b.staging);
-}
-
-/** Tiles of full length, how long they are, and the length of the last, which may be shorter. */
-function lengths({ n, starts }: Grid): { full: number; size: number; last: number } {
-  const full = starts.length - 2;
-  return { full, size: starts[1], last: n - starts[full] };
-}
-
-function triangleBytes(grid: Grid): number {
-  const { full, size, last } = lengths(grid);
-  return ((full * (full + 1)) / 2) * bytes(size, size) + full * bytes(last, size) + bytes(last, last);
-}
-
-function rowBytes(grid: Grid, cols: number): number {
-  const { full, size, last } = lengths(grid);
-  return full * bytes(size, cols) + bytes(last, cols);
-}
-
-/** Bytes of outputs × n, cut as the grid says. */
-function columnBytes(grid: Grid, outputs: number): number {
-  const { full, size, last } = lengths(grid);
-  return full * bytes(outputs, size) + bytes(outputs, last);
-}
-
-/** Bytes that the collapse metrics of three stages hold for `classes`. */
-function classBytes(device: DeviceLimits, grid: Grid, classes: number, d: number): number {
-  return 3 * (collapseBytes(classes, d, tileCount(grid)) + copies(device, classes, classes, d));
-}
+const ALL_BUT_SQRT: readonly PlanPhase[] = ['rows', 'solve', 'predict', 'agop', 'features'];
 
 /** The large objects of a layer computed in this way. */
 function itemsOf(size: ProblemSize, device: DeviceLimits, plan: LayerPlan): PlanItem[] {
-  const { n, testN, outputs, width } = size;
-  const { textureSide: side } = device;
-  const { grid } = plan;
-  const d = Math.max(size.d, width);
-  const wide = width || size.d;
-  const tile = Math.min(n, grid.starts[1]);
-  const square = bytes(tile, tile);
-  const metric = bytes(d, d);
-  const panel = bytes(d, tile);
-  const x = rowBytes(grid, d);
-  const test = testN > 0 ? rowBytes(cut(testN, tile), d) : 0;
-  const items: PlanItem[] = [];
-  const add = (name: string, size: number, ...phases: PlanPhase[]): void => {
-    if (size > 0 && phases.length > 0) items.push({ name, bytes: size, phases });
-  };
-  add(
-    'training rows',
-    x,
-    'rows',
-    'solve',
-    'predict',
-    'agop',
-    ...(plan.parkRows ? [] : (['sqrt'] as const)),
-    'features',
-  );
-  add('test rows', test, 'rows', 'solve', 'predict', 'agop', ...(plan.parkRows ? [] : (['sqrt'] as const)), 'features');
-  add('rows before their lengths are divided out', Math.max(x, test), 'rows');
-  if (size.holds === 'metric') {
-    add('rows after the root of the metric', x, ...PLAN_PHASES);
-    add('metric, its root', 2 * metric, ...PLAN_PHASES);
-    add('test rows after the root of the metric', test, 'predict');
-  }
+  const tiled = { grid: plan.grid, d: Math.max(size.d, size.width), outputs: size.outputs, copies: device };
+  const { solve, keepDistances } = plan;
+  const inSolve = solveBytes(tiled, solve, keepDistances).map((item) => ({ ...item, phases: ['solve'] as const }));
+  const items: PlanItem[] = [
+    ...rowItems(size, plan, tiled),
+    ...columnItems(tiled),
+    ...distanceItems(plan, tiled),
+    ...predictItems(size, tiled),
+    ...inSolve,
+    ...agopItems(size, plan, tiled),
+    ...featureItems(size, tiled),
+  ];
+  return items.filter(({ bytes, phases }) => bytes > 0 && phases.length > 0);
+}
+
+/** Bytes of the test rows; they are cut as the training rows are. */
+const testBytes = (testN: number, { grid, d }: TiledSize): number =>
+  testN > 0 ? rowBytes(cut(testN, largestTile(grid)), d) : 0;
+
+function rowItems({ testN, holds }: ProblemSize, { parkRows }: LayerPlan, tiled: TiledSize): PlanItem[] {
+  const x = rowBytes(tiled.grid, tiled.d);
+  const test = testBytes(testN, tiled);
+  const phases = parkRows ? ALL_BUT_SQRT : PLAN_PHASES;
+  const items: PlanItem[] = [
+    { name: 'training rows', bytes: x, phases },
+    { name: 'test rows', bytes: test, phases },
+    { name: 'rows before their lengths are divided out', bytes: Math.max(x, test), phases: ['rows'] },
+  ];
+  if (holds !== 'metric') return items;
+  return [
+    ...items,
+    { name: 'rows after the root of the metric', bytes: x, phases: PLAN_PHASES },
+    { name: 'metric, its root', bytes: 2 * matrixBytes(tiled.d, tiled.d), phases: PLAN_PHASES },
+    { name: 'test rows after the root of the metric', bytes: test, phases: ['predict'] },
+  ];
+}
+
+function columnItems({ grid, outputs }: TiledSize): PlanItem[] {
   const y = columnBytes(grid, outputs);
-  add('targets, coefficients, residuals', 10 * y, 'solve');
-  add('targets', y, 'rows', 'sqrt', 'features');
-  // A single layer gives its coefficients back at the end.
-  add('coefficients', y, ...(size.holds === 'layer' ? (['sqrt', 'features'] as const) : []));
-  add('targets and coefficients', 2 * y, 'predict', 'agop');
-  const triangle = triangleBytes(grid);
-  if (plan.keepDistances) {
-    add('squared distances', triangle, 'solve', 'predict', ...(tileCount(grid) > 1 ? (['agop'] as const) : []));
-    add('their low parts', triangle, 'solve');
-  }
-  const product = copies(device, tile, tile, d);
-  if (testN > 0) {
-    const testTile = Math.min(testN, tile);
-    add('predictions', 2 * columnBytes(cut(testN, tile), outputs), 'predict');
-    add(
-      'kernel values, copies of factors',
-      2 * bytes(testTile, tile) + Math.max(copies(device, testTile, tile, d), copies(device, outputs, testTile, tile)),
-      'predict',
-    );
-  }
-  // Kernels that read factors as they are need them row by row: one whose columns are summed over is copied first.
-  // So are those of products with a short side, which are too small for copies as texels.
-  const transposed = side === null ? 1 : 0;
-  const small = transposed || Math.min(d, outputs, tile) < SMALL_SUM ? 1 : 0;
-  // Then the weights of all pairs are stored for either form of the AGOP.
-  const stored = plan.keepDistances && tileCount(grid) === 1;
-  if (plan.solve.method === 'conjugate-gradients') {
-    const rank = plan.solve.landmarks;
-    add('preconditioner', rowBytes(grid, rank) + bytes(rank, rank) + 2 * bytes(rank, 32), 'solve');
-    add('right-hand sides by landmarks', 4 * bytes(outputs, rank), 'solve');
-    add(
-      'tiles of the kernel matrix, copies of factors',
-      Math.max(
-        // Products with few outputs transpose a tile, others copy it.
-        3 * square + product + copies(device, outputs, tile, tile),
-        4 * bytes(rank, rank) + bytes(rank, d) + copies(device, rank, rank, d),
-        2 * bytes(tile, rank) + 2 * bytes(rank, rank) + bytes(rank, d) + copies(device, tile, rank, Math.max(d, rank)),
-      ),
-      'solve',
-    );
-  } else {
-    if (plan.solve.method === 'cholesky') add('factor', triangle, 'solve');
-    add('inverses of diagonal blocks', inversesBytes(n), 'solve');
-    // Tiles being made, what earlier columns take off them, and panels of 32 columns below a tile's diagonal.
-    const resident = plan.solve.method === 'cholesky' ? 2 : 4;
-    const made = resident * square + square / 2 + (plan.keepDistances ? 0 : square);
-    const residual = (plan.keepDistances ? 0 : 2 * square) + (tileCount(grid) > 1 ? 2 * square : 0);
-    add(
-      'tiles at work, copies of factors',
-      Math.max(
-        (tileCount(grid) > 1 ? made : square / 2) + copies(device, Math.max(tile, outputs), tile, Math.max(d, tile)),
-        residual + product,
-      ),
-      'solve',
-    );
-  }
-  add('AGOP and its low part', 2 * metric, 'agop');
-  const rows = gradientRows(plan.tileBytes, n, tile, d, outputs);
-  // Their coefficients are made class by class, those of the rows at which the cancellation is estimated at once.
-  const ofClass = Math.max(classRows(n, outputs, rows), Math.min(rows, CANCELLATION_ROWS));
-  const [columns, columnsOfClass] = [rows * outputs, ofClass * outputs];
-  const stacked = texelBytes(side, d, columns);
-  const squared = squaresRows(outputs, rows) * outputs;
-  // What is scratch by its shape is there twice where the last tile is shorter.
-  const shapes = grid.starts.length > 2 && n - grid.starts[grid.starts.length - 2] !== tile ? 2 : 1;
-  const jacobian =
-    shapes * bytes(columnsOfClass, tile) +
-    bytes(columns, d) +
-    tileCount(grid) * bytes(rows, tile) +
-    rows * bytes(outputs, 4) +
-    2 * panel +
-    (size.agopSamples === null ? 0 : bytes(squared, squared) + copies(device, squared, squared, d)) +
-    (stored ? square : shapes * bytes(ofClass, tile) + bytes(rows, d) + copies(device, ofClass, tile, d)) +
-    copies(device, d, columnsOfClass, tile) +
-    stacked.texture +
-    stacked.staging +
-    small * shapes * panel +
-    small * bytes(d, columns);
-  // Where the Gram form is asked for, whatever cancels, it may need two parts of both factors of each product.
-  const parts = size.agop === 'gram' ? (tileCount(grid) > 1 ? 6 : 4) * square + 4 * panel : 0;
-  const gram =
-    triangle +
-    (4 + 2 * transposed) * square +
-    10 * panel +
-    parts +
-    3 * y +
-    3 * bytes(outputs, tile) +
-    copies(device, Math.max(tile, d, outputs), Math.max(tile, d), tile);
-  const path = plan.gram && size.agop !== 'jacobian' && size.agopSamples === null;
-  add(path ? 'weights and tiles of Q, or gradients' : 'gradients', path ? Math.max(gram, jacobian) : jacobian, 'agop');
-  add('factor of the AGOP and polar iterates', rootBytes(d) + transposed * metric + copies(device, d, d, d), 'sqrt');
-  add('square root, weights of the features', 2 * metric, 'features');
-  add('rows after the square root, features', x + rowBytes(grid, wide) + test, 'features');
+  return [
+    { name: 'targets, coefficients, residuals', bytes: SOLVE_COLUMNS * y, phases: ['solve'] },
+    { name: 'targets', bytes: y, phases: ['rows', 'sqrt', 'features'] },
+    { name: 'targets and coefficients', bytes: 2 * y, phases: ['predict', 'agop'] },
+  ];
+}
+
+function distanceItems({ keepDistances }: LayerPlan, { grid }: TiledSize): PlanItem[] {
+  if (!keepDistances) return [];
+  const bytes = triangleBytes(grid);
+  return [
+    {
+      name: 'squared distances',
+      bytes,
+      phases: ['solve', 'predict', ...(tileCount(grid) > 1 ? (['agop'] as const) : [])],
+    },
+    { name: 'their low parts', bytes, phases: ['solve'] },
+  ];
+}
+
+function predictItems({ testN }: ProblemSize, { grid, d, outputs, copies }: TiledSize): PlanItem[] {
+  if (testN === 0) return [];
+  const tile = largestTile(grid);
+  const testTile = Math.min(testN, tile);
+  const products = Math.max(copyBytes(copies, testTile, tile, d), copyBytes(copies, outputs, testTile, tile));
+  return [
+    { name: 'predictions', bytes: 2 * columnBytes(cut(testN, tile), outputs), phases: ['predict'] },
+    {
+      name: 'kernel values, copies of factors',
+      bytes: 2 * matrixBytes(testTile, tile) + products,
+      phases: ['predict'],
+    },
+  ];
+}
+
+function agopItems(size: ProblemSize, plan: LayerPlan, tiled: TiledSize): PlanItem[] {
+  const { d, copies } = tiled;
+  const metric = matrixBytes(d, d);
+  const how = { tileBytes: plan.tileBytes, stored: plan.keepDistances && tileCount(plan.grid) === 1 };
+  return [
+    { name: 'AGOP and its low part', bytes: 2 * metric, phases: ['agop'] },
+    { ...agopBytes(tiled, agopPlanOf(size, plan), how), phases: ['agop'] },
+    {
+      name: 'factor of the AGOP and polar iterates',
+      bytes: rootBytes(d) + transposedCopies(copies) * metric + copyBytes(copies, d, d, d),
+      phases: ['sqrt'],
+    },
+  ];
+}
+
+/** What of a plan says how the AGOP is computed. */
+export const agopPlanOf = ({ agop, agopSamples }: ProblemSize, { gram }: LayerPlan): AgopPlan => ({
+  agop,
+  gram,
+  samples: agopSamples,
+});
+
+function featureItems({ n, testN, d: inputs, width, holds }: ProblemSize, tiled: TiledSize): PlanItem[] {
+  const { grid, d, outputs, copies } = tiled;
+  const wide = width || inputs;
+  const tile = largestTile(grid);
+  const projected = rowBytes(grid, d) + rowBytes(grid, wide) + testBytes(testN, tiled);
+  const means = 3 * (collapseBytes(outputs, d, tileCount(grid)) + copyBytes(copies, outputs, outputs, d));
+  const values = 2 * matrixBytes(tile, tile) + copyBytes(copies, tile, tile, d);
   const pictured = Math.min(n, PICTURE_ROWS);
-  const shown = texelBytes(side, pictured, d);
-  const picture = 2 * bytes(pictured, d) + bytes(pictured, pictured) + shown.texture + shown.staging;
-  add('class means of three stages', classBytes(device, grid, outputs, d), 'features');
-  if (size.holds === 'layer') add('kernel values', 2 * square + product, 'features');
-  add('tiles at work, Gram picture', Math.max(bytes(tile, wide) + copies(device, tile, d, d), picture), 'features');
-  return items;
+  const shown = texelBytes(copies.textureSide, pictured, d);
+  const picture = 2 * matrixBytes(pictured, d) + matrixBytes(pictured, pictured) + shown.texture + shown.staging;
+  const atWork = Math.max(matrixBytes(tile, wide) + copyBytes(copies, tile, d, d), picture);
+  const phases = ['features'] as const;
+  return [
+    { name: 'square root, weights of the features', bytes: 2 * matrixBytes(d, d), phases },
+    { name: 'rows after the square root, features', bytes: projected, phases },
+    { name: 'class means of three stages', bytes: means, phases },
+    { name: 'kernel values', bytes: holds === 'layer' ? values : 0, phases },
+    { name: 'tiles at work, Gram picture', bytes: atWork, phases },
+  ];
 }
 
 /** Sums of the items. */

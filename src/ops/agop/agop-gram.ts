@@ -1,16 +1,25 @@
 import { type Batch, createBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { allocate, block, type Matrix, type Pair, release } from '../../runtime/matrix.js';
+import { allocate, block, type Matrix, matrixBytes, type Pair, release } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { type Multiply, multiplyAccurately, multiplyOnce } from '../gemm/accurate-products.js';
+import { copyBytes, transposedCopies } from '../gemm/factor-copies.js';
 import { gemm, syrk } from '../gemm/gemm.js';
 import { meanOfRows } from '../statistics/row-statistics.js';
-import { type Triangle, tileCount } from '../tiles.js';
-import { agopGramWork } from '../work.js';
+import { largestTile, type TiledSize } from '../tiled-size.js';
+import { columnBytes, type Triangle, tileCount, triangleBytes } from '../tiles.js';
+import type { Counts } from '../work.js';
 import { type AgopInput, shiftedTranspose } from './gradients.js';
 import { gramWeights } from './gram-weights.js';
+
+/** n · AGOP = Xᵀ Q X: WᵀW, S and T for C outputs, QX, and the symmetric product at the end. */
+export const agopGramWork = (n: number, d: number, outputs: number): Counts & { rows: number } => ({
+  flops: n ** 3 + 4 * n * n * outputs + 2 * n * n * d + n * d * d,
+  bytes: 4 * (n * d + n * n + n * outputs + d * d),
+  rows: n,
+});
 
 /** `AgopInput` with stored weights. */
 export type GramInput = Omit<AgopInput, 'weights' | 'starts'> & {
@@ -173,4 +182,20 @@ function timesSymmetric({ batch, multiply }: GramSum, zT: Matrix, q: Pair, out: 
 function timesTile({ batch, multiply }: GramSum, zT: Matrix, q: Pair, out: Pair, add: boolean): void {
   multiply(batch, { a: zT, b: q.high, out, ...(add && { addend: out }) }, 'NT', false);
   gemm(batch, { a: zT, b: q.low, out: out.low, addend: out.low });
+}
+
+/** Bytes that `agopGram` holds at most; `accurate`: where it may need two parts of both factors of each product. */
+export function gramBytes({ grid, d, outputs, copies }: TiledSize, accurate: boolean): number {
+  const tile = largestTile(grid);
+  const [square, panel] = [matrixBytes(tile, tile), matrixBytes(d, tile)];
+  const parts = accurate ? (tileCount(grid) > 1 ? 6 : 4) * square + 4 * panel : 0;
+  return (
+    triangleBytes(grid) +
+    (4 + 2 * transposedCopies(copies)) * square +
+    10 * panel +
+    parts +
+    3 * columnBytes(grid, outputs) +
+    3 * matrixBytes(outputs, tile) +
+    copyBytes(copies, Math.max(tile, d, outputs), Math.max(tile, d), tile)
+  );
 }

@@ -2,14 +2,16 @@ import blockSquaresSource from '../../../shaders/agop/block_squares.wgsl';
 import { type Batch, createBatch, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, read, readWrite } from '../../runtime/kernel.js';
-import { allocate, block, download, type Matrix, type Pair, type View } from '../../runtime/matrix.js';
+import { allocate, block, download, type Matrix, matrixBytes, type Pair, type View } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
+import { copyBytes, SMALL_SUM, texelBytes, transposedCopies } from '../gemm/factor-copies.js';
 import { syrk, syrkTN } from '../gemm/gemm.js';
 import { meanOfRows } from '../statistics/row-statistics.js';
 import { rowLengths } from '../statistics/statistics.js';
-import { tileSize } from '../tiles.js';
-import { agopJacobianWork } from '../work.js';
+import { largestTile, type TiledSize } from '../tiled-size.js';
+import { tileCount, tileSize } from '../tiles.js';
+import type { Counts } from '../work.js';
 import { type AgopInput, gradients, shiftedTiles, weightRows, weightSums } from './gradients.js';
 
 const blockSquares = defineKernel({
@@ -18,6 +20,13 @@ const blockSquares = defineKernel({
   bindings: { a: read('array<f32>'), squares: readWrite('array<f32>') },
   params: { stride: 'u32', firstBlock: 'u32' },
   constants: { SIZE: 'u32' },
+});
+
+/** Σ_i J_iᵀ J_i from the gradients of C outputs at `rows` of n rows. */
+export const agopJacobianWork = (n: number, d: number, outputs: number, rows = n): Counts & { rows: number } => ({
+  flops: 2 * n * rows * outputs * d + rows * outputs * d * d,
+  bytes: 4 * (n * d + n * rows + n * outputs + d * d),
+  rows,
 });
 
 /** Rows whose gradients are held at a time, for n rows in tiles of `tile`: they, their coefficients and weights fill a tile's bytes. */
@@ -190,3 +199,48 @@ const lengthsOf = (gpu: Gpu, rows: Matrix): Promise<Float32Array> =>
     await sendBatch(gpu, (batch) => rowLengths(batch, rows, lengths));
     return download(gpu, lengths);
   });
+
+/** How Jacobians are taken, as far as their bytes depend on it. */
+export interface JacobianPlan {
+  tileBytes: number;
+  /** Whether the weights of all pairs are stored. */
+  stored: boolean;
+  /** Whether the error of a sample is estimated. */
+  sampled: boolean;
+  /** Rows at least whose coefficients are held at once. */
+  atOnce: number;
+}
+
+/** Bytes that `agopJacobian` holds at most. */
+export function jacobianBytes({ grid, d, outputs, copies }: TiledSize, plan: JacobianPlan): number {
+  const { n, starts } = grid;
+  const tile = largestTile(grid);
+  const panel = matrixBytes(d, tile);
+  const rows = gradientRows(plan.tileBytes, n, tile, d, outputs);
+  // Coefficients are made class by class.
+  const ofClass = Math.max(classRows(n, outputs, rows), Math.min(rows, plan.atOnce));
+  const [columns, columnsOfClass] = [rows * outputs, ofClass * outputs];
+  const stacked = texelBytes(copies.textureSide, d, columns);
+  const squared = squaresRows(outputs, rows) * outputs;
+  // What is scratch by its shape is there twice where the last tile is shorter.
+  const shapes = starts.length > 2 && n - starts[starts.length - 2] !== tile ? 2 : 1;
+  // Products with a short side are too small for copies as texels, and transpose a factor, too.
+  const small = transposedCopies(copies) || Math.min(d, outputs, tile) < SMALL_SUM ? 1 : 0;
+  const weights = plan.stored
+    ? matrixBytes(tile, tile)
+    : shapes * matrixBytes(ofClass, tile) + matrixBytes(rows, d) + copyBytes(copies, ofClass, tile, d);
+  return (
+    shapes * matrixBytes(columnsOfClass, tile) +
+    matrixBytes(columns, d) +
+    tileCount(grid) * matrixBytes(rows, tile) +
+    rows * matrixBytes(outputs, 4) +
+    2 * panel +
+    (plan.sampled ? matrixBytes(squared, squared) + copyBytes(copies, squared, squared, d) : 0) +
+    weights +
+    copyBytes(copies, d, columnsOfClass, tile) +
+    stacked.texture +
+    stacked.staging +
+    small * shapes * panel +
+    small * matrixBytes(d, columns)
+  );
+}

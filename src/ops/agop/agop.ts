@@ -4,10 +4,13 @@ import { allocate, download } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
 import { subtractRow } from '../elementwise/elementwise.js';
+import { kernelMatrixWork } from '../kernel-matrix/kernel-matrix.js';
 import { meanOfRows } from '../statistics/row-statistics.js';
 import { rowLengths } from '../statistics/statistics.js';
+import type { NamedBytes, TiledSize } from '../tiled-size.js';
 import { downloadColumns, gatherRows, tileSize } from '../tiles.js';
-import { gradientRows } from './agop-jacobian.js';
+import { agopGramWork, gramBytes } from './agop-gram.js';
+import { agopJacobianWork, gradientRows, jacobianBytes } from './agop-jacobian.js';
 import { type AgopInput, gradients, shiftedTiles, weightRows, weightSums } from './gradients.js';
 
 export { agopGram } from './agop-gram.js';
@@ -117,4 +120,45 @@ export function gramIsCheaper(n: number, d: number, outputs: number): boolean {
   const gram = (n * n * n) / 2 + 2 * n * n * d + n * d * d;
   const jacobian = n * n * outputs * d + (n * outputs * d * d) / 2;
   return gram < jacobian;
+}
+
+/** How an AGOP may be computed, as far as its bytes and operations depend on it. */
+export interface AgopPlan {
+  /** What is asked for. */
+  agop: AgopPath | 'auto';
+  /** Whether memory allows for the Gram form. */
+  gram: boolean;
+  /** Rows whose Jacobians are summed; null: all. */
+  samples: number | null;
+}
+
+/** Whether the plan leaves the Gram form open. */
+const mayBeGram = ({ agop, gram, samples }: AgopPlan): boolean => gram && agop !== 'jacobian' && samples === null;
+
+/** What an AGOP holds beside rows, coefficients and itself. `stored`: the weights of all pairs are there for either form. */
+export function agopBytes(size: TiledSize, plan: AgopPlan, how: { tileBytes: number; stored: boolean }): NamedBytes {
+  const jacobian = jacobianBytes(size, { ...how, sampled: plan.samples !== null, atOnce: CANCELLATION_ROWS });
+  if (!mayBeGram(plan)) return { name: 'gradients', bytes: jacobian };
+  // Where the Gram form is asked for, it is computed whatever cancels.
+  const gram = gramBytes(size, plan.agop === 'gram');
+  return { name: 'weights and tiles of Q, or gradients', bytes: Math.max(gram, jacobian) };
+}
+
+/** Rows from which on the Gram form's terms are taken to cancel too much (34 times their sum at 10,000 CIFAR-10 images, 3 times at 1,000). */
+const USUAL_GRAM_ROWS = 2000;
+
+/** Operations of an AGOP of n rows by kind: products, and squared distances where they are not kept. */
+export function agopFlops(
+  { n, d, outputs }: { n: number; d: number; outputs: number },
+  plan: AgopPlan,
+  kept: 'none' | 'tiles' | 'whole',
+): { product: number; distance: number } {
+  const usual = plan.agop === 'gram' || (n < USUAL_GRAM_ROWS && gramIsCheaper(n, d, outputs));
+  if (plan.gram && plan.samples === null && usual) {
+    const distance = kept === 'none' ? kernelMatrixWork(n, d).flops : 0;
+    return { product: 2 * agopGramWork(n, d, outputs).flops, distance };
+  }
+  const rows = plan.samples ?? n;
+  const { flops } = agopJacobianWork(n, d, outputs, rows);
+  return { product: flops, distance: kept === 'whole' ? 0 : 3 * rows * n * d };
 }

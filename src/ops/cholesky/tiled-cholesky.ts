@@ -1,10 +1,12 @@
 import { type Batch, createBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { allocate, download, type Matrix, release, upload } from '../../runtime/matrix.js';
+import { allocate, download, type Matrix, matrixBytes, release, upload } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
 import { copyScaled } from '../elementwise/elementwise.js';
+import { copyBytes } from '../gemm/factor-copies.js';
 import { gemm, gemmNN, syrk } from '../gemm/gemm.js';
+import { largestTile, type TiledSize } from '../tiled-size.js';
 import { type Columns, type Grid, tileCount, tileSize } from '../tiles.js';
 import {
   allocateFactor,
@@ -196,4 +198,16 @@ async function substitute(
     if (order.length > 1 || store.place === 'host') await batch.send();
     store.done(gpu, l);
   }
+}
+
+/**
+ * Bytes that `factorTiles` and `solveTiles` hold of tiles at work: those being made, what earlier columns take off them, and
+ * panels of 32 columns below a tile's diagonal. `filled`: matrices of a tile's size that filling one takes beside.
+ */
+export function tilesAtWorkBytes({ grid, d, outputs, copies }: TiledSize, place: TilePlace, filled: number): number {
+  const tile = largestTile(grid);
+  const square = matrixBytes(tile, tile);
+  const resident = place === 'device' ? 2 : 4;
+  const made = tileCount(grid) > 1 ? (resident + filled) * square + square / 2 : square / 2;
+  return made + copyBytes(copies, Math.max(tile, outputs), tile, Math.max(d, tile));
 }

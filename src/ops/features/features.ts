@@ -7,8 +7,8 @@ import { defineKernel, firstRow, read, readWrite, specialize } from '../../runti
 import { allocate, type Matrix, upload } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
 import { relu, scaledCos } from '../elementwise/elementwise.js';
-import { gemm } from '../gemm/gemm.js';
-import { type Counts, gemmWork } from '../work.js';
+import { gemm, gemmWork } from '../gemm/gemm.js';
+import type { Counts } from '../work.js';
 import { philoxCauchy, philoxUniform, seedWords } from './philox.js';
 
 const philox = defineKernel({

@@ -4,6 +4,8 @@ import type { Pair, View } from '../../runtime/matrix.js';
 import type { Work } from '../../runtime/profile.js';
 import { type Operation, variantOf } from '../../runtime/variants.js';
 import type { RadialKernel } from '../kernels/kernel.js';
+import type { Counts } from '../work.js';
+import { SMALL_RESULT, SMALL_SUM } from './factor-copies.js';
 import { type GramTerms, type Half, highOf, isPair } from './gemm-product.js';
 import { GEMM, GEMM_SMALL, type GemmVariant } from './gemm-variants.js';
 
@@ -93,6 +95,18 @@ export function distanceKernel(
   );
 }
 
+/** (m × k)(k × n). */
+export const gemmWork = (m: number, n: number, k: number): Counts => ({
+  flops: 2 * m * n * k,
+  bytes: 4 * (m * k + k * n + m * n),
+});
+
+/** (n × k)(k × n), symmetric. */
+export const syrkWork = (n: number, k: number): Counts => ({
+  flops: n * (n + 1) * k,
+  bytes: 4 * (n * k + n * n),
+});
+
 /** What a product counts: two operations a multiply-add (three with a difference before it), half of them where half is computed. */
 export function contractionWork(
   op: string,
@@ -116,7 +130,8 @@ export function contractionWork(
  * Below these sizes a tile is mostly empty, or its start and end cost more than the products: such shapes have a
  * choice of their own.
  */
-const isSmall = (m: number, n: number, k: number): boolean => Math.min(m, n) < 24 || k < 64 || m * n * k < 2 ** 21;
+const isSmall = (m: number, n: number, k: number): boolean =>
+  Math.min(m, n) < SMALL_RESULT || k < SMALL_SUM || m * n * k < 2 ** 21;
 
 /** The operation whose variants compute a product with an m × n result and sums of k terms. */
 export const productOperation = (m: number, n: number, k: number): Operation<GemmVariant> =>

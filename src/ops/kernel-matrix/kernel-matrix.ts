@@ -9,6 +9,7 @@ import { distanceKernel, squaredDistances } from '../gemm/gemm.js';
 import { blocked, type GemmVariant, packed, subgroup } from '../gemm/gemm-variants.js';
 import type { RadialKernel } from '../kernels/kernel.js';
 import { perKernel } from '../kernels/shader.js';
+import type { Counts } from '../work.js';
 
 const declared = (name: string, values: { WEIGHTS: boolean; EXCESS: boolean }) =>
   perKernel((kernelText) =>
@@ -52,6 +53,12 @@ function fromDistances(
     grid: [ceilDiv(out.stride / 4, 64), out.rows],
   });
 }
+
+/** Kernel values of n rows of d features with each other: a difference, a product and a sum for each. */
+export const kernelMatrixWork = (n: number, d: number): Counts => ({
+  flops: 1.5 * n * (n + 1) * d,
+  bytes: 4 * (n * d + n * n),
+});
 
 /** Kernel values from squared distances (m × n); `diagonal` is added on the diagonal. */
 export function kernelFromDistances(

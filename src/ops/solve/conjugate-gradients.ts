@@ -1,10 +1,12 @@
 import { sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { release } from '../../runtime/matrix.js';
+import { matrixBytes, release } from '../../runtime/matrix.js';
 import { scoped } from '../../runtime/timing.js';
 import { copyScaled } from '../elementwise/elementwise.js';
+import { copyBytes } from '../gemm/factor-copies.js';
 import { gemm, gemmNN } from '../gemm/gemm.js';
-import { kernelFromDistances } from '../kernel-matrix/kernel-matrix.js';
+import { kernelFromDistances, kernelMatrixWork } from '../kernel-matrix/kernel-matrix.js';
+import { largestTile, type TiledSize } from '../tiled-size.js';
 import { allocateColumns, type Columns, downloadColumns, releasePanels, uploadColumns } from '../tiles.js';
 import { forEachDistanceTile, type KernelSystem, type RidgeEquation } from './kernel-system.js';
 import type { Preconditioner } from './nystrom.js';
@@ -112,3 +114,18 @@ export async function conjugateGradients(
     releasePanels(gpu, image);
   }
 }
+
+/** Bytes that a product with the kernel matrix holds of tiles. Products with few outputs transpose a tile, others copy it. */
+export function timesKernelBytes({ grid, d, outputs, copies }: TiledSize): number {
+  const tile = largestTile(grid);
+  return 3 * matrixBytes(tile, tile) + copyBytes(copies, tile, tile, d) + copyBytes(copies, outputs, tile, tile);
+}
+
+/** Products with the kernel matrix that a solve is taken to need. */
+const USUAL_ITERATIONS = 40;
+
+/** Operations of a solve of n rows: distances, computed again in every iteration, and products. */
+export const conjugateGradientsFlops = (n: number, d: number, outputs: number, landmarks: number) => ({
+  distance: kernelMatrixWork(n, d).flops * USUAL_ITERATIONS + 3 * n * landmarks * d,
+  product: USUAL_ITERATIONS * 2 * n * (n + 4 * landmarks) * outputs + 2 * n * landmarks * landmarks,
+});

@@ -1,21 +1,24 @@
 import { RfmError, say, the } from '../../errors.js';
 import { sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { allocate, download, release } from '../../runtime/matrix.js';
+import { allocate, download, matrixBytes, release } from '../../runtime/matrix.js';
 import {
   allocateFactor,
   type CholeskyFactor,
   failingPivot,
+  inversesBytes,
   potrf,
   potrs,
   releaseFactor,
   trsm,
 } from '../cholesky/cholesky.js';
 import { addDiagonal } from '../elementwise/elementwise.js';
+import { copyBytes } from '../gemm/factor-copies.js';
 import { gemm, gemmNN, squaredDistances, syrkTN } from '../gemm/gemm.js';
 import { kernelFromDistances, kernelMatrix } from '../kernel-matrix/kernel-matrix.js';
 import { rowLengths } from '../statistics/statistics.js';
-import { allocateRows, type Columns, gatherRows, type Rows, releasePanels } from '../tiles.js';
+import { largestTile, type TiledSize } from '../tiled-size.js';
+import { allocateRows, type Columns, type Grid, gatherRows, type Rows, releasePanels, rowBytes } from '../tiles.js';
 import type { KernelSystem } from './kernel-system.js';
 
 /** An approximation of (K + ridge I)⁻¹. */
@@ -150,4 +153,19 @@ async function squaredNorm(gpu: Gpu, f: Rows): Promise<number> {
     }
   }
   return sum;
+}
+
+/** Bytes of a preconditioner of this rank. */
+export const preconditionerBytes = (grid: Grid, rank: number): number =>
+  rowBytes(grid, rank) + matrixBytes(rank, rank) + inversesBytes(rank);
+
+/** Bytes that are held beside while it is made: the landmarks with each other, and with a tile of rows. */
+export function landmarkBytes({ grid, d, copies }: TiledSize, rank: number): number {
+  const tile = largestTile(grid);
+  const corner = matrixBytes(rank, rank);
+  const landmarks = matrixBytes(rank, d);
+  return Math.max(
+    4 * corner + landmarks + copyBytes(copies, rank, rank, d),
+    2 * matrixBytes(tile, rank) + 2 * corner + landmarks + copyBytes(copies, tile, rank, Math.max(d, rank)),
+  );
 }

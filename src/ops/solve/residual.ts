@@ -2,12 +2,14 @@ import residualSource from '../../../shaders/solve/residual.wgsl';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, firstRow, read, readWrite } from '../../runtime/kernel.js';
-import type { Matrix } from '../../runtime/matrix.js';
+import { type Matrix, matrixBytes } from '../../runtime/matrix.js';
 import { isHardware } from '../../runtime/variants.js';
 import { transpose } from '../elementwise/transpose.js';
+import { copyBytes } from '../gemm/factor-copies.js';
 import type { RadialKernel } from '../kernels/kernel.js';
 import { perKernel } from '../kernels/shader.js';
-import { allocateColumns, type Columns, releasePanels } from '../tiles.js';
+import { largestTile, type TiledSize } from '../tiled-size.js';
+import { allocateColumns, type Columns, releasePanels, tileCount } from '../tiles.js';
 import { forEachDistanceTile, type RidgeEquation } from './kernel-system.js';
 
 /** Outputs a kernel sums at once: as many as registers hold, or as lavapipe compiles in a second (of ten, in four). */
@@ -159,4 +161,12 @@ function takeOff(batch: Batch, kernel: RadialKernel, part: TilePart): void {
       }),
     );
   }
+}
+
+/** Bytes that `residual` holds of tiles: distances that are not kept, and their transposes. */
+export function residualBytes({ grid, d, copies }: TiledSize, keepsDistances: boolean): number {
+  const tile = largestTile(grid);
+  const square = matrixBytes(tile, tile);
+  const distances = (keepsDistances ? 0 : 2 * square) + (tileCount(grid) > 1 ? 2 * square : 0);
+  return distances + copyBytes(copies, tile, tile, d);
 }

@@ -1,15 +1,24 @@
 import { inputError, say, the } from '../../errors.js';
 import { sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { factorTiles, releaseTiledFactor, solveTiles, type TilePlace } from '../cholesky/tiled-cholesky.js';
+import { matrixBytes } from '../../runtime/matrix.js';
+import { choleskyWork, inversesBytes, trsmWork } from '../cholesky/cholesky.js';
+import {
+  factorTiles,
+  releaseTiledFactor,
+  solveTiles,
+  type TilePlace,
+  tilesAtWorkBytes,
+} from '../cholesky/tiled-cholesky.js';
 import { addToPair } from '../elementwise/add-to-pair.js';
 import { copyScaled } from '../elementwise/elementwise.js';
-import { kernelFromDistances } from '../kernel-matrix/kernel-matrix.js';
-import { allocateColumns, type Columns, downloadColumns, releasePanels } from '../tiles.js';
-import { conjugateGradients } from './conjugate-gradients.js';
+import { kernelFromDistances, kernelMatrixWork } from '../kernel-matrix/kernel-matrix.js';
+import type { NamedBytes, TiledSize } from '../tiled-size.js';
+import { allocateColumns, type Columns, downloadColumns, releasePanels, triangleBytes } from '../tiles.js';
+import { conjugateGradients, conjugateGradientsFlops, timesKernelBytes } from './conjugate-gradients.js';
 import { type KernelSystem, type RidgeEquation, squaredTile } from './kernel-system.js';
-import { nystromPreconditioner } from './nystrom.js';
-import { type Pair, residual } from './residual.js';
+import { landmarkBytes, nystromPreconditioner, preconditionerBytes } from './nystrom.js';
+import { type Pair, residual, residualBytes } from './residual.js';
 
 /** The relative residual every solve aims at. */
 export const RESIDUAL_GOAL = 1e-6;
@@ -198,3 +207,50 @@ const norm = (values: Float32Array): number => {
   for (const v of values) sum += v * v;
   return Math.sqrt(sum);
 };
+
+/** What a solve holds on the device beside rows, right-hand sides and distances that are kept. */
+export function solveBytes(size: TiledSize, plan: SolvePlan, keepsDistances: boolean): NamedBytes[] {
+  const { grid, outputs } = size;
+  if (plan.method === 'conjugate-gradients') {
+    const { landmarks } = plan;
+    return [
+      { name: 'preconditioner', bytes: preconditionerBytes(grid, landmarks) },
+      { name: 'right-hand sides by landmarks', bytes: 4 * matrixBytes(outputs, landmarks) },
+      {
+        name: 'tiles of the kernel matrix, copies of factors',
+        bytes: Math.max(timesKernelBytes(size), landmarkBytes(size, landmarks)),
+      },
+    ];
+  }
+  const place = plan.method === 'cholesky' ? 'device' : 'host';
+  const filling = tilesAtWorkBytes(size, place, keepsDistances ? 0 : 1);
+  return [
+    ...(place === 'device' ? [{ name: 'factor', bytes: triangleBytes(grid) }] : []),
+    { name: 'inverses of diagonal blocks', bytes: inversesBytes(grid.n) },
+    { name: 'tiles at work, copies of factors', bytes: Math.max(filling, residualBytes(size, keepsDistances)) },
+  ];
+}
+
+/** Columns of outputs × n that a fit holds: targets, coefficients, residuals. */
+export const SOLVE_COLUMNS = 10;
+
+/** Residuals of a solve: of the first solution and of one or two refinements. */
+const USUAL_RESIDUALS = 3;
+
+/** Operations of a solve of n rows by kind: squared distances that are not kept, products, the factorisation. */
+export function solveFlops(
+  { n, d, outputs }: { n: number; d: number; outputs: number },
+  plan: SolvePlan,
+  keepsDistances: boolean,
+): { distance: number; product: number; cholesky?: number } {
+  const all = kernelMatrixWork(n, d).flops;
+  if (plan.method === 'conjugate-gradients') {
+    const { distance, product } = conjugateGradientsFlops(n, d, outputs, plan.landmarks);
+    return { distance: distance + all * USUAL_RESIDUALS, product };
+  }
+  return {
+    distance: keepsDistances ? 0 : all * (1 + USUAL_RESIDUALS),
+    product: 2 * USUAL_RESIDUALS * trsmWork(n, outputs).flops,
+    cholesky: choleskyWork(n).flops,
+  };
+}

@@ -1,0 +1,230 @@
+/** The layers of `run`: on a device that may be lost, with a checkpoint after each. */
+
+import { countClasses } from '../data/rows.js';
+import { RfmError } from '../errors.js';
+import { kernelOf } from '../ops/kernels/kernels.js';
+import { ACTIVATION_NAMES, classesText, formatBytes, formatNumber, formatSeconds } from '../report/format.js';
+import type { GramFile } from '../report/page.js';
+import type { DeepRfmData, DeepRfmResult } from '../rfm/deep-rfm.js';
+import type { DeepRfmOptions } from '../rfm/options.js';
+import type { RunPlan } from '../rfm/plan.js';
+import { type RunMetrics, SCHEMA } from '../rfm/types.js';
+import type { Gpu } from '../runtime/gpu.js';
+import { withGpu } from './gpu-session.js';
+import { messageOf } from './messages.js';
+import { adoptDevice, checkpointWriter, madeOf, type RunCheckpoint, readRunCheckpoint } from './run-checkpoint.js';
+import { planLine } from './run-plan.js';
+import { runProgress } from './run-progress.js';
+import { optionsOf, type RunFlags, type RunRequest } from './run-request.js';
+import type { Terminal } from './terminal.js';
+import { VERSION } from './version.js';
+
+/** The command as it was given. */
+export interface RunCommand {
+  request: RunRequest;
+  flags: RunFlags;
+  terminal: Terminal;
+  signal: AbortSignal;
+}
+
+export interface Computed {
+  metrics: RunMetrics;
+  pictures: GramFile[];
+  predictions: Float32Array | null;
+}
+
+/** Hears of every layer that is kept in a checkpoint, with what there is so far. */
+type OnKept = (layer: number, whole: Computed | null) => void;
+
+/** Devices that were lost by this command, and by this run. */
+interface Lost {
+  here: number;
+  ever: number;
+}
+
+/** The layers, with a checkpoint after each; `onKept` hears of it. A device that is lost is opened again, once a layer. */
+export async function compute(command: RunCommand, resume: RunCheckpoint | null, onKept: OnKept): Promise<Computed> {
+  const { request, flags, terminal } = command;
+  for (const remark of request.remarks) terminal.note(`note: ${remark}`);
+  let from = resume;
+  let lostIn = -1;
+  // A checkpoint that another run left is not this run's.
+  let saved = resume !== null;
+  for (let losses = 0; ; losses++) {
+    const lost = { here: losses, ever: losses + (resume?.deviceLosses ?? 0) };
+    try {
+      return await onDevice(command, from, lost, (layer, whole) => {
+        saved = true;
+        onKept(layer, whole);
+      });
+    } catch (error) {
+      if (!(error instanceof RfmError && error.kind === 'deviceLost')) throw error;
+      from = saved ? readRunCheckpoint(request, flags) : null;
+      const layer = (from?.state.layers.length ?? 0) + 1;
+      if (layer === lostIn) throw error;
+      lostIn = layer;
+      terminal.note(`note: layer ${layer}: ${messageOf(error)}; beginning this layer again on a new device`);
+    }
+  }
+}
+
+/** The layers after those of the checkpoint, on a device of their own. */
+async function onDevice(
+  command: RunCommand,
+  resume: RunCheckpoint | null,
+  lost: Lost,
+  onKept: OnKept,
+): Promise<Computed> {
+  const { request, flags, terminal, signal } = command;
+  const { dataset, config, out } = request;
+  const { train, test, classes } = dataset;
+  const { describeAdapter, planOf } = await import('./method.js');
+  const data = { train, test, classes };
+  const options = optionsOf(config);
+  return withGpu({ ...flags, note: terminal.note }, signal, async (gpu: Gpu) => {
+    if (flags.tile !== undefined) gpu.tileBytes = flags.tile;
+    const plan = planOf(gpu, data, options, flags.memoryLimit ?? null);
+    if (lost.here === 0) await announce(gpu, command, plan, describeAdapter(gpu.adapter));
+    if (resume) {
+      const done = resume.state.layers.length;
+      adoptDevice(resume, gpu, out, describeAdapter);
+      onKept(done, null);
+      if (lost.here === 0) terminal.note(`resumed  after layer ${done} of ${config.depth}`);
+    }
+    return runLayers(gpu, command, { data, options, plan, resume, lost }, onKept);
+  });
+}
+
+/** What is about to be computed, and for how long. */
+async function announce(gpu: Gpu, { request, terminal }: RunCommand, plan: RunPlan, adapter: string): Promise<void> {
+  for (const line of heading(request, adapter, plan)) terminal.note(line);
+  const seconds = await estimate(gpu, request, plan);
+  if (seconds === null) return;
+  terminal.note(`time     about ${formatSeconds(seconds)} (estimated), and what shaders take to be compiled`);
+}
+
+interface Layers {
+  data: DeepRfmData;
+  options: DeepRfmOptions;
+  plan: RunPlan;
+  resume: RunCheckpoint | null;
+  lost: Lost;
+}
+
+async function runLayers(
+  gpu: Gpu,
+  { request, flags, terminal, signal }: RunCommand,
+  { data, options, plan, resume, lost }: Layers,
+  onKept: OnKept,
+): Promise<Computed> {
+  const { config } = request;
+  const [{ classCountsOf, deepRfm }, { gramPng }] = await Promise.all([
+    import('./method.js'),
+    import('../report/gram.js'),
+  ]);
+  const pictures = [...(resume?.pictures ?? [])];
+  const keep = checkpointWriter(request, flags, gpu);
+  const started = performance.now();
+  const spent = () => ({
+    seconds: (resume?.seconds ?? 0) + (performance.now() - started) / 1000,
+    peakBytes: Math.max(resume?.peakBytes ?? 0, gpu.pool.bytes.peak),
+    deviceLosses: lost.ever,
+  });
+  const before = (resume?.state.layers ?? []).map((layer) => layer.seconds.total);
+  const progress = runProgress(terminal, config.depth, before);
+  const computedOf = (result: Omit<DeepRfmResult, 'grams'>): Computed => ({
+    metrics: metricsOf(request, flags, { ...result, ...spent(), adapter: gpu.adapter, plan }),
+    pictures: [...pictures],
+    predictions: result.predictions,
+  });
+  try {
+    const result = await deepRfm(gpu, data, options, {
+      plan,
+      memoryLimit: flags.memoryLimit ?? null,
+      resume: resume?.state ?? null,
+      progress: {
+        onPhase(layer, phase) {
+          loseDeviceWhereAsked(gpu, layer, phase, lost.here);
+          progress.onPhase(layer, phase);
+        },
+        onLayer: progress.onLayer,
+        async save(state, gram) {
+          if (gram) pictures.push({ layer: gram.layer, png: await gramPng(gram) });
+          keep({ state, pictures, ...spent() });
+          const classCounts = classCountsOf(data.train.labels, data.classes);
+          onKept(state.layers.length, computedOf({ ...state, classCounts }));
+        },
+        signal,
+      },
+    });
+    return computedOf(result);
+  } finally {
+    progress.stop();
+  }
+}
+
+/** metrics.json of the layers so far. */
+function metricsOf(
+  request: RunRequest,
+  flags: RunFlags,
+  found: Pick<RunMetrics, 'layers' | 'classCounts' | 'adapter' | 'deviceLosses' | 'seconds'> & {
+    plan: RunPlan;
+    peakBytes: number;
+  },
+): RunMetrics {
+  const { config } = request;
+  const { layers, classCounts, adapter, deviceLosses, seconds, plan, peakBytes } = found;
+  return {
+    schema: SCHEMA,
+    version: VERSION,
+    config,
+    // Of a run that ended early the results are not those of a finished one.
+    ...(layers.length === config.depth && { made: madeOf(request, flags) }),
+    adapter,
+    classCounts,
+    layers,
+    memory: { predictedBytes: plan.peakBytes, peakBytes },
+    deviceLosses,
+    seconds,
+  };
+}
+
+/**
+ * For tests of what follows the loss of a device: DEEP_RFM_LOSE_DEVICE=LAYER:PHASE destroys it there, the first time;
+ * with :always behind it, every time.
+ */
+function loseDeviceWhereAsked(gpu: Gpu, layer: number, phase: string, losses: number): void {
+  const [atLayer, atPhase, often] = process.env.DEEP_RFM_LOSE_DEVICE?.split(':') ?? [];
+  const due = losses === 0 || often === 'always';
+  if (due && atLayer === String(layer) && atPhase === phase) gpu.device.destroy();
+}
+
+/** Below this many operations in a run, measuring how fast the adapter is would take longer than it is worth. */
+const WORTH_ESTIMATING = 2e11;
+
+/** Seconds that the run is expected to take; null for a short one. */
+async function estimate(gpu: Gpu, { config, d, dataset }: RunRequest, plan: RunPlan): Promise<number | null> {
+  const { estimateLayers, measureRates, sizeOf, totalOf } = await import('./method.js');
+  const { n, testN, depth } = config;
+  const size = sizeOf(optionsOf(config), { n, testN, d, outputs: dataset.classes });
+  const estimated = (rates: Parameters<typeof estimateLayers>[3]) =>
+    totalOf(estimateLayers(size, depth, plan, rates), depth);
+  const { operations } = estimated({ product: 1, distance: 1, cholesky: 1, weight: 1 });
+  return operations < WORTH_ESTIMATING ? null : estimated(await measureRates(gpu, config.n)).total;
+}
+
+/** What is about to be computed, and on what. */
+function heading({ config, dataset, d, out }: RunRequest, adapter: string, plan: RunPlan): string[] {
+  const kernel = `${kernelOf(config).label} kernel, bandwidth ${formatNumber(config.bandwidth)}, ridge ${formatNumber(config.ridge)}`;
+  const width = config.width === 0 ? 'as wide as their input' : `width ${config.width}`;
+  const gamma = config.activation === 'cos' ? `, gamma ${formatNumber(config.gamma)}` : '';
+  return [
+    `dataset  ${config.dataset}: ${config.n} × ${d} training rows, ${config.testN} test rows, ${classesText(countClasses(dataset.train, dataset.classes))}`,
+    `method   depth ${config.depth}; ${kernel}; ${ACTIVATION_NAMES[config.activation]} features, ${width}${gamma}; seed ${config.seed}`,
+    `adapter  ${adapter}`,
+    `memory   about ${formatBytes(plan.peakBytes)} on the device (predicted)`,
+    `plan     ${planLine(plan)}`,
+    `output   ${out}`,
+    'NC1 and NC2 are given for the input of a layer → after the square root of the AGOP → after the random features',
+  ];
+}
