@@ -25,6 +25,14 @@ import { hostLabels } from './arrays.js';
 
 const shape = ({ rows, cols }: Matrix): string => `${rows} × ${cols}`;
 
+/** Refuses matrices that were released. Their buffers may be handed out again by the next allocation, so it comes first. */
+function refuseReleased(gpu: Gpu, name: string, matrices: Readonly<Record<string, Matrix>>): void {
+  for (const [what, { buffer }] of Object.entries(matrices)) {
+    if (gpu.pool.isReleased(buffer))
+      throw inputError(`${name}: ${what} was released; release a matrix after its last use`);
+  }
+}
+
 function square(name: string, a: Matrix): void {
   if (a.rows !== a.cols) throw inputError(`${name}: the matrix is ${shape(a)}, expected a square one`);
 }
@@ -37,9 +45,11 @@ function sameRows(name: string, a: Matrix, what: string, b: { rows: number }): v
  * The kernel matrix K_ij = k(x_i, z_j), of m × n numbers.
  * @param x m × d.
  * @param z n × d; default: x.
- * @throws `RfmError` of kind 'input' where rows differ in length, 'doesNotFit' where the device cannot hold K.
+ * @throws `RfmError` of kind 'input' where a matrix was released or rows differ in length, 'doesNotFit' where the device
+ * cannot hold K.
  */
 export async function kernelMatrix(gpu: Gpu, x: Matrix, kernel: RadialKernel, z: Matrix = x): Promise<Matrix> {
+  refuseReleased(gpu, 'kernelMatrix', { x, z });
   if (x.cols !== z.cols) {
     throw inputError(`kernelMatrix: rows of x have ${x.cols} numbers and rows of z ${z.cols}, expected as many`);
   }
@@ -62,9 +72,10 @@ export interface Cholesky {
 /**
  * Cholesky factorisation of a symmetric positive definite n × n matrix in float32; only its lower half is read.
  * n³/6 multiply-adds. Nothing is repaired and nothing refined: `solveRidge` does both.
- * @throws `RfmError` of kind 'input' where the matrix is not square or a pivot is not positive.
+ * @throws `RfmError` of kind 'input' where a matrix was released, is not square, or a pivot is not positive.
  */
 export async function cholesky(gpu: Gpu, a: Matrix): Promise<Cholesky> {
+  refuseReleased(gpu, 'cholesky', { a });
   square('cholesky', a);
   const factor = await owning(gpu, async (gpu, keep) => {
     const made = allocateFactor(gpu, allocate(gpu, a.rows, a.cols));
@@ -88,6 +99,7 @@ export async function cholesky(gpu: Gpu, a: Matrix): Promise<Cholesky> {
       return values;
     },
     async solve(b) {
+      refuseReleased(gpu, 'solve', { factor: l, b });
       if (b.rows !== l.rows) throw inputError(`solve: b has ${b.rows} rows, expected ${l.rows} as the factor has`);
       return owning(gpu, async (gpu, keep) => {
         const out = allocate(gpu, b.rows, b.cols);
@@ -120,7 +132,8 @@ export interface Ridge {
  * ‖(K + ridge I) α − Y‖ / ‖Y‖ ≤ 1e-6; where memory is short, by preconditioned conjugate gradients.
  * @param x n × d.
  * @param y n × outputs.
- * @throws `RfmError` of kind 'input' where the rows of y are not those of x, or no ridge up to 1 more gives a solution.
+ * @throws `RfmError` of kind 'input' where a matrix was released, the rows of y are not those of x, or no ridge up to
+ * 1 more gives a solution.
  */
 export async function solveRidge(
   gpu: Gpu,
@@ -128,6 +141,7 @@ export async function solveRidge(
   y: Matrix,
   { kernel, ridge = 1e-3 }: { kernel: RadialKernel; ridge?: number },
 ): Promise<Ridge> {
+  refuseReleased(gpu, 'solveRidge', { x, y });
   sameRows('solveRidge', x, 'y', y);
   return owning(gpu, async (gpu, keep) => {
     const [yT, alpha] = [allocate(gpu, y.cols, y.rows), allocate(gpu, y.rows, y.cols)];
@@ -160,7 +174,8 @@ export interface AgopOptions {
  * (outputs × d); not divided by its maximum. Radhakrishnan et al., arXiv 2212.13881.
  * @param x n × d.
  * @param alpha n × outputs.
- * @throws `RfmError` of kind 'input' where shapes do not fit, labels are not ascending, or the AGOP is not defined.
+ * @throws `RfmError` of kind 'input' where a matrix was released, shapes do not fit, labels are not ascending, or the
+ * AGOP is not defined.
  */
 export async function agop(
   gpu: Gpu,
@@ -168,6 +183,7 @@ export async function agop(
   alpha: Matrix,
   { kernel, labels, path = 'auto' }: AgopOptions,
 ): Promise<Matrix> {
+  refuseReleased(gpu, 'agop', { x, alpha });
   sameRows('agop', x, 'alpha', alpha);
   const starts = labels ? classStarts('agop', x, labels) : [0, x.rows];
   return owning(gpu, async (gpu, keep) => {
@@ -208,9 +224,10 @@ function classStarts(name: string, x: Matrix, labels: ArrayLike<number>): number
 /**
  * The square root R of a symmetric positive semi-definite d × d matrix M: ‖R² − M‖ / ‖M‖ ≤ 1e-6, from a pivoted Cholesky
  * factorisation and a Newton–Schulz polar decomposition (Higham, Functions of Matrices, 2008, ch. 8).
- * @throws `RfmError` of kind 'input' where M is not square, or zero.
+ * @throws `RfmError` of kind 'input' where a matrix was released, M is not square, or zero.
  */
 export async function sqrtPsd(gpu: Gpu, m: Matrix): Promise<{ root: Matrix; rank: number }> {
+  refuseReleased(gpu, 'sqrtPsd', { m });
   square('sqrtPsd', m);
   return owning(gpu, async (gpu, keep) => {
     const root = allocate(gpu, m.rows, m.cols);
@@ -224,13 +241,15 @@ export async function sqrtPsd(gpu: Gpu, m: Matrix): Promise<{ root: Matrix; rank
  * (1, and −1/(C − 1)). NaN where class means coincide and they are not defined.
  * @param x n × d, a matrix of the device; rows may be in any order.
  * @param labels class 0 … C − 1 of each row, of at least two classes.
- * @throws `RfmError` of kind 'input' where labels do not fit, 'internal' where x holds numbers that are not finite.
+ * @throws `RfmError` of kind 'input' where a matrix was released or labels do not fit, 'internal' where x holds numbers
+ * that are not finite.
  */
 export async function neuralCollapse(
   gpu: Gpu,
   x: Matrix,
   labels: ArrayLike<number>,
 ): Promise<{ nc1: number; nc2: number }> {
+  refuseReleased(gpu, 'neuralCollapse', { x });
   const classes = hostLabels('neuralCollapse', labels);
   sameRows('neuralCollapse', x, 'labels', { rows: classes.length });
   const { order, starts } = classOrder(classes);

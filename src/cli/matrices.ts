@@ -1,7 +1,7 @@
 /** Input matrices of `layer` and `rfm`, checked before a device is opened. */
 
 import { place } from '../data/files.js';
-import { type Matrix, readMatrix, readNpy, toMatrix } from '../data/npy.js';
+import { type NpyMatrix, readMatrix, readNpy, toMatrix } from '../data/npy.js';
 import { inputError, RfmError } from '../errors.js';
 import { unitRows } from '../rfm/rows.js';
 
@@ -15,7 +15,7 @@ export function required(value: string | undefined, flag: string, what: string):
  * --x of `layer`, which divides rows by their length, or of `rfm`, which takes them as they are: at least
  * two rows, not all alike; for `layer` none of them zero.
  */
-export function readFeatures(path: string, rows: 'normalised' | 'as they are'): Matrix {
+export function readFeatures(path: string, rows: 'normalised' | 'as they are'): NpyMatrix {
   const at = place('--x', path);
   const x = readMatrix(path, '--x');
   if (x.rows < 2) throw inputError(`${at}: has 1 row, expected at least 2; give more data`);
@@ -37,7 +37,7 @@ function atFile<T>(at: string, work: () => T): T {
 }
 
 /** Targets as they are in the file: n × outputs, or n. */
-export interface TargetMatrix extends Matrix {
+export interface TargetMatrix extends NpyMatrix {
   /** Dimensions of the array in the file, 1 or 2; results get as many. */
   dimensions: number;
   /** Whether these look like class labels: integers in one dimension, not all of them ±1. */
@@ -45,7 +45,7 @@ export interface TargetMatrix extends Matrix {
 }
 
 /** --y of `layer` and `rfm`. */
-export function readTargets(path: string, x: Matrix, xPath: string): TargetMatrix {
+export function readTargets(path: string, x: NpyMatrix, xPath: string): TargetMatrix {
   const at = place('--y', path);
   const array = readNpy(path, { flag: '--y' });
   const y = toMatrix(array, at);

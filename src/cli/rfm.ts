@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { place } from '../data/files.js';
-import { type Matrix, readMatrix } from '../data/npy.js';
+import { type NpyMatrix, readMatrix } from '../data/npy.js';
 import { inputError } from '../errors.js';
 import type { Numbers } from '../numbers.js';
 import { type KernelSettings, kernelOf } from '../ops/kernels/kernels.js';
@@ -55,9 +55,9 @@ interface RfmFlags extends OutputFlags, KernelFlags {
 }
 
 interface RfmRequest {
-  x: Matrix;
+  x: NpyMatrix;
   y: TargetMatrix;
-  test: Matrix | null;
+  test: NpyMatrix | null;
   /** As the document has them. */
   settings: KernelSettings & { ridge: number; iterations: number };
   options: RfmOptions;
@@ -73,7 +73,7 @@ function readRequest(flags: RfmFlags): RfmRequest {
   const x = readFeatures(xPath, 'as they are');
   const y = readTargets(yPath, x, xPath);
   const settings = { ...kernelSettings(flags), iterations: flags.iterations ?? 5 };
-  let test: Matrix | null = null;
+  let test: NpyMatrix | null = null;
   if (flags.testX !== undefined) {
     const at = place('--test-x', flags.testX);
     test = readMatrix(flags.testX, '--test-x');

@@ -3,7 +3,7 @@
 import { inputError } from '../errors.js';
 import { place } from './files.js';
 import { type ClassLabels, readClasses } from './labels.js';
-import { type Matrix, readMatrix } from './npy.js';
+import { type NpyMatrix, readMatrix } from './npy.js';
 import { checkAvailable, checkCounts, type Dataset, type LabelledRows } from './rows.js';
 
 export interface NpyDatasetRequest {
@@ -96,7 +96,7 @@ function loadTest(
   return take(features, targets.values.subarray(0, rows), classOf, atY);
 }
 
-function checkRows(features: Matrix, targets: ClassLabels, atX: string, atY: string): void {
+function checkRows(features: NpyMatrix, targets: ClassLabels, atX: string, atY: string): void {
   if (features.rows !== targets.values.length) {
     throw inputError(
       `${atY}: has ${targets.values.length} rows, but ${atX} has ${features.rows}; both need one per sample`,
@@ -105,7 +105,7 @@ function checkRows(features: Matrix, targets: ClassLabels, atX: string, atY: str
 }
 
 /** The first rows of `features`, as many as there are values, with their classes. */
-function take(features: Matrix, values: Int32Array, classOf: Map<number, number>, atY: string): LabelledRows {
+function take(features: NpyMatrix, values: Int32Array, classOf: Map<number, number>, atY: string): LabelledRows {
   const { cols } = features;
   const labels = values.map((value, row) => {
     const label = classOf.get(value);

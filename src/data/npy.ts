@@ -22,7 +22,7 @@ export interface NpyArray {
 }
 
 /** A matrix of finite numbers, row-major. */
-export interface Matrix {
+export interface NpyMatrix {
   rows: number;
   cols: number;
   data: Numbers;
@@ -163,12 +163,12 @@ function toCOrder(data: NpyData, shape: number[], at: string): NpyData {
  * @param flagName the flag that named the file, `--x`.
  * @throws input error as readNpy, and for NaN or an infinity, with its row and column.
  */
-export function readMatrix(path: string, flagName: string): Matrix {
+export function readMatrix(path: string, flagName: string): NpyMatrix {
   return toMatrix(readNpy(path, { flag: flagName }), place(flagName, path));
 }
 
 /** See readMatrix. `at` starts the messages. */
-export function toMatrix(array: NpyArray, at: string): Matrix {
+export function toMatrix(array: NpyArray, at: string): NpyMatrix {
   const [rows, cols = 1] = array.shape;
   checkDigits(array.data, cols, at);
   const data = toNumbers(array.data, at);
@@ -227,7 +227,7 @@ function checkDigits(data: NpyData, cols: number, at: string): void {
  * The numbers of a matrix rounded to float32.
  * @throws input error for a value beyond its range, with its row and column. `at` starts the message.
  */
-export function toFloat32({ data, cols }: Matrix, at: string): Float32Array {
+export function toFloat32({ data, cols }: NpyMatrix, at: string): Float32Array {
   if (data instanceof Float32Array) return data;
   const rounded = allocateFor(at, data.length * 4, () => new Float32Array(data));
   const wrong = rounded.findIndex((value) => !Number.isFinite(value));

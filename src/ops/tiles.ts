@@ -13,7 +13,7 @@ import { allocate, download, type Matrix, matrixBytes, release, strideOf, upload
 import { startsBuffer } from './statistics/statistics.js';
 
 /** Ranges starts[i] … starts[i + 1] − 1 of 0 … n − 1; all but the last are a multiple of 32 long, and none is empty. */
-export interface Grid {
+export interface RowGrid {
   readonly n: number;
   readonly starts: readonly number[];
 }
@@ -32,7 +32,7 @@ export function tileRows(tileBytes: number, bindingBytes: number, cols: number):
 }
 
 /** Cuts n rows into the fewest ranges of at most `rows`, of nearly equal length. */
-export function cut(n: number, rows: number): Grid {
+export function cut(n: number, rows: number): RowGrid {
   const count = ceilDiv(n, rows);
   const size = ceilDiv(ceilDiv(n, count), UNIT) * UNIT;
   const starts: number[] = [];
@@ -44,7 +44,7 @@ export function cut(n: number, rows: number): Grid {
  * The grid for n rows of at most `cols` columns on this device.
  * @throws doesNotFit where 32 rows are larger than a binding.
  */
-export function gridOf(gpu: Gpu, n: number, cols: number): Grid {
+export function gridOf(gpu: Gpu, n: number, cols: number): RowGrid {
   const { maxStorageBufferBindingSize: binding, maxBufferSize } = gpu.limits;
   const most = Math.min(binding, maxBufferSize);
   const rows = tileRows(gpu.tileBytes, most, cols);
@@ -59,37 +59,37 @@ export function gridOf(gpu: Gpu, n: number, cols: number): Grid {
 }
 
 /** Tiles that the grid cuts n into. */
-export const tileCount = (grid: Grid): number => grid.starts.length - 1;
+export const tileCount = (grid: RowGrid): number => grid.starts.length - 1;
 /** Rows of tile i. */
-export const tileSize = (grid: Grid, i: number): number => grid.starts[i + 1] - grid.starts[i];
+export const tileSize = (grid: RowGrid, i: number): number => grid.starts[i + 1] - grid.starts[i];
 
 /** A matrix in panels: of rows (`Rows`, n × cols) or of columns (`Columns`, rows × n), as the grid cuts n. */
 export interface Panels {
-  readonly grid: Grid;
+  readonly grid: RowGrid;
   readonly tiles: readonly Matrix[];
 }
 export type Rows = Panels;
 export type Columns = Panels;
 
-const panels = (grid: Grid, make: (size: number, start: number) => Matrix): Panels => ({
+const panels = (grid: RowGrid, make: (size: number, start: number) => Matrix): Panels => ({
   grid,
   tiles: Array.from({ length: tileCount(grid) }, (_, i) => make(tileSize(grid, i), grid.starts[i])),
 });
 
 /** Panels of rows of undefined content, n × cols in all. Release them with `releasePanels`. */
-export const allocateRows = (gpu: Gpu, grid: Grid, cols: number): Rows =>
+export const allocateRows = (gpu: Gpu, grid: RowGrid, cols: number): Rows =>
   panels(grid, (size) => allocate(gpu, size, cols));
 
 /** Panels of columns of undefined content, rows × n in all. Release them with `releasePanels`. */
-export const allocateColumns = (gpu: Gpu, grid: Grid, rows: number): Columns =>
+export const allocateColumns = (gpu: Gpu, grid: RowGrid, rows: number): Columns =>
   panels(grid, (size) => allocate(gpu, rows, size));
 
 /** Uploads row-major numbers, n × cols. */
-export const uploadRows = (gpu: Gpu, grid: Grid, cols: number, data: Float32Array): Rows =>
+export const uploadRows = (gpu: Gpu, grid: RowGrid, cols: number, data: Float32Array): Rows =>
   panels(grid, (size, start) => upload(gpu, size, cols, data.subarray(start * cols, (start + size) * cols)));
 
 /** Uploads row-major numbers, rows × n. */
-export const uploadColumns = (gpu: Gpu, grid: Grid, rows: number, data: ArrayLike<number>): Columns =>
+export const uploadColumns = (gpu: Gpu, grid: RowGrid, rows: number, data: ArrayLike<number>): Columns =>
   panels(grid, (size, start) => {
     const part = new Float32Array(rows * size);
     for (let r = 0; r < rows; r++) for (let j = 0; j < size; j++) part[r * size + j] = data[r * grid.n + start + j];
@@ -125,25 +125,25 @@ export const releasePanels = (gpu: Gpu, ...all: Panels[]): void => {
 };
 
 /** Tiles of full length, how long they are, and the length of the last, which may be shorter. */
-function lengths({ n, starts }: Grid): { full: number; size: number; last: number } {
+function lengths({ n, starts }: RowGrid): { full: number; size: number; last: number } {
   const full = starts.length - 2;
   return { full, size: starts[1], last: n - starts[full] };
 }
 
 /** Bytes of `Rows`, n × cols. */
-export function rowBytes(grid: Grid, cols: number): number {
+export function rowBytes(grid: RowGrid, cols: number): number {
   const { full, size, last } = lengths(grid);
   return full * matrixBytes(size, cols) + matrixBytes(last, cols);
 }
 
 /** Bytes of `Columns`, rows × n. */
-export function columnBytes(grid: Grid, rows: number): number {
+export function columnBytes(grid: RowGrid, rows: number): number {
   const { full, size, last } = lengths(grid);
   return full * matrixBytes(rows, size) + matrixBytes(rows, last);
 }
 
 /** Bytes of a `StoredTriangle`. */
-export function triangleBytes(grid: Grid): number {
+export function triangleBytes(grid: RowGrid): number {
   const { full, size, last } = lengths(grid);
   const between = ((full * (full + 1)) / 2) * matrixBytes(size, size);
   return between + full * matrixBytes(last, size) + matrixBytes(last, last);
@@ -157,7 +157,7 @@ export const asPanel = (matrix: Matrix, n: number): Panels => ({ grid: { n, star
 
 /** The lower triangle of a symmetric n × n matrix: tile (i, j), i ≥ j, under i, j. Tiles on the diagonal are whole. */
 export interface Triangle {
-  readonly grid: Grid;
+  readonly grid: RowGrid;
   tile(i: number, j: number): Matrix;
 }
 
@@ -166,7 +166,7 @@ export interface StoredTriangle extends Triangle {
 }
 
 /** The lower triangle, diagonal tiles included, of an n × n matrix of undefined content. */
-export function allocateTriangle(gpu: Gpu, grid: Grid): StoredTriangle {
+export function allocateTriangle(gpu: Gpu, grid: RowGrid): StoredTriangle {
   const rows = Array.from({ length: tileCount(grid) }, (_, i) =>
     Array.from({ length: i + 1 }, (_, j) => allocate(gpu, tileSize(grid, i), tileSize(grid, j))),
   );

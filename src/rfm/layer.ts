@@ -3,7 +3,7 @@ import type { Numbers } from '../numbers.js';
 import { classOrder, permuteRows, restoreRows, transposeHost } from '../ops/host-rows.js';
 import { kernelMatrix } from '../ops/kernel-matrix/kernel-matrix.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
-import { downloadRows, type Grid, type Rows, uploadColumns, uploadRows } from '../ops/tiles.js';
+import { downloadRows, type RowGrid, type Rows, uploadColumns, uploadRows } from '../ops/tiles.js';
 import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, release, upload } from '../runtime/matrix.js';
@@ -105,7 +105,7 @@ async function computeLayer(
 /** The rows in class order, of length 1, relative to their mean. */
 function uploadUnitRows(
   gpu: Gpu,
-  grid: Grid,
+  grid: RowGrid,
   { x, n, d }: LayerInput,
   kernel: RadialKernel,
   order: Int32Array,

@@ -11,7 +11,7 @@ import { SOLVE_COLUMNS, type SolvePlan, solveBytes } from '../ops/solve/solve.js
 import { rootBytes } from '../ops/sqrt-psd/sqrt-psd.js';
 import { collapseBytes } from '../ops/statistics/collapse.js';
 import { largestTile, type NamedBytes, type TiledSize } from '../ops/tiled-size.js';
-import { columnBytes, cut, type Grid, rowBytes, tileCount, tileRows, triangleBytes } from '../ops/tiles.js';
+import { columnBytes, cut, type RowGrid, rowBytes, tileCount, tileRows, triangleBytes } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { matrixBytes, strideOf } from '../runtime/matrix.js';
 import type { Solver } from './types.js';
@@ -84,7 +84,7 @@ export interface PlanItem extends NamedBytes {
 }
 
 export interface LayerPlan {
-  grid: Grid;
+  grid: RowGrid;
   tileBytes: number;
   solve: SolvePlan;
   /** Whether squared distances stay on the device between their uses. */

@@ -7,7 +7,7 @@ import type { RadialKernel } from '../ops/kernels/kernel.js';
 import { factorRows } from '../ops/sqrt-psd/jacobi.js';
 import { diagonalMaximum, zeroAgop } from '../ops/sqrt-psd/sqrt-psd.js';
 import { rowLengths } from '../ops/statistics/statistics.js';
-import { allocateRows, type Columns, cut, type Grid, type Rows, uploadColumns, uploadRows } from '../ops/tiles.js';
+import { allocateRows, type Columns, cut, type RowGrid, type Rows, uploadColumns, uploadRows } from '../ops/tiles.js';
 import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
@@ -103,7 +103,7 @@ interface Problem {
 
 function uploaded(
   gpu: Gpu,
-  grid: Grid,
+  grid: RowGrid,
   { x, n, d, y, outputs, testX, testRows }: RfmInput,
   { kernel, ridge }: Required<RfmOptions>,
 ): Problem {

@@ -92,6 +92,7 @@ export type Call<B extends Bindings, P extends Parameters, C extends Constants> 
 } & Given<'params', ParameterValues<P>> &
   Given<'constants', { readonly [K in keyof C]: C[K] extends 'bool' ? boolean : number }>;
 
+/** a / b, rounded up to a whole number. */
 export const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
 
 interface Copy {

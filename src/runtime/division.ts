@@ -24,7 +24,7 @@
 
 import { IMMEDIATE_BYTES } from './constants.js';
 import type { Gpu } from './gpu.js';
-import type { Extent, Place } from './placed-kernel.js';
+import type { Extent, GridPlace } from './placed-kernel.js';
 import type { Share } from './profile.js';
 
 /** Workgroups along each dimension; 1 where left out. */
@@ -55,7 +55,7 @@ export interface Part {
   /** null where the work was not stated. */
   readonly share: Share | null;
   /** Where its workgroups are among those of a grid that no dispatch may have; null where they are all of the grid. */
-  readonly place: Place | null;
+  readonly place: GridPlace | null;
 }
 
 /** The dispatch in as few parts of nearly equal size as keep to both limits, at least a row each. */

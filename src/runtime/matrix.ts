@@ -58,7 +58,7 @@ export function block(matrix: View, row: number, col: number, rows: number, cols
   ) {
     throw new RfmError(
       'internal',
-      `no block of ${rows} × ${cols} at (${row}, ${col}) in ${matrix.rows} × ${matrix.cols}`,
+      `no block of ${rows} × ${cols} at (${row}, ${col}) in ${matrix.rows} × ${matrix.cols}: it must lie within, begin at a column that is a multiple of 4, and have a multiple of 4 columns or reach to the last one`,
     );
   }
   const offset = matrix.offset + row * matrix.stride + col;
@@ -94,8 +94,13 @@ export function upload(gpu: Gpu, rows: number, cols: number, data: ArrayLike<num
   return matrix;
 }
 
-/** Waits for the device and returns the matrix as row-major float32 (rows × cols, without padding). */
+/**
+ * Waits for the device and returns the matrix as row-major float32 (rows × cols, without padding).
+ * @throws internal error where it was released.
+ */
 export async function download(gpu: Gpu, matrix: View): Promise<Float32Array> {
+  if (gpu.pool.isReleased(matrix.buffer))
+    throw new RfmError('internal', 'a matrix that was released is to be read back');
   const { rows, cols, stride, offset } = matrix;
   const last = (rows - 1) * stride + cols;
   const raw = new Float32Array(await downloadBytes(gpu, matrix.buffer, offset * 4, last * 4));

@@ -12,7 +12,7 @@ import type { Program } from './kernel.js';
 export type Extent = readonly [x: number, y: number, z: number];
 
 /** The first workgroup of a part, and the workgroups of the whole grid. */
-export interface Place {
+export interface GridPlace {
   readonly first: Extent;
   readonly whole: Extent;
 }
@@ -55,7 +55,7 @@ function placedCode({ name, code, bindings }: Program): string {
 const buffers = new WeakMap<GPUDevice, Map<string, GPUBuffer>>();
 
 /** What a placed kernel binds: 32 bytes that stay with the device, since grids are few. */
-export function placeOf({ device }: Gpu, { first, whole }: Place): GPUBuffer {
+export function placeOf({ device }: Gpu, { first, whole }: GridPlace): GPUBuffer {
   const known = buffers.get(device) ?? new Map<string, GPUBuffer>();
   buffers.set(device, known);
   const words = [...first, 0, ...whole, 0];

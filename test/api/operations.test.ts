@@ -86,6 +86,17 @@ describe('arrays', () => {
   ])('that are none are refused: %#', async (work, words) => expect(await failure(work)).toContain(words));
 });
 
+describe('a matrix that was released', () => {
+  it('is not read, not computed with and not released again', async () => {
+    const a = matrix(gpu, [[1, 2]]);
+    release(gpu, a);
+    expect(await failure(() => toArray(gpu, a))).toContain('a matrix that was released is to be read back');
+    expect(await failure(() => kernelMatrix(gpu, a, laplace(2)))).toContain('kernelMatrix: x was released');
+    expect(await failure(() => sqrtPsd(gpu, a))).toContain('sqrtPsd: m was released');
+    expect(await failure(() => release(gpu, a))).toContain('a matrix was released twice');
+  });
+});
+
 describe('operations', () => {
   const x = normalMatrix(30, 7, 1);
   const y = normalMatrix(30, 3, 2);

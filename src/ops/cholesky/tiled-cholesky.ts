@@ -7,7 +7,7 @@ import { copyScaled } from '../elementwise/elementwise.js';
 import { copyBytes } from '../gemm/factor-copies.js';
 import { gemm, gemmNN, syrk } from '../gemm/gemm.js';
 import { largestTile, type TiledSize } from '../tiled-size.js';
-import { type Columns, type Grid, tileCount, tileSize } from '../tiles.js';
+import { type Columns, type RowGrid, tileCount, tileSize } from '../tiles.js';
 import {
   allocateFactor,
   type CholeskyFactor,
@@ -70,7 +70,7 @@ function hostStore(): TileStore {
 
 /** A = L Lᵀ by tiles: L's lower triangle, and of every tile on its diagonal the inverses of its blocks. */
 export interface TiledFactor {
-  readonly grid: Grid;
+  readonly grid: RowGrid;
   readonly store: TileStore;
   readonly diagonal: Omit<CholeskyFactor, 'l'>[];
 }
@@ -92,7 +92,7 @@ export type FillTile = (batch: Batch, i: number, j: number, out: Matrix) => void
  */
 export async function factorTiles(
   gpu: Gpu,
-  grid: Grid,
+  grid: RowGrid,
   fill: FillTile,
   place: TilePlace,
 ): Promise<{ factor: TiledFactor } | { failingPivot: number }> {

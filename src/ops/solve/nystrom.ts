@@ -18,7 +18,7 @@ import { gemm, gemmNN, squaredDistances, syrkTN } from '../gemm/gemm.js';
 import { kernelFromDistances, kernelMatrix } from '../kernel-matrix/kernel-matrix.js';
 import { rowLengths } from '../statistics/statistics.js';
 import { largestTile, type TiledSize } from '../tiled-size.js';
-import { allocateRows, type Columns, type Grid, gatherRows, type Rows, releasePanels, rowBytes } from '../tiles.js';
+import { allocateRows, type Columns, gatherRows, type RowGrid, type Rows, releasePanels, rowBytes } from '../tiles.js';
 import type { KernelSystem } from './kernel-system.js';
 
 /** An approximation of (K + ridge I)⁻¹. */
@@ -156,7 +156,7 @@ async function squaredNorm(gpu: Gpu, f: Rows): Promise<number> {
 }
 
 /** Bytes of a preconditioner of this rank. */
-export const preconditionerBytes = (grid: Grid, rank: number): number =>
+export const preconditionerBytes = (grid: RowGrid, rank: number): number =>
   rowBytes(grid, rank) + matrixBytes(rank, rank) + inversesBytes(rank);
 
 /** Bytes that are held beside while it is made: the landmarks with each other, and with a tile of rows. */

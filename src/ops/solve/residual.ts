@@ -27,7 +27,7 @@ function split(value: number): [high: number, low: number] {
 }
 
 /** Numbers as high + low, two float32 each. */
-export interface Pair {
+export interface ColumnsPair {
   high: Columns;
   low: Columns;
 }
@@ -40,7 +40,7 @@ export interface Pair {
 export async function residual(
   gpu: Gpu,
   { system, ridge, y }: RidgeEquation,
-  alpha: Pair,
+  alpha: ColumnsPair,
   out: Columns,
 ): Promise<void> {
   const low = allocateColumns(gpu, y.grid, y.tiles[0].rows);

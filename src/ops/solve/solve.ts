@@ -18,7 +18,7 @@ import { allocateColumns, type Columns, downloadColumns, releasePanels, triangle
 import { conjugateGradients, conjugateGradientsFlops, timesKernelBytes } from './conjugate-gradients.js';
 import { type KernelSystem, type RidgeEquation, squaredTile } from './kernel-system.js';
 import { landmarkBytes, nystromPreconditioner, preconditionerBytes } from './nystrom.js';
-import { type Pair, residual, residualBytes } from './residual.js';
+import { type ColumnsPair, residual, residualBytes } from './residual.js';
 
 /** The relative residual every solve aims at. */
 export const RESIDUAL_GOAL = 1e-6;
@@ -46,7 +46,7 @@ export interface SolveReport {
 }
 
 /** An approximate solver of (K + ridge I) X = B (outputs × n, one right-hand side a row); `b` is overwritten. */
-interface Solver {
+interface LinearSolver {
   readonly jitter: number;
   iterations?(): number;
   apply(b: Columns, out: Columns): Promise<void>;
@@ -68,7 +68,7 @@ const LARGEST_AMPLIFICATION = 5e5;
 export async function solveRidge(
   gpu: Gpu,
   equation: RidgeEquation,
-  alpha: Pair,
+  alpha: ColumnsPair,
   r: Columns,
   plan: SolvePlan,
 ): Promise<SolveReport> {
@@ -97,14 +97,14 @@ export async function solveRidge(
 async function solveOnce(
   gpu: Gpu,
   equation: RidgeEquation,
-  { high: alpha, low }: Pair,
+  { high: alpha, low }: ColumnsPair,
   r: Columns,
   plan: SolvePlan,
 ): Promise<SolveReport & { amplification: number }> {
   const { system, ridge, y } = equation;
   const { grid, tiles } = y;
   const [nextHigh, nextLow, correction, scratch] = [1, 2, 3, 4].map(() => allocateColumns(gpu, grid, tiles[0].rows));
-  let solver: Solver | null = null;
+  let solver: LinearSolver | null = null;
   try {
     solver =
       plan.method === 'conjugate-gradients'
@@ -162,7 +162,7 @@ const copyColumns = (gpu: Gpu, ...pairs: [from: Columns, to: Columns][]): Promis
   });
 
 /** Factors K + (ridge + jitter) I, with jitter 0 where that works, else growing tenfold from 1e-7 of the largest diagonal entry, 1 for every kernel. */
-async function cholesky(gpu: Gpu, system: KernelSystem, ridge: number, place: TilePlace): Promise<Solver> {
+async function cholesky(gpu: Gpu, system: KernelSystem, ridge: number, place: TilePlace): Promise<LinearSolver> {
   const { kernel, x } = system;
   for (let jitter = 0; jitter < 1; jitter = jitter === 0 ? 1e-7 : jitter * 10) {
     const found = await factorTiles(
@@ -189,7 +189,12 @@ async function cholesky(gpu: Gpu, system: KernelSystem, ridge: number, place: Ti
 /** A solve of conjugate gradients ends here; refinement does the rest, with better residuals. */
 const INNER_TOLERANCE = 1e-4;
 
-async function iterativeSolver(gpu: Gpu, system: KernelSystem, ridge: number, landmarks: number): Promise<Solver> {
+async function iterativeSolver(
+  gpu: Gpu,
+  system: KernelSystem,
+  ridge: number,
+  landmarks: number,
+): Promise<LinearSolver> {
   const preconditioner = await nystromPreconditioner(gpu, system, ridge, landmarks);
   let iterations = 0;
   return {
