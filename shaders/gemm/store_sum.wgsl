@@ -14,7 +14,7 @@ fn storeSum(row: u32, col: u32, value: f32, left: f32) {
       before = out[at];
       if (storesLow()) { beforeLow = low[at]; }
     }
-    if (has(ADD)) { before = addend[p.offsetAddend + row * p.strideAddend + col]; }
+    if (has(ADD)) { before = addend[row * p.strideAddend + col]; }
     var high = p.scale * value;
     var rest = 0.0;
     if (storesLow()) {

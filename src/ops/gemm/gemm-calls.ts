@@ -37,24 +37,25 @@ const partsOf = (out: View | Pair, gpu: Gpu): { out: View; low: View } =>
 /** Whether both factors are one. */
 export const isSquare = ({ a, b }: Product): boolean => b.matrix === a.matrix && b.transposed === a.transposed;
 
-/** What all kernels are told: one workgroup a tile of the result. */
-export function resultCall(product: Product, [tileRows, tileCols]: Tile) {
-  const { k, half } = product;
-  const out = highOf(product.out);
+/** What kernels are told of the result that store something else than sums. */
+function resultParams({ out, k, half }: Product) {
+  const { rows, cols, stride, offset, padding } = highOf(out);
   return {
-    params: {
-      m: out.rows,
-      n: out.cols,
-      k,
-      strideOut: out.stride,
-      offsetOut: out.offset,
-      padding: out.padding,
-      lower: half !== 'full',
-      mirror: half === 'mirrored',
-    },
-    grid: [ceilDiv(out.cols, tileCols), ceilDiv(out.rows, tileRows)],
-    work: tileWork(product, [tileRows, tileCols]),
-  } as const;
+    m: rows,
+    n: cols,
+    k,
+    strideOut: stride,
+    offsetOut: offset,
+    padding,
+    lower: half !== 'full',
+    mirror: half === 'mirrored',
+  };
+}
+
+/** One workgroup a tile. */
+function gridOf({ out }: Product, [tileRows, tileCols]: Tile): readonly [number, number] {
+  const { rows, cols } = highOf(out);
+  return [ceilDiv(cols, tileCols), ceilDiv(rows, tileRows)];
 }
 
 /**
@@ -71,64 +72,119 @@ function tileWork({ out, k, difference, half, gram }: Product, [tileRows, tileCo
   };
 }
 
-/** What those are told that store sums. */
-export function sumsCall(batch: Batch, product: Product) {
-  const { out, scale = 1, addend, bias = 1 } = product;
-  const accumulate = accumulates(product);
-  // An unused or accumulating addend is not read through its own binding; any other buffer serves.
-  const separate = addend && !accumulate ? highOf(addend) : unusedOf(batch.gpu).addend;
+const isWhole = (matrix: View): matrix is Matrix => matrix.offset === 0;
+
+/** A view that begins within its buffer is copied: a dispatch has no word left for where that is. */
+function wholeOf(batch: Batch, addend: View): Matrix {
+  if (isWhole(addend)) return addend;
+  const copy = batch.scratch(addend.rows, addend.cols, 'addend');
+  copyScaled(batch, addend, copy);
+  return copy;
+}
+
+/**
+ * What kernels are told of the result that store sums. Written out and completed in place: made of other objects by spreading
+ * them, it took the host as long as all else that it does for a product.
+ */
+function sumParams(
+  { out, k, half, scale = 1, bias = 1 }: Product,
+  strideAddend: number,
+  accumulate: boolean,
+  add: boolean,
+) {
+  const { rows, cols, stride, offset, padding } = highOf(out);
   return {
-    bindings: { addend: separate, ...partsOf(out, batch.gpu) },
-    params: {
-      strideAddend: separate.stride,
-      offsetAddend: separate.offset,
-      scale,
-      scaleLow: isPair(out) ? scale - Math.fround(scale) : 0,
-      bias,
-      accumulate,
-      add: addend !== undefined && !accumulate,
-    },
+    m: rows,
+    n: cols,
+    k,
+    strideOut: stride,
+    offsetOut: offset,
+    padding,
+    lower: half !== 'full',
+    mirror: half === 'mirrored',
+    strideAddend,
+    scale,
+    scaleLow: isPair(out) ? scale - Math.fround(scale) : 0,
+    bias,
+    accumulate,
+    add,
+    low: isPair(out),
   };
 }
 
-/** What those are told that read both factors as they are, but for what they store. */
-function tilesCall(batch: Batch, product: Product, tile: Tile) {
-  const { params, ...call } = resultCall(product, tile);
+/** What a kernel is told that stores sums, but for its factors. */
+export function sumsCall(batch: Batch, product: Product, tile: Tile) {
+  const accumulate = accumulates(product);
+  const separate = product.addend && !accumulate ? wholeOf(batch, highOf(product.addend)) : null;
+  // An unused or accumulating addend is not read through its own binding; any other buffer serves.
+  const addend = separate ?? unusedOf(batch.gpu).addend;
+  const { out, low } = partsOf(product.out, batch.gpu);
+  return {
+    results: { addend, out, low },
+    params: sumParams(product, addend.stride, accumulate, separate !== null),
+    grid: gridOf(product, tile),
+    work: tileWork(product, tile),
+  };
+}
+
+/** What a kernel is told that reads both factors as they are, and stores sums. */
+export function tiledSumsCall(batch: Batch, product: Product, tile: Tile) {
+  const { a, b } = factorRows(batch, product);
+  const { results, params, grid, work } = sumsCall(batch, product, tile);
+  return {
+    bindings: { ...results, a, b },
+    params: Object.assign(params, { strideA: a.stride, strideB: b.stride, offsetA: a.offset, offsetB: b.offset }),
+    grid,
+    work,
+  };
+}
+
+/** The same for one that stores kernel values. */
+export function tiledValuesCall(batch: Batch, product: Product, tile: Tile, bandwidth: number) {
+  const { a, b } = factorRows(batch, product);
+  const { out, low } = partsOf(product.out, batch.gpu);
+  return {
+    bindings: { a, b, out, low },
+    params: {
+      ...resultParams(product),
+      strideA: a.stride,
+      strideB: b.stride,
+      offsetA: a.offset,
+      offsetB: b.offset,
+      inverseBandwidth: 1 / bandwidth,
+    },
+    grid: gridOf(product, tile),
+    work: tileWork(product, tile),
+  };
+}
+
+/** The same for one that stores entries of Q. `down`: four neighbouring rows at a time, else four columns. */
+export function tiledGramCall(batch: Batch, product: Product, tile: Tile, terms: GramTerms, down: boolean) {
+  const { a, b } = factorRows(batch, product);
+  const { out, low } = partsOf(product.out, batch.gpu);
+  const { w, outputs, rows, cols } = terms;
+  return {
+    bindings: { a, b, out, low, w, ones: down ? cols : rows, fours: down ? rows : cols },
+    params: {
+      ...resultParams(product),
+      strideA: a.stride,
+      strideB: b.stride,
+      offsetA: a.offset,
+      offsetB: b.offset,
+      strideW: w.stride,
+      outputs,
+      accumulate: accumulates(product),
+    },
+    grid: gridOf(product, tile),
+    work: tileWork(product, tile),
+  };
+}
+
+/** Both factors as rows × k. */
+function factorRows(batch: Batch, product: Product): { a: View; b: View } {
   const { buffer } = highOf(product.out);
   const a = asRows(batch, product.a, buffer, 'a');
-  const b = isSquare(product) ? a : asRows(batch, product.b, buffer, 'b');
-  return {
-    ...call,
-    bindings: { a, b },
-    params: { ...params, strideA: a.stride, strideB: b.stride, offsetA: a.offset, offsetB: b.offset },
-  };
-}
-
-export function tiledSumsCall(batch: Batch, product: Product, tile: Tile) {
-  const { bindings, params, ...call } = tilesCall(batch, product, tile);
-  const sums = sumsCall(batch, product);
-  return { ...call, bindings: { ...bindings, ...sums.bindings }, params: { ...params, ...sums.params } };
-}
-
-export function tiledValuesCall(batch: Batch, product: Product, tile: Tile, bandwidth: number) {
-  const { bindings, params, ...call } = tilesCall(batch, product, tile);
-  return {
-    ...call,
-    bindings: { ...bindings, ...partsOf(product.out, batch.gpu) },
-    params: { ...params, inverseBandwidth: 1 / bandwidth },
-  };
-}
-
-/** `down`: four neighbouring rows are stored at a time, else four columns. */
-export function tiledGramCall(batch: Batch, product: Product, tile: Tile, terms: GramTerms, down: boolean) {
-  const { bindings, params, ...call } = tilesCall(batch, product, tile);
-  const { w, outputs, rows, cols } = terms;
-  const [ones, fours] = down ? [cols, rows] : [rows, cols];
-  return {
-    ...call,
-    bindings: { ...bindings, ...partsOf(product.out, batch.gpu), w, ones, fours },
-    params: { ...params, strideW: w.stride, outputs, accumulate: accumulates(product) },
-  };
+  return { a, b: isSquare(product) ? a : asRows(batch, product.b, buffer, 'b') };
 }
 
 /** rows × k; copied first where it is stored the other way, or in the buffer that the kernel writes to. */

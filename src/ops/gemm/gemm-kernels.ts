@@ -42,7 +42,6 @@ const factorParams = { strideA: 'u32', strideB: 'u32', offsetA: 'u32', offsetB: 
 
 const sumParams = {
   strideAddend: 'u32',
-  offsetAddend: 'u32',
   scale: 'f32',
   /** What float32 lacks of `scale`, where the low part is stored. */
   scaleLow: 'f32',
@@ -50,11 +49,13 @@ const sumParams = {
   accumulate: 'flag',
   /** The addend is `addend`. */
   add: 'flag',
+  /** The low part is stored. */
+  low: 'flag',
 } as const;
 
 const factors = { a: readView('array<vec4f>'), b: readView('array<vec4f>') };
 const results = { out: readWriteView('array<f32>'), low: readWriteView('array<f32>') };
-const sumBindings = { addend: readView('array<f32>'), ...results };
+const sumBindings = { addend: read('array<f32>'), ...results };
 
 /** The parts that store, after how they tell whether there is a low part. */
 const storing = (low: string, ...parts: WgslPart[]): WgslPart[] => [
@@ -63,14 +64,12 @@ const storing = (low: string, ...parts: WgslPart[]): WgslPart[] => [
   ...parts,
 ];
 const byFlag = storing('has(LOW)', storeSum);
-const byConstant = storing('LOW', storeSum);
+const byConstant = storing('STORES_LOW', storeSum);
 
 const tiledSums = {
   bindings: { ...factors, ...sumBindings },
   params: { ...resultParams, ...factorParams, ...sumParams },
 } as const;
-/** Where a flag tells whether there is a low part. */
-const flaggedSums = { ...tiledSums, params: { ...tiledSums.params, low: 'flag' } } as const;
 
 const tiledValues = {
   bindings: { ...factors, ...results },
@@ -97,7 +96,7 @@ export const subgroupKernels = {
   sums: defineKernel({
     name: 'gemm_nt_subgroup',
     source: [...byFlag, subgroupSums, ...subgroupText],
-    ...flaggedSums,
+    ...tiledSums,
     constants: subgroupConstants,
   }),
   values: perKernel((kernelText) =>
@@ -126,13 +125,13 @@ export const blockedKernels = {
     name: 'gemm_nt_blocked',
     source: [...byConstant, storeSums, ...blockedText],
     ...tiledSums,
-    constants: { ...blockedConstants, LOW: 'bool' },
+    constants: { ...blockedConstants, STORES_LOW: 'bool' },
   }),
   halfSums: defineKernel({
     name: 'gemm_nt_blocked_f16',
     source: [...byConstant, storeSums, stagedAs.float16, gemmNtBlocked],
     ...tiledSums,
-    constants: { ...blockedConstants, LOW: 'bool' },
+    constants: { ...blockedConstants, STORES_LOW: 'bool' },
   }),
   values: perKernel((kernelText) =>
     defineKernel({
@@ -153,7 +152,7 @@ export const blockedKernels = {
 export const workgroupKernel = defineKernel({
   name: 'gemm_nt_workgroup',
   source: [...byFlag, gemmNtWorkgroup],
-  ...flaggedSums,
+  ...tiledSums,
   constants: { DIFFERENCE: 'bool' },
 });
 
@@ -167,6 +166,6 @@ export const packedKernel = defineKernel({
   name: 'gemm_nt_packed',
   source: [...byFlag, folded, gemmNtPacked],
   bindings: { a: texture, b: texture, ...sumBindings },
-  params: { ...resultParams, ...sumParams, low: 'flag', segment: 'u32', folds: 'u32' },
+  params: { ...resultParams, ...sumParams, segment: 'u32', folds: 'u32' },
   constants: { LANES: 'u32', DIFFERENCE: 'bool' },
 });

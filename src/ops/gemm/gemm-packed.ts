@@ -3,9 +3,9 @@ import packRowsSource from '../../../shaders/gemm/pack_rows.wgsl';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, readView, readWrite } from '../../runtime/kernel.js';
-import { isSquare, resultCall, sumsCall } from './gemm-calls.js';
+import { isSquare, sumsCall } from './gemm-calls.js';
 import { packedKernel } from './gemm-kernels.js';
-import { type Factor, isPair, type Product } from './gemm-product.js';
+import type { Factor, Product } from './gemm-product.js';
 
 /** Rows of a tile of gemm_nt_packed.wgsl, which has four subgroups' columns. */
 const PACKED_ROWS = 64;
@@ -87,18 +87,12 @@ export function recordPacked(batch: Batch, product: Product): boolean {
   if (Math.max(layout.bytes, other.bytes) > most || Math.max(layout.height, other.height) > side) return false;
   const a = pack(batch, product.a, k);
   const b = isSquare(product) ? a : pack(batch, product.b, k);
-  const { params, ...call } = resultCall(product, [PACKED_ROWS, 4 * lanes]);
-  const sums = sumsCall(batch, product);
+  const { results, params, grid, work } = sumsCall(batch, product, [PACKED_ROWS, 4 * lanes]);
   batch.dispatch(packedKernel, {
-    ...call,
-    bindings: { a, b, ...sums.bindings },
-    params: {
-      ...params,
-      ...sums.params,
-      low: isPair(product.out),
-      segment: layout.segment,
-      folds: layout.folds,
-    },
+    bindings: { ...results, a, b },
+    params: { ...params, segment: layout.segment, folds: layout.folds },
+    grid,
+    work,
     constants: { LANES: lanes, DIFFERENCE: difference },
   });
   batch.reuse(a);

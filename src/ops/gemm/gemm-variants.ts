@@ -24,7 +24,7 @@ export const subgroup: GemmVariant = {
   usable: ({ lanes }) => lanes >= 4 && lanes <= 32,
   suits: (gpu) => !isHardware(gpu),
   record(batch, product) {
-    const { out, difference, values, gram } = product;
+    const { difference, values, gram } = product;
     const { lanes } = batch.gpu;
     const tile: Tile = [32, 2 * lanes];
     const constants = { LANES: lanes, DIFFERENCE: difference };
@@ -36,8 +36,7 @@ export const subgroup: GemmVariant = {
         constants,
       });
     } else {
-      const { params, ...call } = tiledSumsCall(batch, product, tile);
-      batch.dispatch(subgroupKernels.sums, { ...call, params: { ...params, low: isPair(out) }, constants });
+      batch.dispatch(subgroupKernels.sums, { ...tiledSumsCall(batch, product, tile), constants });
     }
   },
 };
@@ -75,7 +74,7 @@ function recordBlocked(batch: Batch, product: Product, staged: 'float32' | 'floa
   } else {
     batch.dispatch(staged === 'float16' ? blockedKernels.halfSums : blockedKernels.sums, {
       ...tiledSumsCall(batch, product, tile),
-      constants: { ...constants, LOW: isPair(out) },
+      constants: { ...constants, STORES_LOW: isPair(out) },
     });
   }
 }
@@ -124,10 +123,8 @@ const workgroup: GemmVariant = {
   name: 'workgroup',
   usable: () => true,
   record(batch, product) {
-    const { params, ...call } = tiledSumsCall(batch, product, [32, 32]);
     batch.dispatch(workgroupKernel, {
-      ...call,
-      params: { ...params, low: isPair(product.out) },
+      ...tiledSumsCall(batch, product, [32, 32]),
       constants: { DIFFERENCE: product.difference },
     });
   },
