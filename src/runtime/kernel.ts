@@ -210,6 +210,18 @@ function readersOf(small: readonly SmallField[]): string[] {
   return readers;
 }
 
+const namesOfBindings = new WeakMap<Bindings, readonly string[]>();
+
+/** In the order of their @binding numbers. */
+export function bindingNames({ bindings }: Kernel): readonly string[] {
+  let names = namesOfBindings.get(bindings);
+  if (!names) {
+    names = Object.keys(bindings);
+    namesOfBindings.set(bindings, names);
+  }
+  return names;
+}
+
 /** Words of parameters that a dispatch takes. */
 export const WORDS = IMMEDIATE_BYTES / 4;
 
