@@ -112,13 +112,7 @@ fn main(
   let rows = min(ROWS, p.m - row0);
   for (var i = 0u; i < rows; i++) {
 #for c in 0..4
-    storeSum(row0 + i, col0 + $(c)u * LANES + lane, sum$c[i], restOf(&rest$c, i));
+    storeSum(row0 + i, col0 + $(c)u * LANES + lane, sum$c[i], &rest$c[i]);
 #end
   }
-}
-
-// Read where it is wanted alone: a load from an array with a variable index goes through the lanes.
-fn restOf(rests: ptr<function, array<f32, ROWS>>, i: u32) -> f32 {
-  if (storesLow()) { return (*rests)[i]; }
-  return 0.0;
 }

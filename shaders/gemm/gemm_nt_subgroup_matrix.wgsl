@@ -27,7 +27,8 @@ fn storeMatrix(sum: Sum, row: u32, col: u32, subgroup: u32, lane: u32) {
   workgroupBarrier();
   subgroupMatrixStore<row_major>(&results, subgroup * 256u, sum, 16u);
   workgroupBarrier();
-  for (var i = lane; i < 256u; i += 32u) { storeSum(row + i / 16u, col + i % 16u, results[subgroup * 256u + i], 0.0); }
+  var left = 0.0;
+  for (var i = lane; i < 256u; i += 32u) { storeSum(row + i / 16u, col + i % 16u, results[subgroup * 256u + i], &left); }
 }
 
 @compute @workgroup_size(INVOCATIONS)

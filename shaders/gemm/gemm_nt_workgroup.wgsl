@@ -71,6 +71,6 @@ fn main(
     }
   }
   for (var i = 0u; i < 4u; i++) {
-    for (var j = 0u; j < 4u; j++) { storeSum(row0 + id.y + i * SIDE, col0 + id.x + j * SIDE, total[i][j], sum[i][j]); }
+    for (var j = 0u; j < 4u; j++) { storeSum(row0 + id.y + i * SIDE, col0 + id.x + j * SIDE, total[i][j], &sum[i][j]); }
   }
 }

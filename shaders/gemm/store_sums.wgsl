@@ -3,6 +3,7 @@
 // value + left is what the product summed.
 fn storeFour(row: u32, col: u32, value: vec4f, left: vec4f) {
 #for e in 0..4
-  storeSum(row + select(0u, $(e)u, DOWN), col + select($(e)u, 0u, DOWN), value[$e], left[$e]);
+  var left$e = left[$e];
+  storeSum(row + select(0u, $(e)u, DOWN), col + select($(e)u, 0u, DOWN), value[$e], &left$e);
 #end
 }
