@@ -28,11 +28,11 @@ const SETTINGS = {
   width: 'width',
 } as const;
 
-export type Setting = keyof typeof SETTINGS;
+export type SettingName = keyof typeof SETTINGS;
 
 /** A setting in a `say`. */
 interface Mention {
-  readonly setting: Setting;
+  readonly setting: SettingName;
 }
 
 /** Words about settings, which may be called by other names. */
@@ -42,8 +42,8 @@ export interface Phrase {
 
 /** Settings for `say`: `the.ridge`. */
 export const the = Object.fromEntries(
-  Object.keys(SETTINGS).map((setting) => [setting, { setting: setting as Setting }]),
-) as { readonly [S in Setting]: Mention };
+  Object.keys(SETTINGS).map((setting) => [setting, { setting: setting as SettingName }]),
+) as { readonly [S in SettingName]: Mention };
 
 /** A template of words and settings: say`use a larger ${the.ridge}`. */
 export const say = (strings: TemplateStringsArray, ...values: (string | number | Mention | Phrase)[]): Phrase => ({
@@ -55,7 +55,7 @@ function partsOf(value: string | number | Mention | Phrase): Phrase['parts'] {
   return [String(value)];
 }
 
-const inWords = ({ parts }: Phrase, name: (setting: Setting) => string): string =>
+const inWords = ({ parts }: Phrase, name: (setting: SettingName) => string): string =>
   parts.map((part) => (typeof part === 'string' ? part : name(part.setting))).join('');
 
 /**
@@ -79,7 +79,7 @@ export class RfmError extends Error {
     return EXIT[this.kind];
   }
   /** The message with settings by other names. */
-  messageWith(name: (setting: Setting) => string): string {
+  messageWith(name: (setting: SettingName) => string): string {
     return inWords(this.phrase, name);
   }
   /** The same error, with where it came up before its message. */

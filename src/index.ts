@@ -6,7 +6,7 @@
 
 export { matrix, toArray, type Values } from './api/arrays.js';
 export type { LabelledData } from './api/data.js';
-export { type DeepRfmOptions, deepRfm } from './api/deep-rfm.js';
+export { deepRfm } from './api/deep-rfm.js';
 export { type TrainOptions, trainNetworks } from './api/networks.js';
 export {
   type AgopOptions,
@@ -25,6 +25,7 @@ export { generalizedLaplace } from './ops/kernels/generalized-laplace.js';
 export type { KernelShader, RadialKernel } from './ops/kernels/kernel.js';
 export { laplace } from './ops/kernels/laplace.js';
 export type { DeepRfmProgress, DeepRfmResult } from './rfm/deep-rfm.js';
+export type { DeepRfmOptions } from './rfm/options.js';
 export type { GramPicture, LayerMetrics } from './rfm/types.js';
 export type { AdapterChoice, AdapterSummary } from './runtime/adapter.js';
 export { type Batch, runBatch } from './runtime/batch.js';

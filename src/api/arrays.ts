@@ -1,8 +1,7 @@
 /** From numbers of the host to matrices of the device and back. */
 
 import { inputError } from '../errors.js';
-import type { Numbers } from '../numbers.js';
-import type { HostRows } from '../ops/host-rows.js';
+import type { HostRows, Numbers } from '../numbers.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { download, type Matrix, upload } from '../runtime/matrix.js';
 

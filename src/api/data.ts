@@ -1,5 +1,5 @@
 import { inputError } from '../errors.js';
-import type { HostRows } from '../ops/host-rows.js';
+import type { LabelledRows } from '../numbers.js';
 import { hostLabels, hostRows, type Values } from './arrays.js';
 
 /** Rows with their classes. */
@@ -11,10 +11,6 @@ export interface LabelledData {
   /** Rows that are scored and take no part in training. */
   testX?: Values;
   testLabels?: ArrayLike<number>;
-}
-
-export interface LabelledRows extends HostRows {
-  labels: Int32Array;
 }
 
 /** The same as the method takes it, checked. */

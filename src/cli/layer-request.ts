@@ -47,14 +47,14 @@ export interface LayerRequest {
 }
 
 /** Rows of the training data, as messages need them. */
-interface Samples {
+interface LayerRowsFile {
   path: string;
   n: number;
   d: number;
 }
 
 /** The classes of the rows, renumbered from 0 in ascending order of the labels. */
-function classesOf(path: string, { path: xPath, n }: Samples): Int32Array {
+function classesOf(path: string, { path: xPath, n }: LayerRowsFile): Int32Array {
   const at = place('--labels', path);
   const { values: labels } = readClasses(path, '--labels', n);
   if (labels.length !== n) throw rowsDisagree(at, labels.length, n, xPath);
@@ -82,7 +82,7 @@ function checkTargetClasses({ data, rows, cols }: TargetMatrix, at: string): voi
 }
 
 /** --weights and --phase. */
-function readWeights(flags: LayerFlags, path: string, { path: xPath, d }: Samples): FeatureWeights {
+function readWeights(flags: LayerFlags, path: string, { path: xPath, d }: LayerRowsFile): FeatureWeights {
   const random = {
     '--seed': flags.seed,
     '--layer-index': flags.layerIndex,
@@ -130,7 +130,7 @@ function readWeights(flags: LayerFlags, path: string, { path: xPath, d }: Sample
 }
 
 /** Random weights, or those of the files. */
-function features(flags: LayerFlags, activation: Activation, samples: Samples): FeatureWeights {
+function features(flags: LayerFlags, activation: Activation, samples: LayerRowsFile): FeatureWeights {
   if (flags.weights !== undefined) return readWeights(flags, flags.weights, samples);
   if (flags.phase !== undefined) {
     throw inputError(`--phase ${flags.phase}: needs --weights, which is missing; give both or neither`);
@@ -153,7 +153,7 @@ export function readLayerRequest(flags: LayerFlags): LayerRequest {
   const yPath = required(flags.y, '--y', 'the .npy file with the targets (n × C)');
   const out = required(flags.out, '--out', 'the folder to write to');
   const x = readFeatures(xPath, 'normalised');
-  const samples: Samples = { path: xPath, n: x.rows, d: x.cols };
+  const samples: LayerRowsFile = { path: xPath, n: x.rows, d: x.cols };
   const targets = readTargets(yPath, x, xPath);
   const labels = flags.labels === undefined ? null : classesOf(flags.labels, samples);
   if (labels === null) checkTargetClasses(targets, place('--y', yPath));

@@ -32,7 +32,7 @@ export interface DeviceIdentity {
   choices: [op: string, variant: string][];
 }
 
-interface Header extends DeviceIdentity {
+interface RunHeader extends DeviceIdentity {
   version: string;
   webgpu: string;
   settings: Record<string, unknown>;
@@ -143,7 +143,7 @@ export function checkpointWriter(
   };
   const shape = ({ rows, cols }: FeatureRows): { rows: number; cols: number } => ({ rows, cols });
   return ({ state: { layers, train, test, predictions }, pictures, seconds, peakBytes, deviceLosses }) => {
-    const header: Header = {
+    const header: RunHeader = {
       ...fixed,
       layers,
       train: shape(train),
@@ -190,7 +190,7 @@ export function readRunCheckpoint(request: RunRequest, flags: RunFlags): RunChec
   if (!existsSync(path) || (flags.overwrite && writerOf(path) === 'train')) return null;
   const { header: found, arrays } = readCheckpoint(path, FORMAT);
   // The checksum fits, so this is what some version of this program wrote.
-  const header = found as Header;
+  const header = found as RunHeader;
   const webgpu = webgpuVersion();
   if (header.version !== VERSION || header.webgpu !== webgpu) {
     throw inputError(

@@ -8,12 +8,12 @@ import {
   UNDEFINED_REASON,
   undefinedStages,
 } from '../report/format.js';
+import type { Phase } from '../rfm/context.js';
 import type { LayerMetrics, Stages } from '../rfm/types.js';
 import { atForcedEnd } from './interrupt.js';
 import { scientific, type Terminal } from './terminal.js';
 
-const PHASES = ['kernel', 'solve', 'agop', 'sqrt', 'features', 'metrics'] as const;
-type Phase = (typeof PHASES)[number];
+const PHASES = ['kernel', 'solve', 'agop', 'sqrt', 'features', 'metrics'] as const satisfies readonly Phase[];
 
 export interface RunProgress {
   onPhase(layer: number, phase: Phase): void;

@@ -16,7 +16,7 @@ import { VERSION, webgpuVersion } from './version.js';
 
 const FORMAT: CheckpointFormat = { command: 'train', layout: 1 };
 
-interface Header extends DeviceIdentity, Omit<Checkpoint, 'arrays'> {
+interface TrainHeader extends DeviceIdentity, Omit<Checkpoint, 'arrays'> {
   version: string;
   webgpu: string;
   settings: Record<string, unknown>;
@@ -92,7 +92,7 @@ export function checkpointWriter(
     ...identityOf(gpu),
   };
   return ({ arrays, ...rest }, peakBytes) => {
-    const header: Header = { ...fixed, ...rest, peakBytes };
+    const header: TrainHeader = { ...fixed, ...rest, peakBytes };
     writeCheckpoint(checkpointPath(request.out), FORMAT, { ...header }, arrays);
   };
 }
@@ -107,7 +107,8 @@ export function readTrainCheckpoint(request: TrainRequest, flags: TrainFlags): T
   if (!existsSync(path) || (flags.overwrite && writerOf(path) === 'run')) return null;
   const { header: found, arrays } = readCheckpoint(path, FORMAT);
   // The checksum fits, so this is what some version of this program wrote.
-  const { version, webgpu, settings, fingerprints, adapter, lanes, choices, peakBytes, ...state } = found as Header;
+  const { version, webgpu, settings, fingerprints, adapter, lanes, choices, peakBytes, ...state } =
+    found as TrainHeader;
   const installed = webgpuVersion();
   if (version !== VERSION || webgpu !== installed) {
     throw inputError(

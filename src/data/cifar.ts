@@ -6,9 +6,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { inputError } from '../errors.js';
+import type { LabelledRows } from '../numbers.js';
 import { allocateFor, type InputFile, withFile } from './files.js';
 import { recognize, startOf } from './recognize.js';
-import { countFlag, type LabelledRows, type Part, type RowsRequest, UNIT } from './rows.js';
+import { countFlag, type Part, type RowsRequest, UNIT } from './rows.js';
 
 const PIXELS = 3072;
 const RECORD = 1 + PIXELS;

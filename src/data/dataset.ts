@@ -3,23 +3,16 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { inputError, type RfmError } from '../errors.js';
+import type { LabelledRows } from '../numbers.js';
 import { CIFAR_100_AS_NPY, cifarNames, readCifar10 } from './cifar.js';
 import { errorCode } from './files.js';
 import { idxNames, readIdxClasses, readIdxRows } from './idx.js';
-import {
-  checkCounts,
-  type Dataset,
-  DIGITS,
-  type ImageShape,
-  type LabelledRows,
-  type Part,
-  type RowsRequest,
-} from './rows.js';
+import { checkCounts, type Dataset, DIGITS, type ImageShape, type Part, type RowsRequest } from './rows.js';
 import { readMnistSample } from './sample.js';
 import { readSvhn, svhnName } from './svhn.js';
 
 export { loadNpyDataset, type NpyDatasetRequest } from './npy-dataset.js';
-export type { Dataset, ImageShape, LabelledRows } from './rows.js';
+export type { Dataset, ImageShape } from './rows.js';
 
 export const DATASET_NAMES = ['mnist-sample', 'mnist', 'fashion-mnist', 'cifar10', 'svhn'] as const;
 export type DatasetName = (typeof DATASET_NAMES)[number];

@@ -8,17 +8,10 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { inputError } from '../errors.js';
+import type { LabelledRows } from '../numbers.js';
 import { allocateFor, errorCode, type InputFile, withFile } from './files.js';
 import { recognize, startOf } from './recognize.js';
-import {
-  checkAvailable,
-  DIGITS,
-  type ImageShape,
-  type LabelledRows,
-  type Part,
-  type RowsRequest,
-  UNIT,
-} from './rows.js';
+import { checkAvailable, DIGITS, type ImageShape, type Part, type RowsRequest, UNIT } from './rows.js';
 
 export interface IdxArray {
   /** All extents in the file; shape[0] counts items. */

@@ -1,10 +1,11 @@
 /** A dataset from the user's own .npy files (`--dataset npy`). */
 
 import { inputError } from '../errors.js';
+import type { LabelledRows } from '../numbers.js';
 import { place } from './files.js';
 import { type ClassLabels, readClasses } from './labels.js';
 import { type NpyMatrix, readMatrix } from './npy.js';
-import { checkAvailable, checkCounts, type Dataset, type LabelledRows } from './rows.js';
+import { checkAvailable, checkCounts, type Dataset } from './rows.js';
 
 export interface NpyDatasetRequest {
   /** --x: features, n × d. */

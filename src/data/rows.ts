@@ -1,18 +1,9 @@
 /** What every dataset reader takes and gives. */
 
 import { inputError } from '../errors.js';
-import type { Numbers } from '../numbers.js';
+import type { LabelledRows } from '../numbers.js';
 
 export type Part = 'train' | 'test';
-
-export interface LabelledRows {
-  /** rows × cols, row-major; float64 where float32 would round. */
-  x: Numbers;
-  /** One class per row, from 0. */
-  labels: Int32Array;
-  rows: number;
-  cols: number;
-}
 
 export interface ImageShape {
   channels: number;

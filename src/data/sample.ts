@@ -7,7 +7,8 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { inputError } from '../errors.js';
-import { checkAvailable, type LabelledRows } from './rows.js';
+import type { LabelledRows } from '../numbers.js';
+import { checkAvailable } from './rows.js';
 
 const PIXELS = 784;
 

@@ -5,9 +5,10 @@
 
 import { join } from 'node:path';
 import { inputError } from '../errors.js';
+import type { LabelledRows } from '../numbers.js';
 import { allocateFor } from './files.js';
 import { readMat } from './mat.js';
-import { checkAvailable, type LabelledRows, type Part, type RowsRequest, UNIT } from './rows.js';
+import { checkAvailable, type Part, type RowsRequest, UNIT } from './rows.js';
 
 const SIDE = 32;
 const PLANE = SIDE * SIDE;

@@ -33,14 +33,14 @@ const KERNELS = {
 };
 
 /** `b`: what the operation takes beside A; of the one that takes nothing, nobody reads it. */
-interface Operands {
+interface PointwiseOperands {
   a: Matrix;
   b?: Matrix;
   out: Matrix;
 }
 
 /** b, where it has fewer rows than A, is repeated. */
-function apply(batch: Batch, operation: keyof typeof KERNELS, { a, b = a, out }: Operands): void {
+function apply(batch: Batch, operation: keyof typeof KERNELS, { a, b = a, out }: PointwiseOperands): void {
   const count = vectorsOf(out);
   batch.dispatch(KERNELS[operation], {
     bindings: { a, b, out },

@@ -1,13 +1,9 @@
+import type { LabelledRows } from '../numbers.js';
 import { philoxUniform } from '../ops/features/philox.js';
-import { classOrder, type HostRows, permuteRows, standardize } from '../ops/host-rows.js';
+import { classOrder, permuteRows, standardize } from '../ops/host-rows.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { type Matrix, upload } from '../runtime/matrix.js';
 import { featuresOf, flatShape, pixelsOf, type Shape, type Tensor } from './tensor.js';
-
-/** Rows of numbers and their classes 0 … C − 1. */
-export interface LabelledRows extends HostRows {
-  labels: Int32Array;
-}
 
 /** Samples in host memory, each in the device's order: pixel by pixel, channels inside. */
 export interface Samples {

@@ -1,7 +1,7 @@
 /** Rows of numbers in host memory: their order by class, their standardisation. */
 
 import { inputError } from '../errors.js';
-import type { Numbers } from '../numbers.js';
+import type { HostRows, Numbers } from '../numbers.js';
 
 /** Rows in class order, and where each class begins. */
 export interface ClassOrder {
@@ -37,13 +37,6 @@ export function classCountsOf(labels: Int32Array, classes: number): number[] {
   const counts = new Array<number>(classes).fill(0);
   for (const label of labels) counts[label]++;
   return counts;
-}
-
-/** Rows of numbers, row-major. */
-export interface HostRows {
-  x: Numbers;
-  rows: number;
-  cols: number;
 }
 
 /** Where a column's values lie, and how far they spread. */

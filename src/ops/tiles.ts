@@ -149,9 +149,6 @@ export function triangleBytes(grid: RowGrid): number {
   return between + full * matrixBytes(last, size) + matrixBytes(last, last);
 }
 
-/** The matrices that it is made of. */
-export const matricesOf = (held: Matrix | Panels): readonly Matrix[] => ('tiles' in held ? held.tiles : [held]);
-
 /** Numbers in a matrix as one panel; it still belongs to the caller. */
 export const asPanel = (matrix: Matrix, n: number): Panels => ({ grid: { n, starts: [0, n] }, tiles: [matrix] });
 

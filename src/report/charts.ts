@@ -20,14 +20,14 @@ export const INLINE: Theme = { ink: 'currentColor', background: null, describesR
 /** The charts of a run. */
 export type ChartName = 'nc1' | 'nc2' | 'accuracy' | 'time';
 
-type Layer = Extract<TopLevelSpec, { layer: unknown }>['layer'][number];
-type Shape = 'circle' | 'square' | 'triangle-up';
+type ChartLayer = Extract<TopLevelSpec, { layer: unknown }>['layer'][number];
+type Mark = 'circle' | 'square' | 'triangle-up';
 
 interface Series {
   label: string;
   color: string;
   dash: number[];
-  shape: Shape;
+  shape: Mark;
   value: (layer: LayerMetrics) => number;
 }
 
@@ -90,17 +90,17 @@ interface LegendItem {
   label: string;
   color: string;
   dash?: number[];
-  shape: Shape;
+  shape: Mark;
 }
 
 /** A row above the plot. Vega's own legend cannot show a dash and a mark in one key. */
-function legend(items: readonly LegendItem[], theme: Theme): Layer[] {
+function legend(items: readonly LegendItem[], theme: Theme): ChartLayer[] {
   const y = { value: -16 };
   const data = { values: [{}] };
   let left = 0;
   return items.flatMap(({ label, color, dash, shape }) => {
     const key = dash ? 30 : 12;
-    const layers: Layer[] = [
+    const layers: ChartLayer[] = [
       {
         data,
         mark: { type: 'point', filled: true, color, shape, size: dash ? 60 : 130, opacity: 1 },
@@ -129,7 +129,7 @@ interface Frame {
 }
 
 /** What every chart shares: title, subtitle, fonts, colours. */
-function chart({ title, notes = [], metrics, theme }: Frame, layer: Layer[]): TopLevelSpec {
+function chart({ title, notes = [], metrics, theme }: Frame, layer: ChartLayer[]): TopLevelSpec {
   const { ink, background, describesRun } = theme;
   const subtitle = [...(describesRun ? wrapParts(runParts(metrics), SUBTITLE_CHARACTERS) : []), ...notes];
   const top = 10 + TITLE_HEIGHT + LINE_HEIGHT * subtitle.length + MARGIN.legend;
@@ -193,7 +193,12 @@ interface YScale {
 }
 
 /** Lines with marks over the layers, one for each series, with its own rows so that gaps stay gaps. */
-function lines(metrics: RunMetrics, series: readonly Series[], y: YScale, place: (value: number) => number): Layer[] {
+function lines(
+  metrics: RunMetrics,
+  series: readonly Series[],
+  y: YScale,
+  place: (value: number) => number,
+): ChartLayer[] {
   const layers = metrics.layers.map((layer) => layer.layer);
   const ticks = layerTicks(layers);
   const first = layers[0] ?? 1;
@@ -208,8 +213,8 @@ function lines(metrics: RunMetrics, series: readonly Series[], y: YScale, place:
       scale: { type: 'linear', domain: [first - margin, last + margin], nice: false, zero: false },
     },
     y: { field: 'value', type: 'quantitative', ...y },
-  } satisfies Layer['encoding'];
-  return series.flatMap(({ color, dash, shape, value }): Layer[] => {
+  } satisfies ChartLayer['encoding'];
+  return series.flatMap(({ color, dash, shape, value }): ChartLayer[] => {
     const rows = metrics.layers.map((layer) => {
       const raw = value(layer);
       return { layer: layer.layer, value: Number.isFinite(raw) ? place(raw) : null };
@@ -284,7 +289,7 @@ function timeChart(frame: Frame): TopLevelSpec {
     ({ value }) => value !== otherSeconds || layers.some((layer, i) => otherSeconds(layer) > 0.005 * totals[i]!),
   );
   const base = new Float64Array(layers.length);
-  const bars = phases.map(({ color, value }): Layer => {
+  const bars = phases.map(({ color, value }): ChartLayer => {
     const values = layers.map((layer, index) => {
       const from = base[index]!;
       base[index] = from + unit.factor * finiteOrZero(value(layer));

@@ -1,5 +1,6 @@
 import { inputError, RfmError, say, the } from '../errors.js';
-import { classCountsOf, classOrder, type HostRows, permuteRows, standardize, transposeHost } from '../ops/host-rows.js';
+import type { LabelledRows } from '../numbers.js';
+import { classCountsOf, classOrder, permuteRows, standardize, transposeHost } from '../ops/host-rows.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
 import { evenlySpaced } from '../ops/solve/nystrom.js';
 import { gramPicture } from '../ops/statistics/collapse.js';
@@ -19,11 +20,6 @@ import { type AgopRoot, agopRoot, layerOutput, metricsOf } from './output.js';
 import { adopt, limitsOf, PICTURE_ROWS, type ProblemSize, planRun, type RunPlan } from './plan.js';
 import { refuseLostDifferences, scaledTargets } from './rows.js';
 import type { GramPicture, LayerMetrics } from './types.js';
-
-/** Rows of numbers and their classes 0 … C − 1. */
-export interface LabelledRows extends HostRows {
-  labels: Int32Array;
-}
 
 export interface DeepRfmData {
   train: LabelledRows;
@@ -140,7 +136,7 @@ export async function deepRfm(
 }
 
 /** What is the same in all layers. */
-interface Setting {
+interface Task {
   data: DeepRfmData;
   options: Required<DeepRfmOptions>;
   plan: RunPlan;
@@ -171,15 +167,15 @@ interface LayerDone {
   predictions: Float32Array | null;
 }
 
-const runLayers = (outer: Gpu, setting: Setting, resume: DeepRfmState | null): Promise<DeepRfmResult> =>
+const runLayers = (outer: Gpu, task: Task, resume: DeepRfmState | null): Promise<DeepRfmResult> =>
   owning(outer, async (gpu) => {
-    const { data, options, progress } = setting;
-    let rows = uploaded(gpu, setting, resume);
+    const { data, options, progress } = task;
+    let rows = uploaded(gpu, task, resume);
     const layers: LayerMetrics[] = [...(resume?.layers ?? [])];
     const grams: GramPicture[] = [];
     let predictions = resume?.predictions ?? null;
     for (let layer = layers.length + 1; layer <= options.depth; layer++) {
-      const done = await runLayer(gpu, setting, rows, layer).catch((error) => {
+      const done = await runLayer(gpu, task, rows, layer).catch((error) => {
         throw inLayer(error, layer);
       });
       rows = { ...rows, x: done.features, t: done.featuresT };
@@ -197,7 +193,7 @@ const runLayers = (outer: Gpu, setting: Setting, resume: DeepRfmState | null): P
   });
 
 /** What the first layer starts from, or the one after those that are done. */
-function uploaded(gpu: Gpu, { data, options, plan, order, labels }: Setting, resume: DeepRfmState | null): LayerRows {
+function uploaded(gpu: Gpu, { data, options, plan, order, labels }: Task, resume: DeepRfmState | null): LayerRows {
   const { grid } = plan;
   const { train, test } = resume ?? standardizedRows(data.train, data.test, order, options.kernel);
   const { y, unit } = scaledTargets(targets(labels, data.classes), options.ridge);
@@ -209,9 +205,9 @@ function uploaded(gpu: Gpu, { data, options, plan, order, labels }: Setting, res
   };
 }
 
-const runLayer = (outer: Gpu, setting: Setting, rows: LayerRows, layer: number): Promise<LayerDone> =>
+const runLayer = (outer: Gpu, task: Task, rows: LayerRows, layer: number): Promise<LayerDone> =>
   owning(outer, async (gpu, keep) => {
-    const { data, options, plan, progress, starts, labels, sampled } = setting;
+    const { data, options, plan, progress, starts, labels, sampled } = task;
     const clock = createClock(gpu, (phase) => {
       progress.signal?.throwIfAborted();
       progress.onPhase?.(layer, phase);
@@ -219,7 +215,7 @@ const runLayer = (outer: Gpu, setting: Setting, rows: LayerRows, layer: number):
     });
     enter(gpu, layer, null);
     const context = { gpu, plan, clock };
-    const { x, t, deadRows } = await unitRows(gpu, setting, rows, layer);
+    const { x, t, deadRows } = await unitRows(gpu, task, rows, layer);
     const { kernel, ridge, agop, activation, seed, width, gamma } = options;
     const body = await layerBody(context, {
       ...{ x, y: rows.y, kernel, ridge },
@@ -261,7 +257,7 @@ async function onTestRows(
 /** The rows of a layer divided by their lengths, in place of the rows, and how many are zero. */
 async function unitRows(
   gpu: Gpu,
-  { data, order }: Setting,
+  { data, order }: Task,
   { x, t }: LayerRows,
   layer: number,
 ): Promise<{ x: Rows; t: Rows | null; deadRows: LayerMetrics['deadRows'] }> {

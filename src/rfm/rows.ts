@@ -1,6 +1,6 @@
 import { inputError, say, the } from '../errors.js';
-import type { Numbers } from '../numbers.js';
-import { columnStatistics, type HostRows, lengthOf, magnitude, powerOfTwo } from '../ops/host-rows.js';
+import type { HostRows, Numbers } from '../numbers.js';
+import { columnStatistics, lengthOf, magnitude, powerOfTwo } from '../ops/host-rows.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
 
 /** Entries whose squares vanish in float32 beside those of size 1. */

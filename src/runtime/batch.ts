@@ -1,7 +1,6 @@
 import { RfmError } from '../errors.js';
-import { GPUBufferUsage, IMMEDIATE_BYTES } from './constants.js';
-import { divide, type Grid, type Part, type RowWork } from './division.js';
-import type { Gpu, Pipeline } from './gpu.js';
+import { divide, type Grid, type RowWork } from './division.js';
+import type { Gpu } from './gpu.js';
 import {
   type BindingDeclaration,
   type Bindings,
@@ -15,15 +14,15 @@ import {
   programOf,
   type StorageBinding,
 } from './kernel.js';
-import { allocate, type Matrix, type View } from './matrix.js';
-import { pipelinesOf } from './pipeline.js';
+import { createLoans, type Loans } from './loans.js';
+import type { Matrix, View } from './matrix.js';
 import { placedProgram, placeOf } from './placed-kernel.js';
-import { textureBytes } from './pool.js';
-import type { Profile, Work } from './profile.js';
-import { type PassLabel, type PassTimes, scopedSync, timePasses } from './timing.js';
+import type { Work } from './profile.js';
+import { type Binding, type Copy, type Dispatch, labelOf, start } from './submission.js';
+import { scopedSync } from './timing.js';
 
 /** Work recorded on the host; nothing runs before `submit`. */
-export interface Batch {
+export interface Batch extends Loans {
   readonly gpu: Gpu;
   /**
    * Records one dispatch of `kernel`, with everything it declares by name.
@@ -40,21 +39,6 @@ export interface Batch {
    * one groups, those inside it give detail.
    */
   scope(work: Work, record: () => void): void;
-  /** A matrix that lives until this batch has been submitted. */
-  temporary(rows: number, cols: number): Matrix;
-  /**
-   * The same, but one matrix for all calls with this shape and role: for what is read by the next dispatch alone, since
-   * dispatches run in the order they were recorded in.
-   */
-  scratch(rows: number, cols: number, role: string): Matrix;
-  /**
-   * A texture of at least width × height texels of four float32. Dispatches run in the order they were recorded
-   * in, so `reuse` may pass it on as soon as the last one that needs its content is recorded.
-   */
-  texture(width: number, height: number): GPUTexture;
-  reuse(texture: GPUTexture): void;
-  /** A storage buffer of at least `bytes`, the same one at every call: for what the next dispatch or copy takes in. */
-  staging(bytes: number): GPUBuffer;
   /** Copies width × height texels of four float32, row by row, from the start of a buffer into a texture. */
   copyToTexture(source: GPUBuffer, texture: GPUTexture, width: number, height: number): void;
   /** Runs what was recorded and waits for it. Returns wall time in seconds; `gpu.profile` tells the GPU's own. */
@@ -68,8 +52,6 @@ export interface Batch {
   /** Forgets what was recorded, and gives temporaries back. */
   discard(): void;
 }
-
-export type Binding = View | GPUBuffer | GPUTexture;
 
 /** What can be bound where. A view is no matrix: a kernel that minds no offset would read from the wrong place. */
 type Bound<D extends BindingDeclaration> =
@@ -96,36 +78,7 @@ export type Call<B extends Bindings, P extends Parameters, C extends Constants> 
 /** a / b, rounded up to a whole number. */
 export const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);
 
-interface Copy {
-  source: GPUBuffer;
-  texture: GPUTexture;
-  width: number;
-  height: number;
-}
-
-interface Dispatch extends Part {
-  program: Program;
-  bindings: readonly (GPUBuffer | GPUTexture)[];
-  /** What is copied before it. */
-  copies: readonly Copy[];
-  /** null unless a profile is attached. */
-  label: PassLabel | null;
-}
-
-const isTexture = (binding: GPUBuffer | GPUTexture): binding is GPUTexture => 'createView' in binding;
-
 const resourceOf = (binding: Binding): GPUBuffer | GPUTexture => ('buffer' in binding ? binding.buffer : binding);
-
-/** Bytes of the matrices a dispatch touches; a block counts with its own rows and columns. */
-const bytesOf = (bindings: readonly Binding[]): number =>
-  bindings.reduce((sum, b) => {
-    if ('buffer' in b) return sum + 4 * b.rows * (b.cols + b.padding);
-    return sum + (isTexture(b) ? textureBytes(b) : b.size);
-  }, 0);
-
-function labelOf(profile: Profile, kernel: string, bindings: readonly Binding[], share: Part['share']): PassLabel {
-  return { kernel, scope: profile.current, bytes: bytesOf(bindings), share, ...profile.place };
-}
 
 /** A call of any kernel; that it fits its kernel was checked where it was written. */
 interface AnyCall {
@@ -193,59 +146,13 @@ function record(gpu: Gpu, recording: Recording, { program, bindings, words, grid
   }
 }
 
-type Lent = Pick<Batch, 'temporary' | 'scratch' | 'texture' | 'reuse' | 'staging'>;
-
-/** What a batch lends until it is handed over. */
-function createLoans({ pool }: Gpu, allocateMatrix: (rows: number, cols: number) => Matrix): Lent & { end(): void } {
-  const buffers: GPUBuffer[] = [];
-  const textures: GPUTexture[] = [];
-  const idle: GPUTexture[] = [];
-  const stages: GPUBuffer[] = [];
-  const scratch = new Map<string, Matrix>();
-  const temporary = (rows: number, cols: number): Matrix => {
-    const matrix = allocateMatrix(rows, cols);
-    buffers.push(matrix.buffer);
-    return matrix;
-  };
-  return {
-    temporary,
-    scratch(rows, cols, role) {
-      const key = `${rows} × ${cols} ${role}`;
-      const matrix = scratch.get(key) ?? temporary(rows, cols);
-      scratch.set(key, matrix);
-      return matrix;
-    },
-    texture(width, height) {
-      const fits = idle.findIndex((t) => t.width >= width && t.height >= height);
-      if (fits >= 0) return idle.splice(fits, 1)[0];
-      const texture = pool.takeTexture(width, height);
-      textures.push(texture);
-      return texture;
-    },
-    reuse: (texture) => void idle.push(texture),
-    staging(bytes) {
-      const last = stages.at(-1);
-      if (last && last.size >= bytes) return last;
-      const stage = pool.take(bytes);
-      stages.push(stage);
-      return stage;
-    },
-    end() {
-      for (const buffer of [...buffers, ...stages]) pool.give(buffer);
-      for (const texture of textures) pool.giveTexture(texture);
-      scratch.clear();
-      for (const list of [buffers, textures, idle, stages]) list.length = 0;
-    },
-  };
-}
-
 /**
  * A batch of work to record and hand over.
  * @throws internal error, at a dispatch, where a matrix was released, or the kernel states no first row for its work.
  */
 export function createBatch(gpu: Gpu): Batch {
   const recording: Recording = { dispatches: [], copies: NO_COPIES };
-  const { end, ...loans } = createLoans(gpu, (rows, cols) => allocate(gpu, rows, cols));
+  const { end, ...loans } = createLoans(gpu);
   const discard = (): void => {
     end();
     recording.dispatches.length = 0;
@@ -308,185 +215,4 @@ export const sendBatch = async (gpu: Gpu, record: (batch: Batch) => void): Promi
 /** Waits for all that was sent. */
 export async function finish(gpu: Gpu): Promise<void> {
   if (gpu.sent.last) await gpu.guard('running on the GPU', () => gpu.sent.last);
-}
-
-/** One bind group a dispatch; dispatches of a kernel that bind the same share one. */
-function bindGroups(gpu: Gpu, recorded: readonly Dispatch[], pipelines: readonly Pipeline[]): GPUBindGroup[] {
-  const numbers = new Map<GPUBuffer | GPUTexture, number>();
-  const numberOf = (resource: GPUBuffer | GPUTexture): number => {
-    const number = numbers.get(resource) ?? numbers.size;
-    numbers.set(resource, number);
-    return number;
-  };
-  const made = new Map<Pipeline, Map<string, GPUBindGroup>>();
-  return recorded.map(({ bindings }, i) => {
-    const ofKernel = made.get(pipelines[i]) ?? new Map<string, GPUBindGroup>();
-    made.set(pipelines[i], ofKernel);
-    const key = bindings.map(numberOf).join(' ');
-    const group =
-      ofKernel.get(key) ??
-      gpu.device.createBindGroup({
-        layout: pipelines[i].bindings,
-        entries: bindings.map((resource, binding) => ({
-          binding,
-          resource: isTexture(resource) ? resource.createView() : { buffer: resource },
-        })),
-      });
-    ofKernel.set(key, group);
-    return group;
-  });
-}
-
-/** Tells when the device is idle, as far as it has been told so. */
-function idleSince(gpu: Gpu): () => number {
-  let since = gpu.sent.last === null ? performance.now() : Number.POSITIVE_INFINITY;
-  const idle = (): void => {
-    since = performance.now();
-  };
-  gpu.sent.last?.then(idle, idle);
-  return () => since;
-}
-
-/**
- * Has the driver compile pipelines that it meets for the first time. lavapipe leaves that to the first dispatch, within
- * its timestamps; one of no workgroups, with what the real one binds, does it before. It is timed from when the device
- * has nothing else to do, which `since` tells: what is compiled beside other work costs nothing.
- */
-async function warm(
-  gpu: Gpu,
-  pipelines: readonly Pipeline[],
-  groups: readonly GPUBindGroup[],
-  since: () => number,
-): Promise<void> {
-  const cold = new Map<Pipeline, GPUBindGroup>();
-  pipelines.forEach((pipeline, i) => {
-    if (!pipeline.warm && !cold.has(pipeline)) cold.set(pipeline, groups[i]);
-  });
-  if (cold.size === 0) return;
-  await gpu.sent.last;
-  // Three zeros. Of a dispatch with a literal count of zero Dawn prints that it is unusual.
-  const none = gpu.device.createBuffer({ size: 12, usage: GPUBufferUsage.INDIRECT });
-  const encoder = gpu.device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  for (const [pipeline, group] of cold) {
-    pass.setPipeline(pipeline.compute);
-    pass.setBindGroup(0, group);
-    setImmediates(pass, new Uint32Array(IMMEDIATE_BYTES / 4));
-    pass.dispatchWorkgroupsIndirect(none, 0);
-  }
-  pass.end();
-  gpu.device.queue.submit([encoder.finish()]);
-  await gpu.device.queue.onSubmittedWorkDone();
-  none.destroy();
-  for (const pipeline of cold.keys()) pipeline.warm = true;
-  gpu.compiling.seconds += Math.max(0, performance.now() - since()) / 1000;
-}
-
-/** Gives the device its work, and returns as soon as it has it; `gpu.sent.last` settles when it is done. */
-async function start(gpu: Gpu, recorded: readonly Dispatch[]): Promise<void> {
-  const since = idleSince(gpu);
-  const pipelines = await pipelinesOf(
-    gpu,
-    recorded.map(({ program }) => program),
-  );
-  const groups = bindGroups(gpu, recorded, pipelines);
-  await warm(gpu, pipelines, groups, since);
-  /** Dispatches from … to − 1 in one pass, or more where there is something to copy between them. */
-  const encode = (encoder: GPUCommandEncoder, from: number, to: number, times?: PassTimes): void => {
-    const starts = recorded.flatMap(({ copies }, i) =>
-      i === from || (i > from && i < to && copies.length > 0) ? [i] : [],
-    );
-    starts.forEach((start, segment) => {
-      for (const { source, texture, width, height } of recorded[start].copies) {
-        encoder.copyBufferToTexture({ buffer: source, bytesPerRow: width * 16 }, { texture }, [width, height]);
-      }
-      const end = starts[segment + 1] ?? to;
-      const timestampWrites = times && {
-        querySet: times.querySet,
-        ...(segment === 0 && { beginningOfPassWriteIndex: times.begin }),
-        ...(end === to && { endOfPassWriteIndex: times.end }),
-      };
-      const timed = segment === 0 || end === to;
-      const pass = encoder.beginComputePass(timestampWrites && timed ? { timestampWrites } : {});
-      for (let i = start; i < end; i++) {
-        if (i === start || pipelines[i] !== pipelines[i - 1]) pass.setPipeline(pipelines[i].compute);
-        if (i === start || groups[i] !== groups[i - 1]) pass.setBindGroup(0, groups[i]);
-        setImmediates(pass, recorded[i].params);
-        const [x, y, z] = recorded[i].grid;
-        pass.dispatchWorkgroups(x, y, z);
-      }
-      pass.end();
-    });
-  };
-  const { profile } = gpu;
-  const all = recorded.length;
-  if (profile) {
-    const single = profile.detail === 'dispatch';
-    const bytes = recorded.reduce((sum, { label }) => sum + (label?.bytes ?? 0), 0);
-    const labels = single
-      ? recorded.map((d) => d.label ?? labelOf(profile, d.program.name, d.bindings, d.share))
-      : [{ kernel: `${all} dispatches`, scope: profile.current, bytes, ...profile.place }];
-    const timed = timePasses(gpu, profile, labels, (encoder, i, times) =>
-      single ? encode(encoder, i, i + 1, times) : encode(encoder, 0, all, times),
-    );
-    follow(gpu, timed);
-    // Dispatches timed on the host are submitted one by one.
-    if (profile.clock === 'wall') await timed;
-    return;
-  }
-  const measured = recorded.reduce((sum, dispatch) => sum + dispatch.measured, 0);
-  // How long one takes that waits for others first says nothing about the device's rate.
-  const alone = gpu.sent.last === null;
-  let submitted = 0;
-  for (const [from, to] of submissions(recorded)) {
-    const encoder = gpu.device.createCommandEncoder();
-    encode(encoder, from, to);
-    gpu.device.queue.submit([encoder.finish()]);
-    submitted ||= performance.now();
-  }
-  const done = gpu.device.queue.onSubmittedWorkDone();
-  follow(gpu, alone ? done.then(() => updateRate(gpu, measured, (performance.now() - submitted) / 1000)) : done);
-}
-
-/** Lets `gpu.sent.last` settle after this, too. */
-function follow({ sent }: Gpu, done: Promise<unknown>): void {
-  const last: Promise<void> = Promise.all([sent.last, done])
-    .then(() => {})
-    .finally(() => {
-      if (sent.last === last) sent.last = null;
-    });
-  // A failure is reported by whoever waits.
-  last.catch(() => {});
-  sent.last = last;
-}
-
-/** Seconds of expected work that are submitted at once: some drivers watch over a submission as a whole. */
-const SUBMIT_SECONDS = 1;
-
-/** The dispatches from … to − 1 of each submission. */
-function submissions(recorded: readonly Dispatch[]): [from: number, to: number][] {
-  const found: [number, number][] = [];
-  let [from, seconds] = [0, 0];
-  recorded.forEach(({ share }, i) => {
-    const own = share?.seconds ?? 0;
-    if (i > from && seconds + own > SUBMIT_SECONDS) {
-      found.push([from, i]);
-      [from, seconds] = [i, 0];
-    }
-    seconds += own;
-  });
-  return [...found, [from, recorded.length]];
-}
-
-/** Batches of fewer operations say more about the time between host and device. */
-const TELLING_FLOPS = 1e9;
-
-/** The rate follows what batches reached, other work in them included: rather too low than too high. */
-function updateRate(gpu: Gpu, flops: number, seconds: number): void {
-  if (flops >= TELLING_FLOPS) gpu.rate.flops = (gpu.rate.flops + flops / seconds) / 2;
-}
-
-/** Newer than @webgpu/types: https://gpuweb.github.io/gpuweb/ "setImmediates". */
-function setImmediates(pass: GPUComputePassEncoder, words: Uint32Array<ArrayBuffer>): void {
-  (pass as unknown as { setImmediates(offset: number, data: Uint32Array): void }).setImmediates(0, words);
 }

@@ -48,6 +48,15 @@ export const DEFAULT_TILE_BYTES = 64 * 2 ** 20;
 /** Before anything was measured: that of a slow integrated GPU. */
 const FIRST_RATE = 5e10;
 
+/** The same device with other members; whatever else is read where it is, such as a profile that is attached later. */
+export const withMembers = (gpu: Gpu, members: Partial<Gpu>): Gpu =>
+  Object.create(
+    gpu,
+    Object.fromEntries(
+      Object.entries(members).map(([name, value]) => [name, { value, enumerable: true, writable: true }]),
+    ),
+  );
+
 /**
  * Opens a device on an adapter with every limit it offers and, where it has them, the `optional` features; the platform's
  * `openGpu` is the usual way here. `onClose` is called when the device is gone.

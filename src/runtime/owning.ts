@@ -1,4 +1,4 @@
-import type { Gpu } from './gpu.js';
+import { type Gpu, withMembers } from './gpu.js';
 import type { Matrix } from './matrix.js';
 import type { Pool } from './pool.js';
 
@@ -64,8 +64,7 @@ function openScope(gpu: Gpu) {
     return result;
   };
   return {
-    // Everything else, such as an attached profile, is read where it is.
-    gpu: Object.create(gpu, { pool: { value: remembering } }) as Gpu,
+    gpu: withMembers(gpu, { pool: remembering }),
     keep,
     /** What was kept is no longer this scope's. */
     handOver(): void {

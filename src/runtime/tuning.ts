@@ -1,6 +1,6 @@
 import { type Batch, runBatch } from './batch.js';
 import { raiseClock } from './clock.js';
-import type { Gpu } from './gpu.js';
+import { type Gpu, withMembers } from './gpu.js';
 import { createProfile } from './timing.js';
 import { type Operation, usableVariants } from './variants.js';
 
@@ -68,7 +68,7 @@ export async function measureVariants(
           break;
         }
         onVariant(op, name);
-        const forced: Gpu = { ...gpu, choices: new Map([...gpu.choices, [op, name]]) };
+        const forced = withMembers(gpu, { choices: new Map([...gpu.choices, [op, name]]) });
         const milliseconds = await shortest(forced, problem.record, plan.samples, HOPELESS * best);
         measured.push({ op, variant: name, n: plan.n, milliseconds });
         if (milliseconds < best) [best, fastest] = [milliseconds, name];
@@ -87,9 +87,9 @@ async function shortest(gpu: Gpu, record: (batch: Batch) => void, samples: numbe
   await runBatch(gpu, record);
   let best = Number.POSITIVE_INFINITY;
   for (let i = 0; i < samples; i++) {
-    const timed: Gpu = { ...gpu, profile: createProfile(gpu, 'submit') };
-    await runBatch(timed, record);
-    const [pass] = timed.profile!.passes;
+    const profile = createProfile(gpu, 'submit');
+    await runBatch(withMembers(gpu, { profile }), record);
+    const [pass] = profile.passes;
     best = Math.min(best, (pass.end - pass.start) / 1e6);
     if (best > limit) break;
   }

@@ -46,14 +46,14 @@ const launch = (env: Record<string, string>, icds: string[] = []) =>
   launchEnv(env, { platform: 'linux', dirs: [cache], icds, avx512: false });
 
 describe('cacheDirs', () => {
-  const where = { platform: 'linux', homeDir: '/home/me', tmp: '/tmp', uid: 7 };
+  const where = { platform: 'linux', homeDir: '/users/me', tmp: '/scratch', uid: 7 };
   it('prefers XDG_CACHE_HOME, then ~/.cache, and ends under the temporary directory', () => {
-    expect(cacheDirs({ XDG_CACHE_HOME: '/x' }, where)).toEqual(['/x/deep-rfm', '/tmp/deep-rfm-7']);
-    expect(cacheDirs({}, where)).toEqual(['/home/me/.cache/deep-rfm', '/tmp/deep-rfm-7']);
-    expect(cacheDirs({}, { ...where, homeDir: '' })).toEqual(['/tmp/deep-rfm-7']);
+    expect(cacheDirs({ XDG_CACHE_HOME: '/x' }, where)).toEqual(['/x/deep-rfm', '/scratch/deep-rfm-7']);
+    expect(cacheDirs({}, where)).toEqual(['/users/me/.cache/deep-rfm', '/scratch/deep-rfm-7']);
+    expect(cacheDirs({}, { ...where, homeDir: '' })).toEqual(['/scratch/deep-rfm-7']);
   });
   it('ignores a relative XDG_CACHE_HOME, as its specification says', () => {
-    expect(cacheDirs({ XDG_CACHE_HOME: 'x' }, where)[0]).toBe('/home/me/.cache/deep-rfm');
+    expect(cacheDirs({ XDG_CACHE_HOME: 'x' }, where)[0]).toBe('/users/me/.cache/deep-rfm');
   });
   it('takes the first directory that can be made', () => {
     writeFileSync(join(root, 'file'), '');

@@ -3,7 +3,9 @@ import type { Gpu } from '../../runtime/gpu.js';
 import { allocate, downloadBytes, type Matrix, matrixBytes, release } from '../../runtime/matrix.js';
 import { variantOf } from '../../runtime/variants.js';
 import type { Counts } from '../work.js';
-import { BLOCK, CHOLESKY, type CholeskyFactor, type Direction, TRSM } from './cholesky-variants.js';
+import { CHOLESKY } from './cholesky-variants.js';
+import { BLOCK, type CholeskyFactor, type Direction } from './panels.js';
+import { TRSM } from './trsm-variants.js';
 
 export { CHOLESKY, type CholeskyFactor, type Direction, TRSM };
 
