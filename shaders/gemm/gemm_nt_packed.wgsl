@@ -12,7 +12,9 @@
 // - Texels of BLOCK rows lie side by side in the texture, in the order of their use, so that a tile reads one stretch of
 //   memory from A and one from B. With rows as they are in the matrix (4 KiB apart at k = 1024) half of the time went into
 //   cache misses, with LANES rows side by side still a tenth: eight stretches 64 KiB apart share their cache sets.
-// - The results are stored from arrays in a loop: with the stores written out, the driver compiled for 4 s, not 0.3.
+// - Sums and totals are arrays, one a column, that are read at a variable place once, where the results are stored: the driver
+//   then leaves them in memory, where 256 sums are anyway, and does not try to give them registers, for which it compiled
+//   for 14 s, not 3. (Vectors in an array with a variable index it mixes up.)
 // Measured at n = 1024 on two cores (lavapipe, 16 lanes): 48 rows from sampled textures with totals every 64 terms took
 // 33 ms; with storage textures 32, with 64 rows besides 28, with totals every 128 terms 25, every 256 terms 23. 80 rows
 // are slower again, and so are two steps at a time: the loop outgrows the instruction cache.
@@ -72,8 +74,10 @@ fn main(
   let blockA = row0 / BLOCK * p.folds;
   let blockB = col0 / BLOCK * p.folds;
   let colB = col0 % BLOCK + lane;
-  var total = array<vec4f, ROWS>();
-  var sum = array<vec4f, ROWS>();
+#for c in 0..4
+  var total$c = array<f32, ROWS>();
+  var sum$c = array<f32, ROWS>();
+#end
   let steps = (p.k + 3u) / 4u;
   let chunk = select(CHUNK, SHORT_CHUNK, storesLow()) / 4u;
   for (var start = 0u; start < steps; start += chunk) {
@@ -88,31 +92,30 @@ fn main(
       let y2 = textureLoad(b, vec2u(x + colB + 2u * LANES, blockB + fold));
       let y3 = textureLoad(b, vec2u(x + colB + 3u * LANES, blockB + fold));
 #for i in 0..64
-      sum[$i] += products(subgroupBroadcast(rows[$(i)u / LANES], $(i)u % LANES), y0, y1, y2, y3);
+      let x$i = subgroupBroadcast(rows[$(i)u / LANES], $(i)u % LANES);
+#for c in 0..4
+      sum$c[$i] += product(x$i, y$c);
+#end
 #end
     }
 #for i in 0..64
-    let t$i = plus(total[$i], sum[$i]); total[$i] = t$i.total; sum[$i] = t$i.rest;
+    {
+      let t = plus(
+        vec4f(total0[$i], total1[$i], total2[$i], total3[$i]),
+        vec4f(sum0[$i], sum1[$i], sum2[$i], sum3[$i]),
+      );
+#for c in 0..4
+      total$c[$i] = t.total[$c];
+      sum$c[$i] = t.rest[$c];
+#end
+    }
 #end
   }
-  // lavapipe mixes up the components of vectors in an array with a variable index: one array a component.
-#for c in 0..4
-  var sum$c: array<f32, ROWS>;
-#end
-#for c in 0..4
-  var rest$c: array<f32, ROWS>;
-#end
-#for i in 0..64
-  sum0[$i] = total[$i].x; sum1[$i] = total[$i].y; sum2[$i] = total[$i].z; sum3[$i] = total[$i].w;
-#end
-#for i in 0..64
-  rest0[$i] = sum[$i].x; rest1[$i] = sum[$i].y; rest2[$i] = sum[$i].z; rest3[$i] = sum[$i].w;
-#end
   // The loop has no constant end on purpose: unrolled, it would be most of the code.
   let rows = min(ROWS, p.m - row0);
   for (var i = 0u; i < rows; i++) {
 #for c in 0..4
-    storeSum(row0 + i, col0 + $(c)u * LANES + lane, sum$c[i], &rest$c[i]);
+    storeSum(row0 + i, col0 + $(c)u * LANES + lane, total$c[i], &sum$c[i]);
 #end
   }
 }
