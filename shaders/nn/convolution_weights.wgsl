@@ -41,13 +41,6 @@ fn next(place: ptr<function, Place>, tap: Tap) -> vec4f {
   return select(vec4f(), value, inside);
 }
 
-// Four outputs, from `first` on, and four pixels: their channels x, their dY d.
-fn add(sum: ptr<function, array<vec4f, 32>>, first: u32, x: mat4x4f, d: mat4x4f) {
-  #for o in 0..4
-  (*sum)[first + $(o)u] += x * vec4f(d[0][$o], d[1][$o], d[2][$o], d[3][$o]);
-  #end
-}
-
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) tile: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
   let column = tile.x * LANES + lane;
@@ -55,9 +48,13 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(subgroup_invocation_id) lan
   let t = p.tapFirst + column / p.channels;
   let lane0 = Tap(t / p.size - p.pad, t % p.size - p.pad, column % p.channels);
   var at = Place(0u, 0u, 0u, 0u);
-  var total = array<vec4f, 32>();
+  // An array a channel, read at a variable place once, at the end: the driver leaves such arrays in memory, where so many sums
+  // are anyway, and does not try to give them registers, for which it compiled for 11 s.
+#for c in 0..4
+  var total$c = array<f32, 32>();
+  var sum$c = array<f32, 32>();
+#end
   for (var pixel = 0u; pixel < p.pixels;) {
-    var sum = array<vec4f, 32>();
     for (var step = 0u; step < CHUNK && pixel < p.pixels; step++) {
       var d = array<array<vec4f, 8>, BLOCKS>();
       for (var b = 0u; b < BLOCKS; b++) {
@@ -72,25 +69,36 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(subgroup_invocation_id) lan
       #for q in 0..4
       x = mat4x4f(next(&at, lane0), next(&at, lane0), next(&at, lane0), next(&at, lane0));
       #for i in 0..8
-      add(
-        &sum,
-        $(4*i)u,
-        x,
-        mat4x4f(
-          subgroupBroadcast(d[$(4*q)u / LANES][$i], $(4*q)u % LANES),
-          subgroupBroadcast(d[$(4*q+1)u / LANES][$i], $(4*q+1)u % LANES),
-          subgroupBroadcast(d[$(4*q+2)u / LANES][$i], $(4*q+2)u % LANES),
-          subgroupBroadcast(d[$(4*q+3)u / LANES][$i], $(4*q+3)u % LANES),
-        ),
-      );
+      {
+        let d0 = subgroupBroadcast(d[$(4*q)u / LANES][$i], $(4*q)u % LANES);
+        let d1 = subgroupBroadcast(d[$(4*q+1)u / LANES][$i], $(4*q+1)u % LANES);
+        let d2 = subgroupBroadcast(d[$(4*q+2)u / LANES][$i], $(4*q+2)u % LANES);
+        let d3 = subgroupBroadcast(d[$(4*q+3)u / LANES][$i], $(4*q+3)u % LANES);
+        #for o in 0..4
+        {
+          let term = x * vec4f(d0[$o], d1[$o], d2[$o], d3[$o]);
+          #for c in 0..4
+          sum$c[$(4*i+o)] += term[$c];
+          #end
+        }
+        #end
+      }
       #end
       #end
       pixel += PIXELS;
     }
-    for (var i = 0u; i < 32u; i++) { total[i] += sum[i]; }
+#for i in 0..32
+#for c in 0..4
+    total$c[$i] += sum$c[$i];
+    sum$c[$i] = 0.0;
+#end
+#end
   }
   if (column >= p.taps * p.channels) { return; }
-  for (var i = 0u; i < 32u; i++) {
-    if (output0 + i < p.outputs) { out[p.offsetOut + (output0 + i) * p.strideOut + column] = total[i]; }
+  // The loop has no constant end on purpose; no sum is left.
+  let outputs = min(32u, p.outputs - output0);
+  for (var i = 0u; i < outputs; i++) {
+    out[p.offsetOut + (output0 + i) * p.strideOut + column] =
+      vec4f(total0[i] + sum0[i], total1[i] + sum1[i], total2[i] + sum2[i], total3[i] + sum3[i]);
   }
 }
