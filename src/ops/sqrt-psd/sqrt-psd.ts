@@ -1,13 +1,14 @@
 import diagonalMaximumSource from '../../../shaders/sqrt-psd/diagonal_maximum.wgsl';
 import maxRowSumSource from '../../../shaders/sqrt-psd/max_row_sum.wgsl';
-import { inputError, type RfmError, say, the } from '../../errors.js';
+import { inputError, RfmError, say, the } from '../../errors.js';
 import { type Batch, ceilDiv, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, read, readWrite } from '../../runtime/kernel.js';
 import { allocate, type Matrix, matrixBytes, type Pair } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
-import { addDiagonal, copyScaled, divideByRoot, symmetrize } from '../elementwise/elementwise.js';
+import { allocateFactor, failingPivot, inversesBytes, potrf, trsm } from '../cholesky/cholesky.js';
+import { addDiagonal, addScaled, copyScaled, divideByRoot, symmetrize } from '../elementwise/elementwise.js';
 import { gemm, syrk, syrkTN } from '../gemm/gemm.js';
 import { type PivotedFactor, pivotedCholesky } from './pivoted-cholesky.js';
 
@@ -48,13 +49,13 @@ const RANK_TOLERANCE_FLOAT32 = 1e-6;
 /**
  * out = M^{1/2} for symmetric positive semi-definite M (d × d), with ‖out² − M‖ ≤ 1e-6 ‖M‖.
  *
- * M = L Lᵀ by pivoted Cholesky, and with the polar decomposition L = P H: M^{1/2} = L Pᵀ. P comes
- * from X ← X + X (½E + cE²), E = I − XᵀX, which needs nothing but products: with c = ⅜ the fifth-order
- * Newton–Schulz iteration (Higham, Functions of Matrices, 2008, ch. 8), with c = 1 it converges less
- * sharply but small singular values grow by 5/2 a step instead of 15/8. L has the square root of M's
- * condition number; written as a correction, a step adds rounding errors only where E is not yet
- * small. Newton–Schulz on M itself reached 1e-5 at best in float32 and blew up later, and the
- * coefficients that grow faster (3.44, −4.78, 2.03) left errors five times larger than these.
+ * M = L Lᵀ by pivoted Cholesky, and with the polar decomposition L = P H: M^{1/2} = L Pᵀ. P comes from the dynamically
+ * weighted Halley iteration (Nakatsukasa, Bai, Gygi 2010), X ← X (b/c + (a − b/c)(I + c XᵀX)⁻¹), the inverse by Cholesky:
+ * two steps take singular values of 1e-5 to above a half. Then come steps of products alone, X ← X + X (½E + wE²),
+ * E = I − XᵀX: one with w = 1, which takes them to within 0.06 of 1, and two with w = ⅜, the fifth-order Newton–Schulz
+ * iteration (Higham, Functions of Matrices, 2008, ch. 8); written as a correction, a step adds rounding errors only where E is
+ * not yet small. L has the square root of M's condition number. Newton–Schulz on M itself reached 1e-5 at best in float32 and
+ * blew up later.
  */
 export async function sqrtPsd(gpu: Gpu, m: Matrix | Pair, out: Matrix): Promise<{ rank: number }> {
   return owning(gpu, async (gpu) => {
@@ -65,18 +66,22 @@ export async function sqrtPsd(gpu: Gpu, m: Matrix | Pair, out: Matrix): Promise<
   });
 }
 
-/** Steps that a root takes as a rule. */
-const USUAL_STEPS = 17;
+/** Halley steps, and steps of products, that a root takes as a rule. */
+const USUAL_STEPS = { halley: 2, products: 3 };
 
 /** Operations of M^{1/2} by way of its factor, d × d, of this rank. */
-export const rootFlops = (d: number, rank: number): number =>
-  2 * d * rank * rank + USUAL_STEPS * (3 * d * rank * rank + rank ** 3) + 2 * d * d * rank;
+export const rootFlops = (d: number, rank: number): number => {
+  const gram = d * rank * rank;
+  const halley = 3 * gram + rank ** 3 / 3;
+  return 2 * gram + USUAL_STEPS.halley * halley + USUAL_STEPS.products * (3 * gram + rank ** 3) + 2 * d * d * rank;
+};
 
 /**
- * Bytes that are held at most for it, of full rank: M, its low part and its factor; then the factor, two iterates, the
- * identity, its distance and the correction. Copies that products make come on top.
+ * Bytes that are held at most for it, of full rank: M, its low part and its factor; then the factor, three iterates, the
+ * identity, and the matrix to be inverted, or an iterate less, the distance and the correction. Copies that products make
+ * come on top.
  */
-export const rootBytes = (d: number): number => 6 * matrixBytes(d, d);
+export const rootBytes = (d: number): number => 6 * matrixBytes(d, d) + inversesBytes(d);
 
 /** M^{1/2} (d × d) from the factor of M; see `sqrtPsd`. Release it. */
 export function rootOfFactor(gpu: Gpu, factor: PivotedFactor): Promise<Matrix> {
@@ -95,7 +100,7 @@ export const zeroAgop = (): RfmError =>
 async function rootByPolarSteps(gpu: Gpu, { l, rank, smallestPivot }: PivotedFactor): Promise<Matrix> {
   const { rows: d, cols: columns } = l;
   if (rank === 0) throw zeroAgop();
-  let [x, next] = [allocate(gpu, d, columns), allocate(gpu, d, columns)];
+  const x = allocate(gpu, d, columns);
   const identity = allocate(gpu, columns, columns);
   await sendBatch(gpu, (batch) => {
     const gram = batch.temporary(columns, columns);
@@ -105,25 +110,91 @@ async function rootByPolarSteps(gpu: Gpu, { l, rank, smallestPivot }: PivotedFac
     copyScaled(batch, gram, zero, 0);
     addDiagonal(batch, zero, identity, 1);
   });
-  const steps = growthSteps(smallestPivot);
-  await sendBatch(gpu, (batch) => {
-    const e = batch.temporary(columns, columns);
-    const correction = batch.temporary(columns, columns);
-    for (let step = 0; step < steps + CLOSING_STEPS; step++) {
-      const second = step < steps ? 1 : 3 / 8;
-      syrkTN(batch, { a: x, out: e, scale: -1, addend: identity });
-      syrk(batch, { a: e, b: e, out: correction, scale: second, addend: e, bias: 1 / 2 });
-      gemm(batch, { a: x, b: correction, out: next, addend: x });
-      [x, next] = [next, x];
-    }
-  });
+  // About the root of the smallest pivot: the start is scaled by a bound, at most a few times too large.
+  const smallest = Math.max(0.1 * Math.sqrt(smallestPivot), LEAST_START);
+  const near = await halleySteps(gpu, x, identity, smallest);
+  const polar = await productSteps(gpu, near, identity);
   const root = allocate(gpu, d, d);
   await sendBatch(gpu, (batch) => {
     const h = batch.temporary(d, d);
-    gemm(batch, { a: l, b: x, out: h });
+    gemm(batch, { a: l, b: polar, out: h });
     symmetrize(batch, h, root);
   });
   return root;
+}
+
+/** With a smaller start, rounding in c XᵀX would reach the identity that is added. */
+const LEAST_START = 3e-5;
+
+/** From here on to 1, steps of products alone take singular values to 1. */
+const CLOSE = 0.5;
+
+/**
+ * X (d × r) with its singular values moved up to between `CLOSE` and 1, given that they are between `smallest` and 1. Those
+ * that are smaller end below: their directions then count for less in the root, by less than their size. X may be released.
+ */
+function halleySteps(outer: Gpu, x: Matrix, identity: Matrix, smallest: number): Promise<Matrix> {
+  return owning(outer, async (gpu, keep) => {
+    const { rows, cols } = x;
+    let [iterate, y, z] = [x, allocate(gpu, rows, cols), allocate(gpu, rows, cols)];
+    const factor = allocateFactor(gpu, allocate(gpu, cols, cols));
+    // X = scale · iterate.
+    let scale = 1;
+    for (let least = smallest; least < CLOSE; ) {
+      const { a, b, c, next } = halleyWeights(least);
+      await sendBatch(gpu, (batch) => {
+        syrkTN(batch, { a: iterate, out: factor.l, scale: c * scale * scale, addend: identity });
+        potrf(batch, factor);
+        copyScaled(batch, iterate, z);
+        trsm(batch, factor, z, y, 'forward');
+        trsm(batch, factor, y, z, 'backward');
+        addScaled(batch, iterate, z, y, (a * c) / b - 1);
+      });
+      [iterate, y] = [y, iterate];
+      scale *= b / c;
+      least = next;
+    }
+    const out = keep(allocate(gpu, rows, cols));
+    await sendBatch(gpu, (batch) => copyScaled(batch, iterate, out, scale));
+    // What is not finite stays so, to the last step's matrix.
+    if (iterate !== x && (await failingPivot(gpu, factor)) > 0) {
+      throw new RfmError(
+        'internal',
+        `the square root of a ${rows} × ${rows} matrix broke down: I + c XᵀX has no Cholesky factor`,
+      );
+    }
+    return out;
+  });
+}
+
+/** The weights of a Halley step for singular values from l to 1, and the smallest after it. */
+function halleyWeights(l: number): { a: number; b: number; c: number; next: number } {
+  const square = l * l;
+  const d = Math.cbrt((4 * (1 - square)) / (square * square));
+  const root = Math.sqrt(1 + d);
+  const a = root + 0.5 * Math.sqrt(8 - 4 * d + (8 * (2 - square)) / (square * root));
+  const b = (a - 1) ** 2 / 4;
+  const c = a + b - 1;
+  return { a, b, c, next: (l * (a + b * square)) / (1 + c * square) };
+}
+
+/** w of the steps: 1.06, the largest value that w = 1 leaves, becomes 1 to float32's last digit by two with ⅜. */
+const PRODUCT_STEPS = [1, 3 / 8, 3 / 8];
+
+/** X with its singular values, between `CLOSE` and 1, moved to 1. */
+async function productSteps(gpu: Gpu, x: Matrix, identity: Matrix): Promise<Matrix> {
+  let [iterate, next] = [x, allocate(gpu, x.rows, x.cols)];
+  await sendBatch(gpu, (batch) => {
+    const e = batch.temporary(x.cols, x.cols);
+    const correction = batch.temporary(x.cols, x.cols);
+    for (const weight of PRODUCT_STEPS) {
+      syrkTN(batch, { a: iterate, out: e, scale: -1, addend: identity });
+      syrk(batch, { a: e, b: e, out: correction, scale: weight, addend: e, bias: 1 / 2 });
+      gemm(batch, { a: iterate, b: correction, out: next, addend: iterate });
+      [iterate, next] = [next, iterate];
+    }
+  });
+  return iterate;
 }
 
 /** out = L over a bound on its largest singular value, given gram = LᵀL. */
@@ -136,17 +207,4 @@ function scaleToUnit(batch: Batch, l: Matrix, gram: Matrix, out: Matrix): void {
     grid: [ceilDiv(gram.rows, 64)],
   });
   divideByRoot(batch, l, bound, out);
-}
-
-/** Steps with c = ⅜ at the end: 1.06, the largest value that c = 1 leaves, becomes 1 to float32's last digit. */
-const CLOSING_STEPS = 3;
-
-/**
- * Steps until the smallest singular value has grown to about 1, by 5/2 a step, from about the root of
- * the smallest pivot (the start is scaled by a bound, at most a few times too large). Values that are
- * smaller still stay below 1: their directions then count for less in the root, by less than their size.
- */
-function growthSteps(smallestPivot: number): number {
-  const smallest = 0.1 * Math.sqrt(Math.max(smallestPivot, RANK_TOLERANCE));
-  return Math.ceil(Math.log(1 / smallest) / Math.log(5 / 2));
 }
