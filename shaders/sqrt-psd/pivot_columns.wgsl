@@ -1,15 +1,14 @@
-// The next columns of a pivoted Cholesky factorisation M ≈ L Lᵀ, at most four, and the diagonal that remains after them.
-// One invocation a row. `products` come from pivot_products.wgsl. pivot_state.wgsl stands before this text.
+// The columns of L at the pivots that pivot_factor.wgsl chose, for all rows, and the diagonal that remains after them: a row x
+// of L solves x Fᵀ = (what remains of M at the row and the pivots), F being the pivots' rows. In double-float, four columns at a
+// time; x is rounded before it goes on, so that what remains is that of the numbers stored. One invocation a row.
+// pivot_state.wgsl stands before this text.
 //
-// Among the four rows chosen the largest remaining diagonal entry is the next pivot; after each, what it explains is taken
-// off the others, in every invocation anew: that is a 4 × 4 matrix, and saves two passes over all rows a column. One that
-// falls below half of the smallest of the four as they were chosen waits for a later choice: rows outside have at most
-// that, so no pivot is less than half of the largest there was.
-
+// parts: beside each other the head of L, a multiple of a power of two so that sums of sixteen products of heads are exact
+// (see split_rows.wgsl), and the rest.
 #include "double_float4.wgsl"
 #include "pick.wgsl"
 
-const LANE = vec4u(0u, 1u, 2u, 3u);
+const BITS = 10u;
 
 // s − x z with exact products and the error of the sum kept in the low part (Knuth's two-sum).
 fn minusProduct(s: Pair4, x: vec4f, z: vec4f) -> Pair4 {
@@ -17,73 +16,71 @@ fn minusProduct(s: Pair4, x: vec4f, z: vec4f) -> Pair4 {
   let x2 = x - x1;
   let z1 = head4(z);
   let z2 = z - z1;
-  let term = -(x1 * z1);
-  let sum = opaque4(s.high + term);
-  let part = opaque4(sum - s.high);
-  let low = s.low + ((s.high - opaque4(sum - part)) + (term - part)) - (x1 * z2 + x2 * z1 + x2 * z2);
-  let high = opaque4(sum + low);
-  return Pair4(high, low - opaque4(high - sum));
+  var t = add4(s, -(x1 * z1));
+  t.low -= x1 * z2 + x2 * z1 + x2 * z2;
+  return renormalize4(t);
 }
 
-fn four(row: u32) -> Pair4 {
-  let at = 2u * existing(row);
-  return Pair4(products[at], products[at + 1u]);
+// The unit of the heads: 2⁻¹⁰ of a power of two that no entry of L, at most the root of the first pivot, reaches.
+fn unit() -> f32 {
+  let exponent = bitcast<u32>(sqrt(state.firstPivot)) >> 23u;
+  let whole = exponent > BITS + 1u && exponent < 250u;
+  return select(0.0, bitcast<f32>((exponent + 1u - BITS) << 23u), whole);
 }
 
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) id: vec3u) {
-  let row = id.x;
+  let row = p.firstRow + id.x;
   if (row >= p.rows || state.finished == 1u) { return; }
-  let pivots = vec4u(state.rows[0], state.rows[1], state.rows[2], state.rows[3]);
-  var diagonal = Pair4(
-    vec4f(state.high[0], state.high[1], state.high[2], state.high[3]),
-    vec4f(state.low[0], state.low[1], state.low[2], state.low[3]),
-  );
-  var open = pivots != vec4u(NONE);
-  let least = max(p.tolerance * state.firstPivot, select(0.0, 0.5 * diagonal.high.w, open.w));
-  var own = four(row);
-  var row0 = four(pivots.x);
-  var row1 = four(pivots.y);
-  var row2 = four(pivots.z);
-  var row3 = four(pivots.w);
+  let made = state.made;
+  // Which of this round's pivots the row is, made if none of them.
+  var own = made;
+  for (var j = 0u; j < made; j++) { own = select(own, j, state.rows[state.pivots[j]] == row); }
   let before = remaining[row];
+  let gone = before.x < 0.0;
   var left = Pair4(vec4f(before.x), vec4f(before.y));
-  var column = state.columns;
-  var smallest = state.smallestPivot;
-  if (column == 0u) { smallest = state.firstPivot; }
-  for (var made = 0u; made < 4u; made++) {
-    let values = select(vec4f(-1.0), diagonal.high, open);
-    let most = max(max(values.x, values.y), max(values.z, values.w));
-    let q = select(select(select(3u, 2u, values.z == most), 1u, values.y == most), 0u, values.x == most);
-    // The first was compared when it was chosen.
-    if (made > 0u && !(most > least)) { break; }
-    let chosen = LANE == vec4u(q);
-    open = open & !chosen;
-    let root = sqrt(most);
-    // What the pivot's column holds at the pivots still open.
-    let column4 = vec4f(pick(row0.high, q), pick(row1.high, q), pick(row2.high, q), pick(row3.high, q)) / root;
-    let factor = select(vec4f(), column4, open);
-    let isPivot = any(chosen & (pivots == vec4u(row)));
-    // The pivot's own entry is the root, not a quotient that would round once more.
-    let entry = select(pick(own.high, q) / root, root, isPivot);
-    let at = row * (p.stride / 4u) + column / 4u;
-    let part = vec4u(column % 4u);
-    l[at] = select(select(vec4f(), l[at], LANE < part), vec4f(entry), LANE == part);
-    left = minusProduct(left, vec4f(entry), vec4f(entry));
-    if (isPivot) { left = Pair4(vec4f(-1.0), vec4f()); }
-    own = minusProduct(own, vec4f(entry), factor);
-    row0 = minusProduct(row0, vec4f(factor.x), factor);
-    row1 = minusProduct(row1, vec4f(factor.y), factor);
-    row2 = minusProduct(row2, vec4f(factor.z), factor);
-    row3 = minusProduct(row3, vec4f(factor.w), factor);
-    diagonal = minusProduct(diagonal, factor, factor);
-    smallest = min(smallest, most);
-    column++;
+  let step = unit();
+  let inverse = select(0.0, 1.0 / step, step > 0.0);
+#for c in 0..4
+  var x$c: array<f32, PIVOTS / 4u>;
+#end
+  for (var group = 0u; group < (made + 3u) / 4u; group++) {
+    var rest = Pair4();
+#for c in 0..4
+    {
+      let j = min(4u * group + $(c)u, made - 1u);
+      let at = state.pivots[j] * p.strideM + row;
+      rest.high[$c] = high[at];
+      rest.low[$c] = low[at] - small[at];
+    }
+#end
+    for (var m = 0u; m < group; m++) {
+#for c in 0..4
+      rest = minusProduct(rest, vec4f(x$c[m]), factor[(4u * m + $(c)u) * (PIVOTS / 4u) + group]);
+#end
+    }
+#for c in 0..4
+    {
+      let j = 4u * group + $(c)u;
+      let rows = factor[j * (PIVOTS / 4u) + group];
+      // A pivot's own row is that of the factor. In later columns a row that has been a pivot gets what its rounding left: without
+      // that M^{1/2} would be off by 5e-7, not 5e-8.
+      var entry = (rest.high[$c] + rest.low[$c]) / rows[$c];
+      if (own < made && j <= own) { entry = pick(factor[j * (PIVOTS / 4u) + own / 4u], own % 4u); }
+      entry = select(entry, 0.0, j >= made);
+      rest = minusProduct(rest, vec4f(entry), rows);
+      left = minusProduct(left, vec4f(entry), vec4f(entry));
+      x$c[group] = entry;
+      if (j < made) {
+        let column = state.columns + j;
+        l[row * p.stride + column] = entry;
+        let rounded = round(entry * inverse) * step;
+        parts[row * p.strideParts + column] = rounded;
+        parts[row * p.strideParts + p.widthParts + column] = entry - rounded;
+      }
+    }
+#end
   }
-  remaining[row] = vec2f(left.high.x, left.low.x);
-  // Words that no invocation of this pass reads but this one.
-  if (row == 0u) {
-    state.made = column - state.columns;
-    state.smallestPivot = smallest;
-  }
+  if (own < made) { left = Pair4(vec4f(-1.0), vec4f()); }
+  if (!gone) { remaining[row] = vec2f(left.high.x, left.low.x); }
 }

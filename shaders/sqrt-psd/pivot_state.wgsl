@@ -1,6 +1,11 @@
 // The state of a pivoted Cholesky factorisation M ≈ L Lᵀ between its passes, for the kernels pivot_…, before whose texts this
-// stands. A round of passes chooses at most four rows (pivot_select), computes what remains of M there (pivot_products), and
-// makes columns of L from it (pivot_columns), which say how many they were. sqrt-psd.ts reads it by the places of its words.
+// stands. A round takes the rows with the largest remaining diagonal as candidates (pivot_candidates), their rows of M
+// (pivot_rows), takes off these what the columns of L so far explain (products), chooses pivots among them (pivot_factor),
+// and makes the columns of L (pivot_columns). pivoted-cholesky.ts reads it by the places of its words.
+
+const CANDIDATES = 128u;
+const PIVOTS = 64u;
+const NONE = 0xffffffffu;
 
 struct PivotState {
   // Columns of L before this round.
@@ -10,14 +15,11 @@ struct PivotState {
   firstPivot: f32,
   // Columns made in this round.
   made: u32,
-  // The rows chosen, NONE where there are fewer than four, and what remains of the diagonal there.
-  rows: array<u32, 4>,
-  high: array<f32, 4>,
-  low: array<f32, 4>,
   smallestPivot: f32,
+  // The largest of the diagonal that remains outside the candidates.
+  outside: f32,
+  // Candidates; NONE for a row that has been a pivot.
+  rows: array<u32, CANDIDATES>,
+  // Of the pivots of this round, in their order, the candidates that they are.
+  pivots: array<u32, PIVOTS>,
 }
-
-const NONE = 0xffffffffu;
-
-// A row that a choice stands for; the last row stands in for NONE, and nobody looks at what comes of it.
-fn existing(row: u32) -> u32 { return min(row, p.rows - 1u); }

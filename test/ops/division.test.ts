@@ -81,8 +81,8 @@ describe('the result does not depend on how a dispatch is divided', () => {
       ),
     ));
 
-  it.each(VARIANTS)('pivot_products, %s', (_, variant) =>
-    expectSame(variant(opened()), ['pivot_products'], async (gpu) => {
+  it.each(VARIANTS)('pivots, %s', (_, variant) =>
+    expectSame(variant(opened()), ['pivot_candidates', 'pivot_columns'], async (gpu) => {
       const half = normalMatrix(70, 70, 1);
       const m = put(gpu, productNT(half, half));
       const { l, rank } = await pivotedCholesky(gpu, m, 1e-6);
@@ -116,8 +116,8 @@ describe('the result does not depend on how a dispatch is divided', () => {
  * times, and single workgroups of bounded work.
  */
 const PASSES =
-  /^(copy_scaled|subtract_row|symmetrize|relu|scaled_cos|divide_by|divide_by_root|add_diagonal|add_scaled|subtract_column|add_row|transpose|pack_rows|pack_columns|split_rows|normalize_rows|row_lengths|gather_rows|kernel_values|kernel_excess|kernel_weights|gradient_coefficients|argument_rounding|smallest_positive|largest_magnitude|group_means(?:_scaled)?|group_scatter|add_to_pair|block_squares|diagonal|pivot_columns|max_row_sum|mirror_lower)$/;
-const SINGLE = /^(potrf_block|pivot_select|neural_collapse|diagonal_maximum)$/;
+  /^(copy_scaled|subtract_row|symmetrize|relu|scaled_cos|divide_by|divide_by_root|add_diagonal|add_scaled|subtract_column|add_row|transpose|pack_rows|pack_columns|split_rows|normalize_rows|row_lengths|gather_rows|kernel_values|kernel_excess|kernel_weights|gradient_coefficients|argument_rounding|smallest_positive|largest_magnitude|group_means(?:_scaled)?|group_scatter|add_to_pair|block_squares|diagonal|pivot_rows|max_row_sum|mirror_lower)$/;
+const SINGLE = /^(potrf_block|pivot_factor|neural_collapse|diagonal_maximum)$/;
 
 describe('every dispatch of a layer', () => {
   const TILE = 2 ** 12;

@@ -1,42 +1,39 @@
 import diagonalSource from '../../../shaders/sqrt-psd/diagonal.wgsl';
+import pivotCandidatesSource from '../../../shaders/sqrt-psd/pivot_candidates.wgsl';
 import pivotColumnsSource from '../../../shaders/sqrt-psd/pivot_columns.wgsl';
-import pivotProductsSource from '../../../shaders/sqrt-psd/pivot_products.wgsl';
-import pivotProductsSubgroupSource from '../../../shaders/sqrt-psd/pivot_products_subgroup.wgsl';
-import pivotProductsWorkgroupSource from '../../../shaders/sqrt-psd/pivot_products_workgroup.wgsl';
-import pivotSelectSource from '../../../shaders/sqrt-psd/pivot_select.wgsl';
+import pivotFactorSource from '../../../shaders/sqrt-psd/pivot_factor.wgsl';
+import pivotRowsSource from '../../../shaders/sqrt-psd/pivot_rows.wgsl';
 import pivotStateSource from '../../../shaders/sqrt-psd/pivot_state.wgsl';
-import pivotSumsSource from '../../../shaders/sqrt-psd/pivot_sums.wgsl';
 import { type Batch, ceilDiv, createBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
+import { defineKernel, firstRow, read, readWrite } from '../../runtime/kernel.js';
 import {
-  type Constants,
-  defineKernel,
-  firstRow,
-  read,
-  readWrite,
-  specialize,
-  type WgslPart,
-} from '../../runtime/kernel.js';
-import { allocate, downloadBytes, leadingBlock, type Matrix, type Pair } from '../../runtime/matrix.js';
+  allocate,
+  block,
+  downloadBytes,
+  leadingBlock,
+  type Matrix,
+  matrixBytes,
+  type Pair,
+  strideOf,
+} from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
-import { isHardware } from '../../runtime/variants.js';
 import { copyScaled } from '../elementwise/elementwise.js';
+import { gemm } from '../gemm/gemm.js';
 
-/** Columns that one choice of pivots gives at most. */
-const PIVOTS = 4;
-/** Operations of a term of pivot_products.wgsl, and of what follows the sums, for each pivot; see `RowWork`. */
-const TERM = 50;
-const ENTRY = 200;
-/**
- * Choices between looks at whether the factorisation is finished: at each the device waits 2 ms for the host on lavapipe;
- * a choice that comes too late costs 0.1 ms.
- */
-const CHOICES_PER_SUBMIT = 64;
+/** Rows that pivots are chosen among in a round, and how many are chosen at most: as in pivot_state.wgsl. */
+const CANDIDATES = 128;
+const PIVOTS = 64;
+/** Rounds between looks at whether the factorisation is finished: a look costs a wait for the device, a round too much its products. */
+const ROUNDS_PER_SUBMIT = 2;
+
+/** Operations of a term in double-float, of which a row has one for each two pivots of a round; see `RowWork`. */
+const TERM = 25;
 
 /** Places of the words of `PivotState` in pivot_state.wgsl, and how many there are. */
-const STATE = { columns: 0, finished: 1, firstPivot: 2, made: 3, smallestPivot: 16 } as const;
-const STATE_WORDS = 17;
+const STATE = { columns: 0, finished: 1, firstPivot: 2, made: 3, smallestPivot: 4 } as const;
+const STATE_WORDS = 6 + CANDIDATES + PIVOTS;
 
 const diagonal = defineKernel({
   name: 'diagonal',
@@ -45,69 +42,67 @@ const diagonal = defineKernel({
   params: { rows: 'u32', stride: 'u32' },
 });
 
-const select = defineKernel({
-  name: 'pivot_select',
-  source: [pivotStateSource, pivotSelectSource],
+const candidates = defineKernel({
+  name: 'pivot_candidates',
+  source: [pivotStateSource, pivotCandidatesSource],
   bindings: { remaining: read('array<vec2f>'), state: readWrite('PivotState') },
-  params: { rows: 'u32', tolerance: 'f32' },
-  constants: { SIZE: 'u32' },
+  params: { rows: 'u32', count: 'u32', tolerance: 'f32', firstRow: firstRow(64) },
 });
 
-/** `rows`: of a workgroup. `type`: of the products. */
-const productsKernel = <const C extends Constants>(
-  rows: number,
-  source: readonly WgslPart[],
-  type: 'array<f32>' | 'array<vec4f>',
-  constants: C,
-) =>
-  defineKernel({
-    name: 'pivot_products',
-    source: [pivotStateSource, ...source],
-    bindings: {
-      m: read('array<f32>'),
-      mLow: read('array<f32>'),
-      state: read('PivotState'),
-      l: read('array<vec4f>'),
-      products: readWrite(type),
-    },
-    params: { rows: 'u32', strideM: 'u32', stride: 'u32', zero: 'zero', firstRow: firstRow(rows) },
-    constants,
-  });
+const candidateRows = defineKernel({
+  name: 'pivot_rows',
+  source: [pivotStateSource, pivotRowsSource],
+  bindings: {
+    m: read('array<vec4f>'),
+    mLow: read('array<vec4f>'),
+    parts: read('array<vec4f>'),
+    state: read('PivotState'),
+    high: readWrite('array<vec4f>'),
+    low: readWrite('array<vec4f>'),
+    own: readWrite('array<vec4f>'),
+  },
+  // Widths in vec4.
+  params: { rows: 'u32', count: 'u32', widthM: 'u32', widthParts: 'u32' },
+});
 
-/** The kernel that multiplies, and the rows of one of its workgroups. */
-interface Products {
-  rows: number;
-  kernel: ReturnType<typeof productsKernel<Record<never, never>>>;
-}
-const byInvocations: Products = {
-  rows: 32,
-  kernel: productsKernel(32, [pivotSumsSource, pivotProductsSource], 'array<vec4f>', {}),
-};
-const byWorkgroups: Products = {
-  rows: 4,
-  kernel: productsKernel(4, [pivotProductsWorkgroupSource], 'array<f32>', {}),
-};
-const bySubgroups = new Map<number, Products>(
-  [4, 8, 16, 32, 64].map((LANES) => {
-    const source = [pivotSumsSource, pivotProductsSubgroupSource];
-    const kernel = productsKernel(LANES, source, 'array<vec4f>', { LANES: 'u32' });
-    return [LANES, { rows: LANES, kernel: specialize(kernel, 'pivot_products', { LANES }) }];
-  }),
-);
-
-const productsFor = (gpu: Gpu): Products =>
-  isHardware(gpu) ? byWorkgroups : (bySubgroups.get(gpu.lanes) ?? byInvocations);
+const factorCandidates = defineKernel({
+  name: 'pivot_factor',
+  source: [pivotStateSource, pivotFactorSource],
+  bindings: {
+    high: read('array<f32>'),
+    low: read('array<f32>'),
+    small: read('array<f32>'),
+    remaining: read('array<vec2f>'),
+    state: readWrite('PivotState'),
+    columns: readWrite('array<vec4f>'),
+    factor: readWrite('array<vec4f>'),
+  },
+  params: { rows: 'u32', count: 'u32', stride: 'u32', tolerance: 'f32', zero: 'zero' },
+  constants: { SIZE: 'u32' },
+});
 
 const columns = defineKernel({
   name: 'pivot_columns',
   source: [pivotStateSource, pivotColumnsSource],
   bindings: {
-    products: read('array<vec4f>'),
-    state: readWrite('PivotState'),
-    l: readWrite('array<vec4f>'),
+    high: read('array<f32>'),
+    low: read('array<f32>'),
+    small: read('array<f32>'),
+    factor: read('array<vec4f>'),
+    state: read('PivotState'),
+    l: readWrite('array<f32>'),
+    parts: readWrite('array<f32>'),
     remaining: readWrite('array<vec2f>'),
   },
-  params: { rows: 'u32', stride: 'u32', tolerance: 'f32', zero: 'zero' },
+  params: {
+    rows: 'u32',
+    stride: 'u32',
+    strideM: 'u32',
+    strideParts: 'u32',
+    widthParts: 'u32',
+    zero: 'zero',
+    firstRow: firstRow(32),
+  },
 });
 
 export interface PivotedFactor {
@@ -120,8 +115,10 @@ export interface PivotedFactor {
 
 /**
  * Pivoted Cholesky M ≈ L Lᵀ of a symmetric positive semi-definite d × d matrix, stopped where what
- * remains of the diagonal is below tolerance × its largest entry. d r² / 2 multiply-adds in double-float. Four rows are
- * chosen at a time, so a pivot may be half of the largest entry there was.
+ * remains of the diagonal is below tolerance × its largest entry. Up to 64 pivots are chosen at a time, exactly, among the 128
+ * rows with the largest remaining diagonal; a pivot is at least a quarter of the largest there is. What columns before explain
+ * of these rows is a product with more digits than float32 (errors of 6e-11 of the largest entry), what follows is
+ * double-float.
  */
 export function pivotedCholesky(gpu: Gpu, m: Matrix | Pair, tolerance: number): Promise<PivotedFactor> {
   return scoped(gpu, { op: 'pivoted-cholesky' }, () =>
@@ -129,74 +126,143 @@ export function pivotedCholesky(gpu: Gpu, m: Matrix | Pair, tolerance: number): 
   );
 }
 
+/** Bytes that it holds at most beside M: its result, that in two parts, and what the candidates have. Products' copies come on top. */
+export function pivotedBytes(d: number): number {
+  const count = Math.min(CANDIDATES, d);
+  const factor = matrixBytes(CANDIDATES, PIVOTS) + matrixBytes(PIVOTS, PIVOTS);
+  return (
+    3 * matrixBytes(d, d) + 5 * matrixBytes(count, d) + factor + matrixBytes(1, 2 * d) + matrixBytes(1, STATE_WORDS)
+  );
+}
+
 /** What the passes of a factorisation work on. */
 interface Factorization {
   m: Pair;
-  /** d × d, of which as many columns are written as there are. */
+  /** d × d, of which as many columns are written as there are; the others are zero. */
   l: Matrix;
+  /** L as a sum, its two parts beside each other; see pivot_columns.wgsl. */
+  parts: Matrix;
   /** The diagonal that remains, high and low. */
   remaining: Matrix;
-  products: Matrix;
+  /** A row a candidate: what remains of M … */
+  rest: Pair;
+  /** What is to be taken off that, too. */
+  small: Matrix;
+  /** … the two parts of L, and the columns of a round. */
+  own: Matrix;
+  made: Matrix;
+  /** The pivots' rows of L in a round. */
+  factor: Matrix;
   state: Matrix;
   tolerance: number;
 }
 
 async function factorWithPivots(gpu: Gpu, m: Matrix | Pair, tolerance: number): Promise<PivotedFactor> {
-  const d = ('high' in m ? m.high : m).rows;
-  const l = allocate(gpu, d, d);
-  const [remaining, products] = [allocate(gpu, 1, 2 * d), allocate(gpu, d, 2 * PIVOTS)];
-  const state = allocate(gpu, 1, STATE_WORDS);
-  const pair = 'high' in m ? m : { high: m, low: allocate(gpu, d, d) };
-  const work = { m: pair, l, remaining, products, state, tolerance };
-  gpu.device.queue.writeBuffer(state.buffer, 0, new Uint32Array(STATE_WORDS));
+  const work = begin(gpu, m, tolerance);
+  const { l, state } = work;
+  const d = l.rows;
   let found = { rank: 0, finished: false, smallestPivot: 1 };
-  while (found.rank < d && !found.finished) {
+  for (let first = true; found.rank < d && !found.finished; first = false) {
     const batch = createBatch(gpu);
-    if (found.rank === 0) {
-      if (pair !== m) copyScaled(batch, pair.high, pair.low, 0);
+    if (first) {
+      const { high, low } = work.m;
+      if (!('high' in m)) copyScaled(batch, high, low, 0);
       batch.dispatch(diagonal, {
-        bindings: { a: pair.high, low: pair.low, out: remaining },
-        params: { rows: d, stride: pair.high.stride },
+        bindings: { a: high, low, out: work.remaining },
+        params: { rows: d, stride: high.stride },
         grid: [ceilDiv(d, 64)],
       });
     }
-    for (let choice = 0; choice < Math.min(CHOICES_PER_SUBMIT, ceilDiv(d - found.rank, PIVOTS)); choice++) {
+    for (let round = 0; round < Math.min(ROUNDS_PER_SUBMIT, ceilDiv(d - found.rank, PIVOTS)); round++) {
       // At most this many columns are there by now.
-      recordChoice(batch, work, Math.min(d, found.rank + PIVOTS * choice));
+      recordRound(batch, work, Math.min(l.stride, strideOf(found.rank + PIVOTS * round)));
     }
     await batch.send();
     found = await readState(gpu, state);
   }
   const { rank, smallestPivot } = found;
-  // No column was written.
-  if (rank === 0) gpu.device.queue.writeBuffer(l.buffer, 0, new Float32Array(d * l.stride));
   const columns = Math.min(d, Math.ceil(Math.max(rank, 1) / 4) * 4);
   return { l: leadingBlock(l, d, columns), rank, smallestPivot };
 }
 
+function begin(gpu: Gpu, m: Matrix | Pair, tolerance: number): Factorization {
+  const d = ('high' in m ? m.high : m).rows;
+  const count = Math.min(CANDIDATES, d);
+  const l = allocate(gpu, d, d);
+  const parts = allocate(gpu, d, 2 * l.stride);
+  const work = {
+    m: 'high' in m ? m : { high: m, low: allocate(gpu, d, d) },
+    l,
+    parts,
+    remaining: allocate(gpu, 1, 2 * d),
+    rest: { high: allocate(gpu, count, d), low: allocate(gpu, count, d) },
+    small: allocate(gpu, count, d),
+    own: allocate(gpu, count, parts.cols),
+    made: allocate(gpu, CANDIDATES, PIVOTS),
+    factor: allocate(gpu, PIVOTS, PIVOTS),
+    state: allocate(gpu, 1, STATE_WORDS),
+    tolerance,
+  };
+  const encoder = gpu.device.createCommandEncoder();
+  for (const { buffer } of [l, parts, work.small, work.state]) encoder.clearBuffer(buffer);
+  gpu.device.queue.submit([encoder.finish()]);
+  return work;
+}
+
 /** The next pivots, and the columns that they give, after at most `known` columns. */
-function recordChoice(batch: Batch, work: Factorization, known: number): void {
-  const { m, l, remaining, products, state, tolerance } = work;
-  const { adapter, lanes } = batch.gpu;
+function recordRound(batch: Batch, work: Factorization, known: number): void {
+  const { m, l, parts, remaining, rest, small, own, made, factor, state, tolerance } = work;
   const { rows: d } = l;
-  batch.dispatch(select, {
+  const count = rest.high.rows;
+  batch.dispatch(candidates, {
     bindings: { remaining, state },
-    params: { rows: d, tolerance },
-    constants: { SIZE: adapter.type === 'software' && lanes > 0 ? lanes : 256 },
+    params: { rows: d, count, tolerance },
+    grid: [ceilDiv(d, 64)],
+    work: { flops: 64 * 4 * d },
+  });
+  const [widthM, widthParts] = [rest.high.stride / 4, parts.stride / 4];
+  batch.dispatch(candidateRows, {
+    bindings: { m: m.high, mLow: m.low, parts, state, high: rest.high, low: rest.low, own },
+    params: { rows: d, count, widthM, widthParts },
+    grid: [ceilDiv(Math.max(widthM, widthParts), 64), count],
+  });
+  if (known > 0) takeOff(batch, work, known);
+  batch.dispatch(factorCandidates, {
+    bindings: { high: rest.high, low: rest.low, small, remaining, state, columns: made, factor },
+    params: { rows: d, count, stride: rest.high.stride, tolerance },
+    constants: { SIZE: groupSize(batch.gpu) },
     grid: [1],
   });
-  const { rows, kernel } = productsFor(batch.gpu);
-  batch.dispatch(kernel, {
-    bindings: { m: m.high, mLow: m.low, state, l, products },
-    params: { rows: d, strideM: m.high.stride, stride: l.stride },
-    grid: [ceilDiv(d, rows)],
-    work: { flops: rows * PIVOTS * (TERM * known + ENTRY) },
-  });
   batch.dispatch(columns, {
-    bindings: { products, state, l, remaining },
-    params: { rows: d, stride: l.stride, tolerance },
+    bindings: { high: rest.high, low: rest.low, small, factor, state, l, parts, remaining },
+    params: {
+      rows: d,
+      stride: l.stride,
+      strideM: rest.high.stride,
+      strideParts: parts.stride,
+      widthParts: parts.stride / 2,
+    },
     grid: [ceilDiv(d, 32)],
+    work: { flops: (32 * TERM * PIVOTS * PIVOTS) / 2 },
   });
+}
+
+/** Invocations that share the choice of pivots: on a software adapter a subgroup, or few. */
+const groupSize = ({ adapter, lanes }: Gpu): number =>
+  adapter.type === 'software' ? (lanes > 0 && lanes <= CANDIDATES ? lanes : 32) : CANDIDATES;
+
+/** With the zeros that follow each row, up to a whole vec4. */
+const filled = (matrix: Matrix): Matrix => ({ ...matrix, cols: matrix.stride, padding: 0 });
+
+/** Takes off what remains of M at the candidates what the first `known` columns explain: L = L₁ + L₂, L₁ L₁ᵀ being exact. */
+function takeOff(batch: Batch, { l, parts, rest, small, own }: Factorization, known: number): void {
+  const half = parts.cols / 2;
+  const ofCandidates = (col: number) => block(own, 0, col, own.rows, known);
+  const ofAll = (matrix: Matrix, col: number) => block(matrix, 0, col, l.rows, known);
+  gemm(batch, { a: ofCandidates(0), b: ofAll(parts, 0), out: rest, scale: -1, addend: rest });
+  // 2¹¹ times smaller, and so is its rounding.
+  gemm(batch, { a: ofCandidates(0), b: ofAll(parts, half), out: small });
+  gemm(batch, { a: ofCandidates(half), b: ofAll(filled(l), 0), out: small, addend: small });
 }
 
 async function readState(

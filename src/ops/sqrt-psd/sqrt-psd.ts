@@ -10,7 +10,7 @@ import { scoped } from '../../runtime/timing.js';
 import { allocateFactor, failingPivot, inversesBytes, potrf, trsm } from '../cholesky/cholesky.js';
 import { addDiagonal, addScaled, copyScaled, divideByRoot, symmetrize } from '../elementwise/elementwise.js';
 import { gemm, syrk, syrkTN } from '../gemm/gemm.js';
-import { type PivotedFactor, pivotedCholesky } from './pivoted-cholesky.js';
+import { type PivotedFactor, pivotedBytes, pivotedCholesky } from './pivoted-cholesky.js';
 
 export { type PivotedFactor, pivotedCholesky };
 
@@ -39,7 +39,7 @@ export function diagonalMaximum(batch: Batch, a: Matrix, result: Matrix): void {
 
 /**
  * Directions with less than this of the largest diagonal entry of M are dropped: they are below M's own rounding. Where M
- * is float32 alone that is larger. On the AGOP of a CIFAR-10 layer (rank 1,000 of 3,072), with four pivots at a choice, the
+ * is float32 alone that is larger. On the AGOP of a CIFAR-10 layer (rank 1,000 of 3,072), the
  * root was wrong by 6.7e-6 with pivots down to 1e-6 and by 1.9e-6 down to 3e-6, which in turn costs 1.5e-6 where the spectrum
  * falls evenly from 1 to 1e-9 (1e-6: below 1e-6).
  */
@@ -77,11 +77,12 @@ export const rootFlops = (d: number, rank: number): number => {
 };
 
 /**
- * Bytes that are held at most for it, of full rank: M, its low part and its factor; then the factor, three iterates, the
- * identity, and the matrix to be inverted, or an iterate less, the distance and the correction. Copies that products make
- * come on top.
+ * Bytes that are held at most for it, of full rank: M, its low part and what the factorisation takes; then the factor, three
+ * iterates, the identity, and the matrix to be inverted, or an iterate less, the distance and the correction. Copies that
+ * products make come on top.
  */
-export const rootBytes = (d: number): number => 6 * matrixBytes(d, d) + inversesBytes(d);
+export const rootBytes = (d: number): number =>
+  Math.max(2 * matrixBytes(d, d) + pivotedBytes(d), 6 * matrixBytes(d, d) + inversesBytes(d));
 
 /** M^{1/2} (d × d) from the factor of M; see `sqrtPsd`. Release it. */
 export function rootOfFactor(gpu: Gpu, factor: PivotedFactor): Promise<Matrix> {
