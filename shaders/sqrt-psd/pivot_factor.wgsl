@@ -9,7 +9,6 @@
 #include "pick.wgsl"
 #include "positive.wgsl"
 
-const ROWS = CANDIDATES / SIZE;
 // A pivot is at least this share of the largest diagonal entry there is.
 const FRACTION = 0.5;
 
@@ -30,12 +29,11 @@ fn together(sum: Pair4) -> vec2f {
 @compute @workgroup_size(SIZE)
 fn main(@builtin(local_invocation_index) index: u32) {
   let finished = state.finished == 1u;
-  for (var i = 0u; i < ROWS; i++) {
-    let candidate = index + i * SIZE;
-    let exists = candidate < p.count && state.rows[min(candidate, CANDIDATES - 1u)] != NONE && !finished;
+  // No loop has a constant end on purpose: unrolled, they took lavapipe 56 s to compile.
+  for (var candidate = index; candidate < p.count; candidate += SIZE) {
+    let exists = state.rows[candidate] != NONE && !finished;
     let row = min(state.rows[candidate], p.rows - 1u);
     open[candidate] = select(vec2f(-1.0, 0.0), remaining[row], exists);
-    for (var m = 0u; m < PIVOTS / 4u; m++) { columns[candidate * (PIVOTS / 4u) + m] = vec4f(); }
   }
   let least = max(p.tolerance * state.firstPivot, FRACTION * select(state.outside, 0.0, p.count == p.rows));
   var smallest = state.smallestPivot;
@@ -44,11 +42,11 @@ fn main(@builtin(local_invocation_index) index: u32) {
     // The largest of what remains, the first of equal ones.
     var value = -1.0;
     var candidate = 0u;
-    for (var i = 0u; i < ROWS; i++) {
-      let x = open[index + i * SIZE].x;
+    for (var i = index; i < p.count; i += SIZE) {
+      let x = open[i].x;
       if (x > value) {
         value = x;
-        candidate = index + i * SIZE;
+        candidate = i;
       }
     }
     bestValue[index] = value;
@@ -75,8 +73,7 @@ fn main(@builtin(local_invocation_index) index: u32) {
     let most = bestValue[0];
     let root = sqrt(most);
     let column = state.rows[pivot];
-    for (var i = 0u; i < ROWS; i++) {
-      let candidate = index + i * SIZE;
+    for (var candidate = index; candidate < p.count; candidate += SIZE) {
       let left = open[candidate];
       if (left.x < 0.0) { continue; }
       var sum = Pair4();
@@ -88,7 +85,8 @@ fn main(@builtin(local_invocation_index) index: u32) {
       var rest = add4(Pair4(vec4f(high[at]), vec4f(low[at] - small[at])), vec4f(-known.x));
       let entry = select((rest.high.x + (rest.low.x - known.y)) / root, root, candidate == pivot);
       let place = candidate * (PIVOTS / 4u) + made / 4u;
-      columns[place] = select(columns[place], vec4f(entry), vec4u(0u, 1u, 2u, 3u) == vec4u(made % 4u));
+      let before = select(columns[place], vec4f(), made % 4u == 0u);
+      columns[place] = select(before, vec4f(entry), vec4u(0u, 1u, 2u, 3u) == vec4u(made % 4u));
       let square = addProduct4(Pair4(), vec4f(-entry), vec4f(entry));
       var after = add4(Pair4(vec4f(left.x), vec4f(left.y)), square.high);
       after.low += square.low;
@@ -100,10 +98,11 @@ fn main(@builtin(local_invocation_index) index: u32) {
     storageBarrier();
     workgroupBarrier();
   }
-  // Columns that were not made have nothing.
-  for (var item = index; item < PIVOTS * PIVOTS / 4u; item += SIZE) {
-    let m = item / (PIVOTS / 4u);
-    let j = 4u * (item % (PIVOTS / 4u));
+  // Up to a whole vec4 of columns; those that were not made have nothing.
+  let groups = (made + 3u) / 4u;
+  for (var item = index; item < 4u * groups * groups; item += SIZE) {
+    let m = item / groups;
+    let j = 4u * (item % groups);
     var rows = vec4f();
 #for c in 0..4
     if (j + $(c)u < made && m <= j + $(c)u) {
@@ -111,7 +110,7 @@ fn main(@builtin(local_invocation_index) index: u32) {
       rows[$c] = pick(row, m % 4u);
     }
 #end
-    factor[item] = rows;
+    factor[m * (PIVOTS / 4u) + j / 4u] = rows;
   }
   if (index != 0u || finished) { return; }
   state.made = made;
