@@ -68,7 +68,7 @@ fn factorBlock(row: u32) {
     a[placeOf(row, q)] = beforeEnd(values, q);
   }
   // The strips are as wide as a whole block.
-  for (var q = 0u; q < BLOCK / 4u; q++) {
+  for (var q = 0u; q < p.strideInverse / 4u; q++) {
     var values: vec4f;
     var turned: vec4f;
     for (var e = 0u; e < 4u; e++) {

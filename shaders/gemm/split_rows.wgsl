@@ -13,7 +13,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   var most = 0.0;
   for (var i = index; i < p.k; i += SIZE) { most = max(most, abs(x[row + i])); }
   largest[index] = most;
-  for (var half = SIZE / 2u; half > 0u; half /= 2u) {
+  for (var half = SIZE / 2u + p.zero; half > 0u; half /= 2u) {
     workgroupBarrier();
     if (index < half) { largest[index] = max(largest[index], largest[index + half]); }
   }

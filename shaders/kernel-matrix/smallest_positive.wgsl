@@ -12,7 +12,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
     if (x > 0.0) { best = min(best, bitcast<u32>(x)); }
   }
   partial[index] = best;
-  for (var half = SIZE / 2u; half > 0u; half /= 2u) {
+  for (var half = SIZE / 2u + p.zero; half > 0u; half /= 2u) {
     workgroupBarrier();
     if (index < half) { partial[index] = min(partial[index], partial[index + half]); }
   }

@@ -58,7 +58,7 @@ fn main(@builtin(local_invocation_index) index: u32) {
     }
   }
   sums[index] = vec2f(loss, correct);
-  for (var half = SIZE / 2u; half > 0u; half /= 2u) {
+  for (var half = SIZE / 2u + p.zero; half > 0u; half /= 2u) {
     workgroupBarrier();
     if (index < half) { sums[index] += sums[index + half]; }
   }

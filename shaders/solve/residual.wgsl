@@ -78,15 +78,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
 #for c in 0..10
   if (CLASSES > $(c)u) { partial[min($(c)u, CLASSES - 1u)][index] = s$c; }
 #end
-  for (var half = SIZE / 2u; half > 0u; half /= 2u) {
+  // Without an end that the compiler knows: unrolled, these loops took longer to compile than all else.
+  let classes = CLASSES + p.zero;
+  for (var half = SIZE / 2u + p.zero; half > 0u; half /= 2u) {
     workgroupBarrier();
     if (index < half) {
-      for (var c = 0u; c < CLASSES; c++) { partial[c][index] = plus4(partial[c][index], partial[c][index + half]); }
+      for (var c = 0u; c < classes; c++) { partial[c][index] = plus4(partial[c][index], partial[c][index + half]); }
     }
   }
   workgroupBarrier();
   // A number each: of the four components the first counts.
-  for (var e = index; e < 4u * CLASSES; e += SIZE) {
+  for (var e = index; e < 4u * classes; e += SIZE) {
     let row = 4u * (p.first + group.x) + e % 4u;
     if (row < p.m) { store(p.firstOutput + e / 4u, row, partial[e / 4u][0].high[e % 4u], partial[e / 4u][0].low[e % 4u]); }
   }

@@ -10,7 +10,7 @@ fn main(@builtin(local_invocation_index) index: u32) {
   var best = a[0];
   for (var i = index; i < p.rows; i += SIZE) { best = max(best, a[i * p.stride + i]); }
   partial[index] = best;
-  for (var half = SIZE / 2u; half > 0u; half /= 2u) {
+  for (var half = SIZE / 2u + p.zero; half > 0u; half /= 2u) {
     workgroupBarrier();
     if (index < half) { partial[index] = max(partial[index], partial[index + half]); }
   }

@@ -51,7 +51,7 @@ fn main(@builtin(local_invocation_index) index: u32) {
     }
     bestValue[index] = value;
     bestCandidate[index] = candidate;
-    for (var half = SIZE / 2u; half > 0u; half /= 2u) {
+    for (var half = SIZE / 2u + p.zero; half > 0u; half /= 2u) {
       workgroupBarrier();
       if (index < half) {
         let v = bestValue[index + half];

@@ -22,7 +22,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   var most = vec4u();
   for (var i = index; i < width; i += SIZE) { most = max(most, bitcast<vec4u>(a[start + i]) & vec4u(0x7fffffffu)); }
   largest[index] = max(max(most.x, most.y), max(most.z, most.w));
-  for (var half = SIZE / 2u; half > 0u; half /= 2u) {
+  for (var half = SIZE / 2u + p.zero; half > 0u; half /= 2u) {
     workgroupBarrier();
     if (index < half) { largest[index] = max(largest[index], largest[index + half]); }
   }
@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
     sum = addProduct(sum, x.w, x.w);
   }
   partial[index] = sum;
-  for (var half = SIZE / 2u; half > 0u; half /= 2u) {
+  for (var half = SIZE / 2u + p.zero; half > 0u; half /= 2u) {
     workgroupBarrier();
     if (index < half) {
       var both = add(partial[index], partial[index + half].x);

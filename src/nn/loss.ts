@@ -15,7 +15,7 @@ const kernel = defineKernel({
     gradient: readWrite('array<f32>'),
     results: readWrite('array<f32>'),
   },
-  params: { rows: 'u32', cols: 'u32', stride: 'u32', slot: 'u32', scale: 'f32' },
+  params: { rows: 'u32', cols: 'u32', stride: 'u32', slot: 'u32', scale: 'f32', zero: 'zero' },
   constants: { CROSS_ENTROPY: 'bool' },
 });
 const kernels = {

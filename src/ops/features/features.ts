@@ -119,7 +119,7 @@ const roundingKernel = defineKernel({
   name: 'argument_rounding',
   source: argumentRoundingSource,
   bindings: { a: read('array<f32>'), sums: readWrite('array<f32>') },
-  params: { cols: 'u32', stride: 'u32' },
+  params: { cols: 'u32', stride: 'u32', zero: 'zero' },
 });
 
 /** Mean change of a cosine by the rounding of its argument from which on features are refused. */

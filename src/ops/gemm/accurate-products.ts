@@ -47,7 +47,7 @@ const splitRows = defineKernel({
   name: 'split_rows',
   source: splitRowsSource,
   bindings: { x: readView('array<f32>'), head: readWrite('array<f32>'), rest: readWrite('array<f32>') },
-  params: { k: 'u32', strideX: 'u32', offsetX: 'u32', /** Of head and rest. */ stride: 'u32' },
+  params: { k: 'u32', strideX: 'u32', offsetX: 'u32', /** Of head and rest. */ stride: 'u32', zero: 'zero' },
 });
 
 function split(batch: Batch, matrix: View, role: string): [head: Matrix, rest: Matrix] {

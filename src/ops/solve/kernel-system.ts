@@ -95,7 +95,7 @@ const smallestPositive = defineKernel({
   name: 'smallest_positive',
   source: smallestPositiveSource,
   bindings: { a: read('array<f32>'), result: readWrite('array<atomic<u32>>') },
-  params: { cols: 'u32', stride: 'u32' },
+  params: { cols: 'u32', stride: 'u32', zero: 'zero' },
 });
 
 /** The smallest distance above 0 between two rows; infinite where all coincide. */

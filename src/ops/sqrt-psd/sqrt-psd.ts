@@ -18,7 +18,7 @@ const maximumKernel = defineKernel({
   name: 'diagonal_maximum',
   source: diagonalMaximumSource,
   bindings: { a: read('array<f32>'), result: readWrite('array<f32>') },
-  params: { rows: 'u32', stride: 'u32' },
+  params: { rows: 'u32', stride: 'u32', zero: 'zero' },
 });
 
 const rowSumKernel = defineKernel({

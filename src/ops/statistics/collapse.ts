@@ -22,7 +22,7 @@ const scatterKernel = defineKernel({
     scale: read('array<u32>'),
     scatter: readWrite('array<f32>'),
   },
-  params: { groups: 'u32', stride: 'u32' },
+  params: { groups: 'u32', stride: 'u32', zero: 'zero' },
 });
 
 const collapseKernel = defineKernel({
@@ -36,7 +36,7 @@ const collapseKernel = defineKernel({
     results: readWrite('array<u32>'),
   },
   // The stride of `gram`, and the vec4 in `mean`.
-  params: { rows: 'u32', groups: 'u32', stride: 'u32', width: 'u32' },
+  params: { rows: 'u32', groups: 'u32', stride: 'u32', width: 'u32', zero: 'zero' },
 });
 
 /** Room for the eight numbers that `collapseTraces` writes, for `readCollapse`. Release it. */
