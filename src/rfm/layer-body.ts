@@ -1,5 +1,6 @@
 import { owning } from '../runtime/owning.js';
 import { type Agop, type AgopRequest, agopOf } from './agop.js';
+import { layerPrograms } from './compile-ahead.js';
 import type { LayerContext } from './context.js';
 import { type FittedKernel, fitKernel, type RidgeProblem, releaseFitted } from './fit.js';
 
@@ -28,6 +29,7 @@ export const layerBody = <P, A extends AgopRequest | null>(
 ): Promise<Body<P, A>> =>
   owning(context.gpu, async (gpu, keep) => {
     const own = { ...context, gpu };
+    gpu.compiler?.compile(layerPrograms(gpu, problem.kernel, problem.y.tiles[0].rows));
     const fitted = await fitKernel(own, problem);
     const used = await use(fitted);
     const agop = request && (await agopOf(own, fitted, request));

@@ -13,6 +13,8 @@ export const GPUBufferUsage = {
   QUERY_RESOLVE: 0x0200,
 } as const;
 
+export const GPUTextureUsage = { STORAGE_BINDING: 0x08 } as const;
+
 export const GPUMapMode = { READ: 0x0001 } as const;
 
 export const GPUShaderStage = { COMPUTE: 0x4 } as const;

@@ -1,6 +1,7 @@
 import { RfmError, say, the } from '../errors.js';
 import { type AdapterSummary, summarizeAdapter } from './adapter.js';
 import { IMMEDIATE_BYTES } from './constants.js';
+import type { Program } from './kernel.js';
 import type { Platform } from './platform.js';
 import { createPool, type Pool } from './pool.js';
 import type { Profile } from './profile.js';
@@ -11,6 +12,19 @@ export interface Pipeline {
   readonly bindings: GPUBindGroupLayout;
   /** Whether the driver has compiled it: some leave that to the first dispatch. */
   warm: boolean;
+}
+
+/**
+ * Compiles kernels on a second device, a core that else would wait, while the first device compiles or computes. It is for
+ * drivers that keep what they compile where other devices of the process find it, as lavapipe does, in its shader cache.
+ */
+export interface Compiler {
+  /** By text: settles when the kernel is compiled, whichever device does it; it never fails. */
+  readonly claimed: Map<string, Promise<void>>;
+  /** Compiles these, in this order, but for those that somebody has compiled or begun to. */
+  compile(programs: readonly Program[]): void;
+  /** Ends after the kernel that is being compiled. */
+  close(): Promise<void>;
 }
 
 /** An open device with what the operations need to know of it. `await using` closes it. */
@@ -24,6 +38,8 @@ export interface Gpu extends AsyncDisposable {
   readonly lanes: number;
   readonly pool: Pool;
   readonly pipelines: Map<string, Promise<Pipeline>>;
+  /** Compiles kernels on a second device; null where that would not help. */
+  readonly compiler: Compiler | null;
   /** Operation → variant to use for it, where it is not the built-in default; see `variantOf` and `applyTuning`. */
   readonly choices: Map<string, string>;
   /** Bytes of the largest piece that rows and square matrices are cut into; see `gridOf`. */
@@ -57,27 +73,33 @@ export const withMembers = (gpu: Gpu, members: Partial<Gpu>): Gpu =>
     ),
   );
 
+export interface DeviceOptions {
+  /** Features to ask for where the adapter has them. */
+  optional?: readonly GPUFeatureName[];
+  /** See `Gpu`; closed with the device. */
+  compiler?: Compiler | null;
+  /** Called when the device is gone. */
+  onClose?: () => void;
+}
+
 /**
  * Opens a device on an adapter with every limit it offers and, where it has them, the `optional` features; the platform's
- * `openGpu` is the usual way here. `onClose` is called when the device is gone.
+ * `openGpu` is the usual way here.
  * @throws noAdapter where shaders cannot be passed their numbers.
  */
 export async function openDevice(
   platform: Platform,
   adapter: GPUAdapter,
-  { optional = [], onClose }: { optional?: readonly GPUFeatureName[]; onClose?: () => void } = {},
+  { optional = [], compiler = null, onClose }: DeviceOptions = {},
 ): Promise<Gpu> {
-  const wanted: GPUFeatureName[] = ['timestamp-query', 'subgroups', ...optional];
-  const device = await adapter.requestDevice({
-    requiredFeatures: wanted.filter((name) => adapter.features.has(name)),
-    requiredLimits: limitsToRequest(adapter),
-  });
+  const device = await adapter.requestDevice(deviceDescriptor(adapter, optional));
   const summary = summarizeAdapter(adapter.info);
   const watch = watchDevice(device, platform);
   let closed = false;
   async function close(): Promise<void> {
     if (closed) return;
     closed = true;
+    await compiler?.close();
     await watch.destroy();
     onClose?.();
   }
@@ -94,6 +116,7 @@ export async function openDevice(
     lanes,
     pool: createPool(device),
     pipelines: new Map(),
+    compiler,
     choices: new Map(),
     tileBytes: DEFAULT_TILE_BYTES,
     rate: { flops: FIRST_RATE },
@@ -107,6 +130,15 @@ export async function openDevice(
     // A browser without the symbol has no `await using` that would look for it.
     [Symbol.asyncDispose ?? Symbol('asyncDispose')]: close,
   } as Gpu;
+}
+
+/** @throws noAdapter where shaders cannot be passed their numbers. */
+export function deviceDescriptor(adapter: GPUAdapter, optional: readonly GPUFeatureName[] = []): GPUDeviceDescriptor {
+  const wanted: GPUFeatureName[] = ['timestamp-query', 'subgroups', ...optional];
+  return {
+    requiredFeatures: wanted.filter((name) => adapter.features.has(name)),
+    requiredLimits: limitsToRequest(adapter),
+  };
 }
 
 function limitsToRequest(adapter: GPUAdapter): Record<string, number> {

@@ -284,6 +284,12 @@ export function programOf(kernel: Kernel, constants: ConstantValues = NONE): Pro
 
 const NONE: ConstantValues = {};
 
+/** The same with the constants checked against the declaration. In the order of a dispatch's: they are written in that order. */
+export const programWith = <B extends Bindings, P extends Parameters, C extends Constants>(
+  kernel: Kernel<B, P, C>,
+  constants: { readonly [K in keyof C]: C[K] extends 'bool' ? boolean : number },
+): Program => programOf(kernel as unknown as Kernel, constants);
+
 /** Directives come first in WGSL, so those of the files move before everything else. */
 const DIRECTIVE = /^[ \t]*(enable|requires)[ \t][^;\n]*;[ \t]*$/gm;
 

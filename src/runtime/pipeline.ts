@@ -1,5 +1,5 @@
 import { RfmError } from '../errors.js';
-import { GPUShaderStage, IMMEDIATE_BYTES } from './constants.js';
+import { GPUBufferUsage, GPUShaderStage, IMMEDIATE_BYTES } from './constants.js';
 import type { Gpu, Pipeline } from './gpu.js';
 import type { Program } from './kernel.js';
 
@@ -34,7 +34,7 @@ const ENTRIES: Record<Program['bindings'][number], Partial<GPUBindGroupLayoutEnt
  * The layout comes from the declaration, not from Dawn's 'auto': that leaves out bindings which a specialisation does not
  * use, and callers would have to know which.
  */
-async function compile(device: GPUDevice, program: Program): Promise<Pipeline> {
+export async function compile(device: GPUDevice, program: Program): Promise<Pipeline> {
   const { name: label, code } = program;
   const bindings = device.createBindGroupLayout({
     label,
@@ -72,4 +72,30 @@ async function compilationError(module: GPUShaderModule, { name, code, at }: Pro
   const place = at(first.lineNum - 1);
   const where = place ? `${place.file}:${place.line}` : `what the declaration of ${name} made`;
   return new RfmError('internal', `${name}: ${where}: ${first.message.trim().replace(/\s*\n\s*/g, '; ')}: ${line}`);
+}
+
+/**
+ * Has the driver compile pipelines, each with what it binds, by dispatches of no workgroups: lavapipe leaves it to the first
+ * dispatch.
+ */
+export async function warmUp(device: GPUDevice, cold: Iterable<readonly [Pipeline, GPUBindGroup]>): Promise<void> {
+  // Three zeros. Of a dispatch with a literal count of zero Dawn prints that it is unusual.
+  const none = device.createBuffer({ size: 12, usage: GPUBufferUsage.INDIRECT });
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  for (const [pipeline, group] of cold) {
+    pass.setPipeline(pipeline.compute);
+    pass.setBindGroup(0, group);
+    setImmediates(pass, new Uint32Array(IMMEDIATE_BYTES / 4));
+    pass.dispatchWorkgroupsIndirect(none, 0);
+  }
+  pass.end();
+  device.queue.submit([encoder.finish()]);
+  await device.queue.onSubmittedWorkDone();
+  none.destroy();
+}
+
+/** Newer than @webgpu/types: https://gpuweb.github.io/gpuweb/ "setImmediates". */
+export function setImmediates(pass: GPUComputePassEncoder, words: Uint32Array<ArrayBuffer>): void {
+  (pass as unknown as { setImmediates(offset: number, data: Uint32Array): void }).setImmediates(0, words);
 }

@@ -1,9 +1,8 @@
-import { GPUBufferUsage, IMMEDIATE_BYTES } from './constants.js';
 import type { Part } from './division.js';
 import type { Gpu, Pipeline } from './gpu.js';
 import type { Program } from './kernel.js';
 import type { View } from './matrix.js';
-import { pipelinesOf } from './pipeline.js';
+import { pipelinesOf, setImmediates, warmUp } from './pipeline.js';
 import { textureBytes } from './pool.js';
 import type { Profile } from './profile.js';
 import { type PassLabel, type PassTimes, timePasses } from './timing.js';
@@ -82,36 +81,38 @@ function idleSince(gpu: Gpu): () => number {
 }
 
 /**
- * Has the driver compile pipelines that it meets for the first time. lavapipe leaves that to the first dispatch, within
- * its timestamps; one of no workgroups, with what the real one binds, does it before. It is timed from when the device
- * has nothing else to do, which `since` tells: what is compiled beside other work costs nothing.
+ * Has the driver compile kernels that it meets for the first time, before the real dispatches, within whose timestamps it
+ * would else be. It is timed from when the device has nothing else to do, which `since` tells: what is compiled beside other
+ * work costs nothing. Kernels that a second device compiles are waited for, and then found; see compile-ahead.ts.
  */
 async function warm(
   gpu: Gpu,
+  recorded: readonly Dispatch[],
   pipelines: readonly Pipeline[],
   groups: readonly GPUBindGroup[],
   since: () => number,
 ): Promise<void> {
-  const cold = new Map<Pipeline, GPUBindGroup>();
+  const cold = new Map<Pipeline, { code: string; group: GPUBindGroup }>();
   pipelines.forEach((pipeline, i) => {
-    if (!pipeline.warm && !cold.has(pipeline)) cold.set(pipeline, groups[i]);
+    if (!pipeline.warm) cold.set(pipeline, { code: recorded[i].program.code, group: groups[i] });
   });
   if (cold.size === 0) return;
   await gpu.sent.last;
-  // Three zeros. Of a dispatch with a literal count of zero Dawn prints that it is unusual.
-  const none = gpu.device.createBuffer({ size: 12, usage: GPUBufferUsage.INDIRECT });
-  const encoder = gpu.device.createCommandEncoder();
-  const pass = encoder.beginComputePass();
-  for (const [pipeline, group] of cold) {
-    pass.setPipeline(pipeline.compute);
-    pass.setBindGroup(0, group);
-    setImmediates(pass, new Uint32Array(IMMEDIATE_BYTES / 4));
-    pass.dispatchWorkgroupsIndirect(none, 0);
-  }
-  pass.end();
-  gpu.device.queue.submit([encoder.finish()]);
-  await gpu.device.queue.onSubmittedWorkDone();
-  none.destroy();
+  const claimed = gpu.compiler?.claimed ?? new Map<string, Promise<void>>();
+  const others = [...cold].filter(([, { code }]) => claimed.has(code));
+  const own = [...cold].filter(([, { code }]) => !claimed.has(code));
+  const done = warmUp(
+    gpu.device,
+    own.map(([pipeline, { group }]) => [pipeline, group]),
+  );
+  const settled = done.catch(() => {});
+  for (const [, { code }] of own) claimed.set(code, settled);
+  await done;
+  await Promise.all(others.map(([, { code }]) => claimed.get(code)));
+  await warmUp(
+    gpu.device,
+    others.map(([pipeline, { group }]) => [pipeline, group]),
+  );
   for (const pipeline of cold.keys()) pipeline.warm = true;
   gpu.compiling.seconds += Math.max(0, performance.now() - since()) / 1000;
 }
@@ -124,7 +125,7 @@ export async function start(gpu: Gpu, recorded: readonly Dispatch[]): Promise<vo
     recorded.map(({ program }) => program),
   );
   const groups = bindGroups(gpu, recorded, pipelines);
-  await warm(gpu, pipelines, groups, since);
+  await warm(gpu, recorded, pipelines, groups, since);
   /** Dispatches from … to − 1 in one pass, or more where there is something to copy between them. */
   const encode = (encoder: GPUCommandEncoder, from: number, to: number, times?: PassTimes): void => {
     const starts = recorded.flatMap(({ copies }, i) =>
@@ -218,9 +219,4 @@ const TELLING_FLOPS = 1e9;
 /** The rate follows what batches reached, other work in them included: rather too low than too high. */
 function updateRate(gpu: Gpu, flops: number, seconds: number): void {
   if (flops >= TELLING_FLOPS) gpu.rate.flops = (gpu.rate.flops + flops / seconds) / 2;
-}
-
-/** Newer than @webgpu/types: https://gpuweb.github.io/gpuweb/ "setImmediates". */
-function setImmediates(pass: GPUComputePassEncoder, words: Uint32Array<ArrayBuffer>): void {
-  (pass as unknown as { setImmediates(offset: number, data: Uint32Array): void }).setImmediates(0, words);
 }

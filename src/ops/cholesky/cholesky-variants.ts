@@ -5,7 +5,8 @@ import potrfBlockSubgroupSource from '../../../shaders/cholesky/potrf_block_subg
 import potrfBlockWorkgroupSource from '../../../shaders/cholesky/potrf_block_workgroup.wgsl';
 import potrfFactorSource from '../../../shaders/cholesky/potrf_factor.wgsl';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
-import { defineKernel, readWrite } from '../../runtime/kernel.js';
+import type { Gpu } from '../../runtime/gpu.js';
+import { defineKernel, type Program, programWith, readWrite } from '../../runtime/kernel.js';
 import { block } from '../../runtime/matrix.js';
 import { isHardware, type Operation, type Variant } from '../../runtime/variants.js';
 import { copyScaled } from '../elementwise/elementwise.js';
@@ -23,6 +24,7 @@ import {
   type Sharing,
   solveBlock,
   solveBlocks,
+  trsmPanelSubgroup,
 } from './panels.js';
 
 export interface CholeskyVariant extends Variant {
@@ -206,6 +208,12 @@ const rightLooking: CholeskyVariant = {
     }
   },
 };
+
+/** What `panels` dispatches with subgroups: kernels that take long to compile. */
+export const panelPrograms = ({ lanes }: Gpu): Program[] => [
+  programWith(potrfBlockSubgroup, { LANES: lanes }),
+  ...[true, false].map((IN_PLACE) => programWith(trsmPanelSubgroup, { LANES: lanes, IN_PLACE })),
+];
 
 /** A = L Lᵀ. */
 export const CHOLESKY: Operation<CholeskyVariant> = {

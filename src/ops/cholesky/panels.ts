@@ -72,7 +72,7 @@ const trsmParams = {
   firstGroup: firstRow(),
 } as const;
 
-const trsmPanelSubgroup = defineKernel({
+export const trsmPanelSubgroup = defineKernel({
   name: 'trsm_panel',
   source: trsmPanelSource,
   bindings: trsmBindings,

@@ -2,7 +2,7 @@ import packColumnsSource from '../../../shaders/gemm/pack_columns.wgsl';
 import packRowsSource from '../../../shaders/gemm/pack_rows.wgsl';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { defineKernel, readView, readWrite } from '../../runtime/kernel.js';
+import { defineKernel, type Program, programWith, readView, readWrite } from '../../runtime/kernel.js';
 import { isSquare, sumsCall } from './gemm-calls.js';
 import { packedKernel } from './gemm-kernels.js';
 import type { Factor, Product } from './gemm-product.js';
@@ -99,3 +99,7 @@ export function recordPacked(batch: Batch, product: Product): boolean {
   if (b !== a) batch.reuse(b);
   return true;
 }
+
+/** What it dispatches beside packing: kernels that take long to compile. */
+export const packedPrograms = ({ lanes }: Gpu): Program[] =>
+  [false, true].map((DIFFERENCE) => programWith(packedKernel, { LANES: lanes, DIFFERENCE }));

@@ -1,7 +1,7 @@
 import residualSource from '../../../shaders/solve/residual.wgsl';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { defineKernel, firstRow, read, readWrite } from '../../runtime/kernel.js';
+import { defineKernel, firstRow, type Program, programWith, read, readWrite } from '../../runtime/kernel.js';
 import { type Matrix, matrixBytes } from '../../runtime/matrix.js';
 import { isHardware } from '../../runtime/variants.js';
 import { transpose } from '../elementwise/transpose.js';
@@ -162,6 +162,13 @@ function takeOff(batch: Batch, kernel: RadialKernel, part: TilePart): void {
     );
   }
 }
+
+/** What it dispatches, which takes long to compile. */
+export const residualPrograms = (gpu: Gpu, kernel: RadialKernel, outputs: number): Program[] => {
+  const most = mostOutputs(gpu);
+  const counts = new Set([Math.min(most, outputs), outputs % most || most].filter((count) => count <= outputs));
+  return [...counts].map((CLASSES) => programWith(residualKernel(kernel), { CLASSES }));
+};
 
 /** Bytes that `residual` holds of tiles: distances that are not kept, and their transposes. */
 export function residualBytes({ grid, d, copies }: TiledSize, keepsDistances: boolean): number {

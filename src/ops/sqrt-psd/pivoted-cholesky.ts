@@ -6,7 +6,7 @@ import pivotRowsSource from '../../../shaders/sqrt-psd/pivot_rows.wgsl';
 import pivotStateSource from '../../../shaders/sqrt-psd/pivot_state.wgsl';
 import { type Batch, ceilDiv, createBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { defineKernel, firstRow, read, readWrite } from '../../runtime/kernel.js';
+import { defineKernel, firstRow, type Program, programWith, read, readWrite } from '../../runtime/kernel.js';
 import {
   allocate,
   block,
@@ -253,6 +253,12 @@ const groupSize = ({ adapter, lanes }: Gpu): number =>
 
 /** With the zeros that follow each row, up to a whole vec4. */
 const filled = (matrix: Matrix): Matrix => ({ ...matrix, cols: matrix.stride, padding: 0 });
+
+/** What it dispatches that takes long to compile. */
+export const pivotPrograms = (gpu: Gpu): Program[] => [
+  programWith(factorCandidates, { SIZE: groupSize(gpu) }),
+  programWith(columns, {}),
+];
 
 /** Takes off what remains of M at the candidates what the first `known` columns explain: L = L₁ + L₂, L₁ L₁ᵀ being exact. */
 function takeOff(batch: Batch, { l, parts, rest, small, own }: Factorization, known: number): void {

@@ -1,7 +1,9 @@
 import { mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { SETUP } from '../../../scripts/adapter-env.mjs';
 import { RfmError } from '../../errors.js';
-import { type Gpu, openDevice } from '../../runtime/gpu.js';
+import { createCompiler } from '../../runtime/compile-ahead.js';
+import { type Compiler, deviceDescriptor, type Gpu, openDevice } from '../../runtime/gpu.js';
 import { mixedFeatures, type OpenOptions, requestAdapter } from '../request-adapter.js';
 import { selectDriver } from './driver.js';
 import { nodePlatform } from './system.js';
@@ -49,7 +51,26 @@ export const openAdapter = (
   instance: GPU,
   adapter: GPUAdapter,
   optional: readonly GPUFeatureName[] = [],
-): Promise<Gpu> => openDevice(nodePlatform, adapter, { optional, onClose: () => releaseInstance(instance) });
+): Promise<Gpu> =>
+  openDevice(nodePlatform, adapter, {
+    optional,
+    compiler: compilerFor(instance, adapter, optional),
+    onClose: () => releaseInstance(instance),
+  });
+
+/**
+ * lavapipe compiles on one core, and what one device has compiled the others of the process find in Mesa's shader cache:
+ * without a cache a kernel would be compiled twice. Other drivers compile in threads of their own, or for each device anew.
+ */
+function compilerFor(instance: GPU, { info }: GPUAdapter, optional: readonly GPUFeatureName[]): Compiler | null {
+  const cached = process.env.MESA_SHADER_CACHE_DISABLE !== 'true' && process.env.MESA_SHADER_CACHE_DISABLE !== '1';
+  if (!/llvmpipe/i.test(`${info.device} ${info.description}`) || !cached || availableParallelism() < 2) return null;
+  return createCompiler(async () => {
+    const adapter = await instance.requestAdapter({ powerPreference: 'high-performance' });
+    if (!adapter || adapter.info.device !== info.device) throw new RfmError('noAdapter', 'no second device');
+    return adapter.requestDevice(deviceDescriptor(adapter, optional));
+  });
+}
 
 const noAdapterHelp = (): string =>
   process.env.DEEP_RFM_BUNDLE

@@ -1,0 +1,68 @@
+import { GPUBufferUsage, GPUTextureUsage } from './constants.js';
+import type { Compiler } from './gpu.js';
+import type { Program } from './kernel.js';
+import { compile, warmUp } from './pipeline.js';
+
+/** `open` opens the second device when it is first needed. What fails there is compiled, and reported, by the first device. */
+export function createCompiler(open: () => Promise<GPUDevice>): Compiler {
+  const claimed = new Map<string, Promise<void>>();
+  const waiting: Program[] = [];
+  let closed = false;
+  let device: GPUDevice | null = null;
+  let bound: Placeholders | null = null;
+  let running: Promise<void> | null = null;
+  const run = async (): Promise<void> => {
+    device ??= await open();
+    bound ??= placeholders(device);
+    for (let program = waiting.shift(); program && !closed; program = waiting.shift()) {
+      if (claimed.has(program.code)) continue;
+      const done = compileOn(device, program, bound).catch(() => {});
+      claimed.set(program.code, done);
+      await done;
+    }
+  };
+  return {
+    claimed,
+    compile(programs) {
+      waiting.push(...programs);
+      running ??= run()
+        .catch(() => {})
+        .finally(() => {
+          running = null;
+        });
+    },
+    async close() {
+      closed = true;
+      await running;
+      device?.destroy();
+    },
+  };
+}
+
+/** What kernels bind that run no workgroup: a buffer for each binding, since two that are written must not be one. */
+interface Placeholders {
+  buffers: readonly GPUBuffer[];
+  texture: GPUTexture;
+}
+
+/** Larger than any struct that a kernel binds. */
+const PLACEHOLDER_BYTES = 4096;
+
+const placeholders = (device: GPUDevice): Placeholders => ({
+  buffers: Array.from({ length: device.limits.maxStorageBuffersPerShaderStage }, () =>
+    device.createBuffer({ size: PLACEHOLDER_BYTES, usage: GPUBufferUsage.STORAGE | GPUBufferUsage.UNIFORM }),
+  ),
+  texture: device.createTexture({ size: [1, 1], format: 'rgba32float', usage: GPUTextureUsage.STORAGE_BINDING }),
+});
+
+async function compileOn(device: GPUDevice, program: Program, { buffers, texture }: Placeholders): Promise<void> {
+  const pipeline = await compile(device, program);
+  const group = device.createBindGroup({
+    layout: pipeline.bindings,
+    entries: program.bindings.map((access, binding) => ({
+      binding,
+      resource: access === 'texture' ? texture.createView() : { buffer: buffers[binding] },
+    })),
+  });
+  await warmUp(device, [[pipeline, group]]);
+}
