@@ -1,5 +1,5 @@
-// Rows of M = m + mLow at the candidates, and of the two parts of L, which lie side by side. An invocation a row and vec4.
-// pivot_state.wgsl stands before this text.
+// Rows of M = m + mLow at the candidates, and of the two parts of L, which lie side by side, the columns there are. An
+// invocation a row and vec4. pivot_state.wgsl stands before this text.
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -11,5 +11,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     high[candidate * p.widthM + id.x] = m[row * p.widthM + id.x];
     low[candidate * p.widthM + id.x] = mLow[row * p.widthM + id.x];
   }
-  if (id.x < p.widthParts) { own[candidate * p.widthParts + id.x] = parts[row * p.widthParts + id.x]; }
+  if (id.x < p.known) {
+#for half in 0..2
+    own[candidate * p.widthParts + $(half)u * p.widthParts / 2u + id.x] =
+      parts[row * p.widthParts + $(half)u * p.widthParts / 2u + id.x];
+#end
+  }
 }

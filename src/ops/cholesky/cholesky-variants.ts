@@ -14,6 +14,7 @@ import { transpose } from '../elementwise/transpose.js';
 import { gemm, syrk } from '../gemm/gemm.js';
 import {
   BLOCK,
+  blockPrograms,
   blocksOf,
   type CholeskyFactor,
   firstHalf,
@@ -24,7 +25,6 @@ import {
   type Sharing,
   solveBlock,
   solveBlocks,
-  trsmPanelSubgroup,
 } from './panels.js';
 
 export interface CholeskyVariant extends Variant {
@@ -210,9 +210,9 @@ const rightLooking: CholeskyVariant = {
 };
 
 /** What `panels` dispatches with subgroups: kernels that take long to compile. */
-export const panelPrograms = ({ lanes }: Gpu): Program[] => [
-  programWith(potrfBlockSubgroup, { LANES: lanes }),
-  ...[true, false].map((IN_PLACE) => programWith(trsmPanelSubgroup, { LANES: lanes, IN_PLACE })),
+export const panelPrograms = (gpu: Gpu): Program[] => [
+  programWith(potrfBlockSubgroup, { LANES: gpu.lanes }),
+  ...blockPrograms(gpu),
 ];
 
 /** A = L Lᵀ. */

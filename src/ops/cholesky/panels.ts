@@ -3,7 +3,15 @@ import trsmPanelSource from '../../../shaders/cholesky/trsm_panel_subgroup.wgsl'
 import trsmPanelWorkgroupSource from '../../../shaders/cholesky/trsm_panel_workgroup.wgsl';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { defineKernel, firstRow, read, readView, readWriteView } from '../../runtime/kernel.js';
+import {
+  defineKernel,
+  firstRow,
+  type Program,
+  programWith,
+  read,
+  readView,
+  readWriteView,
+} from '../../runtime/kernel.js';
 import { block, type Matrix, type View } from '../../runtime/matrix.js';
 import { isHardware } from '../../runtime/variants.js';
 
@@ -72,7 +80,7 @@ const trsmParams = {
   firstGroup: firstRow(),
 } as const;
 
-export const trsmPanelSubgroup = defineKernel({
+const trsmPanelSubgroup = defineKernel({
   name: 'trsm_panel',
   source: trsmPanelSource,
   bindings: trsmBindings,
@@ -146,6 +154,10 @@ export function solveBlock(
     work: { flops: 2 * lanes * 2 * size * (knownCount + size) },
   });
 }
+
+/** What `solveBlock` dispatches, which takes long to compile. */
+export const blockPrograms = ({ lanes }: Gpu): Program[] =>
+  [true, false].map((IN_PLACE) => programWith(trsmPanelSubgroup, { LANES: lanes, IN_PLACE }));
 
 /** Invocations of trsm_panel_workgroup.wgsl share so many right-hand sides. */
 const SIDES = 32;

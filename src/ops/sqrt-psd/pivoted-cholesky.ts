@@ -45,7 +45,7 @@ const diagonal = defineKernel({
 const candidates = defineKernel({
   name: 'pivot_candidates',
   source: [pivotStateSource, pivotCandidatesSource],
-  bindings: { remaining: read('array<vec2f>'), state: readWrite('PivotState') },
+  bindings: { remaining: read('array<vec4f>'), state: readWrite('PivotState') },
   params: { rows: 'u32', count: 'u32', tolerance: 'f32', firstRow: firstRow(64) },
 });
 
@@ -62,7 +62,7 @@ const candidateRows = defineKernel({
     own: readWrite('array<vec4f>'),
   },
   // Widths in vec4.
-  params: { rows: 'u32', count: 'u32', widthM: 'u32', widthParts: 'u32' },
+  params: { rows: 'u32', count: 'u32', widthM: 'u32', widthParts: 'u32', known: 'u32' },
 });
 
 const factorCandidates = defineKernel({
@@ -125,6 +125,13 @@ export function pivotedCholesky(gpu: Gpu, m: Matrix | Pair, tolerance: number): 
     owning(gpu, async (gpu, keep) => keep(await factorWithPivots(gpu, m, tolerance))),
   );
 }
+
+/** Pivots that a round chooses as a rule. */
+const USUAL_PIVOTS = 48;
+
+/** Operations of its products for a matrix d × d of this rank: three of the candidates and all rows in each round. */
+export const pivotedFlops = (d: number, rank: number): number =>
+  (3 * 2 * CANDIDATES * d * rank * rank) / (2 * USUAL_PIVOTS);
 
 /** Bytes that it holds at most beside M: its result, that in two parts, and what the candidates have. Products' copies come on top. */
 export function pivotedBytes(d: number): number {
@@ -223,8 +230,8 @@ function recordRound(batch: Batch, work: Factorization, known: number): void {
   const [widthM, widthParts] = [rest.high.stride / 4, parts.stride / 4];
   batch.dispatch(candidateRows, {
     bindings: { m: m.high, mLow: m.low, parts, state, high: rest.high, low: rest.low, own },
-    params: { rows: d, count, widthM, widthParts },
-    grid: [ceilDiv(Math.max(widthM, widthParts), 64), count],
+    params: { rows: d, count, widthM, widthParts, known: known / 4 },
+    grid: [ceilDiv(Math.max(widthM, known / 4), 64), count],
   });
   if (known > 0) takeOff(batch, work, known);
   batch.dispatch(factorCandidates, {

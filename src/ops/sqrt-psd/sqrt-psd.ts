@@ -10,7 +10,7 @@ import { scoped } from '../../runtime/timing.js';
 import { allocateFactor, failingPivot, inversesBytes, potrf, trsm } from '../cholesky/cholesky.js';
 import { addDiagonal, addScaled, copyScaled, divideByRoot, symmetrize } from '../elementwise/elementwise.js';
 import { gemm, syrk, syrkTN } from '../gemm/gemm.js';
-import { type PivotedFactor, pivotedBytes, pivotedCholesky } from './pivoted-cholesky.js';
+import { type PivotedFactor, pivotedBytes, pivotedCholesky, pivotedFlops } from './pivoted-cholesky.js';
 
 export { type PivotedFactor, pivotedCholesky };
 
@@ -69,11 +69,12 @@ export async function sqrtPsd(gpu: Gpu, m: Matrix | Pair, out: Matrix): Promise<
 /** Halley steps, and steps of products, that a root takes as a rule. */
 const USUAL_STEPS = { halley: 2, products: 3 };
 
-/** Operations of M^{1/2} by way of its factor, d × d, of this rank. */
+/** Operations of M^{1/2} (d × d, of this rank), its factor included. */
 export const rootFlops = (d: number, rank: number): number => {
   const gram = d * rank * rank;
   const halley = 3 * gram + rank ** 3 / 3;
-  return 2 * gram + USUAL_STEPS.halley * halley + USUAL_STEPS.products * (3 * gram + rank ** 3) + 2 * d * d * rank;
+  const steps = USUAL_STEPS.halley * halley + USUAL_STEPS.products * (3 * gram + rank ** 3) + 2 * d * d * rank;
+  return pivotedFlops(d, rank) + 2 * gram + steps;
 };
 
 /**
