@@ -77,6 +77,7 @@ fn main(@builtin(local_invocation_index) index: u32) {
       let left = open[candidate];
       if (left.x < 0.0) { continue; }
       var sum = Pair4();
+      // The pivot's row may have its root already: times the zero that the others still have there.
       for (var m = 0u; m < (made + 3u) / 4u; m++) {
         sum = addProduct4(sum, columns[candidate * (PIVOTS / 4u) + m], columns[pivot * (PIVOTS / 4u) + m]);
       }

@@ -1,4 +1,5 @@
 import { CHOLESKY, panelPrograms } from '../ops/cholesky/cholesky-variants.js';
+import { isSmall } from '../ops/gemm/gemm.js';
 import { packedPrograms } from '../ops/gemm/gemm-packed.js';
 import { GEMM, packed } from '../ops/gemm/gemm-variants.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
@@ -8,9 +9,16 @@ import type { Gpu } from '../runtime/gpu.js';
 import type { Program } from '../runtime/kernel.js';
 import { variantOf } from '../runtime/variants.js';
 
+/** A layer of n rows with d features. */
+export interface LayerSize {
+  n: number;
+  d: number;
+  outputs: number;
+}
+
 /** Kernels of a layer that take a software adapter long to compile, in the order in which they are needed. */
-export const layerPrograms = (gpu: Gpu, kernel: RadialKernel, outputs: number): Program[] => [
-  ...(variantOf(gpu, GEMM) === packed ? packedPrograms(gpu) : []),
+export const layerPrograms = (gpu: Gpu, kernel: RadialKernel, { n, d, outputs }: LayerSize): Program[] => [
+  ...(variantOf(gpu, GEMM) === packed && !isSmall(n, n, d) ? packedPrograms(gpu) : []),
   ...(variantOf(gpu, CHOLESKY).name === 'panels' ? panelPrograms(gpu) : []),
   ...residualPrograms(gpu, kernel, outputs),
   ...pivotPrograms(gpu),

@@ -29,7 +29,9 @@ export const layerBody = <P, A extends AgopRequest | null>(
 ): Promise<Body<P, A>> =>
   owning(context.gpu, async (gpu, keep) => {
     const own = { ...context, gpu };
-    gpu.compiler?.compile(layerPrograms(gpu, problem.kernel, problem.y.tiles[0].rows));
+    const { x, y, kernel } = problem;
+    const size = { n: x.grid.n, d: x.tiles[0].cols, outputs: y.tiles[0].rows };
+    gpu.compiler?.compile(layerPrograms(gpu, kernel, size));
     const fitted = await fitKernel(own, problem);
     const used = await use(fitted);
     const agop = request && (await agopOf(own, fitted, request));

@@ -10,18 +10,17 @@ import { useGpu } from '../support/gpu.js';
 import { collapsedRows } from '../support/reference.js';
 
 const gpu = useGpu();
-const outputs = 3;
+const [n, d, outputs] = [300, 260, 3];
 
 describe('kernels compiled ahead', () => {
   it('are all dispatched by a layer that is large enough', async (context) => {
-    const [n, d] = [300, 260];
     const rows = {
       x: Float32Array.from(collapsedRows(n, d, outputs, 1, 5).data),
       labels: Int32Array.from({ length: n }, (_, i) => Math.floor((i * outputs) / n)),
       rows: n,
       cols: d,
     };
-    const programs = layerPrograms(gpu(), laplace(2), outputs);
+    const programs = layerPrograms(gpu(), laplace(2), { n, d, outputs });
     if (gpu().compiler === null) context.skip(`${gpu().adapter.description} compiles by itself`);
     await deepRfm(gpu(), { train: rows, test: rows, classes: outputs }, { depth: 1, width: 300 });
     const unused = programs.filter(({ code }) => !gpu().pipelines.has(code)).map(({ name }) => name);
@@ -37,7 +36,7 @@ describe('kernels compiled ahead', () => {
       device.addEventListener('uncapturederror', ({ error }) => errors.push(error.message));
       return device;
     });
-    const [first, ...others] = layerPrograms(gpu(), laplace(2), outputs);
+    const [first, ...others] = layerPrograms(gpu(), laplace(2), { n, d, outputs });
     const own = Promise.resolve();
     compiler.claimed.set(first.code, own);
     compiler.compile([first, ...others, ...others]);

@@ -130,7 +130,7 @@ export function contractionWork(
  * Below these sizes a tile is mostly empty, or its start and end cost more than the products: such shapes have a
  * choice of their own.
  */
-const isSmall = (m: number, n: number, k: number): boolean =>
+export const isSmall = (m: number, n: number, k: number): boolean =>
   Math.min(m, n) < SMALL_RESULT || k < SMALL_SUM || m * n * k < 2 ** 21;
 
 /** The operation whose variants compute a product with an m × n result and sums of k terms. */

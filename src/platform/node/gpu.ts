@@ -1,5 +1,6 @@
-import { mkdirSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { accessSync, constants, mkdirSync } from 'node:fs';
+import { availableParallelism, homedir } from 'node:os';
+import { join } from 'node:path';
 import { SETUP } from '../../../scripts/adapter-env.mjs';
 import { RfmError } from '../../errors.js';
 import { createCompiler } from '../../runtime/compile-ahead.js';
@@ -42,6 +43,20 @@ function makeShaderCache(): void {
   } catch {}
 }
 
+/** Whether Mesa will keep what it compiles: as far as its folder, or the one in which it makes its own, can be written to. */
+function hasShaderCache(): boolean {
+  const { MESA_SHADER_CACHE_DISABLE: disabled = '', MESA_SHADER_CACHE_DIR, XDG_CACHE_HOME } = process.env;
+  if (/^(1|true|yes)$/i.test(disabled)) return false;
+  const dir = MESA_SHADER_CACHE_DIR ?? XDG_CACHE_HOME ?? join(homedir(), '.cache');
+  try {
+    mkdirSync(dir, { recursive: true });
+    accessSync(dir, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export function releaseInstance(instance: GPU): void {
   liveInstances.delete(instance);
 }
@@ -63,8 +78,8 @@ export const openAdapter = (
  * without a cache a kernel would be compiled twice. Other drivers compile in threads of their own, or for each device anew.
  */
 function compilerFor(instance: GPU, { info }: GPUAdapter, optional: readonly GPUFeatureName[]): Compiler | null {
-  const cached = process.env.MESA_SHADER_CACHE_DISABLE !== 'true' && process.env.MESA_SHADER_CACHE_DISABLE !== '1';
-  if (!/llvmpipe/i.test(`${info.device} ${info.description}`) || !cached || availableParallelism() < 2) return null;
+  const useful = /llvmpipe/i.test(`${info.device} ${info.description}`) && availableParallelism() > 1;
+  if (!useful || !hasShaderCache()) return null;
   return createCompiler(async () => {
     const adapter = await instance.requestAdapter({ powerPreference: 'high-performance' });
     if (!adapter || adapter.info.device !== info.device) throw new RfmError('noAdapter', 'no second device');
