@@ -29,7 +29,7 @@ fn together(sum: Pair4) -> vec2f {
 @compute @workgroup_size(SIZE)
 fn main(@builtin(local_invocation_index) index: u32) {
   let finished = state.finished == 1u;
-  // No loop has a constant end on purpose: unrolled, they took lavapipe 56 s to compile.
+  // No loop has a constant end on purpose: unrolled, they took lavapipe 56 s to compile (16 lanes).
   for (var candidate = index; candidate < p.count; candidate += SIZE) {
     let exists = state.rows[candidate] != NONE && !finished;
     let row = min(state.rows[candidate], p.rows - 1u);

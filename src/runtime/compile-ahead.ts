@@ -12,6 +12,7 @@ export function createCompiler(open: () => Promise<GPUDevice>): Compiler {
   let bound: Placeholders | null = null;
   let running: Promise<void> | null = null;
   const run = async (): Promise<void> => {
+    if (closed) return;
     device ??= await open();
     bound ??= placeholders(device);
     for (let program = waiting.shift(); program && !closed; program = waiting.shift()) {

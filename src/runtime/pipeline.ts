@@ -78,7 +78,8 @@ async function compilationError(module: GPUShaderModule, { name, code, at }: Pro
  * Has the driver compile pipelines, each with what it binds, by dispatches of no workgroups: lavapipe leaves it to the first
  * dispatch.
  */
-export async function warmUp(device: GPUDevice, cold: Iterable<readonly [Pipeline, GPUBindGroup]>): Promise<void> {
+export async function warmUp(device: GPUDevice, cold: readonly (readonly [Pipeline, GPUBindGroup])[]): Promise<void> {
+  if (cold.length === 0) return;
   // Three zeros. Of a dispatch with a literal count of zero Dawn prints that it is unusual.
   const none = device.createBuffer({ size: 12, usage: GPUBufferUsage.INDIRECT });
   const encoder = device.createCommandEncoder();

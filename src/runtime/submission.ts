@@ -99,19 +99,20 @@ async function warm(
   if (cold.size === 0) return;
   await gpu.sent.last;
   const claimed = gpu.compiler?.claimed ?? new Map<string, Promise<void>>();
-  const others = [...cold].filter(([, { code }]) => claimed.has(code));
-  const own = [...cold].filter(([, { code }]) => !claimed.has(code));
+  const entries = [...cold].map(([pipeline, { code, group }]) => ({ code, entry: [pipeline, group] as const }));
+  const others = entries.filter(({ code }) => claimed.has(code));
+  const own = entries.filter(({ code }) => !claimed.has(code));
   const done = warmUp(
     gpu.device,
-    own.map(([pipeline, { group }]) => [pipeline, group]),
+    own.map(({ entry }) => entry),
   );
   const settled = done.catch(() => {});
-  for (const [, { code }] of own) claimed.set(code, settled);
+  for (const { code } of own) claimed.set(code, settled);
   await done;
-  await Promise.all(others.map(([, { code }]) => claimed.get(code)));
+  await Promise.all(others.map(({ code }) => claimed.get(code)));
   await warmUp(
     gpu.device,
-    others.map(([pipeline, { group }]) => [pipeline, group]),
+    others.map(({ entry }) => entry),
   );
   for (const pipeline of cold.keys()) pipeline.warm = true;
   gpu.compiling.seconds += Math.max(0, performance.now() - since()) / 1000;

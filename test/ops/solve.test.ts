@@ -232,8 +232,7 @@ describe('solveRidge', () => {
     const x = dense(90, 4, (i, j) => at(few, i % 30, j));
     const y = dense(2, 90, (c, i) => (at(few, i % 30, c) > 0 ? 1 : -1));
     const problem: Problem = { x, y, kernel: 'gaussian', bandwidth: 30, ridge: 0 };
-    // Hundreds of iterations, each a wait for the device: of the solvers that iterate one stands for the other.
-    for (const how of HOWS.slice(0, -1)) {
+    for (const how of HOWS) {
       const { alpha, report } = await solve(problem, how);
       expect(report.relativeResidual).toBeLessThanOrEqual(1e-3);
       expect(norm(alpha) / norm(y)).toBeLessThanOrEqual(5e5);
