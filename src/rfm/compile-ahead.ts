@@ -16,10 +16,13 @@ export interface LayerSize {
   outputs: number;
 }
 
-/** Kernels of a layer that take a software adapter long to compile, in the order in which they are needed. */
+/**
+ * Kernels of a layer that take a software adapter long to compile. Panels come first: of the driver's work for them less is done
+ * again where they are found in its cache.
+ */
 export const layerPrograms = (gpu: Gpu, kernel: RadialKernel, { n, d, outputs }: LayerSize): Program[] => [
-  ...(variantOf(gpu, GEMM) === packed && !isSmall(n, n, d) ? packedPrograms(gpu) : []),
   ...(variantOf(gpu, CHOLESKY).name === 'panels' ? panelPrograms(gpu) : []),
+  ...(variantOf(gpu, GEMM) === packed && !isSmall(n, n, d) ? packedPrograms(gpu) : []),
   ...residualPrograms(gpu, kernel, outputs),
   ...pivotPrograms(gpu),
 ];

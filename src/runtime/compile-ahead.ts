@@ -3,8 +3,14 @@ import type { Compiler } from './gpu.js';
 import type { Program } from './kernel.js';
 import { compile, warmUp } from './pipeline.js';
 
-/** `open` opens the second device when it is first needed. What fails there is compiled, and reported, by the first device. */
-export function createCompiler(open: () => Promise<GPUDevice>): Compiler {
+/** Milliseconds within which the driver has a kernel that it finds in its cache. Those compiled ahead take ten times as long. */
+const FOUND = 100;
+
+/**
+ * `open` opens the second device when it is first needed. What fails there is compiled, and reported, by the first device.
+ * Where the first kernel takes no longer than `found`, the driver has compiled it before, and so the others: they are left to the first device.
+ */
+export function createCompiler(open: () => Promise<GPUDevice>, found = FOUND): Compiler {
   const claimed = new Map<string, Promise<void>>();
   const waiting: Program[] = [];
   let closed = false;
@@ -17,9 +23,12 @@ export function createCompiler(open: () => Promise<GPUDevice>): Compiler {
     bound ??= placeholders(device);
     for (let program = waiting.shift(); program && !closed; program = waiting.shift()) {
       if (claimed.has(program.code)) continue;
-      const done = compileOn(device, program, bound).catch(() => {});
-      claimed.set(program.code, done);
-      await done;
+      const done = compileOn(device, program, bound).catch(() => Number.POSITIVE_INFINITY);
+      claimed.set(
+        program.code,
+        done.then(() => {}),
+      );
+      if ((await done) < found) closed = true;
     }
   };
   return {
@@ -56,7 +65,8 @@ const placeholders = (device: GPUDevice): Placeholders => ({
   texture: device.createTexture({ size: [1, 1], format: 'rgba32float', usage: GPUTextureUsage.STORAGE_BINDING }),
 });
 
-async function compileOn(device: GPUDevice, program: Program, { buffers, texture }: Placeholders): Promise<void> {
+/** Milliseconds that the driver took. */
+async function compileOn(device: GPUDevice, program: Program, { buffers, texture }: Placeholders): Promise<number> {
   const pipeline = await compile(device, program);
   const group = device.createBindGroup({
     layout: pipeline.bindings,
@@ -65,5 +75,7 @@ async function compileOn(device: GPUDevice, program: Program, { buffers, texture
       resource: access === 'texture' ? texture.createView() : { buffer: buffers[binding] },
     })),
   });
+  const started = performance.now();
   await warmUp(device, [[pipeline, group]]);
+  return performance.now() - started;
 }

@@ -1,10 +1,10 @@
-import { mkdirSync, mkdtempSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type DATASET_NAMES, loadDataset } from '../../src/data/dataset.js';
 import { datasetRemarks } from '../../src/data/rows.js';
-import { readMnistSample, SAMPLE_TRAIN_ROWS } from '../../src/data/sample.js';
+import { pixelsOf, readMnistSample, SAMPLE_TRAIN_ROWS } from '../../src/data/sample.js';
 import { idxBytes, inputMessage, noise, put, shared, temporaryFolder } from './helpers.js';
 
 const dir = temporaryFolder();
@@ -54,6 +54,35 @@ describe('mnist-sample', () => {
     expect(few.train.x).toEqual(more.train.x.slice(0, 25 * 784));
     expect(few.test?.x).toEqual(more.test?.x.slice(0, 4 * 784));
     expect(readMnistSample(10, 0).test).toBeNull();
+  });
+
+  it('reads what JSON.parse reads, and nothing from a damaged text', () => {
+    const require = createRequire(import.meta.url);
+    for (let digit = 0; digit < 10; digit++) {
+      const file = require.resolve(`mnist/src/digits/${digit}.json`);
+      const { data } = require(file) as { data: number[] };
+      expect(pixelsOf(readFileSync(file))).toEqual(Float32Array.from(data));
+    }
+    const read = (text: string) => pixelsOf(new TextEncoder().encode(text));
+    expect(read('{"data":[0,1,0.5,0.25,0.625]}')).toEqual(Float32Array.of(0, 1, 0.5, 0.25, 0.625));
+    const damaged = [
+      '',
+      '{"data"',
+      '[',
+      '[]',
+      '[0',
+      '[0,',
+      '[0.',
+      '[0.5',
+      '[2]',
+      '[1.001]',
+      '[0.1234]',
+      '[-1]',
+      '[0,,0]',
+      '[0.x]',
+      '[null]',
+    ];
+    for (const text of damaged) expect([text, read(text)]).toEqual([text, null]);
   });
 
   it('refuses more rows than there are', () => {

@@ -35,7 +35,7 @@ describe('kernels compiled ahead', () => {
       const device = await adapter.requestDevice(deviceDescriptor(adapter));
       device.addEventListener('uncapturederror', ({ error }) => errors.push(error.message));
       return device;
-    });
+    }, 0);
     const [first, ...others] = layerPrograms(gpu(), laplace(2), { n, d, outputs });
     const own = Promise.resolve();
     compiler.claimed.set(first.code, own);
@@ -49,6 +49,22 @@ describe('kernels compiled ahead', () => {
     expect(errors).toEqual([]);
     expect(compiler.claimed.get(first.code)).toBe(own);
     expect(compiler.claimed.size).toBe(1 + new Set(others.map(({ code }) => code)).size);
+  });
+
+  it('are left to the first device where the driver has compiled them before', async () => {
+    const instance = await createInstance();
+    const compiler = createCompiler(async () => {
+      const adapter = await requestAdapter(instance, 'auto', '');
+      return adapter.requestDevice(deviceDescriptor(adapter));
+    }, Number.POSITIVE_INFINITY);
+    const programs = layerPrograms(gpu(), laplace(2), { n, d, outputs });
+    compiler.compile(programs);
+    while (compiler.claimed.size === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await Promise.all(compiler.claimed.values());
+    compiler.compile(programs);
+    await compiler.close();
+    releaseInstance(instance);
+    expect([...compiler.claimed.keys()]).toEqual([programs[0].code]);
   });
 
   it('may fail there: the device itself compiles then', async () => {
