@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { OPS } from '../../bench/case.js';
@@ -8,8 +9,9 @@ import { type BenchDocument, benchSchema } from '../../src/report/bench-document
 import { buildProgram, deepRfm, workFolder } from './program.js';
 
 const cwd = workFolder();
-/** A cache of its own, so that the user's tuning neither helps nor is written to. */
-const env = { XDG_CACHE_HOME: join(cwd, 'cache') };
+/** A cache of its own, so that the user's tuning neither helps nor is written to. What Mesa has compiled stays where it is. */
+const { XDG_CACHE_HOME: caches = join(homedir(), '.cache'), MESA_SHADER_CACHE_DIR = caches } = process.env;
+const env = { XDG_CACHE_HOME: join(cwd, 'cache'), MESA_SHADER_CACHE_DIR };
 beforeAll(buildProgram);
 
 const bench = (line: string) => deepRfm(['bench', ...line.split(' ')], { cwd, env });
