@@ -190,13 +190,13 @@ function metricsOf(
 }
 
 /**
- * For tests of what follows the loss of a device: DEEP_RFM_LOSE_DEVICE=LAYER:PHASE destroys it there, the first time;
- * with :always behind it, every time.
+ * For tests of what follows the loss of a device: DEEP_RFM_LOSE_DEVICE=LAYER:PHASE destroys it there, once; with several,
+ * separated by commas, one after the other; with :always behind the first, every time.
  */
 function loseDeviceWhereAsked(gpu: Gpu, layer: number, phase: string, losses: number): void {
-  const [atLayer, atPhase, often] = process.env.DEEP_RFM_LOSE_DEVICE?.split(':') ?? [];
-  const due = losses === 0 || often === 'always';
-  if (due && atLayer === String(layer) && atPhase === phase) gpu.device.destroy();
+  const places = (process.env.DEEP_RFM_LOSE_DEVICE ?? '').split(',').map((place) => place.split(':'));
+  const [atLayer, atPhase] = places[0][2] === 'always' ? places[0] : (places[losses] ?? []);
+  if (atLayer === String(layer) && atPhase === phase) gpu.device.destroy();
 }
 
 /** Below this many operations in a run, measuring how fast the adapter is would take longer than it is worth. */

@@ -228,9 +228,9 @@ describe('solveRidge', () => {
   });
 
   it('a wide Gaussian kernel on repeated rows, without a ridge: coefficients stay within what float32 holds', async () => {
-    const few = normalMatrix(30, 4, 5);
-    const x = dense(90, 4, (i, j) => at(few, i % 30, j));
-    const y = dense(2, 90, (c, i) => (at(few, i % 30, c) > 0 ? 1 : -1));
+    const few = normalMatrix(20, 4, 5);
+    const x = dense(40, 4, (i, j) => at(few, i % 20, j));
+    const y = dense(2, 40, (c, i) => (at(few, i % 20, c) > 0 ? 1 : -1));
     const problem: Problem = { x, y, kernel: 'gaussian', bandwidth: 30, ridge: 0 };
     for (const how of HOWS) {
       const { alpha, report } = await solve(problem, how);

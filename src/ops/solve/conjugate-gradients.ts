@@ -14,6 +14,12 @@ import type { Preconditioner } from './nystrom.js';
 /** Iterations after which a solve ends as it is; the residual tells. */
 const MAX_ITERATIONS = 200;
 
+/**
+ * A residual this many times its right-hand side does not come back: rounding has undone the conjugacy of the directions. On a
+ * wide Gaussian kernel of repeated rows, without a ridge, all 200 iterations left it there.
+ */
+const DIVERGED = 1e3;
+
 /** out = P K for P (outputs × n); the kernel matrix is computed tile by tile and not kept. */
 export async function timesKernel(gpu: Gpu, system: KernelSystem, p: Columns, out: Columns): Promise<void> {
   const { kernel } = system;
@@ -37,7 +43,7 @@ export async function timesKernel(gpu: Gpu, system: KernelSystem, p: Columns, ou
  * Preconditioned conjugate gradients (Hestenes, Stiefel 1952) for (K + ridge I) X = B, one right-hand side a row, all
  * at once: each has its own coefficients, and they share the products with K, which are the work. Vectors are float64
  * on the host; products and preconditioner are float32 on the device. Ends where every residual is below `tolerance`
- * of its right-hand side. Each gets the iterate whose residual was smallest: in float32 they may grow again. Returns the
+ * of its right-hand side, or beyond hope. Each gets the iterate whose residual was smallest: in float32 they may grow again. Returns the
  * number of products with K.
  */
 export async function conjugateGradients(
@@ -73,14 +79,15 @@ export async function conjugateGradients(
     const best = x.slice();
     const least = dots(r, r);
     const goal = least.map((square) => square * tolerance * tolerance);
+    const lost = least.map((square) => square * DIVERGED * DIVERGED);
     let before = new Array<number>(outputs).fill(0);
     let iterations = 0;
     let squares = dots(r, r);
     while (iterations < MAX_ITERATIONS && squares.some((square, c) => square > goal[c])) {
       const z = await through(r, (from) => preconditioner.apply(from, image));
       const rz = dots(r, z);
-      // A right-hand side that is done, or zero, stands still.
-      const moving = squares.map((square, c) => square > goal[c] && rz[c] > 0);
+      // A right-hand side that is done, lost, or zero, stands still.
+      const moving = squares.map((square, c) => square > goal[c] && square < lost[c] && rz[c] > 0);
       if (!moving.some(Boolean)) break;
       for (let c = 0; c < outputs; c++) {
         const beta = before[c] > 0 ? rz[c] / before[c] : 0;
