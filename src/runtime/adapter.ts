@@ -23,6 +23,10 @@ export function summarizeAdapter(info: GPUAdapterInfo): AdapterSummary {
   };
 }
 
+/** Mesa's driver for the CPU, which takes long to compile. */
+export const isLavapipe = ({ device, description }: Pick<AdapterSummary, 'device' | 'description'>): boolean =>
+  /llvmpipe/i.test(`${device} ${description}`);
+
 /** One line for people; a software adapter is named as such. */
 export function describeAdapter(adapter: AdapterSummary): string {
   const name = [adapter.device, adapter.description].filter(Boolean).join(', ') || adapter.vendor || 'unnamed';

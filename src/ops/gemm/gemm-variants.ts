@@ -1,3 +1,4 @@
+import { isLavapipe } from '../../runtime/adapter.js';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { MATRIX_FEATURE } from '../../runtime/subgroup-matrix.js';
@@ -62,7 +63,7 @@ function recordBlocked(batch: Batch, product: Product, staged: 'float32' | 'floa
     SIDE: side,
     DIFFERENCE: difference,
     COMPENSATED: isPair(out) || k > LONG_SUM,
-    UNROLLED: isHardware(batch.gpu),
+    UNROLLED: isHardware(batch.gpu) && !isLavapipe(batch.gpu.adapter),
   };
   if (gram) {
     batch.dispatch(blockedKernels.gram, { ...tiledGramCall(batch, product, tile, gram, false), constants });

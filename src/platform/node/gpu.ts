@@ -3,6 +3,7 @@ import { availableParallelism, homedir } from 'node:os';
 import { join } from 'node:path';
 import { SETUP } from '../../../scripts/adapter-env.mjs';
 import { RfmError } from '../../errors.js';
+import { isLavapipe } from '../../runtime/adapter.js';
 import { createCompiler } from '../../runtime/compile-ahead.js';
 import { type Compiler, deviceDescriptor, type Gpu, openDevice } from '../../runtime/gpu.js';
 import { mixedFeatures, type OpenOptions, requestAdapter } from '../request-adapter.js';
@@ -78,8 +79,7 @@ export const openAdapter = (
  * without a cache a kernel would be compiled twice. Other drivers compile in threads of their own, or for each device anew.
  */
 function compilerFor(instance: GPU, { info }: GPUAdapter, optional: readonly GPUFeatureName[]): Compiler | null {
-  const useful = /llvmpipe/i.test(`${info.device} ${info.description}`) && availableParallelism() > 1;
-  if (!useful || !hasShaderCache()) return null;
+  if (!isLavapipe(info) || availableParallelism() === 1 || !hasShaderCache()) return null;
   return createCompiler(async () => {
     const adapter = await instance.requestAdapter({ powerPreference: 'high-performance' });
     if (!adapter || adapter.info.device !== info.device) throw new RfmError('noAdapter', 'no second device');
