@@ -10,17 +10,6 @@
 
 #include "double_float4.wgsl"
 
-// s + x z, all in two floats.
-fn addPairs(s: Pair4, x: Pair4, z: Pair4) -> Pair4 {
-  let x1 = head4(x.high);
-  let x2 = x.high - x1;
-  let z1 = head4(z.high);
-  let z2 = z.high - z1;
-  var sum = add4(s, x1 * z1);
-  sum.low += x1 * z2 + x2 * z1 + x2 * z2 + (x.high * z.low + x.low * z.high);
-  return sum;
-}
-
 // Where the vectors of four entries are: their place among `ones` and `fours`, and how far it is from one row of these to the
 // next (in vec4 for `fours`).
 struct Sides {

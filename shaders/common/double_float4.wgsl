@@ -74,3 +74,14 @@ fn exponential4(x: Pair4) -> Pair4 {
   let scale = select(bitcast<vec4f>((vec4i(q) + vec4i(127)) << vec4u(23u)), vec4f(), vanishes);
   return Pair4(s.high * scale, s.low * scale);
 }
+
+// s + x z, all in two floats.
+fn addPairs(s: Pair4, x: Pair4, z: Pair4) -> Pair4 {
+  let x1 = head4(x.high);
+  let x2 = x.high - x1;
+  let z1 = head4(z.high);
+  let z2 = z.high - z1;
+  var sum = add4(s, x1 * z1);
+  sum.low += x1 * z2 + x2 * z1 + x2 * z2 + (x.high * z.low + x.low * z.high);
+  return sum;
+}

@@ -1,6 +1,7 @@
 // x = head + rest, both exact: of each row, head is x rounded to a multiple of its largest entry's 2⁻¹⁰. Then the
 // products of two heads are multiples of one number, at most 2²⁰ of it, and float32 sums sixteen of them exactly: what
-// a product of matrices rounds is left to the rests, 2¹¹ times smaller. One workgroup a row.
+// a product of matrices rounds is left to the rests, 2¹¹ times smaller. With LOW it is x + low that is
+// split, low being laid out as x: it goes into the rest. One workgroup a row.
 
 const SIZE = 64u;
 const BITS = 10u;
@@ -33,6 +34,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
     let value = x[row + i];
     let rounded = round(value * inverse) * step;
     head[at] = rounded;
-    rest[at] = value - rounded;
+    var left = value - rounded;
+    if (LOW) { left += low[row + i]; }
+    rest[at] = left;
   }
 }

@@ -5,7 +5,8 @@ import {
   agopGram,
   agopJacobian,
   chooseAgopPath,
-  MAX_CANCELLATION,
+  gramForm,
+  leastCancellation,
 } from '../ops/agop/agop.js';
 import type { SampledAgop } from '../ops/agop/agop-jacobian.js';
 import { gradientsAreRounding } from '../ops/agop/agop-rounding.js';
@@ -123,11 +124,12 @@ export const agopOf = (
         ? { kind: 'stored', triangle: stored }
         : { kind: 'computed', kernel, nearest };
       const input = { x, alpha, weights, starts };
-      const cancellation = await agopCancellation(gpu, input);
-      if (!(cancellation < SUSPECT_CANCELLATION) && (await gradientsAreRounding(gpu, input))) {
+      const origins = await agopCancellation(gpu, input);
+      const cancellation = leastCancellation(origins);
+      if (!(origins.mean < SUSPECT_CANCELLATION) && (await gradientsAreRounding(gpu, input))) {
         throw inputError(ROUNDING_ALONE);
       }
-      const cheapest = plan.gram && !samples ? chooseAgopPath(n, d, outputs, cancellation) : 'jacobian';
+      const cheapest = plan.gram && !samples ? chooseAgopPath(n, d, outputs, origins) : 'jacobian';
       const path = agop === 'auto' ? cheapest : agop;
       const found = { matrix: keep({ high, low }), unit: kernel.weightUnit(nearest) ** 2 };
       if (path === 'jacobian') {
@@ -136,10 +138,8 @@ export const agopOf = (
       }
       refuseHopeless(cancellation);
       stored ??= await weightsOf(gpu, system, nearest);
-      // Of fewer rows than features the AGOP is singular, and what rounding adds to it has its square root in the root:
-      // M^{1/2}X was off by 1.4e-4 (CIFAR-10, n = 300), with more digits by 4e-6.
-      const accurate = agop === 'gram' && (cancellation >= MAX_CANCELLATION || n <= d);
-      await agopGram(gpu, { x, alpha, triangle: stored, accurate }, found.matrix);
+      const form = gramForm(n, d, origins);
+      await agopGram(gpu, { x, alpha, triangle: stored, ...form, classes: form.classes ? starts : null }, found.matrix);
       return { ...found, report: { path, cancellation, samples: n, samplingError: 0 } };
     }),
   );

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { agopCancellation, agopGram, agopJacobian, chooseAgopPath } from '../../src/ops/agop/agop.js';
+import { agopCancellation, agopGram, agopJacobian, chooseAgopPath, gramForm } from '../../src/ops/agop/agop.js';
 import type { GramInput } from '../../src/ops/agop/agop-gram.js';
 import { gradientRows } from '../../src/ops/agop/agop-jacobian.js';
 import { gradientsAreRounding } from '../../src/ops/agop/agop-rounding.js';
@@ -96,6 +96,39 @@ function cancellationOf({ x, alpha, weights }: Problem): number {
     trace += jacobianAt(x, alpha, weights, i).data.reduce((sum, v) => sum + v * v, 0);
   }
   return terms / trace;
+}
+
+/** The same with rows relative to the means of their classes, or what these means add to the gradients, if that is more. */
+function classCancellationOf({ x, alpha, weights, starts }: Problem): number {
+  const classes = starts.length - 1;
+  const classOf = (i: number) => starts.findLastIndex((start) => start <= i);
+  const mean = (first: number, end: number) =>
+    Array.from({ length: x.cols }, (_, j) => {
+      let sum = 0;
+      for (let i = first; i < end; i++) sum += at(x, i, j) / (end - first);
+      return sum;
+    });
+  const all = mean(0, x.rows);
+  const means = Array.from({ length: classes }, (_, l) => mean(starts[l], starts[l + 1]));
+  let [terms, between, trace] = [0, 0, 0];
+  for (let i = 0; i < x.rows; i++) {
+    const own = classOf(i);
+    const z = rowOf(x, i).reduce((sum, v, j) => sum + (v - means[own][j]) ** 2, 0);
+    const w = rowOf(weights, i).reduce((sum, v) => sum + v * v, 0);
+    for (let c = 0; c < alpha.rows; c++) {
+      const shares = new Array<number>(classes).fill(0);
+      for (let j = 0; j < x.rows; j++) shares[classOf(j)] += at(weights, i, j) * at(alpha, c, j);
+      const s = shares.reduce((sum, v) => sum + v, 0);
+      terms += (at(alpha, c, i) ** 2 * w + s * s) * z;
+      shares[own] = 0;
+      shares[own] = -shares.reduce((sum, v) => sum + v, 0);
+      for (let j = 0; j < x.cols; j++) {
+        between += shares.reduce((sum, share, l) => sum + share * (means[l][j] - all[j]), 0) ** 2;
+      }
+    }
+    trace += jacobianAt(x, alpha, weights, i).data.reduce((sum, v) => sum + v * v, 0);
+  }
+  return Math.max(terms, between) / trace;
 }
 
 type DeviceInput = AgopInput & GramInput;
@@ -229,6 +262,43 @@ describe.each(VARIANTS)('%s', (variant, of) => {
       RUNS,
     ));
 
+  it('agopGram relative to class means is the same, however collapsed', () =>
+    fc.assert(
+      fc.asyncProperty(
+        rows,
+        width,
+        outputs,
+        fc.constantFrom(1, 0.1, 1e-2, 1e-4),
+        fc.constantFrom(1, 2, 3, 5),
+        seed,
+        async (n, d, c, spread, groups, s) => {
+          const classes = Math.min(n, groups);
+          const x = collapsedRows(n, d, classes, spread, s);
+          const starts = Array.from({ length: classes + 1 }, (_, g) => Math.ceil((g * n) / classes));
+          const all = { x, alpha: normalMatrix(c, n, s + 1), weights: laplaceWeights(x), starts };
+          const exact = agopOf(all.x, all.alpha, all.weights);
+          const cancellation = classCancellationOf(all);
+          for (const accurate of [undefined, 'sums'] as const) {
+            const [high, low] = [poisoned(gpu, d, d), poisoned(gpu, d, d)];
+            await onDevice(gpu, all, n, (input) =>
+              agopGram(gpu, { ...input, classes: starts, ...(accurate && { accurate }) }, { high, low }),
+            );
+            const [found, rest] = [await read(gpu, high), await read(gpu, low)];
+            release(gpu, high, low);
+            const error = relativeError(combined(1, found, 1, rest), exact) / (1 + cancellation);
+            expectBelow(
+              named(`agopGram, class means, ${accurate ?? 'plain'}, error over cancellation`),
+              error,
+              // With few features, too, what the means of several classes add may cancel.
+              accurate && d > 30 ? 1e-7 : 1e-6,
+            );
+            expect(found.data.every((v, e) => v === at(found, e % d, Math.floor(e / d)))).toBe(true);
+          }
+        },
+      ),
+      RUNS,
+    ));
+
   it('agopGram and agopJacobian with low: out + low holds more digits than float32', async () => {
     const all = problem(33, 21, 3, 1, 5);
     const expected = agopOf(all.x, all.alpha, all.weights);
@@ -259,7 +329,10 @@ it.each([
   await onDevice(opened(), all, most, async (input) => {
     for (const work of [
       (gpu: Gpu) => agopGram(gpu, input, { high, low }),
-      (gpu: Gpu) => agopGram(gpu, { ...input, accurate: true }, high),
+      (gpu: Gpu) => agopGram(gpu, { ...input, accurate: 'all' }, high),
+      ...(most === 40
+        ? [(gpu: Gpu) => agopGram(gpu, { ...input, accurate: 'sums' as const, classes: [0, 13, 40] }, { high, low })]
+        : []),
       (gpu: Gpu) => agopJacobian(gpu, input, { high, low }),
       (gpu: Gpu) => agopJacobian(gpu, input, high, [0, 7, 9, 30]),
       (gpu: Gpu) => agopCancellation(gpu, input),
@@ -435,10 +508,13 @@ describe('the choice of the path', () => {
     const found: number[] = [];
     for (const spread of [1, 1e-1, 1e-2, 1e-3]) {
       const all = problem(31, 40, 10, spread, 3);
-      const value = await onDevice(opened(), all, 4096, (input) => agopCancellation(opened(), input));
-      const expected = cancellationOf(all);
-      expectBelow('agopCancellation', Math.abs(value / expected - 1), 1e-3);
-      found.push(value);
+      const { mean, classes } = await onDevice(opened(), all, 4096, (input) => agopCancellation(opened(), input));
+      expectBelow('agopCancellation', Math.abs(mean / cancellationOf(all) - 1), 1e-3);
+      // With a spread of 1 there is one class.
+      if (spread === 1) expect(classes).toBe(Number.POSITIVE_INFINITY);
+      else expectBelow('agopCancellation, class means', Math.abs(classes / classCancellationOf(all) - 1), 1e-3);
+      if (spread < 1) expect(classes).toBeLessThan(10);
+      found.push(mean);
     }
     for (let i = 1; i < found.length; i++) expect(found[i]).toBeGreaterThan(3 * found[i - 1]);
     expect(found[0]).toBeLessThan(5);
@@ -449,19 +525,33 @@ describe('the choice of the path', () => {
     const [spread, collapsed] = [normalMatrix(50, 20, 4), collapsedRows(100, 20, 3, 1e-2, 5)];
     const x = dense(150, 20, (i, j) => (i < 50 ? at(spread, i, j) : at(collapsed, i - 50, j)));
     const all: Problem = { x, alpha: normalMatrix(3, 150, 6), weights: laplaceWeights(x), starts: [0, 150] };
-    const value = await onDevice(opened(), all, 4096, (input) => agopCancellation(opened(), input));
+    const { mean } = await onDevice(opened(), all, 4096, (input) => agopCancellation(opened(), input));
     const expected = cancellationOf(all);
-    expect(value / expected).toBeGreaterThan(0.5);
-    expect(value / expected).toBeLessThan(2);
+    expect(mean / expected).toBeGreaterThan(0.5);
+    expect(mean / expected).toBeLessThan(2);
   });
 
   it('chooseAgopPath weighs work and accuracy', () => {
-    // n = 1000, C = 10, d = 3072: half as much work in Gram space, and less.
-    expect(chooseAgopPath(1000, 3072, 10, 2)).toBe('gram');
-    expect(chooseAgopPath(1000, 3072, 10, 100)).toBe('jacobian');
-    expect(chooseAgopPath(1000, 3072, 10, Number.NaN)).toBe('jacobian');
+    const of = (mean: number, classes = Number.POSITIVE_INFINITY) => ({ mean, classes });
+    // n = 1000, C = 10, d = 3072: a third of the work in Gram space.
+    expect(chooseAgopPath(1000, 3072, 10, of(2))).toBe('gram');
+    expect(chooseAgopPath(1000, 3072, 10, of(50))).toBe('gram');
+    expect(chooseAgopPath(1000, 3072, 10, of(200))).toBe('jacobian');
+    expect(chooseAgopPath(1000, 3072, 10, of(1e6, 2))).toBe('gram');
+    expect(chooseAgopPath(1000, 3072, 10, of(Number.NaN))).toBe('jacobian');
     // Many rows, few outputs and columns: explicit Jacobians are cheaper.
-    expect(chooseAgopPath(20_000, 512, 2, 2)).toBe('jacobian');
-    expect(chooseAgopPath(1000, 3072, 1, 2)).toBe('jacobian');
+    expect(chooseAgopPath(20_000, 512, 2, of(2))).toBe('jacobian');
+    expect(chooseAgopPath(1000, 3072, 1, of(2))).toBe('jacobian');
+  });
+
+  it('gramForm takes the origin of which less cancels, and more digits where they are needed', () => {
+    expect(gramForm(1000, 784, { mean: 2, classes: 5 })).toEqual({ classes: false });
+    expect(gramForm(1000, 3072, { mean: 2, classes: 5 })).toEqual({ classes: false, accurate: 'sums' });
+    expect(gramForm(1000, 512, { mean: 7, classes: 45 })).toEqual({ classes: false, accurate: 'sums' });
+    expect(gramForm(1000, 512, { mean: 1e6, classes: 1 })).toEqual({ classes: true, accurate: 'sums' });
+    expect(gramForm(1000, 512, { mean: 1e6, classes: Number.POSITIVE_INFINITY })).toEqual({
+      classes: false,
+      accurate: 'all',
+    });
   });
 });

@@ -149,7 +149,10 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
       return [found.data];
     }));
 
-  it.each(['separate', 'fused-subgroup'])('weights of the Gram form: %s', async (name) => {
+  it.each([
+    ['separate', [0, 170, 340, 530]],
+    ['fused-subgroup', null],
+  ] as const)('weights of the Gram form: %s', async (name, classes) => {
     const gpu = { ...opened(), choices: new Map([['agop-gram', name]]) };
     await expectSame(gpu, async (gpu) => {
       const n = 530;
@@ -158,7 +161,7 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
       const half = normalMatrix(n, 20, 3);
       const w = put(gpu, productNT(half, half));
       const out = put(gpu, normalMatrix(9, 9, 4));
-      await agopGram(gpu, { x: rows, alpha, triangle: asTriangle(w), accurate: true }, out);
+      await agopGram(gpu, { x: rows, alpha, triangle: asTriangle(w), accurate: 'all', classes }, out);
       const values = await download(gpu, out);
       releasePanels(gpu, rows, alpha);
       release(gpu, w, out);

@@ -1,3 +1,4 @@
+import { RfmError } from '../../errors.js';
 import { type Batch, createBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { allocate, block, type Matrix, matrixBytes, type Pair, release } from '../../runtime/matrix.js';
@@ -6,12 +7,12 @@ import { scoped } from '../../runtime/timing.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { type Multiply, multiplyAccurately, multiplyOnce } from '../gemm/accurate-products.js';
 import { copyBytes, transposedCopies } from '../gemm/factor-copies.js';
-import { gemm, syrk } from '../gemm/gemm.js';
 import { meanOfRows } from '../statistics/row-statistics.js';
 import { largestTile, type TiledSize } from '../tiled-size.js';
 import { columnBytes, type Triangle, tileCount, triangleBytes } from '../tiles.js';
 import type { Counts } from '../work.js';
-import { type AgopInput, shiftedTranspose } from './gradients.js';
+import { addBetweenClasses, classMeans, classMeansBytes } from './class-means.js';
+import { type AgopInput, shiftedTranspose, transposedRows } from './gradients.js';
 import { gramWeights } from './gram-weights.js';
 
 /** n · AGOP = Xᵀ Q X: WᵀW, S and T for C outputs, QX, and the symmetric product at the end. */
@@ -24,8 +25,16 @@ export const agopGramWork = (n: number, d: number, outputs: number): Counts & { 
 /** `AgopInput` with stored weights. */
 export type GramInput = Omit<AgopInput, 'weights' | 'starts'> & {
   triangle: Triangle;
-  /** Takes products with more digits, for three times the work: for where much cancels. Default false. */
-  accurate?: boolean;
+  /**
+   * Which products are taken with more digits, for three times the work, where much cancels: those with X alone, or S and WᵀW,
+   * too, of whose rounding the AGOP's root has hardly any. Default: none.
+   */
+  accurate?: 'sums' | 'all';
+  /**
+   * First row of each class, then n: what rows are taken relative to are the means of their classes, where rows of a class are near
+   * each other; of a single tile of rows. Default: the mean of all rows.
+   */
+  classes?: readonly number[] | null;
 };
 
 /**
@@ -35,8 +44,9 @@ export type GramInput = Omit<AgopInput, 'weights' | 'starts'> & {
  * terms cancel (see `agopCancellation`), so S, WᵀW, Q and ZᵀQ keep what float32 cannot hold of them:
  * in float32 alone this form lost ten times more than the Jacobian even on spread-out data. What is left is the rounding
  * inside the products: at a cancellation of 180 (Gaussian kernel, n = 130) 1.1e-5 of the AGOP, which `accurate` removes
- * but for that of X − mean, as in the Jacobian. out: d × d, in two floats or in one. Q is symmetric: its tiles below the
- * diagonal count twice, and none is kept.
+ * but for that of X − mean, as in the Jacobian. With `classes` the origin is another in each class, and what class means add is a
+ * matrix of low rank; see class-means.ts. out: d × d, in two floats or in one. Q is symmetric: its tiles below the diagonal count
+ * twice, and none is kept.
  */
 export async function agopGram(gpu: Gpu, input: GramInput, out: Pair | Matrix): Promise<void> {
   const { x, alpha } = input;
@@ -52,10 +62,11 @@ interface GramSum {
   readonly gpu: Gpu;
   readonly batch: Batch;
   readonly input: GramInput;
-  readonly multiply: Multiply;
+  /** For S and WᵀW, and for products with X. */
+  readonly multiply: { weights: Multiply; sums: Multiply };
   /** Of each tile of rows, see `recordVectors`. */
   readonly vectors: readonly Matrix[];
-  /** (X − mean)ᵀ of a tile of rows; the next call may overwrite it. */
+  /** (X − its origin)ᵀ of a tile of rows; the next call may overwrite it. */
   shifted(j: number): Matrix;
   /** Bounds the work on tiles, where there are several, by sending what was recorded. */
   pause(): Promise<void>;
@@ -69,20 +80,25 @@ const allocatePair = (gpu: Gpu, rows: number, cols: number): Pair => ({
 });
 
 async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Pair): Promise<void> {
-  const { x, alpha, accurate = false } = input;
+  const { x, alpha, accurate, classes = null } = input;
   const { grid } = x;
   const count = tileCount(grid);
+  if (classes && count > 1) throw new RfmError('internal', 'class means are the origins of one tile of rows');
   const [d, outputs] = [x.tiles[0].cols, alpha.tiles[0].rows];
   const vectors = alpha.tiles.map((tile) => allocate(gpu, 3 * outputs, tile.cols));
   const mean = allocate(gpu, 1, d);
   const batch = createBatch(gpu);
+  const means = classes && classMeans(batch, x.tiles[0], classes);
   const sum: GramSum = {
     gpu,
     batch,
     input,
-    multiply: accurate ? multiplyAccurately : multiplyOnce,
+    multiply: {
+      weights: accurate === 'all' ? multiplyAccurately : multiplyOnce,
+      sums: accurate ? multiplyAccurately : multiplyOnce,
+    },
     vectors,
-    shifted: (j) => shiftedTranspose(batch, x.tiles[j], mean),
+    shifted: (j) => (means ? transposedRows(batch, means.rows) : shiftedTranspose(batch, x.tiles[j], mean)),
     async pause() {
       if (count > 1) await batch.send();
     },
@@ -96,12 +112,23 @@ async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Pair): Promise<vo
     await sum.pause();
   }
   for (let i = 0; i < count; i++) await addTileRow(sum, i, out);
+  if (means) {
+    const terms = {
+      alpha: alpha.tiles[0],
+      w: input.triangle.tile(0, 0),
+      vectors: vectors[0],
+      zT: sum.shifted(0),
+      mean,
+    };
+    addBetweenClasses(batch, terms, means, out);
+  }
   await batch.send();
 }
 
 /** out += (1/n) Zᵀ Q Z for row i of the tiles of Q, those left of the diagonal twice; the first one begins the sum. */
 async function addTileRow(sum: GramSum, i: number, out: Pair): Promise<void> {
-  const { gpu, batch, multiply, input } = sum;
+  const { gpu, batch, input } = sum;
+  const multiply = sum.multiply.sums;
   const { grid, tiles } = input.x;
   const size = tiles[i].rows;
   const d = tiles[i].cols;
@@ -111,31 +138,29 @@ async function addTileRow(sum: GramSum, i: number, out: Pair): Promise<void> {
   for (let j = 0; j <= i; j++) {
     const q = allocatePair(gpu, size, tiles[j].rows);
     await recordWeights(sum, i, j, q);
-    const zT = sum.shifted(j);
-    if (beside && j < i) timesTile(sum, zT, q, beside, j > 0);
-    else timesSymmetric(sum, zT, q, on);
+    const timesQ = { a: sum.shifted(j), b: q.high, lowOfB: q.low };
+    if (beside && j < i) multiply(batch, { ...timesQ, out: beside, ...(j > 0 && { addend: beside }) }, 'NT', false);
+    else multiply(batch, { ...timesQ, out: on }, 'NT', false);
     await sum.pause();
     sum.drop(q);
   }
   const zT = sum.shifted(i);
   const scale = 1 / grid.n;
-  // What the low parts add is below float32's last digit of the result: plain products are enough for them.
-  const { high, low } = out;
-  syrk(batch, { a: zT, b: on.low, out: low, scale, ...(i > 0 && { addend: low }) });
-  if (i === 0) copyScaled(batch, low, high, 0);
-  multiply(batch, { a: zT, b: on.high, out, scale, addend: out }, 'NT', true);
+  const addend = i > 0 && { addend: out };
+  multiply(batch, { a: zT, b: on.high, lowOfB: on.low, out, scale, ...addend }, 'NT', true);
   if (beside) {
-    gemm(batch, { a: zT, b: beside.low, out: low, scale, addend: low });
-    gemm(batch, { a: beside.low, b: zT, out: low, scale, addend: low });
-    multiply(batch, { a: zT, b: beside.high, out, scale, addend: out }, 'NT', false);
-    multiply(batch, { a: beside.high, b: zT, out, scale, addend: out }, 'NT', false);
+    multiply(batch, { a: zT, b: beside.high, lowOfB: beside.low, out, scale, addend: out }, 'NT', false);
+    multiply(batch, { a: beside.high, lowOfA: beside.low, b: zT, out, scale, addend: out }, 'NT', false);
   }
   await sum.pause();
   sum.drop(on, ...(beside ? [beside] : []));
 }
 
 /** vectors[i] (3 · outputs × rows of tile i) = α, S = Wα, and what float32 lacks of S, transposed. */
-function recordVectors({ batch, multiply, input: { alpha, triangle }, vectors }: GramSum, i: number): void {
+function recordVectors(
+  { batch, multiply: { weights: multiply }, input: { alpha, triangle }, vectors }: GramSum,
+  i: number,
+): void {
   const { rows: outputs, cols } = alpha.tiles[i];
   const s: Pair = { high: batch.temporary(outputs, cols), low: batch.temporary(outputs, cols) };
   alpha.tiles.forEach((a, k) => {
@@ -150,7 +175,7 @@ function recordVectors({ batch, multiply, input: { alpha, triangle }, vectors }:
 
 /** q = tile (i, j) of Q, i ≥ j. Products with transposed tiles make copies of them: `pause` lets them go. */
 async function recordWeights(
-  { batch, multiply, input: { alpha, triangle }, vectors, pause }: GramSum,
+  { batch, multiply: { weights: multiply }, input: { alpha, triangle }, vectors, pause }: GramSum,
   i: number,
   j: number,
   out: Pair,
@@ -171,25 +196,19 @@ async function recordWeights(
   }
 }
 
-/** out = zT Q for a tile on the diagonal. */
-function timesSymmetric({ batch, multiply }: GramSum, zT: Matrix, q: Pair, out: Pair): void {
-  gemm(batch, { a: zT, b: q.low, out: out.low });
-  copyScaled(batch, zT, out.high, 0);
-  multiply(batch, { a: zT, b: q.high, out, addend: out }, 'NT', false);
-}
-
-/** out = zT Qᵀ for a tile left of the diagonal, or that added to it. */
-function timesTile({ batch, multiply }: GramSum, zT: Matrix, q: Pair, out: Pair, add: boolean): void {
-  multiply(batch, { a: zT, b: q.high, out, ...(add && { addend: out }) }, 'NT', false);
-  gemm(batch, { a: zT, b: q.low, out: out.low, addend: out.low });
-}
-
-/** Bytes that `agopGram` holds at most; `accurate`: where it may need two parts of both factors of each product. */
-export function gramBytes({ grid, d, outputs, copies }: TiledSize, accurate: boolean): number {
+/**
+ * Bytes that `agopGram` holds at most. Where products are accurate they need two parts of each factor: `all`, or those with X
+ * alone. Classes of which the means are the origins, in one tile, have as many rows of coefficients as outputs each.
+ */
+export function gramBytes({ grid, d, outputs, copies }: TiledSize, all: boolean, classes: boolean): number {
   const tile = largestTile(grid);
   const [square, panel] = [matrixBytes(tile, tile), matrixBytes(d, tile)];
-  const parts = accurate ? (tileCount(grid) > 1 ? 6 : 4) * square + 4 * panel : 0;
+  const parts = (all ? (tileCount(grid) > 1 ? 6 : 4) * square : 2 * square) + 4 * panel;
+  const means = classes
+    ? classMeansBytes(grid.n, d, outputs, outputs) + copyBytes(copies, outputs * outputs, tile, tile)
+    : 0;
   return (
+    means +
     triangleBytes(grid) +
     (4 + 2 * transposedCopies(copies)) * square +
     10 * panel +

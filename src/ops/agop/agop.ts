@@ -4,13 +4,15 @@ import { allocate, download } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
 import { subtractRow } from '../elementwise/elementwise.js';
+import { syrk } from '../gemm/gemm.js';
 import { kernelMatrixWork } from '../kernel-matrix/kernel-matrix.js';
 import { meanOfRows } from '../statistics/row-statistics.js';
 import { rowLengths } from '../statistics/statistics.js';
 import type { NamedBytes, TiledSize } from '../tiled-size.js';
-import { downloadColumns, gatherRows, tileSize } from '../tiles.js';
+import { downloadColumns, gatherRows, type RowGrid, tileCount, tileSize } from '../tiles.js';
 import { agopGramWork, gramBytes } from './agop-gram.js';
 import { agopJacobianWork, gradientRows, jacobianBytes } from './agop-jacobian.js';
+import { classMeans, classMeansBytes, recordShares, squaredShares } from './class-means.js';
 import { type AgopInput, gradients, shiftedTiles, weightRows, weightSums } from './gradients.js';
 
 export { agopGram } from './agop-gram.js';
@@ -23,16 +25,28 @@ export type AgopPath = 'gram' | 'jacobian';
 /** Rows at most at which `agopCancellation` computes the exact gradients. */
 export const CANCELLATION_ROWS = 32;
 
+/** By what rows are taken relative to in the Gram form: the mean of all, or those of their classes. */
+export interface Cancellation {
+  mean: number;
+  /** Infinite where classes are no origin: of several tiles, of a single class, or of so many that their coefficients are most of the work. */
+  classes: number;
+}
+
 /**
  * How many times larger the terms that `agopGram` sums are than their sum:
- * Σ_i Q_ii ‖z_i‖² / (n · trace AGOP), both from up to 32 evenly spaced rows.
+ * Σ_i Q_ii ‖z_i‖² / (n · trace AGOP), z_i being row i relative to its origin, both from up to 32 evenly spaced rows; with classes,
+ * the squares of what their means add to the gradients, if these are larger.
  * The relative error of the Gram form is about this number times float32's 6e-8, times a few.
  */
-export async function agopCancellation(gpu: Gpu, input: AgopInput): Promise<number> {
+export async function agopCancellation(gpu: Gpu, input: AgopInput): Promise<Cancellation> {
   return scoped(gpu, { op: 'agop-cancellation' }, () => estimateCancellation(gpu, input));
 }
 
-async function estimateCancellation(gpu: Gpu, input: AgopInput): Promise<number> {
+/** Whether the means of classes may be the origins of the Gram form. */
+const hasClassOrigins = (grid: RowGrid, classes: number, d: number, outputs: number): boolean =>
+  tileCount(grid) === 1 && classes > 1 && classes * outputs <= d;
+
+async function estimateCancellation(gpu: Gpu, input: AgopInput): Promise<Cancellation> {
   const { x, alpha } = input;
   const { n } = x.grid;
   const outputs = alpha.tiles[0].rows;
@@ -41,34 +55,48 @@ async function estimateCancellation(gpu: Gpu, input: AgopInput): Promise<number>
   // As many rows at a time as `agopJacobian` takes: with hundreds of outputs their gradients are larger than the rows.
   const most = gradientRows(gpu.tileBytes, n, tileSize(x.grid, 0), x.tiles[0].cols, outputs);
   const a = await downloadColumns(gpu, alpha);
-  let [terms, total] = [0, 0];
+  let [ofMean, ofClasses, between, total] = [0, 0, 0, 0];
   for (let from = 0; from < samples; from += most) {
     const some = ids.slice(from, from + most);
-    const { weights, sums, rows, gradients } = await squaredLengths(gpu, input, some);
+    const found = await squaredLengths(gpu, input, some);
     some.forEach((id, r) => {
       let alphaSquared = 0;
       for (let c = 0; c < outputs; c++) alphaSquared += a[c * n + id] ** 2;
-      terms += (alphaSquared * weights[r] + sums[r]) * rows[r];
+      const ownTerm = alphaSquared * found.weights[r] + found.sums[r];
+      ofMean += ownTerm * found.rows[r];
+      ofClasses += found.classes ? ownTerm * found.classes.rows[r] : Number.POSITIVE_INFINITY;
     });
-    total += gradients;
+    if (found.classes) between += found.classes.between;
+    total += found.gradients;
   }
-  return terms / total;
+  return { mean: ofMean / total, classes: Math.max(ofClasses, between) / total };
 }
 
-/** At the rows `ids`: ‖W_i‖², ‖(Wα)_i‖² and ‖z_i‖², z relative to the mean, and the sum of the squared lengths of all gradients. */
-async function squaredLengths(
-  gpu: Gpu,
-  input: AgopInput,
-  ids: readonly number[],
-): Promise<{ weights: Float64Array; sums: Float64Array; rows: Float64Array; gradients: number }> {
-  const { x, alpha } = input;
+/** At the rows `ids`, squared. */
+interface SquaredLengths {
+  /** ‖W_i‖². */
+  weights: Float64Array;
+  /** ‖(Wα)_i‖². */
+  sums: Float64Array;
+  /** ‖z_i‖², z relative to the mean. */
+  rows: Float64Array;
+  /** ‖z_i‖², z relative to the mean of the row's class, and the sum over all rows of what class means add to the gradients. */
+  classes: { rows: Float64Array; between: number } | false;
+  /** The sum over all gradients. */
+  gradients: number;
+}
+
+async function squaredLengths(gpu: Gpu, input: AgopInput, ids: readonly number[]): Promise<SquaredLengths> {
+  const { x, alpha, starts } = input;
   const d = x.tiles[0].cols;
   const outputs = alpha.tiles[0].rows;
   const count = ids.length;
   return owning(gpu, async (gpu) => {
     const weightLengths = x.tiles.map(() => allocate(gpu, 1, count));
-    const zLengths = allocate(gpu, 1, count);
+    const [zLengths, ofClass] = [allocate(gpu, 1, count), allocate(gpu, 1, count)];
     const gradientLengths = allocate(gpu, 1, count * outputs);
+    const groups = starts.length - 1;
+    const [shareSquares, meanProducts] = [allocate(gpu, groups, groups), allocate(gpu, groups, groups)];
     const sums = allocate(gpu, outputs, count);
     const batch = createBatch(gpu);
     const w = weightRows(batch, input, ids);
@@ -85,9 +113,21 @@ async function squaredLengths(
     const g = batch.temporary(count * outputs, d);
     gradients(batch, input, { ids, w, sums, z: shiftedTiles(batch, x, mean) }, g);
     rowLengths(batch, g, gradientLengths);
+    const classes = input.weights.kind === 'stored' && hasClassOrigins(x.grid, groups, d, outputs);
+    if (classes) {
+      const means = classMeans(batch, x.tiles[0], starts);
+      gatherRows(batch, { grid: x.grid, tiles: [means.rows] }, ids, rows);
+      rowLengths(batch, rows, ofClass);
+      const relative = batch.temporary(groups, d);
+      subtractRow(batch, means.means, mean, relative);
+      syrk(batch, { a: relative, b: relative, out: meanProducts });
+      squaredShares(batch, recordShares(batch, alpha.tiles[0], w[0], starts, ids), shareSquares);
+    }
     await batch.send();
-    const [s, z2, g2, ...w2] = await Promise.all(
-      [sums, zLengths, gradientLengths, ...weightLengths].map((matrix) => download(gpu, matrix)),
+    const asked = [sums, zLengths, gradientLengths, ...weightLengths];
+    const ofClasses = classes ? [ofClass, shareSquares, meanProducts] : [];
+    const [[s, z2, g2, ...w2], [c2, squares, products]] = await Promise.all(
+      [asked, ofClasses].map((matrices) => Promise.all(matrices.map((matrix) => download(gpu, matrix)))),
     );
     const ofRows = (value: (r: number) => number): Float64Array => Float64Array.from(ids, (_, r) => value(r));
     return {
@@ -98,26 +138,59 @@ async function squaredLengths(
         return squared;
       }),
       rows: ofRows((r) => z2[r] ** 2),
+      classes: classes && {
+        rows: ofRows((r) => c2[r] ** 2),
+        between: squares.reduce((sum, square, e) => sum + square * products[e], 0),
+      },
       gradients: g2.reduce((sum, length) => sum + length * length, 0),
     };
   });
 }
 
-/**
- * The path to take: Gram space where it is the cheaper one and little cancels. Measured on MNIST and
- * CIFAR-10, n = 1000: M^{1/2}X is off by 1.5e-6 at a cancellation of 3 and by 8e-6 at 7, where the
- * Jacobian gives 2e-7 and 4e-7.
- */
-export function chooseAgopPath(n: number, d: number, outputs: number, cancellation: number): AgopPath {
-  return gramIsCheaper(n, d, outputs) && cancellation < MAX_CANCELLATION ? 'gram' : 'jacobian';
+/** Up to here plain products do, relative to the mean of all rows, … */
+const MAX_PLAIN_CANCELLATION = 3;
+/** … up to here those with X alone need more digits, … */
+const MAX_SUMS_CANCELLATION = 30;
+/** … and beyond this `auto` takes Jacobians. */
+const MAX_ACCURATE_CANCELLATION = 100;
+
+/** How the Gram form is taken; see `GramInput`. */
+export interface GramForm {
+  /** Relative to the means of classes. */
+  classes: boolean;
+  accurate?: 'sums' | 'all';
 }
 
-/** From here on `auto` takes Jacobians, and the Gram form, where it is asked for, products with more digits. */
-export const MAX_CANCELLATION = 5;
+/**
+ * The Gram form for terms that cancel so much. M^{1/2}X of MNIST and CIFAR-10, n = 1000, is off by 5e-7 to 1.5e-6 times the
+ * cancellation with plain products, and by 1.5e-8 times it with accurate ones; the AGOP itself, with plain WᵀW, by 2e-8 times it.
+ */
+export function gramForm(n: number, d: number, cancellation: Cancellation): GramForm {
+  const { mean } = cancellation;
+  const least = leastCancellation(cancellation);
+  const classes = least < mean;
+  if (!classes && mean < MAX_PLAIN_CANCELLATION && n > d) return { classes };
+  // Of fewer rows than features the AGOP is singular, and so it is, nearly, of collapsed rows: what rounding adds to it has its
+  // square root in the root.
+  return { classes, accurate: least < MAX_SUMS_CANCELLATION ? 'sums' : 'all' };
+}
+
+/** That of the origin which is taken: class means where much less cancels, since some of what they add is in plain products. */
+export const leastCancellation = ({ mean, classes }: Cancellation): number => (classes < mean / 2 ? classes : mean);
+
+/** The path to take: Gram space where it is the cheaper one and not too much cancels. Jacobians leave errors of 8e-8 to 1.3e-6. */
+export function chooseAgopPath(n: number, d: number, outputs: number, cancellation: Cancellation): AgopPath {
+  const { accurate } = gramForm(n, d, cancellation);
+  const cheaper = gramIsCheaper(n, d, outputs, accurate ? 'accurate' : 'plain');
+  return cheaper && leastCancellation(cancellation) < MAX_ACCURATE_CANCELLATION ? 'gram' : 'jacobian';
+}
+
+/** Products with X that stand for one, with a low part or with more digits. */
+const PRODUCTS = { plain: 2, accurate: 3 } as const;
 
 /** Whether the Gram form takes fewer operations than Jacobians at all n rows. */
-export function gramIsCheaper(n: number, d: number, outputs: number): boolean {
-  const gram = (n * n * n) / 2 + 2 * n * n * d + n * d * d;
+export function gramIsCheaper(n: number, d: number, outputs: number, work: keyof typeof PRODUCTS = 'plain'): boolean {
+  const gram = n ** 3 / 2 + PRODUCTS[work] * (n * n * d + (n * d * d) / 2);
   const jacobian = n * n * outputs * d + (n * outputs * d * d) / 2;
   return gram < jacobian;
 }
@@ -138,14 +211,15 @@ const mayBeGram = ({ agop, gram, samples }: AgopPlan): boolean => gram && agop !
 /** What an AGOP holds beside rows, coefficients and itself. `stored`: the weights of all pairs are there for either form. */
 export function agopBytes(size: TiledSize, plan: AgopPlan, how: { tileBytes: number; stored: boolean }): NamedBytes {
   const jacobian = jacobianBytes(size, { ...how, sampled: plan.samples !== null, atOnce: CANCELLATION_ROWS });
-  if (!mayBeGram(plan)) return { name: 'gradients', bytes: jacobian };
+  // The cancellation is estimated for either origin.
+  const { grid, d, outputs } = size;
+  const origins =
+    how.stored && hasClassOrigins(grid, outputs, d, outputs) ? classMeansBytes(grid.n, d, outputs, outputs) : 0;
+  if (!mayBeGram(plan)) return { name: 'gradients', bytes: jacobian + origins };
   // Where the Gram form is asked for, it is computed whatever cancels.
-  const gram = gramBytes(size, plan.agop === 'gram');
-  return { name: 'weights and tiles of Q, or gradients', bytes: Math.max(gram, jacobian) };
+  const gram = gramBytes(size, plan.agop === 'gram', hasClassOrigins(grid, outputs, d, outputs));
+  return { name: 'weights and tiles of Q, or gradients', bytes: Math.max(gram, jacobian + origins) };
 }
-
-/** Rows from which on the Gram form's terms are taken to cancel too much (34 times their sum at 10,000 CIFAR-10 images, 3 times at 1,000). */
-const USUAL_GRAM_ROWS = 2000;
 
 /** Operations of an AGOP of n rows by kind: products, and squared distances where they are not kept. */
 export function agopFlops(
@@ -153,10 +227,10 @@ export function agopFlops(
   plan: AgopPlan,
   kept: 'none' | 'tiles' | 'whole',
 ): { product: number; distance: number } {
-  const usual = plan.agop === 'gram' || (n < USUAL_GRAM_ROWS && gramIsCheaper(n, d, outputs));
+  const usual = plan.agop === 'gram' || gramIsCheaper(n, d, outputs, 'accurate');
   if (plan.gram && plan.samples === null && usual) {
     const distance = kept === 'none' ? kernelMatrixWork(n, d).flops : 0;
-    return { product: 2 * agopGramWork(n, d, outputs).flops, distance };
+    return { product: PRODUCTS.accurate * agopGramWork(n, d, outputs).flops, distance };
   }
   const rows = plan.samples ?? n;
   const { flops } = agopJacobianWork(n, d, outputs, rows);

@@ -55,10 +55,16 @@ export interface AgopInput {
   starts: readonly number[];
 }
 
+/** tileᵀ, d × rows; the next call in the batch may overwrite it. */
+export function transposedRows(batch: Batch, tile: Matrix): Matrix {
+  const out = batch.scratch(tile.cols, tile.rows, 'transposed');
+  transpose(batch, tile, out);
+  return out;
+}
+
 /** (tile − mean)ᵀ, d × rows; the next call in the batch may overwrite it. */
 export function shiftedTranspose(batch: Batch, tile: Matrix, mean: Matrix): Matrix {
-  const plain = batch.scratch(tile.cols, tile.rows, 'transposed');
-  transpose(batch, tile, plain);
+  const plain = transposedRows(batch, tile);
   const out = batch.scratch(tile.cols, tile.rows, 'shifted');
   subtractColumn(batch, plain, mean, out);
   return out;
