@@ -10,6 +10,8 @@ import type { Profile } from './profile.js';
 export interface Pipeline {
   readonly compute: GPUComputePipeline;
   readonly bindings: GPUBindGroupLayout;
+  /** By what they bind; see `bindGroups`. */
+  readonly groups: Map<string, GPUBindGroup>;
   /** Whether the driver has compiled it: some leave that to the first dispatch. */
   warm: boolean;
 }

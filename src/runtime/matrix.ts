@@ -110,19 +110,70 @@ export async function download(gpu: Gpu, matrix: View): Promise<Float32Array> {
   return out;
 }
 
-/** `size` bytes of a buffer from `offset` on; both multiples of 4. */
-export async function downloadBytes(gpu: Gpu, buffer: GPUBuffer, offset: number, size: number): Promise<ArrayBuffer> {
-  return gpu.guard('reading back', async () => {
-    const staging = gpu.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-    const encoder = gpu.device.createCommandEncoder();
-    encoder.copyBufferToBuffer(buffer, offset, staging, 0, size);
-    gpu.device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(GPUMapMode.READ);
-    const copy = staging.getMappedRange().slice(0);
-    staging.unmap();
-    staging.destroy();
-    // Done, too, since the copy came after it; its times may not have arrived.
-    await gpu.sent.last;
-    return copy;
+interface Reading {
+  readonly buffer: GPUBuffer;
+  readonly offset: number;
+  readonly size: number;
+  resolve(bytes: ArrayBuffer): void;
+  reject(error: unknown): void;
+}
+
+/** What is to be read back in this turn. */
+const readings = new WeakMap<GPUDevice, Reading[]>();
+
+/** Bytes up to which readings share a trip to the device; larger ones are not worth a copy more. */
+const SHARED_BYTES = 2 ** 20;
+
+/**
+ * `size` bytes of a buffer from `offset` on; both multiples of 4. What is asked for in the same turn, as by Promise.all, is read
+ * in one trip. It leaves before whatever is handed over after this call, since handing over begins with a wait.
+ */
+export function downloadBytes(gpu: Gpu, buffer: GPUBuffer, offset: number, size: number): Promise<ArrayBuffer> {
+  return new Promise((resolve, reject) => {
+    const reading = { buffer, offset, size, resolve, reject };
+    const waiting = readings.get(gpu.device);
+    if (waiting) {
+      waiting.push(reading);
+      return;
+    }
+    readings.set(gpu.device, [reading]);
+    queueMicrotask(() => {
+      const asked = readings.get(gpu.device) ?? [];
+      readings.delete(gpu.device);
+      const [large, small] = [asked.filter(isLarge), asked.filter((one) => !isLarge(one))];
+      for (const trip of [...large.map((one) => [one]), small]) if (trip.length > 0) void readBack(gpu, trip);
+    });
   });
+}
+
+const isLarge = ({ size }: Reading): boolean => size > SHARED_BYTES;
+
+async function readBack(gpu: Gpu, trip: readonly Reading[]): Promise<void> {
+  try {
+    const size = trip.reduce((sum, reading) => sum + reading.size, 0);
+    const bytes = await gpu.guard('reading back', async () => {
+      const staging = gpu.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+      const encoder = gpu.device.createCommandEncoder();
+      let to = 0;
+      for (const { buffer, offset, size } of trip) {
+        encoder.copyBufferToBuffer(buffer, offset, staging, to, size);
+        to += size;
+      }
+      gpu.device.queue.submit([encoder.finish()]);
+      await staging.mapAsync(GPUMapMode.READ);
+      const copy = staging.getMappedRange().slice(0);
+      staging.unmap();
+      staging.destroy();
+      // Done, too, since the copy came after it; its times may not have arrived.
+      await gpu.sent.last;
+      return copy;
+    });
+    let from = 0;
+    for (const { size, resolve } of trip) {
+      resolve(trip.length === 1 ? bytes : bytes.slice(from, from + size));
+      from += size;
+    }
+  } catch (error) {
+    for (const { reject } of trip) reject(error);
+  }
 }

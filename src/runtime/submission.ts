@@ -43,29 +43,37 @@ export function labelOf(
   return { kernel, scope: profile.current, bytes: bytesOf(bindings), share, ...profile.place };
 }
 
-/** One bind group a dispatch; dispatches of a kernel that bind the same share one. */
+/** Numbers of buffers and textures, for keys. */
+const numbers = new WeakMap<GPUBuffer | GPUTexture, number>();
+let numbered = 0;
+
+function numberOf(resource: GPUBuffer | GPUTexture): number {
+  const known = numbers.get(resource);
+  if (known !== undefined) return known;
+  numbered++;
+  numbers.set(resource, numbered);
+  return numbered;
+}
+
+/** Bind groups that are kept for a kernel: as many as a layer makes. What they bind may have been destroyed since. */
+const KEPT_GROUPS = 256;
+
+/** One bind group a dispatch; dispatches of a kernel that bind the same share one, those of later batches, too. */
 function bindGroups(gpu: Gpu, recorded: readonly Dispatch[], pipelines: readonly Pipeline[]): GPUBindGroup[] {
-  const numbers = new Map<GPUBuffer | GPUTexture, number>();
-  const numberOf = (resource: GPUBuffer | GPUTexture): number => {
-    const number = numbers.get(resource) ?? numbers.size;
-    numbers.set(resource, number);
-    return number;
-  };
-  const made = new Map<Pipeline, Map<string, GPUBindGroup>>();
   return recorded.map(({ bindings }, i) => {
-    const ofKernel = made.get(pipelines[i]) ?? new Map<string, GPUBindGroup>();
-    made.set(pipelines[i], ofKernel);
+    const { groups, bindings: layout } = pipelines[i];
     const key = bindings.map(numberOf).join(' ');
-    const group =
-      ofKernel.get(key) ??
-      gpu.device.createBindGroup({
-        layout: pipelines[i].bindings,
-        entries: bindings.map((resource, binding) => ({
-          binding,
-          resource: isTexture(resource) ? resource.createView() : { buffer: resource },
-        })),
-      });
-    ofKernel.set(key, group);
+    const kept = groups.get(key);
+    if (kept) return kept;
+    const group = gpu.device.createBindGroup({
+      layout,
+      entries: bindings.map((resource, binding) => ({
+        binding,
+        resource: isTexture(resource) ? resource.createView() : { buffer: resource },
+      })),
+    });
+    if (groups.size >= KEPT_GROUPS) groups.clear();
+    groups.set(key, group);
     return group;
   });
 }
