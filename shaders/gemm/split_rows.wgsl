@@ -1,7 +1,10 @@
 // x = head + rest, both exact: of each row, head is x rounded to a multiple of its largest entry's 2⁻¹⁰. Then the
 // products of two heads are multiples of one number, at most 2²⁰ of it, and float32 sums sixteen of them exactly: what
-// a product of matrices rounds is left to the rests, 2¹¹ times smaller. With LOW it is x + low that is
-// split, low being laid out as x: it goes into the rest. One workgroup a row.
+// a product of matrices rounds is left to the rests, 2¹¹ times smaller. With LOW it is x + low that is split, low being laid out as
+// x: it goes into the rest.
+//
+// A row of `parts` holds, each `width` long, a multiple of sixteen, with zeros at the end: of a product's left factor head, head and
+// rest, of its right one (RIGHT) head, rest and x. So A₁B₁ᵀ + A₁B₂ᵀ + A₂Bᵀ is one product. One workgroup a row.
 
 const SIZE = 64u;
 const BITS = 10u;
@@ -24,18 +27,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   let whole = exponent > BITS + 1u && exponent < 250u;
   let step = select(0.0, bitcast<f32>((exponent + 1u - BITS) << 23u), whole);
   let inverse = select(0.0, bitcast<f32>((253u + BITS - exponent) << 23u), whole);
-  for (var i = index; i < p.stride; i += SIZE) {
-    let at = group.x * p.stride + i;
-    if (i >= p.k) {
-      head[at] = 0.0;
-      rest[at] = 0.0;
-      continue;
+  for (var i = index; i < p.width; i += SIZE) {
+    var value = 0.0;
+    var left = 0.0;
+    if (i < p.k) {
+      value = x[row + i];
+      if (LOW) { left = low[row + i]; }
     }
-    let value = x[row + i];
-    let rounded = round(value * inverse) * step;
-    head[at] = rounded;
-    var left = value - rounded;
-    if (LOW) { left += low[row + i]; }
-    rest[at] = left;
+    let head = round(value * inverse) * step;
+    let rest = (value - head) + left;
+    let at = group.x * 3u * p.width + i;
+    parts[at] = head;
+    parts[at + p.width] = select(head, rest, RIGHT);
+    parts[at + 2u * p.width] = select(rest, value, RIGHT);
   }
 }

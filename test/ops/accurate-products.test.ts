@@ -45,24 +45,31 @@ interface Problem {
   scale: number;
   /** What is added to: m × n, as high + low. */
   addend: [high: Dense, low: Dense] | null;
+  /** The factor that has a low part, of the form A Bᵀ. */
+  withLow: 'a' | 'b' | null;
 }
 
 /** The largest error of out + low, each by ‖a_i‖ ‖b_j‖ and what was added to. */
 async function errorOf(gpu: Gpu, multiply: Multiply, problem: Problem): Promise<number> {
-  const { a, b, form, symmetric, scale, addend } = problem;
+  const { a, b, form, symmetric, scale, addend, withLow } = problem;
   const start = addend?.[0] ?? dense(a.rows, b.rows, () => Number.NaN);
   const out = { high: put(gpu, start), low: put(gpu, addend?.[1] ?? start) };
   const first = put(gpu, form === 'TN' ? transposed(a) : a);
   // The two are one matrix where the result is symmetric, and A A of a square one.
   const same = symmetric || (form === 'NN' && b === a);
   const second = same ? first : put(gpu, form === 'NT' ? b : transposed(b));
+  const lacking = withLow && rounded(combined(2 ** -26, withLow === 'a' ? a : b));
+  const low = lacking && put(gpu, lacking);
   await runBatch(gpu, (batch) => {
     const operands = { a: first, b: second, out, scale, ...(addend && { addend: out }) };
-    multiply(batch, operands, form, symmetric);
+    const lows = low && (withLow === 'a' ? { lowOfA: low } : { lowOfB: low });
+    multiply(batch, { ...operands, ...lows }, form, symmetric);
   });
   const found = combined(1, await read(gpu, out.high), 1, await read(gpu, out.low));
-  release(gpu, out.high, out.low, ...new Set([first, second]));
-  const plain = productNT(a, same && form === 'NN' ? transposed(a) : b);
+  release(gpu, out.high, out.low, ...new Set([first, second]), ...(low ? [low] : []));
+  const whole = (matrix: Dense, side: 'a' | 'b') =>
+    lacking && withLow === side ? combined(1, matrix, 1, lacking) : matrix;
+  const plain = productNT(whole(a, 'a'), same && form === 'NN' ? transposed(a) : whole(b, 'b'));
   const expected = combined(scale, plain, 1, addend ? combined(1, addend[0], 1, addend[1]) : undefined);
   const right = same && form === 'NN' ? transposed(a) : b;
   const lengths = [a, right].map((m) => Array.from({ length: m.rows }, (_, i) => norm(rowOf(m, i))));
@@ -85,9 +92,12 @@ it('multiplyAccurately has about three digits more than multiplyOnce, in every f
         same: fc.boolean(),
         scale: fc.constantFrom(1, -1, 1 / 3),
         added: fc.boolean(),
+        lows: fc.constantFrom('a' as const, 'b' as const, null),
+        // So that some columns at a time are taken, or all.
+        tileBytes: fc.constantFrom(2 ** 14, 2 ** 26),
         seed: fc.nat(1e6),
       }),
-      async ({ m, n, k, form, same, scale, added, seed }) => {
+      async ({ m, n, k, form, same, scale, added, lows, tileBytes, seed }) => {
         const symmetric = same && form !== 'NN';
         const a = unevenRows(m, same && form === 'NN' ? m : k, seed);
         const b = same ? a : unevenRows(n, k, seed + 2);
@@ -96,8 +106,9 @@ it('multiplyAccurately has about three digits more than multiplyOnce, in every f
         const both = symmetric ? dense(a.rows, a.rows, (i, j) => at(sum, Math.max(i, j), Math.min(i, j))) : sum;
         const high = rounded(both);
         const low = rounded(combined(2 ** -26, high));
-        const problem: Problem = { a, b, form, symmetric, scale, addend: added ? [high, low] : null };
-        const gpu = opened();
+        const withLow = form === 'NT' && !same ? lows : null;
+        const problem: Problem = { a, b, form, symmetric, scale, addend: added ? [high, low] : null, withLow };
+        const gpu = { ...opened(), tileBytes };
         worst.once = Math.max(worst.once, await errorOf(gpu, multiplyOnce, problem));
         const error = await errorOf(gpu, multiplyAccurately, problem);
         worst.accurately = Math.max(worst.accurately, error);

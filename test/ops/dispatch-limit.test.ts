@@ -109,8 +109,7 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
   ];
   it.each(runs)('a layer: %s', async (_, change, tileBytes) => {
     const config = { ...base, ...change };
-    await expectSame(opened(), async (gpu) => {
-      gpu.tileBytes = tileBytes;
+    await expectSame({ ...opened(), tileBytes }, async (gpu) => {
       const plan = planOf(gpu, data, config);
       const solve = plan.solve.method === 'conjugate-gradients' ? { ...plan.solve, landmarks: 24 } : plan.solve;
       const { layers, grams, predictions } = await deepRfm(gpu, data, config, { plan: { ...plan, solve } });

@@ -5,7 +5,7 @@ import { allocate, block, type Matrix, matrixBytes, type Pair, release } from '.
 import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
 import { copyScaled } from '../elementwise/elementwise.js';
-import { type Multiply, multiplyAccurately, multiplyOnce } from '../gemm/accurate-products.js';
+import { type Multiply, multiplyAccurately, multiplyOnce, partsBytes } from '../gemm/accurate-products.js';
 import { copyBytes, transposedCopies } from '../gemm/factor-copies.js';
 import { meanOfRows } from '../statistics/row-statistics.js';
 import { largestTile, type TiledSize } from '../tiled-size.js';
@@ -197,24 +197,29 @@ async function recordWeights(
 }
 
 /**
- * Bytes that `agopGram` holds at most. Where products are accurate they need two parts of each factor: `all`, or those with X
- * alone. Classes of which the means are the origins, in one tile, have as many rows of coefficients as outputs each.
+ * Bytes that `agopGram` holds at most, parts of the factors of accurate products included: `all`, or of those with X alone.
+ * `classes`: where their means may be the origins, of one tile of rows.
  */
-export function gramBytes({ grid, d, outputs, copies }: TiledSize, all: boolean, classes: boolean): number {
+export function gramBytes(
+  { grid, d, outputs, copies }: TiledSize,
+  { tileBytes, all, classes }: { tileBytes: number; all: boolean; classes: boolean },
+): number {
   const tile = largestTile(grid);
   const [square, panel] = [matrixBytes(tile, tile), matrixBytes(d, tile)];
-  const parts = (all ? (tileCount(grid) > 1 ? 6 : 4) * square : 2 * square) + 4 * panel;
-  const means = classes
-    ? classMeansBytes(grid.n, d, outputs, outputs) + copyBytes(copies, outputs * outputs, tile, tile)
-    : 0;
+  // What is scratch by its shape is there twice where the last tile is shorter.
+  const shapes = tileCount(grid) > 1 ? 2 : 1;
+  const products = [[d, tile], [d, d], ...(all ? [[tile, tile]] : [])];
+  const parts = products.map(([m, n]) => partsBytes(tileBytes, m, n, tile));
+  const longest = Math.max(tile, ...parts.map(({ k }) => k));
   return (
-    means +
     triangleBytes(grid) +
     (4 + 2 * transposedCopies(copies)) * square +
     10 * panel +
-    parts +
+    shapes * parts.reduce((sum, { bytes }) => sum + bytes, 0) +
+    (all && tileCount(grid) > 1 ? 2 * square : 0) +
+    (classes ? classMeansBytes(tileBytes, { n: grid.n, d, outputs, classes: outputs }) : 0) +
     3 * columnBytes(grid, outputs) +
     3 * matrixBytes(outputs, tile) +
-    copyBytes(copies, Math.max(tile, d, outputs), Math.max(tile, d), tile)
+    copyBytes(copies, Math.max(tile, d, outputs), Math.max(tile, d), longest)
   );
 }

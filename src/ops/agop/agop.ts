@@ -1,6 +1,6 @@
 import { createBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { allocate, download } from '../../runtime/matrix.js';
+import { allocate, download, matrixBytes } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
 import { subtractRow } from '../elementwise/elementwise.js';
@@ -12,7 +12,7 @@ import type { NamedBytes, TiledSize } from '../tiled-size.js';
 import { downloadColumns, gatherRows, type RowGrid, tileCount, tileSize } from '../tiles.js';
 import { agopGramWork, gramBytes } from './agop-gram.js';
 import { agopJacobianWork, gradientRows, jacobianBytes } from './agop-jacobian.js';
-import { classMeans, classMeansBytes, recordShares, squaredShares } from './class-means.js';
+import { classMeans, recordShares, squaredShares } from './class-means.js';
 import { type AgopInput, gradients, shiftedTiles, weightRows, weightSums } from './gradients.js';
 
 export { agopGram } from './agop-gram.js';
@@ -211,14 +211,13 @@ const mayBeGram = ({ agop, gram, samples }: AgopPlan): boolean => gram && agop !
 /** What an AGOP holds beside rows, coefficients and itself. `stored`: the weights of all pairs are there for either form. */
 export function agopBytes(size: TiledSize, plan: AgopPlan, how: { tileBytes: number; stored: boolean }): NamedBytes {
   const jacobian = jacobianBytes(size, { ...how, sampled: plan.samples !== null, atOnce: CANCELLATION_ROWS });
-  // The cancellation is estimated for either origin.
   const { grid, d, outputs } = size;
-  const origins =
-    how.stored && hasClassOrigins(grid, outputs, d, outputs) ? classMeansBytes(grid.n, d, outputs, outputs) : 0;
-  if (!mayBeGram(plan)) return { name: 'gradients', bytes: jacobian + origins };
-  // Where the Gram form is asked for, it is computed whatever cancels.
-  const gram = gramBytes(size, plan.agop === 'gram', hasClassOrigins(grid, outputs, d, outputs));
-  return { name: 'weights and tiles of Q, or gradients', bytes: Math.max(gram, jacobian + origins) };
+  const classes = hasClassOrigins(grid, outputs, d, outputs);
+  // The cancellation is estimated for either origin.
+  const means = how.stored && classes ? matrixBytes(grid.n, d) + 2 * matrixBytes(outputs * outputs, grid.n) : 0;
+  if (!mayBeGram(plan)) return { name: 'gradients', bytes: jacobian + means };
+  const gram = gramBytes(size, { tileBytes: how.tileBytes, all: true, classes });
+  return { name: 'weights and tiles of Q, or gradients', bytes: Math.max(gram, jacobian + means) };
 }
 
 /** Operations of an AGOP of n rows by kind: products, and squared distances where they are not kept. */

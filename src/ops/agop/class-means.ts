@@ -14,7 +14,7 @@ import { defineKernel, read, readWrite } from '../../runtime/kernel.js';
 import { type Matrix, matrixBytes, type Pair, strideOf, type View } from '../../runtime/matrix.js';
 import { subtractRow } from '../elementwise/elementwise.js';
 import { transpose } from '../elementwise/transpose.js';
-import { multiplyAccurately } from '../gemm/accurate-products.js';
+import { multiplyAccurately, partsBytes } from '../gemm/accurate-products.js';
 import { gemm, syrk } from '../gemm/gemm.js';
 import { groupMeans, startsBuffer } from '../statistics/statistics.js';
 
@@ -189,17 +189,24 @@ export function addBetweenClasses(
 }
 
 /** Bytes that class means and what they add take. Products' copies come on top. */
-export function classMeansBytes(n: number, d: number, outputs: number, classes: number): number {
-  const [shares, panel] = [matrixBytes(classes * outputs, n), matrixBytes(d, classes)];
-  const parts = 2 * shares + 2 * matrixBytes(n, n) + 2 * matrixBytes(classes, n) + 2 * matrixBytes(d, n) + 4 * panel;
+export function classMeansBytes(
+  tileBytes: number,
+  { n, d, outputs, classes }: { n: number; d: number; outputs: number; classes: number },
+): number {
+  const long = outputs * strideOf(n);
+  const products = [
+    [classes, classes, long],
+    [d, classes, n],
+    [d, classes, classes],
+    [d, d, classes],
+  ];
   return (
-    4 * shares +
+    4 * matrixBytes(classes * outputs, n) +
     matrixBytes(n, d) +
-    4 * matrixBytes(classes, n) +
-    2 * matrixBytes(classes, outputs * strideOf(n)) +
+    3 * matrixBytes(classes, n) +
     2 * matrixBytes(classes, d) +
-    3 * panel +
-    6 * matrixBytes(classes, classes) +
-    parts
+    3 * matrixBytes(d, classes) +
+    3 * matrixBytes(classes, classes) +
+    products.reduce((sum, [m, n, k]) => sum + partsBytes(tileBytes, m, n, k).bytes, 0)
   );
 }

@@ -1,7 +1,7 @@
 import splitRowsSource from '../../../shaders/gemm/split_rows.wgsl';
 import type { Batch } from '../../runtime/batch.js';
 import { defineKernel, read, readView, readWrite } from '../../runtime/kernel.js';
-import type { Matrix, Pair, View } from '../../runtime/matrix.js';
+import { type Matrix, matrixBytes, type Pair, type View } from '../../runtime/matrix.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { transpose } from '../elementwise/transpose.js';
 import { type Contraction, gemm, gemmNN, gemmTN, syrk, syrkTN } from './gemm.js';
@@ -39,7 +39,8 @@ export const multiplyOnce: Multiply = (batch, { lowOfA, lowOfB, ...operands }, f
 
 /**
  * The same with about three digits more, for three times the work: of A = A₁ + A₂ and B = B₁ + B₂ (see split_rows.wgsl)
- * A₁B₁ᵀ is exact, and A₁B₂ᵀ + A₂Bᵀ is small, and so is its rounding. A low part belongs to A₂ or B₂.
+ * A₁B₁ᵀ is exact, and A₁B₂ᵀ + A₂Bᵀ is small, and so is its rounding. A low part belongs to A₂ or B₂. The three are one product, of
+ * as many columns at a time as fit into a tile with their parts.
  */
 export const multiplyAccurately: Multiply = (batch, { a, b, lowOfA, lowOfB, gram, ...operands }, form, symmetric) => {
   const rowsOf = (matrix: View, transposed: boolean, role: string): View => {
@@ -50,36 +51,65 @@ export const multiplyAccurately: Multiply = (batch, { a, b, lowOfA, lowOfB, gram
   };
   const left = rowsOf(a, form === 'TN', 'a');
   const right = a === b && form !== 'NN' ? left : rowsOf(b, form !== 'NT', 'b');
-  const [headA, restA] = split(batch, left, 'a', lowOfA);
-  const [headB, restB] = left === right ? [headA, restA] : split(batch, right, 'b', lowOfB);
   const multiply = symmetric ? syrk : gemm;
-  multiply(batch, { ...operands, a: headA, b: headB });
-  const sum = { ...operands, addend: operands.out };
-  multiply(batch, { ...sum, a: headA, b: restB });
-  multiply(batch, { ...sum, a: restA, b: right, ...(gram && { gram }) });
+  const most = columnsAtOnce(batch.gpu.tileBytes, Math.max(left.rows, right.rows));
+  for (let from = 0; from < left.cols; from += most) {
+    const columns = { from, count: Math.min(most, left.cols - from) };
+    const parts = {
+      a: split(batch, left, lowOfA, columns, 'left'),
+      b: split(batch, right, lowOfB, columns, 'right'),
+    };
+    const last = from + most >= left.cols;
+    multiply(batch, {
+      ...operands,
+      ...parts,
+      ...(from > 0 && { addend: operands.out }),
+      ...(last && gram && { gram }),
+    });
+  }
 };
+
+/** Columns are padded to a multiple of this, the terms of a sum that is exact. */
+const EXACT_TERMS = 16;
+const PARTS = 3;
+
+/** Columns at least that are taken at a time: each time all of the result is read and written. */
+const FEWEST = 256;
+
+/** Columns of factors of so many rows at most whose parts are a tile. */
+const columnsAtOnce = (tileBytes: number, rows: number): number =>
+  Math.max(FEWEST, EXACT_TERMS * Math.floor(tileBytes / (4 * PARTS * rows * EXACT_TERMS)));
+
+const partsWidth = (columns: number): number => Math.ceil(columns / EXACT_TERMS) * EXACT_TERMS;
+
+/** Bytes of the parts of both factors of accurate products, (m × k)(n × k)ᵀ. Products' copies come on top. */
+export function partsBytes(tileBytes: number, m: number, n: number, k: number): { bytes: number; k: number } {
+  const columns = PARTS * partsWidth(Math.min(k, columnsAtOnce(tileBytes, Math.max(m, n))));
+  return { bytes: matrixBytes(m, columns) + matrixBytes(n, columns), k: columns };
+}
 
 const splitRows = defineKernel({
   name: 'split_rows',
   source: splitRowsSource,
-  bindings: {
-    x: readView('array<f32>'),
-    low: read('array<f32>'),
-    head: readWrite('array<f32>'),
-    rest: readWrite('array<f32>'),
-  },
-  params: { k: 'u32', strideX: 'u32', offsetX: 'u32', /** Of head and rest. */ stride: 'u32', zero: 'zero' },
-  constants: { LOW: 'bool' },
+  bindings: { x: readView('array<f32>'), low: read('array<f32>'), parts: readWrite('array<f32>') },
+  params: { k: 'u32', strideX: 'u32', offsetX: 'u32', /** Of a part. */ width: 'u32', zero: 'zero' },
+  constants: { LOW: 'bool', RIGHT: 'bool' },
 });
 
-function split(batch: Batch, matrix: View, role: string, low?: Matrix): [head: Matrix, rest: Matrix] {
-  const { rows, cols } = matrix;
-  const [head, rest] = [batch.scratch(rows, cols, `head ${role}`), batch.scratch(rows, cols, `rest ${role}`)];
+function split(
+  batch: Batch,
+  matrix: View,
+  low: Matrix | undefined,
+  { from, count }: { from: number; count: number },
+  side: 'left' | 'right',
+): Matrix {
+  const width = partsWidth(count);
+  const parts = batch.scratch(matrix.rows, PARTS * width, `parts ${side}`);
   batch.dispatch(splitRows, {
-    bindings: { x: matrix, low: low ?? matrix.buffer, head, rest },
-    params: { k: cols, strideX: matrix.stride, offsetX: matrix.offset, stride: head.stride },
-    constants: { LOW: low !== undefined },
-    grid: [rows],
+    bindings: { x: matrix, low: low ?? matrix.buffer, parts },
+    params: { k: count, strideX: matrix.stride, offsetX: matrix.offset + from, width },
+    constants: { LOW: low !== undefined, RIGHT: side === 'right' },
+    grid: [matrix.rows],
   });
-  return [head, rest];
+  return parts;
 }
