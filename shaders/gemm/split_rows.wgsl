@@ -6,7 +6,6 @@
 // A row of `parts` holds, each `width` long, a multiple of sixteen, with zeros at the end: of a product's left factor head, head and
 // rest, of its right one (RIGHT) head, rest and x. So A₁B₁ᵀ + A₁B₂ᵀ + A₂Bᵀ is one product. One workgroup a row.
 
-const SIZE = 64u;
 const BITS = 10u;
 
 var<workgroup> largest: array<f32, SIZE>;

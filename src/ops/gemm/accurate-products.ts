@@ -1,7 +1,9 @@
 import splitRowsSource from '../../../shaders/gemm/split_rows.wgsl';
 import type { Batch } from '../../runtime/batch.js';
+import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, read, readView, readWrite } from '../../runtime/kernel.js';
 import { type Matrix, matrixBytes, type Pair, type View } from '../../runtime/matrix.js';
+import { isHardware } from '../../runtime/variants.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { transpose } from '../elementwise/transpose.js';
 import { type Contraction, gemm, gemmNN, gemmTN, syrk, syrkTN } from './gemm.js';
@@ -93,8 +95,11 @@ const splitRows = defineKernel({
   source: splitRowsSource,
   bindings: { x: readView('array<f32>'), low: read('array<f32>'), parts: readWrite('array<f32>') },
   params: { k: 'u32', strideX: 'u32', offsetX: 'u32', /** Of a part. */ width: 'u32', zero: 'zero' },
-  constants: { LOW: 'bool', RIGHT: 'bool' },
+  constants: { LOW: 'bool', RIGHT: 'bool', SIZE: 'u32' },
 });
+
+/** Invocations that share a row: a software adapter runs them in turn, so that one subgroup does it faster than several. */
+const groupSize = (gpu: Gpu): number => (isHardware(gpu) ? 64 : gpu.lanes || 32);
 
 function split(
   batch: Batch,
@@ -108,7 +113,7 @@ function split(
   batch.dispatch(splitRows, {
     bindings: { x: matrix, low: low ?? matrix.buffer, parts },
     params: { k: count, strideX: matrix.stride, offsetX: matrix.offset + from, width },
-    constants: { LOW: low !== undefined, RIGHT: side === 'right' },
+    constants: { LOW: low !== undefined, RIGHT: side === 'right', SIZE: groupSize(batch.gpu) },
     grid: [matrix.rows],
   });
   return parts;
