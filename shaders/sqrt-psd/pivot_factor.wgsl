@@ -10,7 +10,7 @@
 #include "positive.wgsl"
 
 // A pivot is at least this share of the largest diagonal entry there is.
-const FRACTION = 0.5;
+const FRACTION = 0.1;
 
 var<workgroup> bestValue: array<f32, SIZE>;
 var<workgroup> bestCandidate: array<u32, SIZE>;

@@ -116,7 +116,7 @@ export interface PivotedFactor {
 /**
  * Pivoted Cholesky M ≈ L Lᵀ of a symmetric positive semi-definite d × d matrix, stopped where what
  * remains of the diagonal is below tolerance × its largest entry. Up to 64 pivots are chosen at a time, exactly, among the 128
- * rows with the largest remaining diagonal; a pivot is at least a quarter of the largest there is. What columns before explain
+ * rows with the largest remaining diagonal; a pivot is at least a tenth of the largest diagonal entry there is. What columns before explain
  * of these rows is a product with more digits than float32 (errors of up to 6e-10 of the largest entry), what follows is
  * double-float.
  */
