@@ -27,12 +27,12 @@ export type GramInput = Omit<AgopInput, 'weights' | 'starts'> & {
   triangle: Triangle;
   /**
    * Which products are taken with more digits, for three times the work, where much cancels: those with X alone, or S and WᵀW,
-   * too, of whose rounding the AGOP's root has hardly any. Default: none.
+   * too, whose rounding hardly reaches the AGOP's root. Default: none.
    */
   accurate?: 'sums' | 'all';
   /**
-   * First row of each class, then n: what rows are taken relative to are the means of their classes, where rows of a class are near
-   * each other; of a single tile of rows. Default: the mean of all rows.
+   * First row of each class, then n: rows are taken relative to the means of their classes. For rows of a class that are near
+   * each other, and a single tile of rows. Default: relative to the mean of all rows.
    */
   classes?: readonly number[] | null;
 };
@@ -198,11 +198,11 @@ async function recordWeights(
 
 /**
  * Bytes that `agopGram` holds at most, parts of the factors of accurate products included: `all`, or of those with X alone.
- * `classes`: where their means may be the origins, of one tile of rows.
+ * `classes`: how many means may be origins, of one tile of rows; 0: none.
  */
 export function gramBytes(
   { grid, d, outputs, copies }: TiledSize,
-  { tileBytes, all, classes }: { tileBytes: number; all: boolean; classes: boolean },
+  { tileBytes, all, classes }: { tileBytes: number; all: boolean; classes: number },
 ): number {
   const tile = largestTile(grid);
   const [square, panel] = [matrixBytes(tile, tile), matrixBytes(d, tile)];
@@ -217,7 +217,7 @@ export function gramBytes(
     10 * panel +
     shapes * parts.reduce((sum, { bytes }) => sum + bytes, 0) +
     (all && tileCount(grid) > 1 ? 2 * square : 0) +
-    (classes ? classMeansBytes(tileBytes, { n: grid.n, d, outputs, classes: outputs }) : 0) +
+    (classes > 0 ? classMeansBytes(tileBytes, { n: grid.n, d, outputs, classes }) : 0) +
     3 * columnBytes(grid, outputs) +
     3 * matrixBytes(outputs, tile) +
     copyBytes(copies, Math.max(tile, d, outputs), Math.max(tile, d), longest)

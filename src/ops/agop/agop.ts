@@ -28,7 +28,7 @@ export const CANCELLATION_ROWS = 32;
 /** By what rows are taken relative to in the Gram form: the mean of all, or those of their classes. */
 export interface Cancellation {
   mean: number;
-  /** Infinite where classes are no origin: of several tiles, of a single class, or of so many that their coefficients are most of the work. */
+  /** Infinite where class means are no origins; see `hasClassOrigins`. */
   classes: number;
 }
 
@@ -42,9 +42,15 @@ export async function agopCancellation(gpu: Gpu, input: AgopInput): Promise<Canc
   return scoped(gpu, { op: 'agop-cancellation' }, () => estimateCancellation(gpu, input));
 }
 
-/** Whether the means of classes may be the origins of the Gram form. */
+/** Classes at most whose means may be origins: plans know the number of outputs, and a single output may tell two apart. */
+const mostOrigins = (outputs: number): number => Math.max(2, outputs);
+
+/**
+ * Whether the means of classes may be the origins of the Gram form: of one tile of rows, several classes, and not so many that
+ * what their means add is most of the work.
+ */
 const hasClassOrigins = (grid: RowGrid, classes: number, d: number, outputs: number): boolean =>
-  tileCount(grid) === 1 && classes > 1 && classes * outputs <= d;
+  tileCount(grid) === 1 && classes > 1 && classes <= mostOrigins(outputs) && classes * outputs <= d;
 
 async function estimateCancellation(gpu: Gpu, input: AgopInput): Promise<Cancellation> {
   const { x, alpha } = input;
@@ -212,9 +218,10 @@ const mayBeGram = ({ agop, gram, samples }: AgopPlan): boolean => gram && agop !
 export function agopBytes(size: TiledSize, plan: AgopPlan, how: { tileBytes: number; stored: boolean }): NamedBytes {
   const jacobian = jacobianBytes(size, { ...how, sampled: plan.samples !== null, atOnce: CANCELLATION_ROWS });
   const { grid, d, outputs } = size;
-  const classes = hasClassOrigins(grid, outputs, d, outputs);
+  const most = mostOrigins(outputs);
+  const classes = hasClassOrigins(grid, most, d, outputs) ? most : 0;
   // The cancellation is estimated for either origin.
-  const means = how.stored && classes ? matrixBytes(grid.n, d) + 2 * matrixBytes(outputs * outputs, grid.n) : 0;
+  const means = how.stored && classes > 0 ? matrixBytes(grid.n, d) + 2 * matrixBytes(classes * outputs, grid.n) : 0;
   if (!mayBeGram(plan)) return { name: 'gradients', bytes: jacobian + means };
   const gram = gramBytes(size, { tileBytes: how.tileBytes, all: true, classes });
   return { name: 'weights and tiles of Q, or gradients', bytes: Math.max(gram, jacobian + means) };

@@ -43,8 +43,8 @@ export async function timesKernel(gpu: Gpu, system: KernelSystem, p: Columns, ou
  * Preconditioned conjugate gradients (Hestenes, Stiefel 1952) for (K + ridge I) X = B, one right-hand side a row, all
  * at once: each has its own coefficients, and they share the products with K, which are the work. Vectors are float64
  * on the host; products and preconditioner are float32 on the device. Ends where every residual is below `tolerance`
- * of its right-hand side, or beyond hope. Each gets the iterate whose residual was smallest: in float32 they may grow again. Returns the
- * number of products with K.
+ * of its right-hand side, or beyond hope (`DIVERGED`). Each gets the iterate whose residual was smallest: in float32 they may
+ * grow again. Returns the number of products with K.
  */
 export async function conjugateGradients(
   gpu: Gpu,
