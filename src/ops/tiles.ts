@@ -9,7 +9,16 @@ import { RfmError, say, the } from '../errors.js';
 import { type Batch, ceilDiv } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { defineKernel, read, readWrite } from '../runtime/kernel.js';
-import { allocate, download, type Matrix, matrixBytes, release, strideOf, upload } from '../runtime/matrix.js';
+import {
+  allocate,
+  download,
+  downloadAll,
+  type Matrix,
+  matrixBytes,
+  release,
+  strideOf,
+  upload,
+} from '../runtime/matrix.js';
 import { startsBuffer } from './statistics/statistics.js';
 
 /** Ranges starts[i] … starts[i + 1] − 1 of 0 … n − 1; all but the last are a multiple of 32 long, and none is empty. */
@@ -106,17 +115,25 @@ export async function downloadRows(gpu: Gpu, { grid, tiles }: Rows): Promise<Flo
 }
 
 /** Row-major, rows × n. */
-export async function downloadColumns(gpu: Gpu, { grid, tiles }: Columns): Promise<Float32Array> {
-  const [{ rows }] = tiles;
-  if (tiles.length === 1) return download(gpu, tiles[0]);
-  const out = new Float32Array(rows * grid.n);
-  for (const [i, tile] of tiles.entries()) {
-    const part = await download(gpu, tile);
-    for (let r = 0; r < rows; r++) {
-      out.set(part.subarray(r * tile.cols, (r + 1) * tile.cols), r * grid.n + grid.starts[i]);
+export const downloadColumns = async (gpu: Gpu, columns: Columns): Promise<Float32Array> =>
+  (await downloadAllColumns(gpu, [columns]))[0];
+
+/** The same for several, each row-major, rows × n, in one trip to the device. */
+export async function downloadAllColumns(gpu: Gpu, all: readonly Columns[]): Promise<Float32Array[]> {
+  const found = await downloadAll(
+    gpu,
+    all.flatMap(({ tiles }) => tiles),
+  );
+  return all.map(({ grid, tiles }) => {
+    const parts = found.splice(0, tiles.length);
+    if (tiles.length === 1) return parts[0];
+    const [{ rows }] = tiles;
+    const out = new Float32Array(rows * grid.n);
+    for (const [i, { cols }] of tiles.entries()) {
+      for (let r = 0; r < rows; r++) out.set(parts[i].subarray(r * cols, (r + 1) * cols), r * grid.n + grid.starts[i]);
     }
-  }
-  return out;
+    return out;
+  });
 }
 
 /** Frees all panels of these matrices. */

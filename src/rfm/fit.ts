@@ -4,7 +4,14 @@ import { kernelExcess, kernelMatrix } from '../ops/kernel-matrix/kernel-matrix.j
 import type { RadialKernel } from '../ops/kernels/kernel.js';
 import { type KernelSystem, keepDistances, releaseDistances, releaseLow } from '../ops/solve/kernel-system.js';
 import { type SolveReport, solveRidge } from '../ops/solve/solve.js';
-import { allocateColumns, type Columns, downloadColumns, type Rows, releasePanels } from '../ops/tiles.js';
+import {
+  allocateColumns,
+  type Columns,
+  downloadAllColumns,
+  downloadColumns,
+  type Rows,
+  releasePanels,
+} from '../ops/tiles.js';
 import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { owning } from '../runtime/owning.js';
@@ -54,9 +61,7 @@ export const fitKernel = (context: LayerContext, problem: RidgeProblem): Promise
       solveRidge(gpu, { system, ridge, y }, { high: alpha, low }, r, plan.solve),
     );
     releaseLow(gpu, system);
-    const [targets, high, rest, residuals] = await Promise.all(
-      [y, alpha, low, r].map((part) => downloadColumns(gpu, part)),
-    );
+    const [targets, high, rest, residuals] = await downloadAllColumns(gpu, [y, alpha, low, r]);
     const coefficients = Float64Array.from(high, (value, e) => value + rest[e]);
     const applied = ridge + (solve.addedRidge ?? 0);
     const trainScores = targets.map((target, e) => target - applied * coefficients[e] - residuals[e]);

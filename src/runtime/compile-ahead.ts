@@ -8,7 +8,7 @@ const FOUND = 100;
 
 /**
  * `open` opens the second device when it is first needed. What fails there is compiled, and reported, by the first device.
- * Where the first kernel takes no longer than `found`, the driver has compiled it before, and so the others: they are left to the first device.
+ * Where a kernel takes no longer than `found`, the driver has compiled it before, and so the others: the first device finds them.
  */
 export function createCompiler(open: () => Promise<GPUDevice>, found = FOUND): Compiler {
   const claimed = new Map<string, Promise<void>>();
@@ -34,6 +34,7 @@ export function createCompiler(open: () => Promise<GPUDevice>, found = FOUND): C
   return {
     claimed,
     compile(programs) {
+      if (closed) return;
       waiting.push(...programs);
       running ??= run()
         .catch(() => {})

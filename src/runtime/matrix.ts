@@ -98,82 +98,59 @@ export function upload(gpu: Gpu, rows: number, cols: number, data: ArrayLike<num
  * Waits for the device and returns the matrix as row-major float32 (rows × cols, without padding).
  * @throws internal error where it was released.
  */
-export async function download(gpu: Gpu, matrix: View): Promise<Float32Array> {
-  if (gpu.pool.isReleased(matrix.buffer))
-    throw new RfmError('internal', 'a matrix that was released is to be read back');
-  const { rows, cols, stride, offset } = matrix;
-  const last = (rows - 1) * stride + cols;
-  const raw = new Float32Array(await downloadBytes(gpu, matrix.buffer, offset * 4, last * 4));
-  if (stride === cols) return raw;
-  const out = new Float32Array(rows * cols);
-  for (let i = 0; i < rows; i++) out.set(raw.subarray(i * stride, i * stride + cols), i * cols);
-  return out;
-}
-
-interface Reading {
-  readonly buffer: GPUBuffer;
-  readonly offset: number;
-  readonly size: number;
-  resolve(bytes: ArrayBuffer): void;
-  reject(error: unknown): void;
-}
-
-/** What is to be read back in this turn. */
-const readings = new WeakMap<GPUDevice, Reading[]>();
-
-/** Bytes up to which readings share a trip to the device; larger ones are not worth a copy more. */
-const SHARED_BYTES = 2 ** 20;
+export const download = async (gpu: Gpu, matrix: View): Promise<Float32Array> => (await downloadAll(gpu, [matrix]))[0];
 
 /**
- * `size` bytes of a buffer from `offset` on; both multiples of 4. What is asked for in the same turn, as by Promise.all, is read
- * in one trip. It leaves before whatever is handed over after this call, since handing over begins with a wait.
+ * The same for several matrices, in one trip to the device.
+ * @throws internal error where one was released.
  */
-export function downloadBytes(gpu: Gpu, buffer: GPUBuffer, offset: number, size: number): Promise<ArrayBuffer> {
-  return new Promise((resolve, reject) => {
-    const reading = { buffer, offset, size, resolve, reject };
-    const waiting = readings.get(gpu.device);
-    if (waiting) {
-      waiting.push(reading);
-      return;
-    }
-    readings.set(gpu.device, [reading]);
-    queueMicrotask(() => {
-      const asked = readings.get(gpu.device) ?? [];
-      readings.delete(gpu.device);
-      const [large, small] = [asked.filter(isLarge), asked.filter((one) => !isLarge(one))];
-      for (const trip of [...large.map((one) => [one]), small]) if (trip.length > 0) void readBack(gpu, trip);
-    });
+export async function downloadAll(gpu: Gpu, matrices: readonly View[]): Promise<Float32Array[]> {
+  const found = await readParts(
+    gpu,
+    matrices.map(({ buffer, offset, rows, cols, stride }) => {
+      if (gpu.pool.isReleased(buffer)) throw new RfmError('internal', 'a matrix that was released is to be read back');
+      return { buffer, offset: offset * 4, size: ((rows - 1) * stride + cols) * 4 };
+    }),
+  );
+  return matrices.map(({ rows, cols, stride }, m) => {
+    const raw = new Float32Array(found[m]);
+    if (stride === cols) return raw;
+    const out = new Float32Array(rows * cols);
+    for (let i = 0; i < rows; i++) out.set(raw.subarray(i * stride, i * stride + cols), i * cols);
+    return out;
   });
 }
 
-const isLarge = ({ size }: Reading): boolean => size > SHARED_BYTES;
+/** `size` bytes of a buffer from `offset` on; both multiples of 4. */
+export const downloadBytes = async (gpu: Gpu, buffer: GPUBuffer, offset: number, size: number): Promise<ArrayBuffer> =>
+  (await readParts(gpu, [{ buffer, offset, size }]))[0];
 
-async function readBack(gpu: Gpu, trip: readonly Reading[]): Promise<void> {
-  try {
-    const size = trip.reduce((sum, reading) => sum + reading.size, 0);
-    const bytes = await gpu.guard('reading back', async () => {
-      const staging = gpu.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
-      const encoder = gpu.device.createCommandEncoder();
-      let to = 0;
-      for (const { buffer, offset, size } of trip) {
-        encoder.copyBufferToBuffer(buffer, offset, staging, to, size);
-        to += size;
-      }
-      gpu.device.queue.submit([encoder.finish()]);
-      await staging.mapAsync(GPUMapMode.READ);
-      const copy = staging.getMappedRange().slice(0);
-      staging.unmap();
-      staging.destroy();
-      // Done, too, since the copy came after it; its times may not have arrived.
-      await gpu.sent.last;
-      return copy;
-    });
-    let from = 0;
-    for (const { size, resolve } of trip) {
-      resolve(trip.length === 1 ? bytes : bytes.slice(from, from + size));
-      from += size;
+interface BufferPart {
+  buffer: GPUBuffer;
+  offset: number;
+  size: number;
+}
+
+async function readParts(gpu: Gpu, parts: readonly BufferPart[]): Promise<ArrayBuffer[]> {
+  const size = parts.reduce((sum, part) => sum + part.size, 0);
+  return gpu.guard('reading back', async () => {
+    const staging = gpu.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    const encoder = gpu.device.createCommandEncoder();
+    const starts: number[] = [];
+    let end = 0;
+    for (const { buffer, offset, size } of parts) {
+      encoder.copyBufferToBuffer(buffer, offset, staging, end, size);
+      starts.push(end);
+      end += size;
     }
-  } catch (error) {
-    for (const { reject } of trip) reject(error);
-  }
+    gpu.device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(GPUMapMode.READ);
+    const mapped = staging.getMappedRange();
+    const copies = parts.map(({ size }, i) => mapped.slice(starts[i], starts[i] + size));
+    staging.unmap();
+    staging.destroy();
+    // Done, too, since the copies came after it; its times may not have arrived.
+    await gpu.sent.last;
+    return copies;
+  });
 }

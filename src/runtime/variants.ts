@@ -28,6 +28,15 @@ export interface Operation<V extends Variant = Variant> {
 /** Workgroup memory is only more memory where a CPU plays the GPU; on a GPU a lane's own rows are loads that do not coalesce. */
 export const isHardware = (gpu: Gpu): boolean => gpu.adapter.type === 'hardware';
 
+/**
+ * Invocations of a workgroup that changes between them at barriers: `most` on hardware; a software adapter runs them in turn, and
+ * one subgroup, or few invocations, do it faster.
+ */
+export const groupSize = (gpu: Gpu, most: number): number => {
+  if (isHardware(gpu)) return most;
+  return gpu.lanes > 0 && gpu.lanes <= most ? gpu.lanes : 32;
+};
+
 /** The variants that this adapter can run, but for those of less than float32; the first is the built-in default. */
 export function usableVariants<V extends Variant>(gpu: Gpu, operation: Operation<V>): V[] {
   const usable = operation.variants.filter((variant) => !variant.optIn && variant.usable(gpu));

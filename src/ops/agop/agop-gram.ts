@@ -11,7 +11,7 @@ import { meanOfRows } from '../statistics/row-statistics.js';
 import { largestTile, type TiledSize } from '../tiled-size.js';
 import { columnBytes, type Triangle, tileCount, triangleBytes } from '../tiles.js';
 import type { Counts } from '../work.js';
-import { addBetweenClasses, classMeans, classMeansBytes } from './class-means.js';
+import { addBetweenClasses, centreByClass, classMeansBytes } from './class-means.js';
 import { type AgopInput, shiftedTranspose, transposedRows } from './gradients.js';
 import { gramWeights } from './gram-weights.js';
 
@@ -88,7 +88,7 @@ async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Pair): Promise<vo
   const vectors = alpha.tiles.map((tile) => allocate(gpu, 3 * outputs, tile.cols));
   const mean = allocate(gpu, 1, d);
   const batch = createBatch(gpu);
-  const means = classes && classMeans(batch, x.tiles[0], classes);
+  const means = classes && centreByClass(batch, x.tiles[0], classes);
   const sum: GramSum = {
     gpu,
     batch,

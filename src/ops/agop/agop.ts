@@ -1,6 +1,6 @@
 import { createBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { allocate, download, matrixBytes } from '../../runtime/matrix.js';
+import { allocate, downloadAll, matrixBytes } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
 import { subtractRow } from '../elementwise/elementwise.js';
@@ -12,7 +12,7 @@ import type { NamedBytes, TiledSize } from '../tiled-size.js';
 import { downloadColumns, gatherRows, type RowGrid, tileCount, tileSize } from '../tiles.js';
 import { agopGramWork, gramBytes } from './agop-gram.js';
 import { agopJacobianWork, gradientRows, jacobianBytes } from './agop-jacobian.js';
-import { classMeans, recordShares, squaredShares } from './class-means.js';
+import { centreByClass, recordShares, squaredShares } from './class-means.js';
 import { type AgopInput, gradients, shiftedTiles, weightRows, weightSums } from './gradients.js';
 
 export { agopGram } from './agop-gram.js';
@@ -121,7 +121,7 @@ async function squaredLengths(gpu: Gpu, input: AgopInput, ids: readonly number[]
     rowLengths(batch, g, gradientLengths);
     const classes = input.weights.kind === 'stored' && hasClassOrigins(x.grid, groups, d, outputs);
     if (classes) {
-      const means = classMeans(batch, x.tiles[0], starts);
+      const means = centreByClass(batch, x.tiles[0], starts);
       gatherRows(batch, { grid: x.grid, tiles: [means.rows] }, ids, rows);
       rowLengths(batch, rows, ofClass);
       const relative = batch.temporary(groups, d);
@@ -132,9 +132,9 @@ async function squaredLengths(gpu: Gpu, input: AgopInput, ids: readonly number[]
     await batch.send();
     const asked = [sums, zLengths, gradientLengths, ...weightLengths];
     const ofClasses = classes ? [ofClass, shareSquares, meanProducts] : [];
-    const [[s, z2, g2, ...w2], [c2, squares, products]] = await Promise.all(
-      [asked, ofClasses].map((matrices) => Promise.all(matrices.map((matrix) => download(gpu, matrix)))),
-    );
+    const found = await downloadAll(gpu, [...asked, ...ofClasses]);
+    const [s, z2, g2, ...w2] = found.splice(0, asked.length);
+    const [c2, squares, products] = found;
     const ofRows = (value: (r: number) => number): Float64Array => Float64Array.from(ids, (_, r) => value(r));
     return {
       weights: ofRows((r) => w2.reduce((sum, lengths) => sum + lengths[r] ** 2, 0)),

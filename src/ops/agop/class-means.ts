@@ -71,7 +71,7 @@ export interface ClassMeans {
   rows: Matrix;
 }
 
-export function classMeans(batch: Batch, x: Matrix, starts: readonly number[]): ClassMeans {
+export function centreByClass(batch: Batch, x: Matrix, starts: readonly number[]): ClassMeans {
   const classes = starts.length - 1;
   const [means, rows] = [batch.temporary(classes, x.cols), batch.temporary(x.rows, x.cols)];
   groupMeans(batch, x, starts, means);
@@ -126,7 +126,7 @@ export function squaredShares(batch: Batch, shares: Matrix, out: Matrix | Pair):
 }
 
 /** What the Gram form has when it comes to the class means. */
-export interface GramTerms {
+interface BetweenTerms {
   /** outputs × n. */
   alpha: Matrix;
   /** n × n. */
@@ -146,7 +146,7 @@ export interface GramTerms {
  */
 export function addBetweenClasses(
   batch: Batch,
-  { alpha, w, vectors, zT, mean }: GramTerms,
+  { alpha, w, vectors, zT, mean }: BetweenTerms,
   { starts, means }: ClassMeans,
   out: Pair,
 ): void {

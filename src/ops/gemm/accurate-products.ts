@@ -1,9 +1,8 @@
 import splitRowsSource from '../../../shaders/gemm/split_rows.wgsl';
 import type { Batch } from '../../runtime/batch.js';
-import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, read, readView, readWrite } from '../../runtime/kernel.js';
 import { type Matrix, matrixBytes, type Pair, type View } from '../../runtime/matrix.js';
-import { isHardware } from '../../runtime/variants.js';
+import { groupSize } from '../../runtime/variants.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { transpose } from '../elementwise/transpose.js';
 import { type Contraction, gemm, gemmNN, gemmTN, syrk, syrkTN } from './gemm.js';
@@ -98,8 +97,8 @@ const splitRows = defineKernel({
   constants: { LOW: 'bool', RIGHT: 'bool', SIZE: 'u32' },
 });
 
-/** Invocations that share a row: a software adapter runs them in turn, so that one subgroup does it faster than several. */
-const groupSize = (gpu: Gpu): number => (isHardware(gpu) ? 64 : gpu.lanes || 32);
+/** Invocations that share a row, on hardware. */
+const ROW_GROUP = 64;
 
 function split(
   batch: Batch,
@@ -113,7 +112,7 @@ function split(
   batch.dispatch(splitRows, {
     bindings: { x: matrix, low: low ?? matrix.buffer, parts },
     params: { k: count, strideX: matrix.stride, offsetX: matrix.offset + from, width },
-    constants: { LOW: low !== undefined, RIGHT: side === 'right', SIZE: groupSize(batch.gpu) },
+    constants: { LOW: low !== undefined, RIGHT: side === 'right', SIZE: groupSize(batch.gpu, ROW_GROUP) },
     grid: [matrix.rows],
   });
   return parts;

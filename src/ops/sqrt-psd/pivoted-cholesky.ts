@@ -19,6 +19,7 @@ import {
 } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
+import { groupSize } from '../../runtime/variants.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { gemm } from '../gemm/gemm.js';
 
@@ -116,9 +117,9 @@ export interface PivotedFactor {
 /**
  * Pivoted Cholesky M ≈ L Lᵀ of a symmetric positive semi-definite d × d matrix, stopped where what
  * remains of the diagonal is below tolerance × its largest entry. Up to 64 pivots are chosen at a time, exactly, among the 128
- * rows with the largest remaining diagonal; a pivot is at least a tenth of the largest diagonal entry there is. What columns before explain
- * of these rows is a product with more digits than float32 (errors of up to 6e-10 of the largest entry), what follows is
- * double-float.
+ * rows with the largest remaining diagonal; a pivot is at least a tenth of the largest diagonal entry there is. What columns
+ * before explain of these rows is a product with more digits than float32 (errors of up to 6e-10 of the largest entry), what
+ * follows is double-float.
  */
 export function pivotedCholesky(gpu: Gpu, m: Matrix | Pair, tolerance: number): Promise<PivotedFactor> {
   return scoped(gpu, { op: 'pivoted-cholesky' }, () =>
@@ -237,7 +238,7 @@ function recordRound(batch: Batch, work: Factorization, known: number): void {
   batch.dispatch(factorCandidates, {
     bindings: { high: rest.high, low: rest.low, small, remaining, state, columns: made, factor },
     params: { rows: d, count, stride: rest.high.stride, tolerance },
-    constants: { SIZE: groupSize(batch.gpu) },
+    constants: { SIZE: groupSize(batch.gpu, CANDIDATES) },
     grid: [1],
   });
   batch.dispatch(columns, {
@@ -254,16 +255,12 @@ function recordRound(batch: Batch, work: Factorization, known: number): void {
   });
 }
 
-/** Invocations that share the choice of pivots: on a software adapter a subgroup, or few. */
-const groupSize = ({ adapter, lanes }: Gpu): number =>
-  adapter.type === 'software' ? (lanes > 0 && lanes <= CANDIDATES ? lanes : 32) : CANDIDATES;
-
 /** With the zeros that follow each row, up to a whole vec4. */
 const filled = (matrix: Matrix): Matrix => ({ ...matrix, cols: matrix.stride, padding: 0 });
 
 /** What it dispatches that takes long to compile. */
 export const pivotPrograms = (gpu: Gpu): Program[] => [
-  programWith(factorCandidates, { SIZE: groupSize(gpu) }),
+  programWith(factorCandidates, { SIZE: groupSize(gpu, CANDIDATES) }),
   programWith(columns, {}),
 ];
 
