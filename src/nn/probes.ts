@@ -1,13 +1,15 @@
 import { Matrix as HostMatrix, SingularValueDecomposition } from 'ml-matrix';
 import { copyScaled } from '../ops/elementwise/elementwise.js';
+import { transpose } from '../ops/elementwise/transpose.js';
 import { gemm, gemmNN, syrk } from '../ops/gemm/gemm.js';
-import { factorRows, type Svd, svd } from '../ops/sqrt-psd/jacobi.js';
+import { factorRows, polarFactor } from '../ops/sqrt-psd/sqrt-psd.js';
 import { allocateCollapse, type Collapse, collapseTraces, readCollapse } from '../ops/statistics/collapse.js';
 import { exponentOf, largestMagnitudes, scaleByPowerOfTwo } from '../ops/statistics/magnitude.js';
+import { svd } from '../ops/svd/svd.js';
 import { allocateRows, type Rows, releasePanels } from '../ops/tiles.js';
 import { runBatch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, block, download, type Matrix, type Pair, upload } from '../runtime/matrix.js';
+import { allocate, block, downloadAll, type Matrix, type Pair, upload } from '../runtime/matrix.js';
 import { owning } from '../runtime/owning.js';
 import { addOuterProducts, outputGradients } from './agop.js';
 import { createNetworkPass, type Layer } from './layer.js';
@@ -191,112 +193,125 @@ const probeLayer = (
   classes: number,
 ): Promise<LayerFindings> =>
   owning(gpu, async (gpu) => {
-    const right = await svd(gpu, weights);
-    const values = [...(right?.s ?? [])].map((value) => value * units.weights);
-    const spectrum = await agopSpectrum(gpu, weights, sum);
-    if (!spectrum || !right) return independent(values);
-    const root = allocateRows(gpu, phi.grid, spectrum.scaled.rows);
+    const exponent = exponentOf((await largestMagnitudes(gpu, [weights]))[0]);
+    const scaled = allocate(gpu, weights.rows, weights.cols);
+    await runBatch(gpu, (batch) => scaleByPowerOfTwo(batch, weights, -exponent, scaled));
+    const right = await svd(gpu, scaled, classes);
+    const values = [...(right?.s ?? [])].map((value) => value * 2 ** exponent * units.weights);
+    const factor = await agopFactor(gpu, scaled, sum);
+    const spectrum = factor && (await svd(gpu, factor.rows, classes));
+    if (!factor || !spectrum || !right) return independent(values);
+    const root = allocateRows(gpu, phi.grid, factor.rows.rows);
     for (const [i, tile] of phi.tiles.entries()) {
-      await sendBatch(gpu, (batch) => gemm(batch, { a: tile, b: spectrum.scaled, out: root.tiles[i] }));
+      await sendBatch(gpu, (batch) => gemm(batch, { a: tile, b: factor.rows, out: root.tiles[i] }));
     }
-    const angles = Math.min(classes, right.v.rows, spectrum.v.rows);
+    const angles = Math.min(right.v.rows, spectrum.v.rows);
+    const unit = 2 ** (factor.exponent + exponent) * units.agop;
+    const [a, b] = await downloadAll(gpu, [
+      block(right.v, 0, 0, angles, right.v.cols),
+      block(spectrum.v, 0, 0, angles, right.v.cols),
+    ]);
     return {
-      ...(await featureAnsatz(gpu, weights, spectrum)),
+      ...(await featureAnsatz(gpu, scaled, factor.rows, spectrum.s)),
       singularValues: values,
       effectiveRank: effectiveRank(values),
-      agopEigenvalues: [...spectrum.s.slice(0, TOP_EIGENVALUES)].map((length) => (length * units.agop) ** 2),
-      principalAngles: principalAngles(
-        await download(gpu, block(right.v, 0, 0, angles, right.v.cols)),
-        await download(gpu, block(spectrum.v, 0, 0, angles, right.v.cols)),
-        angles,
-      ),
+      agopEigenvalues: [...spectrum.s.slice(0, TOP_EIGENVALUES)].map((length) => (length * unit) ** 2),
+      principalAngles: principalAngles(a, b, angles),
       rootCollapse: await collapseOf(gpu, root, starts),
     };
   });
 
 /**
- * Eigenvectors (v) and square roots of the eigenvalues (s) of Wᵀ M W, M = sum (outputs × outputs): those of the singular
- * value decomposition of Lᵀ W with M = L Lᵀ. Null where it is zero. Release it with `releaseSvd`.
+ * Rows F (r × inputs) and an exponent with 4^exponent FᵀF = Wᵀ M W, M = sum (outputs × outputs): F = Lᵀ W with
+ * M = 4^exponent L Lᵀ. Null where M is zero. Release the rows.
  */
-export const agopSpectrum = (gpu: Gpu, weights: Matrix, sum: Pair): Promise<Svd | null> =>
+const agopFactor = (gpu: Gpu, weights: Matrix, sum: Pair): Promise<{ rows: Matrix; exponent: number } | null> =>
   owning(gpu, async (gpu, keep) => {
     const [largest] = await largestMagnitudes(gpu, [sum.high]);
     const { rows } = sum.high;
     const [high, low] = [allocate(gpu, rows, rows), allocate(gpu, rows, rows)];
-    // The root of a power of four is a power of two.
-    const root = Math.floor(exponentOf(largest) / 2);
+    const exponent = Math.floor(exponentOf(largest) / 2);
     await runBatch(gpu, (batch) => {
-      scaleByPowerOfTwo(batch, sum.high, -2 * root, high);
-      scaleByPowerOfTwo(batch, sum.low, -2 * root, low);
+      scaleByPowerOfTwo(batch, sum.high, -2 * exponent, high);
+      scaleByPowerOfTwo(batch, sum.low, -2 * exponent, low);
     });
     const factor = await factorRows(gpu, { high, low }, AGOP_TOLERANCE);
     if (!factor) return null;
-    const product = allocate(gpu, factor.rows, weights.cols);
+    const product = keep(allocate(gpu, factor.rows, weights.cols));
     await runBatch(gpu, (batch) => gemmNN(batch, { a: factor, b: weights, out: product }));
-    const found = await svd(gpu, product);
-    return keep(found && { ...found, s: found.s.map((value) => value * 2 ** root), unit: found.unit * 2 ** root });
+    return { rows: product, exponent };
   });
 
 /** Variances of matrix entries below this share of their mean square are rounding: the entries are equal. */
 const EQUAL_ENTRIES = 1e-6;
 
 /**
- * Pearson correlations of the entries of AGOP = P Λ Pᵀ and of AGOP^{1/2} with those of WᵀW, from inner products alone:
- * ⟨AGOP, WᵀW⟩ = Σ λ_i ‖W p_i‖², ‖AGOP‖² = Σ λ_i², ‖WᵀW‖ = ‖WWᵀ‖, and sums of entries from 1ᵀp_i and W 1. The
- * centring is that of the neural feature ansatz as the paper measures it: the mean entry is subtracted. NaN where all
- * entries of one of them are equal, so that nothing is left.
+ * Pearson correlations of the entries of AGOP = FᵀF and of AGOP^{1/2} = QᵀF, F = Q AGOP^{1/2} its polar decomposition, with those
+ * of WᵀW. Of F (r × d, singular values s) inner products suffice: ⟨FᵀF, WᵀW⟩ = ‖F Wᵀ‖², ⟨QᵀF, WᵀW⟩ = ⟨Q Wᵀ, F Wᵀ⟩,
+ * ‖FᵀF‖² = Σ s⁴, ‖QᵀF‖² = Σ s², ‖WᵀW‖ = ‖WWᵀ‖, and sums of entries from F 1, Q 1 and W 1. The centring is that of the
+ * neural feature ansatz as the paper measures it: the mean entry is subtracted. NaN where all entries of one of them are
+ * equal, so that nothing is left.
  */
 const featureAnsatz = (
   gpu: Gpu,
-  unscaled: Matrix,
-  { v: vectors, s: lengths }: Svd,
+  weights: Matrix,
+  factor: Matrix,
+  values: Float64Array,
 ): Promise<{ nfa: number; nfaSqrt: number }> =>
   owning(gpu, async (gpu) => {
-    const d = unscaled.cols;
-    const exponent = exponentOf((await largestMagnitudes(gpu, [unscaled]))[0]);
-    const weights = allocate(gpu, unscaled.rows, d);
+    const [rows, d] = [factor.rows, factor.cols];
+    const q = await polarRows(gpu, factor, values[values.length - 1] / values[0]);
     const ones = upload(gpu, 1, d, new Float32Array(d).fill(1));
-    const images = allocate(gpu, vectors.rows, weights.rows);
     const gram = allocate(gpu, weights.rows, weights.rows);
-    const vectorSums = allocate(gpu, vectors.rows, 1);
-    const weightSums = allocate(gpu, weights.rows, 1);
+    const [images, polarImages] = [allocate(gpu, rows, weights.rows), allocate(gpu, rows, weights.rows)];
+    const [weightSums, sums, polarSums] = [weights, factor, q].map((matrix) => allocate(gpu, matrix.rows, 1));
     await runBatch(gpu, (batch) => {
-      scaleByPowerOfTwo(batch, unscaled, -exponent, weights);
-      gemm(batch, { a: vectors, b: weights, out: images });
       syrk(batch, { a: weights, b: weights, out: gram });
-      gemm(batch, { a: vectors, b: ones, out: vectorSums });
+      gemm(batch, { a: factor, b: weights, out: images });
+      gemm(batch, { a: q, b: weights, out: polarImages });
       gemm(batch, { a: weights, b: ones, out: weightSums });
+      gemm(batch, { a: factor, b: ones, out: sums });
+      gemm(batch, { a: q, b: ones, out: polarSums });
     });
-    const projected = rowNorms(await download(gpu, images), vectors.rows);
-    const gramNorm = squaredNorm(await download(gpu, gram));
-    const sums = await download(gpu, vectorSums);
-    const gramSum = squaredNorm(await download(gpu, weightSums));
-    const correlation = (power: number): number => {
-      let [inner, norm, sum] = [0, 0, 0];
-      lengths.forEach((length, i) => {
-        const value = (length / lengths[0]) ** power;
-        inner += value * projected[i];
-        norm += value * value;
-        sum += value * sums[i] * sums[i];
-      });
-      const covariance = inner - (sum * gramSum) / (d * d);
+    const [ofGram, ofWeights, fw, qw, f1, q1] = await downloadAll(gpu, [
+      gram,
+      weightSums,
+      images,
+      polarImages,
+      sums,
+      polarSums,
+    ]);
+    const [gramNorm, gramSum] = [inner(ofGram, ofGram), inner(ofWeights, ofWeights)];
+    /** Of a matrix whose inner product with WᵀW, squared norm and sum of entries these are. */
+    const correlation = (product: number, norm: number, sum: number): number => {
+      const covariance = product - (sum * gramSum) / (d * d);
       const [variance, gramVariance] = [norm - (sum / d) ** 2, gramNorm - (gramSum / d) ** 2];
       if (!(variance > EQUAL_ENTRIES * norm && gramVariance > EQUAL_ENTRIES * gramNorm)) return Number.NaN;
       return covariance / Math.sqrt(variance) / Math.sqrt(gramVariance);
     };
-    return { nfa: correlation(2), nfaSqrt: correlation(1) };
+    const moment = (power: number): number => values.reduce((sum, value) => sum + value ** power, 0);
+    return {
+      nfa: correlation(inner(fw, fw), moment(4), inner(f1, f1)),
+      nfaSqrt: correlation(inner(qw, fw), moment(2), inner(q1, f1)),
+    };
   });
 
-function squaredNorm(values: Float32Array): number {
-  let sum = 0;
-  for (const value of values) sum += value * value;
-  return sum;
-}
+/** Q (r × d) of the polar decomposition F = Q (FᵀF)^{1/2}, given the smallest singular value over the largest. Release it. */
+const polarRows = (gpu: Gpu, factor: Matrix, smallest: number): Promise<Matrix> =>
+  owning(gpu, async (gpu, keep) => {
+    if (factor.rows >= factor.cols) return keep(await polarFactor(gpu, factor, smallest));
+    const transposed = allocate(gpu, factor.cols, factor.rows);
+    await runBatch(gpu, (batch) => transpose(batch, factor, transposed));
+    const polar = await polarFactor(gpu, transposed, smallest);
+    const out = keep(allocate(gpu, factor.rows, factor.cols));
+    await runBatch(gpu, (batch) => transpose(batch, polar, out));
+    return out;
+  });
 
-/** Squared lengths. */
-function rowNorms(values: Float32Array, rows: number): Float64Array {
-  const cols = values.length / rows;
-  return Float64Array.from({ length: rows }, (_, i) => squaredNorm(values.subarray(i * cols, (i + 1) * cols)));
+function inner(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
+  return sum;
 }
 
 /** exp of the entropy of the values after division by their sum (Roy and Vetterli, EUSIPCO 2007); NaN of none. */

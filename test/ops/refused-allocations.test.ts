@@ -3,9 +3,9 @@ import { factorTiles, releaseTiledFactor, solveTiles, type TilePlace } from '../
 import { copyScaled } from '../../src/ops/elementwise/elementwise.js';
 import { featureMap } from '../../src/ops/features/features.js';
 import { topEigenvalues } from '../../src/ops/sqrt-psd/eigenvalues.js';
-import { factorRows, orthogonalizeRows, releaseSvd, svd } from '../../src/ops/sqrt-psd/jacobi.js';
-import { pivotedCholesky, rootOfFactor, sqrtPsd } from '../../src/ops/sqrt-psd/sqrt-psd.js';
+import { factorRows, pivotedCholesky, polarFactor, rootOfFactor, sqrtPsd } from '../../src/ops/sqrt-psd/sqrt-psd.js';
 import { largestMagnitudes } from '../../src/ops/statistics/magnitude.js';
+import { releaseSvd, svd } from '../../src/ops/svd/svd.js';
 import { releasePanels } from '../../src/ops/tiles.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { allocate, type Matrix, release } from '../../src/runtime/matrix.js';
@@ -71,7 +71,7 @@ describe('an operation that is refused an allocation leaves nothing behind', () 
     await withMatrix(gpu(), [20, 20], (gpu, root) => topEigenvalues(gpu, root, 3));
   });
 
-  it('svd, factorRows, orthogonalizeRows', async () => {
+  it('svd, factorRows, polarFactor', async () => {
     for (const shape of [
       [5, 12],
       [12, 5],
@@ -97,7 +97,7 @@ describe('an operation that is refused an allocation leaves nothing behind', () 
         if (rows) release(gpu, rows);
       }),
     );
-    await withMatrix(gpu(), [5, 12], orthogonalizeRows);
+    await withMatrix(gpu(), [12, 5], async (gpu, l) => release(gpu, await polarFactor(gpu, l, 0.1)));
   });
 
   it.each(['device', 'host'] as TilePlace[])('factorTiles and solveTiles, tiles on the %s', async (place) => {

@@ -4,7 +4,7 @@ import pivotColumnsSource from '../../../shaders/sqrt-psd/pivot_columns.wgsl';
 import pivotFactorSource from '../../../shaders/sqrt-psd/pivot_factor.wgsl';
 import pivotRowsSource from '../../../shaders/sqrt-psd/pivot_rows.wgsl';
 import pivotStateSource from '../../../shaders/sqrt-psd/pivot_state.wgsl';
-import { type Batch, ceilDiv, createBatch } from '../../runtime/batch.js';
+import { type Batch, ceilDiv, createBatch, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, firstRow, type Program, programWith, read, readWrite } from '../../runtime/kernel.js';
 import {
@@ -21,6 +21,7 @@ import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
 import { groupSize } from '../../runtime/variants.js';
 import { copyScaled } from '../elementwise/elementwise.js';
+import { transpose } from '../elementwise/transpose.js';
 import { gemm } from '../gemm/gemm.js';
 
 /** Rows that pivots are chosen among in a round, and how many are chosen at most: as in pivot_state.wgsl. */
@@ -286,4 +287,18 @@ async function readState(
     finished: integers[STATE.finished] === 1,
     smallestPivot: numbers[STATE.smallestPivot] / numbers[STATE.firstPivot],
   };
+}
+
+/**
+ * Rows F (rank × d) with FᵀF = M, for symmetric positive semi-definite M (d × d): the transposed factor of the pivoted
+ * Cholesky factorisation, down to pivots of `tolerance` times the largest. Null where M is zero. Release it.
+ */
+export async function factorRows(gpu: Gpu, m: Pair, tolerance: number): Promise<Matrix | null> {
+  return owning(gpu, async (gpu, keep) => {
+    const { l, rank } = await pivotedCholesky(gpu, m, tolerance);
+    if (rank === 0) return null;
+    const rows = allocate(gpu, rank, l.rows);
+    await sendBatch(gpu, (batch) => transpose(batch, { ...l, cols: rank }, rows));
+    return keep(rows);
+  });
 }

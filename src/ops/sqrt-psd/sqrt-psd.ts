@@ -10,9 +10,9 @@ import { scoped } from '../../runtime/timing.js';
 import { allocateFactor, failingPivot, inversesBytes, potrf, trsm } from '../cholesky/cholesky.js';
 import { addDiagonal, addScaled, copyScaled, divideByRoot, symmetrize } from '../elementwise/elementwise.js';
 import { gemm, syrk, syrkTN } from '../gemm/gemm.js';
-import { type PivotedFactor, pivotedBytes, pivotedCholesky, pivotedFlops } from './pivoted-cholesky.js';
+import { factorRows, type PivotedFactor, pivotedBytes, pivotedCholesky, pivotedFlops } from './pivoted-cholesky.js';
 
-export { type PivotedFactor, pivotedCholesky };
+export { factorRows, type PivotedFactor, pivotedCholesky };
 
 const maximumKernel = defineKernel({
   name: 'diagonal_maximum',
@@ -100,22 +100,9 @@ export const zeroAgop = (): RfmError =>
   );
 
 async function rootByPolarSteps(gpu: Gpu, { l, rank, smallestPivot }: PivotedFactor): Promise<Matrix> {
-  const { rows: d, cols: columns } = l;
+  const d = l.rows;
   if (rank === 0) throw zeroAgop();
-  const x = allocate(gpu, d, columns);
-  const identity = allocate(gpu, columns, columns);
-  await sendBatch(gpu, (batch) => {
-    const gram = batch.temporary(columns, columns);
-    syrkTN(batch, { a: l, out: gram });
-    scaleToUnit(batch, l, gram, x);
-    const zero = batch.temporary(columns, columns);
-    copyScaled(batch, gram, zero, 0);
-    addDiagonal(batch, zero, identity, 1);
-  });
-  // About the root of the smallest pivot: the start is scaled by a bound, at most a few times too large.
-  const smallest = Math.max(0.1 * Math.sqrt(smallestPivot), LEAST_START);
-  const near = await halleySteps(gpu, x, identity, smallest);
-  const polar = await productSteps(gpu, near, identity);
+  const polar = await polarFactor(gpu, l, Math.sqrt(smallestPivot));
   const root = allocate(gpu, d, d);
   await sendBatch(gpu, (batch) => {
     const h = batch.temporary(d, d);
@@ -123,6 +110,29 @@ async function rootByPolarSteps(gpu: Gpu, { l, rank, smallestPivot }: PivotedFac
     symmetrize(batch, h, root);
   });
   return root;
+}
+
+/**
+ * The polar factor P (d × r) of L = P H (d × r, r ≤ d), whose singular values are 1, given about the smallest singular value
+ * of L over the largest. Directions in which L is below 3e-5 of its largest singular value may not get there. Release it.
+ */
+export function polarFactor(gpu: Gpu, l: Matrix, smallest: number): Promise<Matrix> {
+  return owning(gpu, async (gpu, keep) => {
+    const columns = l.cols;
+    const x = allocate(gpu, l.rows, columns);
+    const identity = allocate(gpu, columns, columns);
+    await sendBatch(gpu, (batch) => {
+      const gram = batch.temporary(columns, columns);
+      syrkTN(batch, { a: l, out: gram });
+      scaleToUnit(batch, l, gram, x);
+      const zero = batch.temporary(columns, columns);
+      copyScaled(batch, gram, zero, 0);
+      addDiagonal(batch, zero, identity, 1);
+    });
+    // The start is scaled by a bound, at most a few times too large.
+    const near = await halleySteps(gpu, x, identity, Math.max(0.1 * smallest, LEAST_START));
+    return keep(await productSteps(gpu, near, identity));
+  });
 }
 
 /** With a smaller start, rounding in c XᵀX would reach the identity that is added. */
