@@ -8,8 +8,13 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (k >= p.width) { return; }
   let first = i + 1u + id.y * p.partRows;
   var sum = vec4f();
-  for (var row = first; row < min(first + p.partRows, p.rows); row++) {
-    sum += a[row * p.width + k] * lefts[i * p.strideLefts + row];
+  let end = min(first + p.partRows, p.rows);
+  var row = first;
+  for (; row + 4u <= end; row += 4u) {
+#for r in 0..4
+    sum += a[(row + $(r)u) * p.width + k] * lefts[i * p.strideLefts + row + $(r)u];
+#end
   }
+  for (; row < end; row++) { sum += a[row * p.width + k] * lefts[i * p.strideLefts + row]; }
   parts[id.y * p.width + k] = sum;
 }

@@ -1,11 +1,11 @@
 // Where subgroups have no known size. Each invocation adds them all up: one barrier.
 
-var<workgroup> addends: array<f32, WORKERS>;
+var<workgroup> addends: array<vec4f, WORKERS>;
 
-fn sumOfWorkers(index: u32, value: f32) -> f32 {
+fn sumOfWorkers(index: u32, value: vec4f) -> vec4f {
   addends[index] = value;
   workgroupBarrier();
-  var sum = 0.0;
+  var sum = vec4f();
   for (var i = 0u; i < WORKERS; i++) { sum += addends[i]; }
   return sum;
 }

@@ -50,7 +50,7 @@ const rowImages = (name: string, sum: WgslSource, WORKERS: number) =>
         bands: read('array<f32>'),
         images: readWrite('array<f32>'),
       },
-      params: { step: 'u32', width: 'u32', strideLefts: 'u32', strideBands: 'u32' },
+      params: { step: 'u32', rows: 'u32', width: 'u32', strideLefts: 'u32', strideBands: 'u32' },
       constants: { WORKERS: 'u32' },
     }),
     name,
@@ -100,6 +100,8 @@ interface Bidiagonalization {
   bands: Matrix;
 }
 
+/** As in row_images.wgsl. */
+const IMAGE_ROWS = 4;
 /** Columns of X are summed in at most so many parts of at least so many rows. */
 const PARTS = { most: 16, rows: 64 };
 /** Steps of a batch, and reflectors of a dispatch: what a GPU is done with in milliseconds. */
@@ -126,8 +128,8 @@ async function bidiagonalize(gpu: Gpu, x: Matrix): Promise<Bidiagonalization> {
     if (below === 0) return;
     batch.dispatch(imagesKernel, {
       bindings: { a: x, lefts, products, reflectors: rights, bands, images },
-      params: { step, width, ...strides },
-      grid: [below],
+      params: { step, rows, width, ...strides },
+      grid: [ceilDiv(below, IMAGE_ROWS)],
     });
     batch.dispatch(columnReflectorKernel, {
       bindings: { a: x, images, reflectors: lefts, bands },
