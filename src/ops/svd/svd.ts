@@ -1,174 +1,148 @@
-import applyReflectorsSource from '../../../shaders/svd/apply_reflectors.wgsl';
-import columnProductsSource from '../../../shaders/svd/column_products.wgsl';
-import columnReflectorSource from '../../../shaders/svd/column_reflector.wgsl';
-import rowImagesSource from '../../../shaders/svd/row_images.wgsl';
-import rowReflectorSource from '../../../shaders/svd/row_reflector.wgsl';
-import sumOfSubgroupSource from '../../../shaders/svd/sum_of_subgroup.wgsl';
-import sumOfWorkgroupSource from '../../../shaders/svd/sum_of_workgroup.wgsl';
-import { type Batch, ceilDiv, sendBatch } from '../../runtime/batch.js';
+import panelReflectorsSource from '../../../shaders/svd/panel_reflectors.wgsl';
+import { type Batch, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { defineKernel, read, readWrite, specialize, type WgslSource } from '../../runtime/kernel.js';
-import { allocate, download, type Matrix, release, upload } from '../../runtime/matrix.js';
+import { defineKernel, readWrite, readWriteView } from '../../runtime/kernel.js';
+import { allocate, block, downloadAll, type Matrix, release, upload, type View } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
+import { groupSize } from '../../runtime/variants.js';
+import { copyScaled } from '../elementwise/elementwise.js';
 import { transpose } from '../elementwise/transpose.js';
+import { gemm, gemmNN, gemmTN } from '../gemm/gemm.js';
 import { exponentOf, largestMagnitudes, scaleByPowerOfTwo } from '../statistics/magnitude.js';
-import { type Bidiagonal, bidiagonalValues, bidiagonalVectors } from './bidiagonal.js';
+import { type Banded, bandedValues, bandedVectors } from './banded.js';
 
-const rowReflectorKernel = defineKernel({
-  name: 'row_reflector',
-  source: rowReflectorSource,
-  bindings: {
-    a: read('array<vec4f>'),
-    lefts: read('array<f32>'),
-    images: read('array<f32>'),
-    parts: read('array<vec4f>'),
-    reflectors: readWrite('array<vec4f>'),
-    products: readWrite('array<vec4f>'),
-    bands: readWrite('array<f32>'),
-  },
-  params: {
-    step: 'u32',
-    // vec4 in a row of X.
-    width: 'u32',
-    strideLefts: 'u32',
-    strideBands: 'u32',
-    parts: 'u32',
-    zero: 'zero',
-  },
+/** Rows of a panel, and diagonals that are left below the main one: as in panel_reflectors.wgsl. */
+const BAND = 16;
+
+const panelKernel = defineKernel({
+  name: 'panel_reflectors',
+  source: panelReflectorsSource,
+  bindings: { a: readWriteView('array<vec4f>'), triangle: readWrite('array<f32>'), t: readWrite('array<f32>') },
+  params: { size: 'u32', count: 'u32', stride: 'u32', offset: 'u32', strideT: 'u32', zero: 'zero' },
+  constants: { SIZE: 'u32' },
 });
+/** Invocations of its one workgroup on hardware. */
+const PANEL_SIZE = 256;
 
-const rowImages = (name: string, sum: WgslSource, WORKERS: number) =>
-  specialize(
-    defineKernel({
-      name,
-      source: [sum, rowImagesSource],
-      bindings: {
-        a: readWrite('array<vec4f>'),
-        lefts: read('array<f32>'),
-        products: read('array<vec4f>'),
-        reflectors: read('array<vec4f>'),
-        bands: read('array<f32>'),
-        images: readWrite('array<f32>'),
-      },
-      params: { step: 'u32', rows: 'u32', width: 'u32', strideLefts: 'u32', strideBands: 'u32' },
-      constants: { WORKERS: 'u32' },
-    }),
-    name,
-    { WORKERS },
-  );
-
-const imagesByWorkgroups = rowImages('row_images', sumOfWorkgroupSource, 32);
-const imagesBySubgroups = new Map(
-  [4, 8, 16, 32, 64].map((lanes) => [lanes, rowImages('row_images_subgroup', sumOfSubgroupSource, lanes)]),
-);
-
-const columnReflectorKernel = defineKernel({
-  name: 'column_reflector',
-  source: columnReflectorSource,
-  bindings: {
-    a: read('array<f32>'),
-    images: read('array<f32>'),
-    reflectors: readWrite('array<f32>'),
-    bands: readWrite('array<f32>'),
-  },
-  params: { step: 'u32', rows: 'u32', stride: 'u32', strideReflectors: 'u32', strideBands: 'u32', zero: 'zero' },
-});
-
-const columnProductsKernel = defineKernel({
-  name: 'column_products',
-  source: columnProductsSource,
-  bindings: { a: read('array<vec4f>'), lefts: read('array<f32>'), parts: readWrite('array<vec4f>') },
-  params: { step: 'u32', rows: 'u32', width: 'u32', strideLefts: 'u32', partRows: 'u32' },
-});
-
-const applyReflectorsKernel = defineKernel({
-  name: 'apply_reflectors',
-  source: applyReflectorsSource,
-  bindings: { reflectors: read('array<vec4f>'), bands: read('array<f32>'), a: readWrite('array<vec4f>') },
-  params: { width: 'u32', strideBands: 'u32', band: 'u32', first: 'u32', count: 'u32', zero: 'zero' },
-});
-
-/** As in bidiagonal_bands.wgsl. */
-const BANDS = { diagonal: 0, below: 1, tauRight: 2, tauLeft: 3, count: 5 };
-
-/** X = U B Vᵀ for X (p × q, p ≤ q), B lower bidiagonal; U and V are products of the reflectors I − τ_j w_j w_jᵀ, j ascending. */
-interface Bidiagonalization {
-  /** p × q: w_j of V in row j. */
-  rights: Matrix;
-  /** p × p: w_j of U in row j, up to p − 2. */
-  lefts: Matrix;
-  bands: Matrix;
+/** Panels of reflectors P = I − Vᵀ T V of the same side of X, each with the columns that it acts on. */
+interface Side {
+  /** Rows of V, those of a panel at the rows of its number times BAND. */
+  v: Matrix;
+  /** T V. */
+  tv: Matrix;
+  /** What is left of each panel, BAND × BAND. */
+  triangles: Matrix[];
+  panels: { size: number; row: number; column: number }[];
 }
 
-/** As in row_images.wgsl. */
-const IMAGE_ROWS = 4;
-/** Columns of X are summed in at most so many parts of at least so many rows. */
-const PARTS = { most: 16, rows: 64 };
-/** Steps of a batch, and reflectors of a dispatch: what a GPU is done with in milliseconds. */
-const STEPS = 128;
+/** X = U B Vᵀ for X (p × q, p ≤ q): B lower triangular with BAND diagonals below the main one. */
+interface BandReduction {
+  left: Side;
+  right: Side;
+}
 
-/** Overwrites X. About 8 (q − p/3) p² operations, a third of them X's own change, in four dispatches a column. */
-async function bidiagonalize(gpu: Gpu, x: Matrix): Promise<Bidiagonalization> {
-  const { rows, cols, stride } = x;
-  const [rights, lefts] = [allocate(gpu, rows, cols), allocate(gpu, rows, rows)];
-  const bands = allocate(gpu, BANDS.count, rows);
-  const [images, products] = [allocate(gpu, 1, rows), allocate(gpu, 1, cols)];
-  const partRows = Math.max(PARTS.rows, ceilDiv(rows, PARTS.most));
-  const parts = allocate(gpu, ceilDiv(rows, partRows), cols);
-  const width = stride / 4;
-  const strides = { strideLefts: lefts.stride, strideBands: bands.stride };
-  const imagesKernel = imagesBySubgroups.get(gpu.lanes) ?? imagesByWorkgroups;
-  const record = (batch: Batch, step: number): void => {
-    const below = rows - step - 1;
-    batch.dispatch(rowReflectorKernel, {
-      bindings: { a: x, lefts, images, parts, reflectors: rights, products, bands },
-      params: { step, width, parts: ceilDiv(below + 1, partRows), ...strides },
-      grid: [1],
-    });
-    if (below === 0) return;
-    batch.dispatch(imagesKernel, {
-      bindings: { a: x, lefts, products, reflectors: rights, bands, images },
-      params: { step, rows, width, ...strides },
-      grid: [ceilDiv(below, IMAGE_ROWS)],
-    });
-    batch.dispatch(columnReflectorKernel, {
-      bindings: { a: x, images, reflectors: lefts, bands },
-      params: { step, rows, stride, strideReflectors: lefts.stride, strideBands: bands.stride },
-      grid: [1],
-    });
-    batch.dispatch(columnProductsKernel, {
-      bindings: { a: x, lefts, parts },
-      params: { step, rows, width, strideLefts: lefts.stride, partRows },
-      grid: [ceilDiv(width - Math.floor(step / 4), 32), ceilDiv(below, partRows)],
-    });
+const sideOf = (gpu: Gpu, rows: number, cols: number): Side => ({
+  v: allocate(gpu, rows, cols),
+  tv: allocate(gpu, rows, cols),
+  triangles: [],
+  panels: [],
+});
+
+/** The rows of a panel from its first column on. */
+const panelOf = (matrix: Matrix, { size, row, column }: Side['panels'][number]): View =>
+  block(matrix, row, column, size, matrix.cols - column);
+
+/** The panel that `record` leaves in rows `row` … of V, from `column` on, becomes reflectors. */
+function recordPanel(batch: Batch, side: Side, panel: Side['panels'][number], triangle: Matrix): void {
+  const v = panelOf(side.v, panel);
+  const t = batch.temporary(panel.size, panel.size);
+  batch.dispatch(panelKernel, {
+    bindings: { a: v, triangle, t },
+    params: { size: panel.size, count: v.cols, stride: v.stride, offset: v.offset, strideT: t.stride },
+    constants: { SIZE: groupSize(batch.gpu, PANEL_SIZE) },
+    grid: [1],
+  });
+  gemmNN(batch, { a: t, b: v, out: panelOf(side.tv, panel) });
+}
+
+/** Panels of a batch: what a GPU is done with in milliseconds. */
+const PANELS = 8;
+
+/**
+ * Overwrites X. About 8 (q − p/3) p² operations, nearly all of them products (two-sided band reduction in panels, Grosser and
+ * Lang 1999): panel by panel, reflectors from the right leave a triangle of BAND rows, reflectors from the left one of BAND
+ * columns below it.
+ */
+async function reduceToBand(gpu: Gpu, x: Matrix): Promise<BandReduction> {
+  const { rows: p, cols: q } = x;
+  const [right, left] = [sideOf(gpu, p, q), sideOf(gpu, p, p)];
+  const add = (side: Side, row: number, column: number): { panel: Side['panels'][number]; triangle: Matrix } => {
+    const panel = { size: Math.min(BAND, p - row), row, column };
+    const triangle = allocate(gpu, BAND, BAND);
+    side.panels.push(panel);
+    side.triangles.push(triangle);
+    return { panel, triangle };
   };
-  for (let first = 0; first < rows; first += STEPS) {
+  const record = (batch: Batch, start: number): void => {
+    const ofRows = add(right, start, start);
+    const { size } = ofRows.panel;
+    copyScaled(batch, block(x, start, start, size, q - start), panelOf(right.v, ofRows.panel));
+    recordPanel(batch, right, ofRows.panel, ofRows.triangle);
+    const end = start + size;
+    const below = p - end;
+    if (below === 0) return;
+    const rest = block(x, end, start, below, q - start);
+    const images = batch.temporary(below, size);
+    gemm(batch, { a: rest, b: panelOf(right.v, ofRows.panel), out: images });
+    gemmNN(batch, { a: images, b: panelOf(right.tv, ofRows.panel), out: rest, scale: -1, addend: rest });
+    const ofColumns = add(left, start, end);
+    transpose(batch, block(x, end, start, below, size), panelOf(left.v, ofColumns.panel));
+    recordPanel(batch, left, ofColumns.panel, ofColumns.triangle);
+    const corner = block(x, end, end, below, q - end);
+    const products = batch.temporary(size, q - end);
+    gemmNN(batch, { a: panelOf(left.v, ofColumns.panel), b: corner, out: products });
+    gemmTN(batch, { a: panelOf(left.tv, ofColumns.panel), b: products, out: corner, scale: -1, addend: corner });
+  };
+  for (let first = 0; first < p; first += PANELS * BAND) {
     await sendBatch(gpu, (batch) => {
-      for (let step = first; step < Math.min(first + STEPS, rows); step++) record(batch, step);
+      for (let start = first; start < Math.min(first + PANELS * BAND, p); start += BAND) record(batch, start);
     });
   }
-  return { rights, lefts, bands };
+  return { left, right };
 }
 
-/** Rows of the result: the product of all reflectors times the vectors (count × p, zeros up to the reflectors' length). */
-async function transformed(
-  gpu: Gpu,
-  vectors: Float64Array,
-  { reflectors, bands, band, count }: { reflectors: Matrix; bands: Matrix; band: number; count: number },
-): Promise<Matrix> {
-  const { rows: p, cols: length, stride } = reflectors;
+/** B of a reduction of p rows. */
+async function bandOf(gpu: Gpu, { left, right }: BandReduction, p: number): Promise<Banded> {
+  const columns = new Float64Array(p * (BAND + 1));
+  const triangles = await downloadAll(gpu, [...right.triangles, ...left.triangles]);
+  right.panels.forEach(({ row, size }, i) => {
+    for (let r = 0; r < size; r++) {
+      for (let c = 0; c <= r; c++) columns[(row + c) * (BAND + 1) + r - c] = triangles[i][r * BAND + c];
+    }
+  });
+  left.panels.forEach(({ row, size, column }, i) => {
+    // Columns of X are the rows of this panel.
+    for (let r = 0; r < size; r++) {
+      for (let c = 0; c <= r && column + c < p; c++) {
+        columns[(row + r) * (BAND + 1) + column + c - row - r] = triangles[right.panels.length + i][r * BAND + c];
+      }
+    }
+  });
+  return { size: p, width: BAND, columns };
+}
+
+/** Rows of the result: U, or V, times the vectors (count × p). */
+async function transformed(gpu: Gpu, vectors: Float64Array, p: number, { v, tv, panels }: Side): Promise<Matrix> {
   const rows = vectors.length / p;
-  const padded = new Float32Array(rows * length);
-  for (let j = 0; j < rows; j++) padded.set(vectors.subarray(j * p, (j + 1) * p), j * length);
-  const a = upload(gpu, rows, length, padded);
+  const padded = new Float32Array(rows * v.cols);
+  for (let j = 0; j < rows; j++) padded.set(vectors.subarray(j * p, (j + 1) * p), j * v.cols);
+  const a = upload(gpu, rows, v.cols, padded);
   await sendBatch(gpu, (batch) => {
-    for (let end = count; end > 0; end -= Math.min(end, STEPS)) {
-      const first = Math.max(0, end - STEPS);
-      batch.dispatch(applyReflectorsKernel, {
-        bindings: { reflectors, bands, a },
-        params: { width: stride / 4, strideBands: bands.stride, band, first, count: end - first },
-        grid: [rows],
-      });
+    for (const panel of panels.toReversed()) {
+      const part = block(a, 0, panel.column, rows, v.cols - panel.column);
+      const images = batch.temporary(rows, panel.size);
+      gemm(batch, { a: part, b: panelOf(tv, panel), out: images });
+      gemmNN(batch, { a: images, b: panelOf(v, panel), out: part, scale: -1, addend: part });
     }
   });
   return a;
@@ -191,10 +165,10 @@ export interface Svd {
 export const releaseSvd = (gpu: Gpu, { u, v }: Svd): void => release(gpu, u, v);
 
 /**
- * Singular value decomposition of A (m × n), with vectors for the first `count` values. A is made bidiagonal on the device by
- * reflectors from both sides (Golub and Kahan 1965), which keeps small singular values as exact as large ones: within 1e-6 of
- * the largest. What is bidiagonal is decomposed on the host in float64, in time that grows with the square of the shorter side,
- * and its vectors go back through the reflectors. All of it is done on A over a power of two, so that entries may be of any
+ * Singular value decomposition of A (m × n), with vectors for the first `count` values. A is made a band matrix on the device by
+ * reflectors from both sides, which keeps small singular values as exact as large ones: within 1e-6 of the largest. The band
+ * matrix is decomposed on the host in float64, in time that grows with the square of the shorter side, and its vectors go back
+ * through the reflectors. All of it is done on A over a power of two, so that entries may be of any
  * size. Null for a matrix of zeros.
  * @throws internal error where an entry is not finite.
  */
@@ -215,16 +189,14 @@ export async function svd(gpu: Gpu, a: Matrix, count = Number.POSITIVE_INFINITY)
       }
     });
     const p = x.rows;
-    const { rights, lefts, bands } = await bidiagonalize(gpu, x);
-    const numbers = await download(gpu, bands);
-    const band = (row: number, length: number): Float32Array => numbers.subarray(row * p, row * p + length);
-    const bidiagonal: Bidiagonal = { diagonal: band(BANDS.diagonal, p), below: band(BANDS.below, p - 1) };
-    const all = bidiagonalValues(bidiagonal);
+    const reduction = await reduceToBand(gpu, x);
+    const band = await bandOf(gpu, reduction, p);
+    const all = bandedValues(band);
     const s = all.filter((value) => value > SMALLEST_VALUE * all[0]);
-    const { left, right } = bidiagonalVectors(bidiagonal, s, Math.min(count, s.length));
+    const { left, right } = bandedVectors(band, s, Math.min(count, s.length));
     const [shorter, longer] = [
-      await transformed(gpu, left, { reflectors: lefts, bands, band: BANDS.tauLeft, count: p - 1 }),
-      await transformed(gpu, right, { reflectors: rights, bands, band: BANDS.tauRight, count: p }),
+      await transformed(gpu, left, p, reduction.left),
+      await transformed(gpu, right, p, reduction.right),
     ];
     const [u, v] = wide ? [shorter, longer] : [longer, shorter];
     return { s: s.map((value) => value * 2 ** exponent), u: keep(u), v: keep(v) };
