@@ -1,3 +1,5 @@
+import { RfmError } from '../../errors.js';
+
 /**
  * Singular values and vectors of a lower triangular band matrix B (p × p, `width` diagonals below the main one), in float64 on
  * the host: eigenvalues and eigenvectors of B Bᵀ. Values are within 1e-8 of the largest, those above 1e-5 of it within 1e-10.
@@ -10,7 +12,7 @@ export interface Banded {
   columns: Float64Array;
 }
 
-/** B Bᵀ, or Bᵀ B's like: symmetric, its lower half with as many diagonals. */
+/** The lower half of B Bᵀ, which has as many diagonals. */
 function gramOf({ size, width, columns }: Banded): Banded {
   const out = new Float64Array(columns.length);
   const stride = width + 1;
@@ -32,20 +34,21 @@ const MOST_STEPS = 100;
 /**
  * All singular values, descending: B Bᵀ is made tridiagonal by rotations that chase what they fill in down the band
  * (Schwarz 1968), then implicit QL steps with Wilkinson's shift (Martin and Wilkinson 1968). About 12 width p² operations.
- * @throws Error where an entry is not finite.
+ * @throws internal error where an entry is not finite.
  */
 export function bandedValues(banded: Banded): Float64Array {
   const { d, e } = tridiagonal(gramOf(banded));
   let norm = 0;
   for (const [i, value] of d.entries()) norm = Math.max(norm, Math.abs(value) + Math.abs(e[i]));
-  if (!Number.isFinite(d.reduce((sum, value) => sum + value, norm))) throw new Error('the entries are not finite');
+  if (!Number.isFinite(d.reduce((sum, value) => sum + value, norm)))
+    throw new RfmError('internal', 'singular values: the entries are not finite');
   const small = Number.EPSILON * norm;
   for (let l = 0; l < d.length; l++) {
     for (let step = 0; ; step++) {
       let m = l;
       while (Math.abs(e[m]) > small) m++;
       if (m === l) break;
-      if (step === MOST_STEPS) throw new Error(`eigenvalue ${l} does not converge`);
+      if (step === MOST_STEPS) throw new RfmError('internal', `singular values: number ${l} does not converge`);
       qlStep(d, e, l, m);
     }
   }
