@@ -34,7 +34,7 @@ export interface LayerOne {
   data: string;
 }
 
-interface Rows {
+export interface Rows {
   x: Numbers;
   labels: Int32Array;
   data: string;

@@ -5,7 +5,7 @@ import { writeNpy } from '../src/data/npy.js';
 import { inputError, RfmError } from '../src/errors.js';
 import { OPERATIONS } from '../src/ops/operations.js';
 import type { TuningOutcome } from '../src/platform/node/tuning-files.js';
-import type { BenchDocument, BenchPeer, BenchResult } from '../src/report/bench-document.js';
+import type { BenchDocument, BenchPeer, BenchResult, HostCost } from '../src/report/bench-document.js';
 import { BENCH_SCHEMA } from '../src/report/bench-document.js';
 import type { Gpu } from '../src/runtime/gpu.js';
 import { usableVariants, variantOf } from '../src/runtime/variants.js';
@@ -18,6 +18,7 @@ import { agopProbeCases, mlpStepCases, resnetStepCases } from './cases/networks.
 import { type Ceilings, measureCeilings } from './ceilings.js';
 import { compareResults } from './compare.js';
 import { rowsError } from './host.js';
+import { hostCost } from './host-cost.js';
 import { clockRemark, type Measurement, measureCase } from './measure.js';
 import { REASONS, SHARE_TO_EXPLAIN } from './notes.js';
 import { openPeer, type Peer, type PeerName, type PeerOptions, type PeerRun } from './peers.js';
@@ -41,6 +42,8 @@ const CASES: Readonly<Record<OpName, (request: CaseRequest) => BenchCase[]>> = {
 
 export interface BenchRequest extends CaseRequest {
   ops: readonly OpName[];
+  /** Whether what the host takes for a layer is measured. */
+  host: boolean;
   /** Names, or 'all'; null: the variant in force. */
   variants: readonly string[] | 'all' | null;
   /** Whether 'all' takes in variants of less than float32. */
@@ -80,6 +83,7 @@ export async function runBench(
   const folder = await mkdtemp(join(tmpdir(), 'deep-rfm-bench-'));
   const results: BenchResult[] = [];
   const peerResults: BenchPeer[] = [];
+  const hostCosts: HostCost[] = [];
   try {
     for (const op of OPS.filter((name) => request.ops.includes(name))) {
       for (const benchCase of CASES[op](request)) {
@@ -90,11 +94,18 @@ export async function runBench(
         gpu.pool.trim();
       }
     }
+    if (request.host) {
+      for (const n of request.sizes ?? (request.quick ? [60] : [1000])) {
+        progress.note(`host n=${n}`);
+        hostCosts.push(await hostCost(gpu, { ...request, n, signal: progress.signal }));
+      }
+    }
   } finally {
     for (const peer of peers) peer.close();
     await rm(folder, { recursive: true, force: true });
   }
-  if (results.length === 0) throw inputError('--variants: none of the operations asked for has the variants named');
+  if (results.length === 0 && hostCosts.length === 0)
+    throw inputError('--variants: none of the operations asked for has the variants named');
   const { compare } = request;
   const [first] = cpus();
   return {
@@ -112,6 +123,7 @@ export async function runBench(
     tuning: { source: tuning, choices: Object.fromEntries(gpu.choices) },
     ceilings,
     results,
+    ...(hostCosts.length > 0 && { hostCosts }),
     libraries: peers.map(({ library }) => library),
     peers: peerResults,
     ratios: ratiosOf(results, peerResults),

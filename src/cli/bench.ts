@@ -35,15 +35,21 @@ Examples:
   $ deep-rfm bench --tune
   $ deep-rfm bench layer --sizes 500,1000,2000,5000,10000 --out scaling
   $ deep-rfm bench mlp-step resnet18-step agop-probe --peers torch
+  $ deep-rfm bench host --sizes 1000
   $ deep-rfm bench --quick --compare bench/bench.json
 
 Times come from GPU timestamps. Rates are set against what this adapter was
 measured to do at best: multiply-adds from registers, bytes copied. Errors are
 against float64. Every peer runs in a process of its own, after ours and never
 at the same time; a library that is not installed is left out with a note.
+host plays a run of Deep RFM on a backend that executes no shader, with the
+answers that the adapter gave: what the host alone takes for a layer.
 --out writes bench.json, bench.md, bench.svg and bench.png; of layers at several
 sizes also scaling.svg and scaling.png, with the power of n that each phase
 grows as.`;
+
+/** An operation, or what the host takes for a layer. */
+type Asked = OpName | 'host';
 
 interface BenchFlags extends OutputFlags {
   sizes?: number[];
@@ -80,7 +86,7 @@ export function addBench(program: Command, signal: AbortSignal): void {
     .command('bench')
     .summary('measure the operations, and other libraries at the same work')
     .description('Measures operations on the adapter: time, rates, share of the ceilings, error; and tunes variants.')
-    .addArgument(new Argument('[op...]', `${OPS.join(', ')} (default: all)`).argParser(collectOps))
+    .addArgument(new Argument('[op...]', `${OPS.join(', ')} (default: all), host`).argParser(collectOps))
     .addOption(
       valued(
         '--sizes <list>',
@@ -129,10 +135,10 @@ export function addBench(program: Command, signal: AbortSignal): void {
   for (const option of commonOptions()) command.addOption(option);
   command
     .addHelpText('after', EXAMPLES)
-    .action((ops: OpName[] | undefined, flags: BenchFlags) => benchAndShow(ops ?? [], flags, signal));
+    .action((ops: Asked[] | undefined, flags: BenchFlags) => benchAndShow(ops ?? [], flags, signal));
 }
 
-async function benchAndShow(ops: readonly OpName[], flags: BenchFlags, signal: AbortSignal): Promise<void> {
+async function benchAndShow(ops: readonly Asked[], flags: BenchFlags, signal: AbortSignal): Promise<void> {
   const terminal = terminalFor(flags);
   const request = await readRequest(ops, flags);
   const { out } = flags;
@@ -152,9 +158,10 @@ async function benchAndShow(ops: readonly OpName[], flags: BenchFlags, signal: A
 }
 
 /** Operations one after the other; commander hands over the ones so far. */
-function collectOps(value: string, before: OpName[] | undefined): OpName[] {
-  const found = OPS.find((op) => op === value);
-  if (found === undefined) throw inputError(`bench ${value}: unknown operation; expected ${OPS.join(', ')}`);
+function collectOps(value: string, before: Asked[] | undefined): Asked[] {
+  const known: readonly Asked[] = [...OPS, 'host'];
+  const found = known.find((op) => op === value);
+  if (found === undefined) throw inputError(`bench ${value}: unknown operation; expected ${known.join(', ')}`);
   return [...new Set([...(before ?? []), found])];
 }
 
@@ -166,7 +173,7 @@ async function checkFolder(flag: string, folder: string | undefined): Promise<vo
 }
 
 /** Checks what can be checked before an adapter is opened. */
-async function readRequest(ops: readonly OpName[], flags: BenchFlags): Promise<BenchRequest> {
+async function readRequest(ops: readonly Asked[], flags: BenchFlags): Promise<BenchRequest> {
   const { variants, compare } = flags;
   if (variants?.includes('all') && variants.length > 1) {
     throw inputError(`--variants ${variants.join(',')}: all stands alone; use --variants all, or names`);
@@ -182,7 +189,8 @@ async function readRequest(ops: readonly OpName[], flags: BenchFlags): Promise<B
   await checkFolder('--jax-js', flags.jaxJs);
   const { readBenchJson } = await import('../../bench/compare.js');
   return {
-    ops: ops.length > 0 ? ops : OPS,
+    ops: ops.length > 0 ? ops.filter((op) => op !== 'host') : OPS,
+    host: ops.includes('host'),
     sizes: flags.sizes ?? null,
     quick: flags.quick ?? false,
     variants: variants?.includes('all') ? 'all' : (variants ?? null),
@@ -248,13 +256,12 @@ async function tune(gpu: Gpu, terminal: Terminal, signal: AbortSignal): Promise<
 }
 
 async function show(document: BenchDocument, terminal: Terminal): Promise<void> {
-  const [{ benchHeading, peerTable, remarkLines, resultTable }, { scalingOf, scalingTable }] = await Promise.all([
-    import('../report/bench-report.js'),
-    import('../report/bench-scaling.js'),
-  ]);
+  const [{ benchHeading, hostTable, peerTable, remarkLines, resultTable }, { scalingOf, scalingTable }] =
+    await Promise.all([import('../report/bench-report.js'), import('../report/bench-scaling.js')]);
   for (const line of benchHeading(document)) terminal.print(line);
   terminal.print('');
-  for (const line of tableText(resultTable(document))) terminal.print(line);
+  if (document.results.length > 0) for (const line of tableText(resultTable(document))) terminal.print(line);
+  if (document.hostCosts) for (const line of tableText(hostTable(document.hostCosts))) terminal.print(line);
   const { comparison, peers } = document;
   if (comparison) {
     const other = comparison.sameAdapter ? '' : ', which is of another adapter';

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { inputError } from '../errors.js';
-import { formatPercent, formatSeconds } from '../report/format.js';
+import { formatBytes, formatPercent, formatSeconds } from '../report/format.js';
 import type { ProfileDocument, ProfileGroup } from '../report/profile-report.js';
 import { tableText } from '../report/text-table.js';
 import type { AdapterSummary } from '../runtime/adapter.js';
@@ -185,10 +185,11 @@ function summaryLines(document: ProfileDocument, adapter: string): string[] {
     document.clock === 'gpu'
       ? 'GPU timestamps'
       : 'the clock on the wall around each dispatch: this adapter has no timestamps, so every time holds its way to the device and back';
-  const { agop } = document;
+  const { agop, calls } = document;
   return [
     `profile on ${adapter}; ${clock}`,
     `device busy ${formatSeconds(busy / 1000)} of ${formatSeconds(span / 1000)} between its first and last pass; ${formatSeconds(wall / 1000)} in all, with ${formatSeconds(compilation / 1000)} to compile shaders (in none of the times below), reading back and files`,
+    `the host handed over ${calls.submits} batches of ${document.passes.length} passes, and fetched results ${calls.readbacks} times, ${formatBytes(calls.readbackBytes)}`,
     '',
     ...groupTable(document.groups),
     '',

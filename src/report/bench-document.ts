@@ -33,6 +33,23 @@ const resultSchema = z.object({
   remarks: z.array(z.string()),
 });
 
+const hostCostSchema = z.object({
+  /** Rows of the run and width of its layers. */
+  shape: z.string(),
+  data: z.string(),
+  /** The host's part of a layer, measured on a backend that runs no shaders. */
+  milliseconds: spread,
+  /** Means over layers after the second. */
+  perLayer: z.object({
+    dispatches: z.number(),
+    submits: z.number(),
+    readbacks: z.number(),
+    readbackBytes: z.number(),
+    bindGroups: z.number(),
+    writtenBytes: z.number(),
+  }),
+});
+
 const peerSchema = z.object({
   name: z.string(),
   version: z.string(),
@@ -81,6 +98,8 @@ export const benchSchema = z.object({
     measured: z.record(z.string(), z.number()),
   }),
   results: z.array(resultSchema),
+  /** Of `bench host`. */
+  hostCosts: z.array(hostCostSchema).optional(),
   libraries: z.array(
     z.object({ name: z.string(), version: z.string(), blas: z.string(), threads: number, where: z.string() }),
   ),
@@ -105,6 +124,7 @@ export const benchSchema = z.object({
 
 export type BenchDocument = z.infer<typeof benchSchema>;
 export type BenchResult = z.infer<typeof resultSchema>;
+export type HostCost = z.infer<typeof hostCostSchema>;
 export type BenchPeer = z.infer<typeof peerSchema>;
 export type BenchRatio = BenchDocument['ratios'][number];
 export type BenchChange = z.infer<typeof changeSchema>;

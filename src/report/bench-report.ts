@@ -1,5 +1,5 @@
 import type { TopLevelSpec } from 'vega-lite';
-import type { BenchChange, BenchDocument, BenchResult } from './bench-document.js';
+import type { BenchChange, BenchDocument, BenchResult, HostCost } from './bench-document.js';
 import { ladders } from './bench-ladder.js';
 import { scalingOf, scalingSpec, scalingTable } from './bench-scaling.js';
 import { chartSvg } from './charts.js';
@@ -53,6 +53,32 @@ export function peerTable({ peers, ratios }: BenchDocument): Table {
   return { header: ['op', 'shape', 'peer', 'method', 'ms', 'GFLOP/s', 'peer ÷ ours'], rows, left: 4 };
 }
 
+/** What the host takes for a layer. */
+export function hostTable(costs: readonly HostCost[]): Table {
+  const count = (value: number): string => String(Math.round(10 * value) / 10);
+  return {
+    header: [
+      'host',
+      'ms a layer',
+      'min–max',
+      'dispatches',
+      'submits',
+      'readbacks',
+      'KiB read',
+      'bind groups',
+      'KiB written',
+    ],
+    rows: costs.map(({ shape, milliseconds: { median, min, max }, perLayer }) => [
+      shape,
+      ms(median),
+      `${ms(min)}–${ms(max)}`,
+      ...[perLayer.dispatches, perLayer.submits, perLayer.readbacks, perLayer.readbackBytes / 1024].map(count),
+      ...[perLayer.bindGroups, perLayer.writtenBytes / 1024].map(count),
+    ]),
+    left: 1,
+  };
+}
+
 const markdownTable = ({ header, rows, left }: Table): string[] => {
   const line = (cells: readonly string[]) => `| ${cells.map((cell) => cell.replace(/\|/g, '\\|')).join(' | ')} |`;
   return [line(header), line(header.map((_, column) => (column < left ? '---' : '---:'))), ...rows.map(line)];
@@ -100,7 +126,7 @@ const READING =
 
 /** The document as Markdown. */
 export function benchMarkdown(document: BenchDocument): string {
-  const { peers, libraries, comparison, notes } = document;
+  const { peers, libraries, comparison, notes, hostCosts } = document;
   const remarks = remarkLines(document);
   const scalings = scalingOf(document);
   const list = (title: string, lines: readonly string[]) =>
@@ -113,10 +139,11 @@ export function benchMarkdown(document: BenchDocument): string {
     '',
     READING,
     '',
-    ...markdownTable(resultTable(document)),
+    ...(document.results.length > 0 ? markdownTable(resultTable(document)) : []),
     ...(comparison
       ? ['', `Change against ${comparison.with}${comparison.sameAdapter ? '' : ', which is of another adapter'}.`]
       : []),
+    ...(hostCosts ? ['', '## The host alone', '', ...markdownTable(hostTable(hostCosts))] : []),
     ...(peers.length > 0 ? ['', '## Peers', '', ...markdownTable(peerTable(document)), ''] : []),
     ...libraries.map(
       ({ name, version, blas, threads, where }) =>

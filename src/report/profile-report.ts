@@ -1,7 +1,7 @@
 /** What a profile says: where the time on the device went, by operation and by layer, and a trace to look at. */
 
 import type { AdapterSummary } from '../runtime/adapter.js';
-import { countWork, type Pass, type Profile, type Scope } from '../runtime/profile.js';
+import { countWork, type HostCalls, type Pass, type Profile, type Scope } from '../runtime/profile.js';
 
 export const PROFILE_SCHEMA = 'deep-rfm/profile/1';
 
@@ -61,6 +61,7 @@ export interface ProfileDocument {
    * whole command on the device; compilation: of wall, what shaders took to be compiled.
    */
   milliseconds: { busy: number; span: number; wall: number; compilation?: number };
+  calls: HostCalls;
   groups: ProfileGroup[];
   layers: LayerTimes[];
   agop: AgopThroughput | null;
@@ -155,7 +156,7 @@ export function profileDocument(
   profile: Profile,
   about: Pick<ProfileDocument, 'version' | 'command' | 'adapter'> & { wall: number; compilation?: number },
 ): ProfileDocument {
-  const { passes, scopes, clock } = profile;
+  const { passes, scopes, clock, calls } = profile;
   const { wall, compilation, ...rest } = about;
   const busy = sum(passes.map(milliseconds));
   const first = passes.reduce((least, { start }) => Math.min(least, start), Number.POSITIVE_INFINITY);
@@ -171,6 +172,7 @@ export function profileDocument(
       wall,
       ...(compilation !== undefined && { compilation }),
     },
+    calls: { ...calls },
     groups: groupPasses(passes, scopes, 0, busy),
     layers: layerTimes(passes),
     agop: agopThroughput(passes, scopes),

@@ -133,6 +133,10 @@ interface BufferPart {
 
 async function readParts(gpu: Gpu, parts: readonly BufferPart[]): Promise<ArrayBuffer[]> {
   const size = parts.reduce((sum, part) => sum + part.size, 0);
+  if (gpu.profile) {
+    gpu.profile.calls.readbacks++;
+    gpu.profile.calls.readbackBytes += size;
+  }
   return gpu.guard('reading back', async () => {
     const staging = gpu.device.createBuffer({ size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
     const encoder = gpu.device.createCommandEncoder();

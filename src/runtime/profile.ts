@@ -46,6 +46,13 @@ export interface Pass extends Place {
   readonly share?: Share | null;
 }
 
+/** Each costs a GPU more than a small kernel. */
+export interface HostCalls {
+  submits: number;
+  readbacks: number;
+  readbackBytes: number;
+}
+
 /**
  * Collects times while it is attached to a Gpu (`gpu.profile = createProfile(gpu)`). Without one nothing is
  * collected and nothing is slower.
@@ -64,6 +71,8 @@ export interface Profile {
   readonly passes: Pass[];
   /** Every scope that was opened, in order. */
   readonly scopes: Scope[];
+  /** What the host did: batches handed over, trips for results, and their bytes. */
+  readonly calls: HostCalls;
   /** Where passes recorded from now on belong. */
   place: Place;
   /** Innermost open scope. */

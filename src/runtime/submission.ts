@@ -165,6 +165,7 @@ export async function start(gpu: Gpu, recorded: readonly Dispatch[]): Promise<vo
   const { profile } = gpu;
   const all = recorded.length;
   if (profile) {
+    profile.calls.submits += submissions(recorded).length;
     const single = profile.detail === 'dispatch';
     const bytes = recorded.reduce((sum, { label }) => sum + (label?.bytes ?? 0), 0);
     const labels = single

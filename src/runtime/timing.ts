@@ -13,6 +13,7 @@ export function createProfile(gpu: Gpu, detail: Profile['detail'] = 'dispatch'):
     detail,
     clock: gpu.features.has('timestamp-query') ? 'gpu' : 'wall',
     passes: [],
+    calls: { submits: 0, readbacks: 0, readbackBytes: 0 },
     scopes,
     place: NOWHERE,
     get current() {

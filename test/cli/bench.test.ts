@@ -56,6 +56,23 @@ describe('bench', () => {
     if (first.adapter.type === 'software') expect(markdown).toContain(', software');
   });
 
+  it('host: what a layer takes without a device, with what it calls', async () => {
+    const { code, stdout, stderr } = await bench('host --sizes 40 --quick --json --out host');
+    expect(stderr.filter((line) => line.startsWith('deep-rfm:'))).toEqual([]);
+    expect(code).toBe(0);
+    const { results, hostCosts = [] } = benchSchema.parse(JSON.parse(stdout));
+    expect(results).toEqual([]);
+    expect(hostCosts.map(({ shape }) => shape)).toEqual(['n=40 d=64']);
+    const [{ milliseconds, perLayer }] = hostCosts;
+    expect(milliseconds.samples).toBe(10);
+    expect(milliseconds.min).toBeGreaterThan(0);
+    for (const [name, count] of Object.entries(perLayer)) expect(count, name).toBeGreaterThan(0);
+    // A readback follows a submit, a submit has dispatches.
+    expect(perLayer.readbacks).toBeLessThan(perLayer.submits);
+    expect(perLayer.submits).toBeLessThan(perLayer.dispatches);
+    expect(readFileSync(join(cwd, 'host', 'bench.md'), 'utf8')).toContain('## The host alone');
+  });
+
   it('marks what changed beyond the spread, in the table and in the JSON', async () => {
     const scaled = (factor: number) =>
       first.results.map((r) => {

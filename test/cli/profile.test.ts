@@ -33,6 +33,10 @@ describe('profile run', () => {
     expect(document.agop.rows).toBe(80);
     expect(document.agop.rowsPerSecond).toBeGreaterThan(0);
     expect(document.agop.gflops).toBeGreaterThan(0);
+    const { submits, readbacks, readbackBytes } = document.calls;
+    expect(submits).toBeGreaterThan(readbacks);
+    expect(submits).toBeLessThan(document.passes.length);
+    expect(readbackBytes).toBeGreaterThan(4 * readbacks);
     const trace = JSON.parse(readFileSync(join(cwd, 'out', 'trace.json'), 'utf8'));
     const passes = trace.traceEvents.filter(({ cat }: { cat?: string }) => cat === 'pass');
     expect(passes).toHaveLength(document.passes.length);
@@ -46,6 +50,7 @@ describe('profile run', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/^operation +calls +passes +ms +share/m);
     expect(stdout).toMatch(/^sqrt-psd +2 /m);
+    expect(stdout).toMatch(/^the host handed over \d+ batches of \d+ passes, and fetched results \d+ times/m);
     expect(stdout).toMatch(/^AGOP: 80 rows in .* rows\/s, .* GFLOP\/s/m);
     expect(existsSync(join(cwd, 'own.json'))).toBe(true);
     expect(existsSync(join(cwd, 'traced', 'trace.json'))).toBe(false);

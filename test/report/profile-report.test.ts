@@ -28,6 +28,7 @@ function pass(
 const profile = {
   detail: 'dispatch',
   clock: 'gpu',
+  calls: { submits: 3, readbacks: 2, readbackBytes: 40 },
   scopes: [agop, syrk, gemm, root, step],
   passes: [
     pass('upload', null, 1, null, null),
@@ -65,6 +66,7 @@ describe('profileDocument', () => {
       { layer: 2, milliseconds: 1, phases: { sqrt: 1 } },
     ]);
     expect(document.milliseconds).toEqual({ busy: 10, span: 15, wall: 100 });
+    expect(document.calls).toEqual({ submits: 3, readbacks: 2, readbackBytes: 40 });
   });
 
   it('gives the throughput of the AGOP and its parts', () => {
