@@ -40,6 +40,12 @@ export function integer(flag: string, { min, max, example }: Range): (value: str
   };
 }
 
+/** Integers with commas between. */
+export function integerList(flag: string, range: Range): (value: string) => number[] {
+  const one = integer(flag, range);
+  return (value) => value.split(',').map((part) => one(part.trim()));
+}
+
 /** Seeds are the two 32-bit words of a key; JavaScript counts exactly up to 2^53 − 1. */
 export function seed(flag: string): (value: string) => number {
   return (value) => {

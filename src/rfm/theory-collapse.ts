@@ -8,8 +8,6 @@
  * of a float32. The distance of the Gram matrices is then Δ Xᵀ + X* Δᵀ, in which nothing cancels.
  */
 
-import { RfmError } from '../errors.js';
-import { allocateFactor, failingPivot, potrf, potrs } from '../ops/cholesky/cholesky.js';
 import { addToPair } from '../ops/elementwise/add-to-pair.js';
 import { addScaled, copyScaled } from '../ops/elementwise/elementwise.js';
 import { transpose } from '../ops/elementwise/transpose.js';
@@ -24,6 +22,7 @@ import { runBatch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, block, download, type Matrix, type Pair, release, strideOf, upload } from '../runtime/matrix.js';
 import { owning } from '../runtime/owning.js';
+import { allocatePair, lengthOfAll, scaledIdentity, solveLinear, uploadPair } from './linear-system.js';
 import { type CollapsePrediction, type CollapseProblem, predictCollapse } from './theory.js';
 
 /** One layer of linearised Deep RFM, after M^{1/2} and after the feature map. Norms of Gram matrices are ‖·‖_F / √classes. */
@@ -47,28 +46,6 @@ export interface CollapseRun {
   signal?: AbortSignal;
   onLayer?(layer: CollapseLayer): void;
 }
-
-/** A number as the sum of two float32. */
-const split = (values: Float64Array): { high: Float32Array; low: Float32Array } => {
-  const high = Float32Array.from(values);
-  return { high, low: Float32Array.from(values, (value, e) => value - high[e]) };
-};
-
-const uploadPair = (gpu: Gpu, rows: number, cols: number, values: Float64Array): Pair => {
-  const { high, low } = split(values);
-  return { high: upload(gpu, rows, cols, high), low: upload(gpu, rows, cols, low) };
-};
-
-const allocatePair = (gpu: Gpu, rows: number, cols: number): Pair => ({
-  high: allocate(gpu, rows, cols),
-  low: allocate(gpu, rows, cols),
-});
-
-const diagonal = (n: number, value: number): Float64Array => {
-  const out = new Float64Array(n * n);
-  for (let i = 0; i < n; i++) out[i * n + i] = value;
-  return out;
-};
 
 /** Stream of the Philox words of the first layer's rows. */
 const ROWS_STREAM = 2;
@@ -173,7 +150,7 @@ function prepare(gpu: Gpu, problem: CollapseProblem): Task {
       classes,
       perClass((label) => -Math.sqrt(kappa) * root(label)),
     ),
-    ridge: uploadPair(gpu, n, n, diagonal(n, lambdaHat)),
+    ridge: uploadPair(gpu, n, n, scaledIdentity(n, lambdaHat)),
   };
 }
 
@@ -203,64 +180,6 @@ const runLayer = (outer: Gpu, task: Task, phi: Pair, next: Pair): Promise<Omit<C
     const between = await scatter(gpu, rows.high, task.starts, 'between');
     const features = problem.lambdaMap > 0 ? await nc1Of(gpu, next.high, task.starts) : within / between;
     return { ...errors, nc1: { agop: within / between, features }, relativeResidual };
-  });
-
-/** Steps of refinement at most: each takes six digits where λ̂ is no less than 1e-6 of the largest eigenvalue. */
-const REFINEMENTS = 6;
-
-/** α with (A + λ̂ I) α = Y, A = Φ Φᵀ, transposed: classes × n, in two floats. */
-const solveLinear = (
-  outer: Gpu,
-  { n, classes, targets, ridge, problem }: Task,
-  phi: Pair,
-): Promise<{ alpha: Pair; relativeResidual: number }> =>
-  owning(outer, async (gpu, keep) => {
-    const gram = allocatePair(gpu, n, n);
-    const factor = allocateFactor(gpu, allocate(gpu, n, n));
-    await sendBatch(gpu, (batch) => {
-      copyScaled(batch, ridge.high, gram.high);
-      copyScaled(batch, ridge.low, gram.low);
-      const product = { a: phi.high, b: phi.high, lowOfA: phi.low, lowOfB: phi.low };
-      multiplyAccurately(batch, { ...product, out: gram, addend: gram }, 'NT', true);
-      copyScaled(batch, gram.high, factor.l);
-      potrf(batch, factor);
-    });
-    if ((await failingPivot(gpu, factor)) > 0) {
-      throw new RfmError(
-        'input',
-        `the linear system has no Cholesky factor in float32: lambda hat ${problem.lambdaHat} is too small beside the Gram matrix; use a larger one`,
-      );
-    }
-    let [alpha, other] = [allocatePair(gpu, classes, n), allocatePair(gpu, classes, n)];
-    const [residual, scratch, correction] = [
-      allocatePair(gpu, classes, n),
-      allocate(gpu, classes, n),
-      allocate(gpu, classes, n),
-    ];
-    await sendBatch(gpu, (batch) => {
-      copyScaled(batch, targets, alpha.high, 0);
-      copyScaled(batch, targets, alpha.low, 0);
-      copyScaled(batch, targets, residual.high);
-    });
-    let best = Number.POSITIVE_INFINITY;
-    for (let step = 0; step < REFINEMENTS; step++) {
-      await sendBatch(gpu, (batch) => {
-        copyScaled(batch, residual.high, scratch);
-        potrs(batch, factor, scratch, correction);
-        addToPair(batch, alpha, correction, other);
-        // What is left of Y: Y − α (A + λ̂ I), of a symmetric matrix.
-        copyScaled(batch, targets, residual.high);
-        copyScaled(batch, targets, residual.low, 0);
-        const product = { a: other.high, lowOfA: other.low, b: gram.high, lowOfB: gram.low, scale: -1 };
-        multiplyAccurately(batch, { ...product, out: residual, addend: residual }, 'NT', false);
-      });
-      const found = norm(await download(gpu, residual.high)) / Math.sqrt(n);
-      if (!(found < best)) break;
-      [alpha, other] = [other, alpha];
-      if (found > best / 4) break;
-      best = found;
-    }
-    return { alpha: keep(alpha), relativeResidual: best };
   });
 
 /**
@@ -309,7 +228,10 @@ const gramErrors = (
         if (labels[i] === labels[j]) toTargets[i * n + j] += prediction.fixedPoint[labels[i]] - 1;
       }
     }
-    return { gramError: norm(error) / Math.sqrt(classes), targetError: norm(toTargets) / Math.sqrt(classes) };
+    return {
+      gramError: lengthOfAll(error) / Math.sqrt(classes),
+      targetError: lengthOfAll(toTargets) / Math.sqrt(classes),
+    };
   });
 
 /** tr Σ_W or tr Σ_B of rows in class order. */
@@ -328,9 +250,3 @@ const nc1Of = (outer: Gpu, x: Matrix, starts: readonly number[]): Promise<number
     await sendBatch(gpu, (batch) => collapseTraces(batch, asPanel(x, x.rows), starts, results));
     return (await readCollapse(gpu, results)).nc1;
   });
-
-const norm = (values: Float32Array | Float64Array): number => {
-  let sum = 0;
-  for (const value of values) sum += value * value;
-  return Math.sqrt(sum);
-};

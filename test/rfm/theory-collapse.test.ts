@@ -159,6 +159,18 @@ describe('linearised Deep RFM', () => {
     },
   );
 
+  it('of ten classes has the rate and the floor of the formulas', async () => {
+    for (const lambdaMap of [0.3, 1, 3]) {
+      for (const share of [0.1, 0.3, 1]) {
+        const problem = problemOf(equal(10, 20), lambdaMap, share * lambdaMap, 'star');
+        const { rate, featuresFloor } = predictCollapse(problem);
+        const layers = await linearCollapse(gpu(), problem, { depth: share < 1 ? 5 : 9, seed: 0 });
+        expect(Math.abs(rates(layers).gram! / rate - 1), `λ_map ${lambdaMap}, λ̂/λ_map ${share}`).toBeLessThan(0.01);
+        expect(Math.abs(layers.at(-1)!.nc1.features / featuresFloor - 1)).toBeLessThan(0.01);
+      }
+    }
+  }, 60_000);
+
   it('falls by the largest rate of its classes where these differ in size', async () => {
     const problem = problemOf([2, 5, 20], 0.7, 0.4, 'star');
     const { fixedPoint, rate, featuresFloor } = predictCollapse(problem);
