@@ -8,6 +8,7 @@ import type { GramFile } from '../report/page.js';
 import type { DeepRfmData, DeepRfmResult } from '../rfm/deep-rfm.js';
 import type { DeepRfmOptions } from '../rfm/options.js';
 import type { RunPlan } from '../rfm/plan.js';
+import { nc1Decay } from '../rfm/theory.js';
 import { type RunMetrics, SCHEMA } from '../rfm/types.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { withGpu } from './gpu-session.js';
@@ -183,6 +184,7 @@ function metricsOf(
     adapter,
     classCounts,
     layers,
+    nc1Decay: nc1Decay(layers.map(({ nc1 }) => nc1.agop)),
     memory: { predictedBytes: plan.peakBytes, peakBytes },
     deviceLosses,
     seconds,

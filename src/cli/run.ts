@@ -33,7 +33,7 @@ import {
 import { type Computed, compute, type RunCommand } from './run-compute.js';
 import { KNOWN_DEVICES, knownDevice, printPlan } from './run-plan.js';
 import { RUN_DATASETS, type RunFlags, type RunRequest, readPlanRequest, readRunRequest } from './run-request.js';
-import { scientific, tableLines, terminalFor } from './terminal.js';
+import { fixed, scientific, tableLines, terminalFor } from './terminal.js';
 
 const EXAMPLES = `
 Examples:
@@ -218,6 +218,7 @@ const HEADER = [
   'NC2 out',
   'train',
   'test',
+  'J/J*',
   'residual',
   'agop',
   'rank',
@@ -234,6 +235,7 @@ const tableRow = (layer: LayerMetrics): string[] => [
   ...[layer.nc2.input, layer.nc2.agop, layer.nc2.features].map(scientific),
   formatPercent(layer.trainAccuracy),
   layer.testAccuracy === null ? '–' : formatPercent(layer.testAccuracy),
+  layer.kernel ? fixed(layer.kernel.ratio, 3) : '–',
   scientific(layer.solve.relativeResidual),
   layer.agop.path,
   String(layer.agop.rank),
@@ -241,6 +243,14 @@ const tableRow = (layer: LayerMetrics): string[] => [
 ];
 
 const deadCell = ({ deadRows }: LayerMetrics): string => `${deadRows.train} + ${deadRows.test}`;
+
+/** What the linear theory has no number for. */
+const decayLine = ({ nc1Decay }: RunMetrics): string[] =>
+  nc1Decay
+    ? [
+        `NC1 of M½X falls by a factor of ${nc1Decay.factor.toFixed(3)} a layer (fitted to layers ${nc1Decay.from} to ${nc1Decay.to})`,
+      ]
+    : [];
 
 function summary(metrics: RunMetrics): string[] {
   const compilation = metrics.layers.reduce((sum, { seconds }) => sum + (seconds.compilation ?? 0), 0);
@@ -251,6 +261,7 @@ function summary(metrics: RunMetrics): string[] {
       metrics.layers.map((layer) => (dead ? [...tableRow(layer), deadCell(layer)] : tableRow(layer))),
     ),
     ...[missingClassesText(metrics.classCounts) ?? []].flat(),
+    ...decayLine(metrics),
     ...(dead ? [`${DEAD}: training + test rows whose features are all zero; they stay zero`] : []),
     '',
     `${formatSeconds(metrics.seconds)} on ${metrics.adapter.description || metrics.adapter.device || 'the adapter'} ` +

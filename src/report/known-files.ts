@@ -16,7 +16,7 @@ export const KNOWN_FILES: Readonly<Record<Writer, FileNames>> = {
   run: [
     'metrics.json',
     'metrics.csv',
-    ...figures('nc1', 'nc2'),
+    ...figures('nc1', 'nc2', 'kernel'),
     'report.html',
     'predictions.npy',
     /^gram-layer-\d{2,}\.png$/,

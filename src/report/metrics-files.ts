@@ -30,6 +30,16 @@ const layerSchema = z.object({
     addedRidge: z.number().positive().optional(),
     iterations: count.optional(),
   }),
+  kernel: z
+    .object({
+      objective: measured,
+      optimum: measured,
+      ratio: measured,
+      within: measured,
+      between: measured,
+      rows: count,
+    })
+    .optional(),
   agop: z.object({
     path: z.enum(['gram', 'jacobian']),
     cancellation: measured,
@@ -92,6 +102,7 @@ const runSchema = z.object({
   adapter: adapterSchema,
   classCounts: z.array(count).min(1),
   layers: z.array(layerSchema).min(1),
+  nc1Decay: z.object({ factor: z.number(), from: count, to: count }).nullable().optional(),
   memory: z.object({ predictedBytes: z.number(), peakBytes: z.number() }),
   deviceLosses: count,
   seconds: z.number(),
@@ -132,6 +143,10 @@ const COLUMNS: ReadonlyArray<readonly [name: string, value: (layer: LayerMetrics
   ['seconds_features', (l) => l.seconds.features],
   ['seconds_metrics', (l) => l.seconds.metrics],
   ['seconds_total', (l) => l.seconds.total],
+  ['kernel_objective', (l) => l.kernel?.objective ?? null],
+  ['kernel_ratio', (l) => l.kernel?.ratio ?? null],
+  ['kernel_within', (l) => l.kernel?.within ?? null],
+  ['kernel_between', (l) => l.kernel?.between ?? null],
 ];
 
 const csvCell = (cell: Cell): string => {

@@ -218,7 +218,7 @@ const runLayer = (outer: Gpu, task: Task, rows: LayerRows, layer: number): Promi
     const { x, t, deadRows } = await unitRows(gpu, task, rows, layer);
     const { kernel, ridge, agop, activation, seed, width, gamma } = options;
     const body = await layerBody(context, {
-      ...{ x, y: rows.y, kernel, ridge },
+      ...{ x, y: rows.y, kernel, ridge, targetUnit: rows.targetUnit },
       agop: { starts, agop, samples: sampled },
       use: async (fitted) =>
         t && data.test && onTestRows(context, fitted, t, { labels: data.test.labels, targetUnit: rows.targetUnit }),

@@ -29,9 +29,9 @@ export interface KernelOptimum {
 export const classTargets = (sizes: readonly number[], kind: 'one-hot' | 'pm1'): TargetClass[] =>
   sizes.map((rows, c) => ({ rows, targets: sizes.map((_, o) => (o === c ? 1 : kind === 'pm1' ? -1 : 0)) }));
 
-const MAX_STEPS = 5000;
+const MAX_STEPS = 200;
 /** The gap at which the search ends, as a share of the value. */
-const GOAL = 1e-9;
+const GOAL = 1e-7;
 
 /**
  * The least J / μ, by projected gradients with steps of Barzilai and Borwein (1988). Convexity bounds what is left:
@@ -41,7 +41,7 @@ export function kernelOptimum(classes: readonly TargetClass[], ridge: number): K
   const k = classes.length;
   const targets = new Matrix(classes.map(({ targets }) => [...targets]));
   const c = targets.mmul(targets.transpose());
-  const value = (g: Matrix): { f: number; gradient: Matrix } | null => {
+  const value = (g: Matrix): Value | null => {
     const h = g.clone();
     classes.forEach(({ rows }, i) => void h.set(i, i, 1 + ridge / rows));
     if (!new CholeskyDecomposition(h).isPositiveDefinite()) return null;
@@ -70,9 +70,7 @@ export function kernelOptimum(classes: readonly TargetClass[], ridge: number): K
     }
     return gap;
   };
-  let g = Matrix.eye(k);
-  // Never null: a diagonal of at least 1.
-  let found = value(g)!;
+  let [g, found] = bestConstant(k, value);
   let step = 1 / Math.max(found.gradient.norm(), Number.MIN_VALUE);
   for (let count = 0; count < MAX_STEPS && gapOf(g, found.gradient) > GOAL * found.f; count++) {
     let next = projected(Matrix.sub(g, found.gradient.clone().mul(step)));
@@ -93,12 +91,41 @@ export function kernelOptimum(classes: readonly TargetClass[], ridge: number): K
   return { overRidge: found.f, entries: g.to2DArray(), gap: gapOf(g, found.gradient) };
 }
 
-/** Distinct rows of targets beyond which no classes are made of them. */
-const MOST_CLASSES = 256;
+interface Value {
+  f: number;
+  gradient: Matrix;
+}
+
+/** Steps of a search that divides an interval by the golden ratio: to 1e-8 of it. */
+const GOLDEN_STEPS = 40;
+const GOLDEN = (Math.sqrt(5) - 1) / 2;
+
+/** The best matrix of one value between all classes, which for classes of one size is the best of all. */
+function bestConstant(k: number, value: (g: Matrix) => Value | null): [g: Matrix, found: Value] {
+  const constant = (b: number): Matrix =>
+    Matrix.eye(k)
+      .mul(1 - b)
+      .add(b);
+  // Positive definite below 1.
+  const at = (b: number): number => value(constant(b))?.f ?? Number.POSITIVE_INFINITY;
+  let [low, high] = [0, 1];
+  for (let step = 0; step < GOLDEN_STEPS; step++) {
+    const [left, right] = [high - GOLDEN * (high - low), low + GOLDEN * (high - low)];
+    if (at(left) <= at(right)) high = right;
+    else low = left;
+  }
+  const b = at(0) <= at(low) ? 0 : low;
+  const g = constant(b);
+  // Never null: b is below 1.
+  return [g, value(g)!];
+}
+
+/** Kinds of targets beyond which no classes are made of them. */
+const MOST_CLASSES = 128;
 
 /**
- * Rows with the same targets (y: outputs × n, transposed) as classes, and the class of each row, in order of first appearance; null where
- * there are more than 256 kinds, as for regression.
+ * Rows with the same targets (y: outputs × n, transposed) as classes, and the class of each row, in order of first
+ * appearance; null where there are more than 128 kinds, or more than half as many as rows, as for regression.
  */
 export function classesOfTargets(y: Float32Array, n: number): { classes: TargetClass[]; labels: Int32Array } | null {
   const outputs = y.length / n;
@@ -111,7 +138,7 @@ export function classesOfTargets(y: Float32Array, n: number): { classes: TargetC
     let label = found.get(key);
     if (label === undefined) {
       label = classes.length;
-      if (label === MOST_CLASSES) return null;
+      if (label === Math.min(MOST_CLASSES, Math.floor(n / 2))) return null;
       found.set(key, label);
       classes.push({ rows: 0, targets });
     }

@@ -129,3 +129,23 @@ export function fitFactor(values: readonly number[], layers: readonly number[]):
     layers.reduce((sum, l) => sum + (l - center) ** 2, 0);
   return { factor: Math.exp(slope), from: layers[0] + 1, to: layers[layers.length - 1] + 1 };
 }
+
+/** Layers in which NC1 falls to no less than this share of the one before do not belong to its decay. */
+const STANDSTILL = 0.9;
+/** NC1 below this is the rounding of features in float32. */
+const FEATURE_ROUNDING = 1e-11;
+
+/**
+ * The factor by which NC1 falls in a layer, from the first layer to the last before it comes to a standstill; null of fewer than
+ * three such layers. The linear theory gives no number for it where the kernel is not linear.
+ */
+export function nc1Decay(nc1: readonly number[]): Fit | null {
+  let end = 1;
+  while (end < nc1.length && nc1[end] < STANDSTILL * nc1[end - 1] && nc1[end] > FEATURE_ROUNDING) end++;
+  return end < 3
+    ? null
+    : fitFactor(
+        nc1,
+        Array.from({ length: end }, (_, l) => l),
+      );
+}

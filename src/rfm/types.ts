@@ -44,6 +44,21 @@ export interface Stages {
   features: number;
 }
 
+/** How near a fit's kernel is to the best one for its targets: kernel learning (§5.2 of the paper). */
+export interface KernelReport {
+  /** J = μ ⟨Y, (K + μ I)⁻¹ Y⟩, with the ridge μ that was used. */
+  objective: number;
+  /** J*, the least value over all kernels with entries ≥ 0 and a diagonal of ones; NaN where the targets form no classes. */
+  optimum: number;
+  /** J / J*, which has a value without a ridge, too. */
+  ratio: number;
+  /** Mean kernel entries of different rows within classes, and between them. */
+  within: number;
+  between: number;
+  /** Rows whose pairs they are the mean of: all, or evenly spaced ones where distances are not kept. */
+  rows: number;
+}
+
 export interface LayerMetrics {
   /** Counts from 1. */
   layer: number;
@@ -64,6 +79,8 @@ export interface LayerMetrics {
     addedRidge?: number | undefined;
     iterations?: number | undefined;
   };
+  /** Absent in what earlier versions wrote. */
+  kernel?: KernelReport | undefined;
   agop: {
     path: AgopPath;
     /** How many times larger the terms that the Gram form sums are than their sum (an estimate). */
@@ -102,6 +119,8 @@ export interface RunMetrics {
   /** Number of classes, and of rows in each class, in class order. */
   classCounts: number[];
   layers: LayerMetrics[];
+  /** Factor a layer by which NC1 of M^{1/2}X falls, fitted to layers from … to; null where it does not. Absent in earlier versions. */
+  nc1Decay?: { factor: number; from: number; to: number } | null | undefined;
   memory: { predictedBytes: number; peakBytes: number };
   /** Times that the device was lost and a layer begun again. */
   deviceLosses: number;
@@ -160,4 +179,6 @@ export interface RfmResult {
   solves: LayerMetrics['solve'][];
   /** M after each iteration, and the predictions of the fit with it. */
   iterations: { M: Float32Array; predictions: Float64Array | null }[];
+  /** Of each fit, as `solves`. */
+  kernels: KernelReport[];
 }

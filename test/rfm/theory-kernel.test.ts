@@ -33,8 +33,8 @@ describe('the best kernel', () => {
       ]) {
         const { overRidge, entries, gap } = kernelOptimum(classTargets(equal(k, n), 'pm1'), mu);
         const { value, b } = closedForm(k, n, mu);
-        expect(Math.abs(overRidge / value - 1), `${k} classes of ${n}, μ = ${mu}`).toBeLessThan(1e-9);
-        expect(gap).toBeLessThan(1e-8 * value);
+        expect(Math.abs(overRidge / value - 1), `${k} classes of ${n}, μ = ${mu}`).toBeLessThan(1e-8);
+        expect(gap).toBeLessThan(2e-7 * value);
         expect(entries[0][1]).toBeCloseTo(b, 4);
       }
     }
@@ -44,7 +44,7 @@ describe('the best kernel', () => {
   it('of classes of different sizes is below every other kernel tried', () => {
     const classes = classTargets([3, 40, 11, 90, 8, 25], 'pm1');
     const { overRidge, entries, gap } = kernelOptimum(classes, 0.2);
-    expect(gap).toBeLessThan(1e-7 * overRidge);
+    expect(gap).toBeLessThan(2e-7 * overRidge);
     // One entry moved either way, as far as it goes, by the same formula for a kernel of two values.
     const flat = [0, 0.05, 0.1, 0.2, 0.4].map((b) => objectiveOf(classes, 0.2, (c, e) => (c === e ? 1 : b)));
     expect(Math.min(...flat)).toBeGreaterThan(overRidge);
@@ -79,15 +79,16 @@ function objectiveOf(
 }
 
 it('classes are made of rows with equal targets, none of regression', () => {
-  const y = Float32Array.from([1, -1, 1, -1, 1, -1, 1, -1, 1, 1]);
-  expect(classesOfTargets(y, 5)).toEqual({
+  const y = Float32Array.from([1, -1, 1, -1, 1, 1, -1, 1, -1, 1, 1, 1]);
+  expect(classesOfTargets(y, 6)).toEqual({
     classes: [
       { rows: 2, targets: [1, -1] },
       { rows: 2, targets: [-1, 1] },
-      { rows: 1, targets: [1, 1] },
+      { rows: 2, targets: [1, 1] },
     ],
-    labels: Int32Array.from([0, 1, 0, 1, 2]),
+    labels: Int32Array.from([0, 1, 0, 1, 2, 2]),
   });
   const all = Float32Array.from({ length: 300 }, (_, i) => i);
   expect(classesOfTargets(all, 300)).toBeNull();
+  expect(classesOfTargets(all.subarray(0, 6), 6)).toBeNull();
 });
