@@ -46,6 +46,12 @@ export function integerList(flag: string, range: Range): (value: string) => numb
   return (value) => value.split(',').map((part) => one(part.trim()));
 }
 
+/** A number of features, or inf. */
+export function widthOf(flag: string): (value: string) => number | 'inf' {
+  const finite = integer(flag, { min: 0, max: 2 ** 31 - 1, example: 512 });
+  return (value) => (value === 'inf' ? value : finite(value));
+}
+
 /** Seeds are the two 32-bit words of a key; JavaScript counts exactly up to 2^53 − 1. */
 export function seed(flag: string): (value: string) => number {
   return (value) => {
@@ -196,8 +202,8 @@ export const featureOptions = (): Option[] => [
   valued('--activation <name>', 'relu or cos (default: relu)', oneOf('--activation', ACTIVATIONS)),
   valued(
     '--width <k>',
-    'random features a layer makes; 0: as many as its input has (default: 512; cos: 0)',
-    integer('--width', { min: 0, max: 2 ** 31 - 1, example: 512 }),
+    'random features a layer makes; 0: as many as its input has; inf, for run: their expectation (default: 512; cos: 0)',
+    widthOf('--width'),
   ),
   valued('--gamma <scale>', 'scale of the Cauchy weights of cos (default: 0.1)', positive('--gamma', 0.1, 'above 0')),
   valued('--seed <integer>', 'seed of the random weights (default: 0)', seed('--seed')),

@@ -218,7 +218,7 @@ async function estimate(gpu: Gpu, { config, d, dataset }: RunRequest, plan: RunP
 /** What is about to be computed, and on what. */
 function heading({ config, dataset, d, out }: RunRequest, adapter: string, plan: RunPlan): string[] {
   const kernel = `${kernelOf(config).label} kernel, bandwidth ${formatNumber(config.bandwidth)}, ridge ${formatNumber(config.ridge)}`;
-  const width = config.width === 0 ? 'as wide as their input' : `width ${config.width}`;
+  const width = config.width === 0 ? 'as wide as their input' : `width ${config.width === 'inf' ? '∞' : config.width}`;
   const gamma = config.activation === 'cos' ? `, gamma ${formatNumber(config.gamma)}` : '';
   return [
     `dataset  ${config.dataset}: ${config.n} × ${d} training rows, ${config.testN} test rows, ${classesText(countClasses(dataset.train, dataset.classes))}`,

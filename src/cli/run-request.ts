@@ -27,7 +27,7 @@ export interface RunFlags extends OutputFlags, KernelFlags {
   testN?: number;
   depth?: number;
   activation?: RunConfig['activation'];
-  width?: number;
+  width?: RunConfig['width'];
   gamma?: number;
   seed?: number;
   agop?: RunConfig['agop'];
@@ -150,6 +150,24 @@ export function optionsOf({ depth, ridge, activation, width, gamma, seed, ...con
   return { depth, kernel, ridge, activation, width, gamma, seed, agop, agopSamples, solver, gramLayers };
 }
 
+/**
+ * What has no effect with features of infinite width.
+ * @throws input error for what they do not have.
+ */
+function infiniteRemarks(flags: RunFlags, { activation, agop, agopSamples, solver }: RunConfig): string[] {
+  if (activation !== 'relu') {
+    throw inputError(`--width inf: only ReLU features have it, found --activation ${activation}; give a number`);
+  }
+  if (agop === 'jacobian' || agopSamples > 0) {
+    const found = agopSamples > 0 ? `--agop-samples ${agopSamples}` : '--agop jacobian';
+    throw inputError(`--width inf: the AGOP is taken in Gram space, found ${found}; drop it`);
+  }
+  if (solver !== 'auto' && solver !== 'cholesky') {
+    throw inputError(`--width inf: systems are solved by cholesky, found --solver ${solver}; drop it`);
+  }
+  return flags.seed === undefined ? [] : ['--seed has no effect with --width inf: it has no weights'];
+}
+
 function readConfig(flags: RunFlags, n: number, testN: number): { config: RunConfig; remarks: string[] } {
   const depth = flags.depth ?? 20;
   const activation = flags.activation ?? 'relu';
@@ -174,6 +192,7 @@ function readConfig(flags: RunFlags, n: number, testN: number): { config: RunCon
     solver: flags.solver ?? 'auto',
     gramLayers: (flags.gramLayers ?? DEFAULT_GRAM_LAYERS).filter((layer) => layer <= depth),
   };
+  if (config.width === 'inf') remarks.push(...infiniteRemarks(flags, config));
   if (config.agopSamples > 0 && config.agop === 'gram') {
     throw inputError(
       `--agop-samples ${config.agopSamples}: the Gram form sums over all rows; drop it, or use --agop jacobian`,

@@ -238,7 +238,7 @@ const tableRow = (layer: LayerMetrics): string[] => [
   layer.kernel ? fixed(layer.kernel.ratio, 3) : '–',
   scientific(layer.solve.relativeResidual),
   layer.agop.path,
-  String(layer.agop.rank),
+  layer.agop.rank === null ? '–' : String(layer.agop.rank),
   formatSeconds(layer.seconds.total),
 ];
 

@@ -46,7 +46,7 @@ const layerSchema = z.object({
     samples: count,
     samplingError: measured,
     topEigenvalues: z.array(measured),
-    rank: count,
+    rank: count.nullable(),
   }),
   argumentRounding: measured.optional(),
   seconds: z.object({
@@ -90,7 +90,7 @@ const runSchema = z.object({
     exponent: z.number().optional(),
     ridge: z.number(),
     activation: z.enum(['relu', 'cos']),
-    width: count,
+    width: z.union([count, z.literal('inf')]),
     gamma: z.number(),
     seed: z.number(),
     agop: z.enum(['auto', 'gram', 'jacobian']),

@@ -132,7 +132,12 @@ function settingsTable(metrics: RunMetrics): string {
   const largest = Math.max(...sizesOfClasses);
   const sizes = smallest === largest ? `${smallest} rows each` : `${smallest} to ${largest} rows each`;
   const { label, formula } = kernelOf(config);
-  const width = config.width === 0 ? 'the width of the input' : String(config.width);
+  const width =
+    config.width === 0
+      ? 'the width of the input'
+      : config.width === 'inf'
+        ? '∞ (their expectation)'
+        : String(config.width);
   const gamma = config.activation === 'cos' ? `, γ = ${formatNumber(config.gamma)}` : '';
   const done = layers.length === config.depth ? '' : ` (asked for: ${config.depth})`;
   const kind = adapter.type === 'software' ? 'software: runs on the CPU' : 'hardware';
@@ -143,7 +148,10 @@ function settingsTable(metrics: RunMetrics): string {
     ['Test rows', config.testN > 0 ? String(config.testN) : 'none'],
     ['Layers', `${layers.length}${done}`],
     ['Kernel', `${label}, ${formula}, L = ${formatNumber(config.bandwidth)}, ridge λ = ${formatNumber(config.ridge)}`],
-    ['Random features', `${ACTIVATION_NAMES[config.activation]}, width ${width}${gamma}, seed ${config.seed}`],
+    [
+      'Random features',
+      `${ACTIVATION_NAMES[config.activation]}, width ${width}${gamma}${config.width === 'inf' ? '' : `, seed ${config.seed}`}`,
+    ],
     ['AGOP', agopSetting(metrics)],
     ['Adapter', `${escapeHtml(adapterLabel(adapter))} <span class="tag">${kind}</span>`],
     ['Total time', totalTime(metrics)],

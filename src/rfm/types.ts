@@ -16,6 +16,9 @@ export type Activation = 'relu' | 'cos';
 /** 'auto': the fastest that fits into memory. */
 export type Solver = SolveMethod | 'auto';
 
+/** Number of random features: 0 for as many as the layer's input has, 'inf' for their expectation. */
+export type Width = number | 'inf';
+
 /** Settings of a run as metrics.json has them. */
 export interface RunConfig extends KernelSettings {
   /** Dataset name as given on the command line, or 'npy'. */
@@ -25,8 +28,7 @@ export interface RunConfig extends KernelSettings {
   depth: number;
   ridge: number;
   activation: Activation;
-  /** Width of the random features; 0 means the same as the layer's input. */
-  width: number;
+  width: Width;
   /** Scale of the Cauchy weights of cosine features. */
   gamma: number;
   seed: number;
@@ -91,7 +93,8 @@ export interface LayerMetrics {
     samplingError: number;
     /** Largest eigenvalues of the normalised AGOP, descending. */
     topEigenvalues: number[];
-    rank: number;
+    /** null where M is not formed, in layers of infinite width. */
+    rank: number | null;
   };
   /** Of cosine features: how much rounding of their arguments changes a cosine, on average over rows and features. */
   argumentRounding?: number | undefined;
