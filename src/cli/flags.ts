@@ -171,6 +171,10 @@ export const commonOptions = (): Option[] => [
 export const overwriteOption = (): Option =>
   new Option('--overwrite', 'replace results of another command in --out, whose files are removed');
 
+/** For `run` and `train`. */
+export const presetOption = (): Option =>
+  new Option('--preset <name>', 'settings of the paper by name, see deep-rfm presets; flags that are given win');
+
 export const adapterOption = (): Option =>
   valued(
     '--adapter <type>',

@@ -3,6 +3,7 @@ import { inputError } from '../errors.js';
 import { addBench } from './bench.js';
 import { addDoctor } from './doctor.js';
 import { addLayer } from './layer.js';
+import { addPresets } from './presets.js';
 import { addProfile } from './profile.js';
 import { addReport } from './report.js';
 import { addRfm } from './rfm.js';
@@ -71,6 +72,7 @@ export function buildProgram(signal: AbortSignal): Command {
   addDoctor(program);
   addProfile(program, signal, buildProgram);
   addReport(program);
+  addPresets(program);
   addTheory(program, signal);
   program.exitOverride((error) => usageError(error, 'deep-rfm'));
   overrideExits(program, 'deep-rfm');

@@ -3,6 +3,7 @@
 import { DATASET_NAMES, type Dataset, type DatasetName, loadDataset, loadNpyDataset } from '../data/dataset.js';
 import { datasetRemarks } from '../data/rows.js';
 import { inputError } from '../errors.js';
+import type { PresetUse } from '../made.js';
 import { kernelOf } from '../ops/kernels/kernels.js';
 import { type DeepRfmOptions, defaultWidth } from '../rfm/options.js';
 import type { RunConfig } from '../rfm/types.js';
@@ -10,6 +11,7 @@ import type { AdapterChoice } from '../runtime/adapter.js';
 import type { OutputFlags } from './flags.js';
 import { type KernelFlags, kernelSettings } from './kernel.js';
 import { required } from './matrices.js';
+import { presetRemarks } from './presets.js';
 
 export const RUN_DATASETS = [...DATASET_NAMES, 'npy'] as const;
 
@@ -28,6 +30,7 @@ export interface RunFlags extends OutputFlags, KernelFlags {
   depth?: number;
   activation?: RunConfig['activation'];
   width?: RunConfig['width'];
+  preset?: string;
   gamma?: number;
   seed?: number;
   agop?: RunConfig['agop'];
@@ -96,7 +99,7 @@ function checkVaried({ x, rows, cols }: Dataset['train'], what: string): void {
  * Checks the flags of `run` and loads its rows.
  * @throws input error for flags that contradict each other or the data, and everything the readers refuse.
  */
-export function readRunRequest(flags: RunFlags): RunRequest {
+export function readRunRequest(flags: RunFlags, preset: PresetUse | null = null): RunRequest {
   const dataset = load(flags);
   const name = flags.dataset ?? 'mnist-sample';
   checkVaried(dataset.train, flags.x === undefined ? `--dataset ${name}` : `--x ${flags.x}`);
@@ -105,7 +108,9 @@ export function readRunRequest(flags: RunFlags): RunRequest {
     throw inputError('--save-predictions: there are no test rows to predict; give some with --test-n or --test-x');
   }
   const out = flags.out ?? `results/${name}-n${config.n}-seed${config.seed}`;
-  return { config, dataset, d: dataset.train.cols, out, remarks: [...datasetRemarks(dataset), ...remarks] };
+  if (preset) config.preset = preset;
+  const all = [...presetRemarks(preset), ...datasetRemarks(dataset), ...remarks];
+  return { config, dataset, d: dataset.train.cols, out, remarks: all };
 }
 
 /** What `run --plan` needs to know. */

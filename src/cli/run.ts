@@ -14,12 +14,14 @@ import {
   oneOf,
   overwriteOption,
   path,
+  presetOption,
   SOLVERS,
   tuneOption,
   valued,
 } from './flags.js';
 import { setInterruptOutcome } from './interrupt.js';
 import { withOutput } from './output.js';
+import { withPreset } from './presets.js';
 import { showFinished } from './resume.js';
 import {
   checkpointPath,
@@ -41,6 +43,8 @@ Examples:
   $ deep-rfm run --dataset mnist --data-dir ~/data --n 2000 --depth 20
   $ deep-rfm run --dataset cifar10 --data-dir ~/data --activation cos --seed 1
   $ deep-rfm run --dataset npy --x X.npy --y labels.npy --out out
+  $ deep-rfm run --preset deep-rfm-mnist-relu --data-dir ~/data --n 1000
+      settings of the paper by name; see deep-rfm presets
   $ deep-rfm run --n 5000 --resume
       begins, goes on, or says that all is done: repeat it until it is
   $ deep-rfm run --dataset cifar10 --data-dir ~/data --n 10000 --memory-limit 1GiB
@@ -55,6 +59,7 @@ goes on from it. A finished run removes it.`;
 function dataOptions(): Option[] {
   const rows = (flag: string, min: number) => integer(flag, { min, max: Number.MAX_SAFE_INTEGER, example: 1000 });
   return [
+    presetOption(),
     valued('--dataset <name>', `${RUN_DATASETS.join(', ')} (default: mnist-sample)`, oneOf('--dataset', RUN_DATASETS)),
     valued('--data-dir <folder>', "folder with the dataset's files (default: $DEEP_RFM_DATA)", path('--data-dir')),
     valued('--x <file>', 'npy: training features, n × d (FILE.npy, or FILE.npz:NAME)', path('--x')),
@@ -130,10 +135,11 @@ export function addRun(program: Command, signal: AbortSignal): void {
   for (const option of [...dataOptions(), ...method, ...computeOptions(), ...resultOptions()]) {
     command.addOption(option);
   }
-  command.addHelpText('after', EXAMPLES).action(async (flags: RunFlags) => {
-    const terminal = terminalFor(flags);
+  command.addHelpText('after', EXAMPLES).action(async (given: RunFlags) => {
+    const terminal = terminalFor(given);
+    const { flags, used } = withPreset('run', given);
     if (flags.plan || flags.planFor !== undefined) await printPlan(readPlanRequest(flags), flags, terminal, signal);
-    else await begin({ request: readRunRequest(flags), flags, terminal, signal });
+    else await begin({ request: readRunRequest(flags, used), flags, terminal, signal });
   });
 }
 

@@ -77,6 +77,9 @@ export const madeSchema = z
   })
   .optional();
 
+/** Of the paper's settings by name. */
+export const presetSchema = z.object({ name: z.string(), departures: z.array(z.string()) }).optional();
+
 const runSchema = z.object({
   schema: z.literal(SCHEMA),
   version: z.string(),
@@ -97,6 +100,7 @@ const runSchema = z.object({
     agopSamples: count,
     solver: z.enum(['auto', 'cholesky', 'cholesky-host', 'conjugate-gradients']),
     gramLayers: z.array(z.int()),
+    preset: presetSchema,
   }),
   made: madeSchema,
   adapter: adapterSchema,

@@ -15,6 +15,7 @@ import {
   LARGE_ROUNDING,
   missingClassesText,
   occurring,
+  presetRow,
   RESIDUAL_GOAL,
   simplexCosine,
   UNDEFINED_REASON,
@@ -144,6 +145,7 @@ function settingsTable(metrics: RunMetrics): string {
   const details = [adapter.vendor, adapter.architecture, adapter.device].filter((part) => part !== '').join(' ');
   const rows: Array<[string, string]> = [
     ['Dataset', escapeHtml(config.dataset)],
+    ...presetRow(config.preset),
     ['Training rows', `${config.n}, ${classesText(classCounts)} (${sizes})`],
     ['Test rows', config.testN > 0 ? String(config.testN) : 'none'],
     ['Layers', `${layers.length}${done}`],

@@ -1,4 +1,4 @@
-import type { Made } from '../made.js';
+import type { Made, PresetUse } from '../made.js';
 import type { Numbers } from '../numbers.js';
 import type { AgopPath } from '../ops/agop/agop.js';
 import type { FeatureWeights } from '../ops/features/features.js';
@@ -37,6 +37,7 @@ export interface RunConfig extends KernelSettings {
   agopSamples: number;
   solver: Solver;
   gramLayers: number[];
+  preset?: PresetUse | undefined;
 }
 
 /** A quantity at the three stages of a layer: input X, M^{1/2} X, and φ(W M^{1/2} X). */

@@ -18,6 +18,7 @@ describe('help', () => {
     'profile',
     'doctor',
     'report',
+    'presets',
     'theory collapse',
     'theory kernel',
   ])('%s --help has examples', async (command) => {
@@ -33,7 +34,19 @@ describe('help', () => {
   it('--help lists the commands and the exit codes', async () => {
     const { code, stdout } = await deepRfm(['--help'], { env: NO_ADAPTER });
     expect(code).toBe(0);
-    for (const word of ['run', 'layer', 'rfm', 'train', 'bench', 'profile', 'doctor', 'report', 'theory', 'Exit codes'])
+    for (const word of [
+      'run',
+      'layer',
+      'rfm',
+      'train',
+      'bench',
+      'profile',
+      'doctor',
+      'report',
+      'presets',
+      'theory',
+      'Exit codes',
+    ])
       expect(stdout).toContain(word);
     expect(stdout).not.toMatch(/^ {2}data\b/m);
   });
