@@ -63,6 +63,12 @@ export function seed(flag: string): (value: string) => number {
   };
 }
 
+/** Seeds as a comma list, each once, in the order given. */
+export function seedList(flag: string): (value: string) => number[] {
+  const one = seed(flag);
+  return (value) => [...new Set(value.split(',').map((part) => one(part.trim())))];
+}
+
 /** Numbers beyond these limits overflow or vanish when they are squared in float32. */
 const SMALLEST = 1e-18;
 const LARGEST = 1e18;

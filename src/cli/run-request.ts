@@ -33,6 +33,7 @@ export interface RunFlags extends OutputFlags, KernelFlags {
   preset?: string;
   gamma?: number;
   seed?: number;
+  seeds?: number[];
   agop?: RunConfig['agop'];
   agopSamples?: number;
   solver?: RunConfig['solver'];

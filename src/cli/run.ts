@@ -16,6 +16,7 @@ import {
   path,
   presetOption,
   SOLVERS,
+  seedList,
   tuneOption,
   valued,
 } from './flags.js';
@@ -35,6 +36,7 @@ import {
 import { type Computed, compute, type RunCommand } from './run-compute.js';
 import { KNOWN_DEVICES, knownDevice, printPlan } from './run-plan.js';
 import { RUN_DATASETS, type RunFlags, type RunRequest, readPlanRequest, readRunRequest } from './run-request.js';
+import { runSeeds } from './run-seeds.js';
 import { fixed, scientific, tableLines, terminalFor } from './terminal.js';
 
 const EXAMPLES = `
@@ -45,6 +47,9 @@ Examples:
   $ deep-rfm run --dataset npy --x X.npy --y labels.npy --out out
   $ deep-rfm run --preset deep-rfm-mnist-relu --data-dir ~/data --n 1000
       settings of the paper by name; see deep-rfm presets
+  $ deep-rfm run --n 500 --depth 5 --seeds 0,1,2
+  $ deep-rfm run --n 200 --depth 10 --width inf
+      ReLU features of infinite width, by their expectation
   $ deep-rfm run --n 5000 --resume
       begins, goes on, or says that all is done: repeat it until it is
   $ deep-rfm run --dataset cifar10 --data-dir ~/data --n 10000 --memory-limit 1GiB
@@ -131,7 +136,12 @@ export function addRun(program: Command, signal: AbortSignal): void {
     'number of layers (default: 20)',
     integer('--depth', { min: 1, max: 1e6, example: 20 }),
   );
-  const method = [depth, ...kernelOptions(), ...featureOptions()];
+  const seeds = valued(
+    '--seeds <list>',
+    'several seeds with commas between: a run for each, in --out/seed-S, and their mean with a band',
+    seedList('--seeds'),
+  );
+  const method = [depth, ...kernelOptions(), ...featureOptions(), seeds];
   for (const option of [...dataOptions(), ...method, ...computeOptions(), ...resultOptions()]) {
     command.addOption(option);
   }
@@ -139,7 +149,11 @@ export function addRun(program: Command, signal: AbortSignal): void {
     const terminal = terminalFor(given);
     const { flags, used } = withPreset('run', given);
     if (flags.plan || flags.planFor !== undefined) await printPlan(readPlanRequest(flags), flags, terminal, signal);
-    else await begin({ request: readRunRequest(flags, used), flags, terminal, signal });
+    else if (flags.seeds !== undefined) {
+      await runSeeds(flags, used, terminal, (request, own, quiet) =>
+        begin({ request, flags: own, terminal: quiet, signal }),
+      );
+    } else await begin({ request: readRunRequest(flags, used), flags, terminal, signal });
   });
 }
 

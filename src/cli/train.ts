@@ -23,6 +23,7 @@ import {
   positive,
   presetOption,
   seed,
+  seedList,
   tuneOption,
   valued,
 } from './flags.js';
@@ -56,12 +57,6 @@ Examples:
 
 Writes metrics.json, metrics.csv, report.html and the figures nc1, nfa, variance,
 loss and singular-values (SVG and PNG); checkpoint/ holds what --resume needs.`;
-
-/** Seeds as a comma list, each once, in the order given. */
-function seedList(flag: string): (value: string) => number[] {
-  const one = seed(flag);
-  return (value) => [...new Set(value.split(',').map((part) => one(part.trim())))];
-}
 
 /** How weights are drawn, and how they move. */
 function weightOptions() {

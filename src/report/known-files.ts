@@ -16,6 +16,7 @@ export const KNOWN_FILES: Readonly<Record<Writer, FileNames>> = {
   run: [
     'metrics.json',
     'metrics.csv',
+    'seeds.json',
     ...figures('nc1', 'nc2', 'kernel'),
     'report.html',
     'predictions.npy',
