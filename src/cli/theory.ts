@@ -122,7 +122,10 @@ export function addTheory(program: Command, signal: AbortSignal): void {
     .description(
       'Computes on the device what the theory of Deep RFM speaks of, and sets its predictions beside what is measured.',
     )
-    .addHelpText('after', '\nExamples:\n  $ deep-rfm theory collapse --help\n  $ deep-rfm theory kernel --help');
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ deep-rfm theory collapse --classes 3\n  $ deep-rfm theory kernel --targets pm1',
+    );
   const collapse = theory
     .command('collapse')
     .summary('collapse of linearised Deep RFM: fixed point, rate and floor')
