@@ -1,3 +1,9 @@
+/** The paper's settings that were asked for by name, and the flags that depart from them, each as `--n 1000 (preset: 50000)`. */
+export interface PresetUse {
+  name: string;
+  departures: string[];
+}
+
 /** What results were made of, by which `--resume` tells whether they are those that are asked for. */
 export interface Made {
   /** Version of Dawn's bindings. */

@@ -40,6 +40,18 @@ export function integer(flag: string, { min, max, example }: Range): (value: str
   };
 }
 
+/** Integers with commas between. */
+export function integerList(flag: string, range: Range): (value: string) => number[] {
+  const one = integer(flag, range);
+  return (value) => value.split(',').map((part) => one(part.trim()));
+}
+
+/** A number of features, or inf. */
+export function widthOf(flag: string): (value: string) => number | 'inf' {
+  const finite = integer(flag, { min: 0, max: 2 ** 31 - 1, example: 512 });
+  return (value) => (value === 'inf' ? value : finite(value));
+}
+
 /** Seeds are the two 32-bit words of a key; JavaScript counts exactly up to 2^53 − 1. */
 export function seed(flag: string): (value: string) => number {
   return (value) => {
@@ -49,6 +61,12 @@ export function seed(flag: string): (value: string) => number {
       `${flag} ${shown(value)}: expected an integer from 0 to ${Number.MAX_SAFE_INTEGER} (2^53 − 1); use for example ${flag} 0`,
     );
   };
+}
+
+/** Seeds as a comma list, each once, in the order given. */
+export function seedList(flag: string): (value: string) => number[] {
+  const one = seed(flag);
+  return (value) => [...new Set(value.split(',').map((part) => one(part.trim())))];
 }
 
 /** Numbers beyond these limits overflow or vanish when they are squared in float32. */
@@ -159,6 +177,10 @@ export const commonOptions = (): Option[] => [
 export const overwriteOption = (): Option =>
   new Option('--overwrite', 'replace results of another command in --out, whose files are removed');
 
+/** For `run` and `train`. */
+export const presetOption = (): Option =>
+  new Option('--preset <name>', 'settings of the paper by name, see deep-rfm presets; flags that are given win');
+
 export const adapterOption = (): Option =>
   valued(
     '--adapter <type>',
@@ -190,8 +212,8 @@ export const featureOptions = (): Option[] => [
   valued('--activation <name>', 'relu or cos (default: relu)', oneOf('--activation', ACTIVATIONS)),
   valued(
     '--width <k>',
-    'random features a layer makes; 0: as many as its input has (default: 512; cos: 0)',
-    integer('--width', { min: 0, max: 2 ** 31 - 1, example: 512 }),
+    'random features a layer makes; 0: as many as its input has; inf, for run: their expectation (default: 512; cos: 0)',
+    widthOf('--width'),
   ),
   valued('--gamma <scale>', 'scale of the Cauchy weights of cos (default: 0.1)', positive('--gamma', 0.1, 'above 0')),
   valued('--seed <integer>', 'seed of the random weights (default: 0)', seed('--seed')),

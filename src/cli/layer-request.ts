@@ -22,7 +22,7 @@ export interface LayerFlags extends OutputFlags, KernelFlags {
   phase?: string;
   seed?: number;
   layerIndex?: number;
-  width?: number;
+  width?: number | 'inf';
   gamma?: number;
   activation?: Activation;
   agop?: AgopPath | 'auto';
@@ -135,11 +135,17 @@ function features(flags: LayerFlags, activation: Activation, samples: LayerRowsF
   if (flags.phase !== undefined) {
     throw inputError(`--phase ${flags.phase}: needs --weights, which is missing; give both or neither`);
   }
+  const { width } = flags;
+  if (width === 'inf') {
+    throw inputError(
+      '--width inf: a layer alone makes features, which are numbers; give a number, or use deep-rfm run',
+    );
+  }
   return {
     kind: 'random',
     seed: flags.seed ?? 0,
     layerIndex: flags.layerIndex ?? 0,
-    width: (flags.width ?? defaultWidth(activation)) || samples.d,
+    width: (width ?? defaultWidth(activation)) || samples.d,
     gamma: flags.gamma ?? 0.1,
   };
 }

@@ -13,4 +13,8 @@ export { estimateLayers, measureRates, totalOf } from '../rfm/estimate.js';
 export { rfmLayer } from '../rfm/layer.js';
 export { type DeviceLimits, limitsOf, PLAN_PHASES, planRun, type RunPlan } from '../rfm/plan.js';
 export { rfm } from '../rfm/rfm.js';
+export { fitFactor, fitWindow, kappaOf, predictCollapse } from '../rfm/theory.js';
+export { linearCollapse } from '../rfm/theory-collapse.js';
+export { classTargets, kernelOptimum } from '../rfm/theory-kernel.js';
+export { kernelPath } from '../rfm/theory-kernel-path.js';
 export { describeAdapter } from '../runtime/adapter.js';

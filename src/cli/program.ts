@@ -3,10 +3,12 @@ import { inputError } from '../errors.js';
 import { addBench } from './bench.js';
 import { addDoctor } from './doctor.js';
 import { addLayer } from './layer.js';
+import { addPresets } from './presets.js';
 import { addProfile } from './profile.js';
 import { addReport } from './report.js';
 import { addRfm } from './rfm.js';
 import { addRun } from './run.js';
+import { addTheory } from './theory.js';
 import { addTrain } from './train.js';
 import { VERSION } from './version.js';
 
@@ -40,6 +42,15 @@ function usageError(error: CommanderError, name: string): never {
   throw inputError(`${message}${hint}`);
 }
 
+/** For all commands below one, at any depth. */
+function overrideExits(parent: Command, name: string): void {
+  for (const command of parent.commands) {
+    const full = `${name} ${command.name()}`;
+    command.exitOverride((error) => usageError(error, full));
+    overrideExits(command, full);
+  }
+}
+
 /** The command line. Nothing is printed by commander itself but help and the version. */
 export function buildProgram(signal: AbortSignal): Command {
   const program = new Command('deep-rfm')
@@ -61,8 +72,9 @@ export function buildProgram(signal: AbortSignal): Command {
   addDoctor(program);
   addProfile(program, signal, buildProgram);
   addReport(program);
+  addPresets(program);
+  addTheory(program, signal);
   program.exitOverride((error) => usageError(error, 'deep-rfm'));
-  for (const command of program.commands)
-    command.exitOverride((error) => usageError(error, `deep-rfm ${command.name()}`));
+  overrideExits(program, 'deep-rfm');
   return program;
 }

@@ -27,7 +27,7 @@ import { type KernelFlags, kernelSettings } from './kernel.js';
 import { likeTargets, readFeatures, readTargets, required, type TargetMatrix } from './matrices.js';
 import { withOutput } from './output.js';
 import { solveRemarks } from './run-progress.js';
-import { scientific, type Terminal, terminalFor } from './terminal.js';
+import { fixed, scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
 import { VERSION } from './version.js';
 
 const EXAMPLES = `
@@ -146,7 +146,7 @@ async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, 
     }),
   );
   const seconds = elapsed();
-  const { solves } = result;
+  const { solves, kernels } = result;
   solves.forEach((solve, index) => {
     for (const remark of solveRemarks(solve)) terminal.note(`note: fit ${index + 1}: ${remark}`);
   });
@@ -156,12 +156,26 @@ async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, 
   terminal.print(
     `${settings.iterations} iterations in ${formatSeconds(seconds)}, residual ${scientific(solves.at(-1)?.relativeResidual ?? Number.NaN)}`,
   );
+  for (const line of kernelLines(kernels)) terminal.print(line);
   terminal.print(`wrote to ${out}: ${written.join(', ')}`);
   const config = configOf(request, flags);
   terminal.document({
-    ...{ schema: 'deep-rfm/rfm/1', version: VERSION, config, adapter, solves, seconds },
+    ...{ schema: 'deep-rfm/rfm/1', version: VERSION, config, adapter, solves, kernels, seconds },
     ...{ out, files: written },
   });
+}
+
+/** How near the kernel of each fit is to the best one; nothing where the targets form no classes. */
+function kernelLines(kernels: RfmResult['kernels']): string[] {
+  if (!kernels.every(({ ratio }) => Number.isFinite(ratio))) return [];
+  const rows = kernels.map(({ objective, ratio, within, between }, i) => [
+    String(i),
+    scientific(objective),
+    fixed(ratio, 4),
+    fixed(within, 4),
+    fixed(between, 4),
+  ]);
+  return tableLines(['updates of M', 'J', 'J/J*', 'k within', 'k between'], rows);
 }
 
 async function learn(

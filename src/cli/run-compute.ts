@@ -8,6 +8,7 @@ import type { GramFile } from '../report/page.js';
 import type { DeepRfmData, DeepRfmResult } from '../rfm/deep-rfm.js';
 import type { DeepRfmOptions } from '../rfm/options.js';
 import type { RunPlan } from '../rfm/plan.js';
+import { nc1Decay } from '../rfm/theory.js';
 import { type RunMetrics, SCHEMA } from '../rfm/types.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { withGpu } from './gpu-session.js';
@@ -183,6 +184,7 @@ function metricsOf(
     adapter,
     classCounts,
     layers,
+    nc1Decay: nc1Decay(layers.map(({ nc1 }) => nc1.agop)),
     memory: { predictedBytes: plan.peakBytes, peakBytes },
     deviceLosses,
     seconds,
@@ -216,7 +218,7 @@ async function estimate(gpu: Gpu, { config, d, dataset }: RunRequest, plan: RunP
 /** What is about to be computed, and on what. */
 function heading({ config, dataset, d, out }: RunRequest, adapter: string, plan: RunPlan): string[] {
   const kernel = `${kernelOf(config).label} kernel, bandwidth ${formatNumber(config.bandwidth)}, ridge ${formatNumber(config.ridge)}`;
-  const width = config.width === 0 ? 'as wide as their input' : `width ${config.width}`;
+  const width = config.width === 0 ? 'as wide as their input' : `width ${config.width === 'inf' ? '∞' : config.width}`;
   const gamma = config.activation === 'cos' ? `, gamma ${formatNumber(config.gamma)}` : '';
   return [
     `dataset  ${config.dataset}: ${config.n} × ${d} training rows, ${config.testN} test rows, ${classesText(countClasses(dataset.train, dataset.classes))}`,

@@ -3,6 +3,7 @@
 import { DATASET_NAMES, type Dataset, type DatasetName, loadDataset, loadNpyDataset } from '../data/dataset.js';
 import { datasetRemarks } from '../data/rows.js';
 import { inputError } from '../errors.js';
+import type { PresetUse } from '../made.js';
 import { kernelOf } from '../ops/kernels/kernels.js';
 import { type DeepRfmOptions, defaultWidth } from '../rfm/options.js';
 import type { RunConfig } from '../rfm/types.js';
@@ -10,6 +11,7 @@ import type { AdapterChoice } from '../runtime/adapter.js';
 import type { OutputFlags } from './flags.js';
 import { type KernelFlags, kernelSettings } from './kernel.js';
 import { required } from './matrices.js';
+import { presetRemarks } from './presets.js';
 
 export const RUN_DATASETS = [...DATASET_NAMES, 'npy'] as const;
 
@@ -27,9 +29,11 @@ export interface RunFlags extends OutputFlags, KernelFlags {
   testN?: number;
   depth?: number;
   activation?: RunConfig['activation'];
-  width?: number;
+  width?: RunConfig['width'];
+  preset?: string;
   gamma?: number;
   seed?: number;
+  seeds?: number[];
   agop?: RunConfig['agop'];
   agopSamples?: number;
   solver?: RunConfig['solver'];
@@ -96,7 +100,7 @@ function checkVaried({ x, rows, cols }: Dataset['train'], what: string): void {
  * Checks the flags of `run` and loads its rows.
  * @throws input error for flags that contradict each other or the data, and everything the readers refuse.
  */
-export function readRunRequest(flags: RunFlags): RunRequest {
+export function readRunRequest(flags: RunFlags, preset: PresetUse | null = null): RunRequest {
   const dataset = load(flags);
   const name = flags.dataset ?? 'mnist-sample';
   checkVaried(dataset.train, flags.x === undefined ? `--dataset ${name}` : `--x ${flags.x}`);
@@ -105,7 +109,9 @@ export function readRunRequest(flags: RunFlags): RunRequest {
     throw inputError('--save-predictions: there are no test rows to predict; give some with --test-n or --test-x');
   }
   const out = flags.out ?? `results/${name}-n${config.n}-seed${config.seed}`;
-  return { config, dataset, d: dataset.train.cols, out, remarks: [...datasetRemarks(dataset), ...remarks] };
+  if (preset) config.preset = preset;
+  const all = [...presetRemarks(preset), ...datasetRemarks(dataset), ...remarks];
+  return { config, dataset, d: dataset.train.cols, out, remarks: all };
 }
 
 /** What `run --plan` needs to know. */
@@ -150,6 +156,24 @@ export function optionsOf({ depth, ridge, activation, width, gamma, seed, ...con
   return { depth, kernel, ridge, activation, width, gamma, seed, agop, agopSamples, solver, gramLayers };
 }
 
+/**
+ * What has no effect with features of infinite width.
+ * @throws input error for what they do not have.
+ */
+function infiniteRemarks(flags: RunFlags, { activation, agop, agopSamples, solver }: RunConfig): string[] {
+  if (activation !== 'relu') {
+    throw inputError(`--width inf: only ReLU features have it, found --activation ${activation}; give a number`);
+  }
+  if (agop === 'jacobian' || agopSamples > 0) {
+    const found = agopSamples > 0 ? `--agop-samples ${agopSamples}` : '--agop jacobian';
+    throw inputError(`--width inf: the AGOP is taken in Gram space, found ${found}; drop it`);
+  }
+  if (solver !== 'auto' && solver !== 'cholesky') {
+    throw inputError(`--width inf: systems are solved by cholesky, found --solver ${solver}; drop it`);
+  }
+  return flags.seed === undefined ? [] : ['--seed has no effect with --width inf: it has no weights'];
+}
+
 function readConfig(flags: RunFlags, n: number, testN: number): { config: RunConfig; remarks: string[] } {
   const depth = flags.depth ?? 20;
   const activation = flags.activation ?? 'relu';
@@ -174,6 +198,7 @@ function readConfig(flags: RunFlags, n: number, testN: number): { config: RunCon
     solver: flags.solver ?? 'auto',
     gramLayers: (flags.gramLayers ?? DEFAULT_GRAM_LAYERS).filter((layer) => layer <= depth),
   };
+  if (config.width === 'inf') remarks.push(...infiniteRemarks(flags, config));
   if (config.agopSamples > 0 && config.agop === 'gram') {
     throw inputError(
       `--agop-samples ${config.agopSamples}: the Gram form sums over all rows; drop it, or use --agop jacobian`,

@@ -14,12 +14,15 @@ import {
   oneOf,
   overwriteOption,
   path,
+  presetOption,
   SOLVERS,
+  seedList,
   tuneOption,
   valued,
 } from './flags.js';
 import { setInterruptOutcome } from './interrupt.js';
 import { withOutput } from './output.js';
+import { withPreset } from './presets.js';
 import { showFinished } from './resume.js';
 import {
   checkpointPath,
@@ -33,7 +36,8 @@ import {
 import { type Computed, compute, type RunCommand } from './run-compute.js';
 import { KNOWN_DEVICES, knownDevice, printPlan } from './run-plan.js';
 import { RUN_DATASETS, type RunFlags, type RunRequest, readPlanRequest, readRunRequest } from './run-request.js';
-import { scientific, tableLines, terminalFor } from './terminal.js';
+import { runSeeds } from './run-seeds.js';
+import { fixed, scientific, tableLines, terminalFor } from './terminal.js';
 
 const EXAMPLES = `
 Examples:
@@ -41,6 +45,11 @@ Examples:
   $ deep-rfm run --dataset mnist --data-dir ~/data --n 2000 --depth 20
   $ deep-rfm run --dataset cifar10 --data-dir ~/data --activation cos --seed 1
   $ deep-rfm run --dataset npy --x X.npy --y labels.npy --out out
+  $ deep-rfm run --preset deep-rfm-mnist-relu --data-dir ~/data --n 1000
+      settings of the paper by name; see deep-rfm presets
+  $ deep-rfm run --n 500 --depth 5 --seeds 0,1,2
+  $ deep-rfm run --n 200 --depth 10 --width inf
+      ReLU features of infinite width, by their expectation
   $ deep-rfm run --n 5000 --resume
       begins, goes on, or says that all is done: repeat it until it is
   $ deep-rfm run --dataset cifar10 --data-dir ~/data --n 10000 --memory-limit 1GiB
@@ -55,6 +64,7 @@ goes on from it. A finished run removes it.`;
 function dataOptions(): Option[] {
   const rows = (flag: string, min: number) => integer(flag, { min, max: Number.MAX_SAFE_INTEGER, example: 1000 });
   return [
+    presetOption(),
     valued('--dataset <name>', `${RUN_DATASETS.join(', ')} (default: mnist-sample)`, oneOf('--dataset', RUN_DATASETS)),
     valued('--data-dir <folder>', "folder with the dataset's files (default: $DEEP_RFM_DATA)", path('--data-dir')),
     valued('--x <file>', 'npy: training features, n × d (FILE.npy, or FILE.npz:NAME)', path('--x')),
@@ -126,14 +136,24 @@ export function addRun(program: Command, signal: AbortSignal): void {
     'number of layers (default: 20)',
     integer('--depth', { min: 1, max: 1e6, example: 20 }),
   );
-  const method = [depth, ...kernelOptions(), ...featureOptions()];
+  const seeds = valued(
+    '--seeds <list>',
+    'several seeds with commas between: a run for each, in --out/seed-S, and their mean with a band',
+    seedList('--seeds'),
+  );
+  const method = [depth, ...kernelOptions(), ...featureOptions(), seeds];
   for (const option of [...dataOptions(), ...method, ...computeOptions(), ...resultOptions()]) {
     command.addOption(option);
   }
-  command.addHelpText('after', EXAMPLES).action(async (flags: RunFlags) => {
-    const terminal = terminalFor(flags);
+  command.addHelpText('after', EXAMPLES).action(async (given: RunFlags) => {
+    const terminal = terminalFor(given);
+    const { flags, used } = withPreset('run', given);
     if (flags.plan || flags.planFor !== undefined) await printPlan(readPlanRequest(flags), flags, terminal, signal);
-    else await begin({ request: readRunRequest(flags), flags, terminal, signal });
+    else if (flags.seeds !== undefined) {
+      await runSeeds(flags, used, terminal, (request, own, quiet) =>
+        begin({ request, flags: own, terminal: quiet, signal }),
+      );
+    } else await begin({ request: readRunRequest(flags, used), flags, terminal, signal });
   });
 }
 
@@ -218,6 +238,7 @@ const HEADER = [
   'NC2 out',
   'train',
   'test',
+  'J/J*',
   'residual',
   'agop',
   'rank',
@@ -234,13 +255,22 @@ const tableRow = (layer: LayerMetrics): string[] => [
   ...[layer.nc2.input, layer.nc2.agop, layer.nc2.features].map(scientific),
   formatPercent(layer.trainAccuracy),
   layer.testAccuracy === null ? '–' : formatPercent(layer.testAccuracy),
+  layer.kernel ? fixed(layer.kernel.ratio, 3) : '–',
   scientific(layer.solve.relativeResidual),
   layer.agop.path,
-  String(layer.agop.rank),
+  layer.agop.rank === null ? '–' : String(layer.agop.rank),
   formatSeconds(layer.seconds.total),
 ];
 
 const deadCell = ({ deadRows }: LayerMetrics): string => `${deadRows.train} + ${deadRows.test}`;
+
+/** What the linear theory has no number for. */
+const decayLine = ({ nc1Decay }: RunMetrics): string[] =>
+  nc1Decay
+    ? [
+        `NC1 of M½X falls by a factor of ${nc1Decay.factor.toFixed(3)} a layer (fitted to layers ${nc1Decay.from} to ${nc1Decay.to})`,
+      ]
+    : [];
 
 function summary(metrics: RunMetrics): string[] {
   const compilation = metrics.layers.reduce((sum, { seconds }) => sum + (seconds.compilation ?? 0), 0);
@@ -251,6 +281,7 @@ function summary(metrics: RunMetrics): string[] {
       metrics.layers.map((layer) => (dead ? [...tableRow(layer), deadCell(layer)] : tableRow(layer))),
     ),
     ...[missingClassesText(metrics.classCounts) ?? []].flat(),
+    ...decayLine(metrics),
     ...(dead ? [`${DEAD}: training + test rows whose features are all zero; they stay zero`] : []),
     '',
     `${formatSeconds(metrics.seconds)} on ${metrics.adapter.description || metrics.adapter.device || 'the adapter'} ` +

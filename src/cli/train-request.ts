@@ -3,6 +3,7 @@
 import { DATASET_NAMES, type Dataset, type DatasetName, loadDataset, loadNpyDataset } from '../data/dataset.js';
 import { datasetRemarks } from '../data/rows.js';
 import { inputError } from '../errors.js';
+import type { PresetUse } from '../made.js';
 import type { LossName } from '../nn/loss.js';
 import type { ModelName } from '../nn/models.js';
 import type { OptimizerName } from '../nn/optimizer.js';
@@ -11,6 +12,7 @@ import type { TrainConfig } from '../nn/types.js';
 import type { AdapterChoice } from '../runtime/adapter.js';
 import type { OutputFlags } from './flags.js';
 import { required } from './matrices.js';
+import { presetRemarks } from './presets.js';
 
 export const TRAIN_DATASETS = [...DATASET_NAMES, 'npy'] as const;
 const DEFAULT_ROWS = 1000;
@@ -28,6 +30,8 @@ export interface TrainFlags extends OutputFlags {
   depth?: number;
   width?: number;
   init?: number;
+  initLayers?: 'all' | 'hidden';
+  preset?: string;
   lr?: number;
   momentum?: number;
   weightDecay?: number;
@@ -83,7 +87,7 @@ function load(flags: TrainFlags): Dataset {
  * Checks the flags of `train` and loads its rows.
  * @throws input error for flags that contradict each other or the data, and everything the readers refuse.
  */
-export function readTrainRequest(flags: TrainFlags): TrainRequest {
+export function readTrainRequest(flags: TrainFlags, preset: PresetUse | null = null): TrainRequest {
   const { model = 'mlp', optimizer = 'sgd', seed, seeds } = flags;
   if (seed !== undefined && seeds !== undefined) {
     throw inputError(`--seed ${seed}: found --seeds ${seeds.join(',')} as well; use one of the two`);
@@ -93,7 +97,7 @@ export function readTrainRequest(flags: TrainFlags): TrainRequest {
   if (model !== 'mlp' && !dataset.imageShape) {
     throw inputError(`--model ${model}: needs images, found plain features (--dataset ${name}); use --model mlp`);
   }
-  const remarks = [...datasetRemarks(dataset)];
+  const remarks = [...presetRemarks(preset), ...datasetRemarks(dataset)];
   if (flags.momentum !== undefined && optimizer === 'adam') {
     remarks.push('--momentum has no effect with --optimizer adam');
   }
@@ -108,6 +112,7 @@ export function readTrainRequest(flags: TrainFlags): TrainRequest {
     n: dataset.train.rows,
     testN: dataset.test?.rows ?? 0,
     ...settings,
+    ...(preset && { preset }),
   };
   const out = flags.out ?? `results/${model}-${name}-n${config.n}`;
   return { config, dataset, out, remarks };

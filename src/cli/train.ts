@@ -21,7 +21,9 @@ import {
   overwriteOption,
   path,
   positive,
+  presetOption,
   seed,
+  seedList,
   tuneOption,
   valued,
 } from './flags.js';
@@ -29,6 +31,7 @@ import { withGpu } from './gpu-session.js';
 import { setInterruptOutcome } from './interrupt.js';
 import { messageOf } from './messages.js';
 import { withOutput } from './output.js';
+import { withPreset } from './presets.js';
 import { showFinished } from './resume.js';
 import { adoptDevice, checkpointPath, closeCheckpoints, openCheckpoints } from './run-checkpoint.js';
 import { fixed, scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
@@ -49,19 +52,32 @@ Examples:
   $ deep-rfm train --model resnet18 --dataset cifar10 --data-dir ~/data --n 500
   $ deep-rfm train --model vgg11 --dataset cifar10 --data-dir ~/data --n 200
   $ deep-rfm train --n 2000 --seeds 0,1,2 --out out --resume
+  $ deep-rfm train --preset mlp-mnist --data-dir ~/data --n 500 --epochs 20
+      settings of the paper by name; see deep-rfm presets
 
 Writes metrics.json, metrics.csv, report.html and the figures nc1, nfa, variance,
 loss and singular-values (SVG and PNG); checkpoint/ holds what --resume needs.`;
 
-/** Seeds as a comma list, each once, in the order given. */
-function seedList(flag: string): (value: string) => number[] {
-  const one = seed(flag);
-  return (value) => [...new Set(value.split(',').map((part) => one(part.trim())))];
+/** How weights are drawn, and how they move. */
+function weightOptions() {
+  return [
+    valued('--init <gain>', 'Xavier gain of the MLP (default: 1)', positive('--init', 1, 'above 0')),
+    valued(
+      '--init-layers <which>',
+      'linear layers that are drawn by --init: all, or hidden, without read-out and first layer behind convolutions (default: all)',
+      oneOf('--init-layers', ['all', 'hidden']),
+    ),
+    valued('--lr <rate>', 'learning rate (default: 0.01; adam: 0.001)', positive('--lr', 0.01, 'above 0')),
+    valued('--momentum <share>', 'momentum of sgd (default: 0.9)', positive('--momentum', 0.9, 'or 0')),
+    valued('--weight-decay <factor>', 'weight decay (default: 0)', positive('--weight-decay', 1e-4, 'or 0')),
+    valued('--optimizer <name>', 'sgd or adam (default: sgd)', oneOf('--optimizer', ['sgd', 'adam'])),
+  ];
 }
 
 function trainOptions() {
   const rows = (flag: string, min: number) => integer(flag, { min, max: Number.MAX_SAFE_INTEGER, example: 1000 });
   return [
+    presetOption(),
     valued('--model <name>', 'mlp, resnet18 or vgg11 (default: mlp)', oneOf('--model', ['mlp', 'resnet18', 'vgg11'])),
     valued(
       '--dataset <name>',
@@ -85,11 +101,7 @@ function trainOptions() {
       'width of the hidden layers (default: 512)',
       integer('--width', { min: 1, max: 2 ** 20, example: 512 }),
     ),
-    valued('--init <gain>', 'Xavier gain of the MLP (default: 1)', positive('--init', 1, 'above 0')),
-    valued('--lr <rate>', 'learning rate (default: 0.01; adam: 0.001)', positive('--lr', 0.01, 'above 0')),
-    valued('--momentum <share>', 'momentum of sgd (default: 0.9)', positive('--momentum', 0.9, 'or 0')),
-    valued('--weight-decay <factor>', 'weight decay (default: 0)', positive('--weight-decay', 1e-4, 'or 0')),
-    valued('--optimizer <name>', 'sgd or adam (default: sgd)', oneOf('--optimizer', ['sgd', 'adam'])),
+    ...weightOptions(),
     valued(
       '--loss <name>',
       'mse (targets ±1) or cross-entropy (default: mse)',
@@ -135,9 +147,10 @@ export function addTrain(program: Command, signal: AbortSignal): void {
       'go on from the checkpoint in --out; begin if there is none, do nothing if all epochs are done',
     );
   for (const option of commonOptions()) command.addOption(option);
-  command.addHelpText('after', EXAMPLES).action(async (flags: TrainFlags) => {
-    const terminal = terminalFor(flags);
-    const request = readTrainRequest(flags);
+  command.addHelpText('after', EXAMPLES).action(async (given: TrainFlags) => {
+    const terminal = terminalFor(given);
+    const { flags, used } = withPreset('train', given);
+    const request = readTrainRequest(flags, used);
     const inputs = [
       { flag: '--x', path: flags.x },
       { flag: '--y', path: flags.y },

@@ -13,6 +13,9 @@ export const xavierBound = (gain: number, inputs: number, outputs: number): numb
 /** ~ U(−b, b) with b = gain · √(3 / fan); gain √2 before a ReLU (He et al., ICCV 2015). */
 export const kaimingBound = (gain: number, fan: number): number => gain * Math.sqrt(3 / fan);
 
+/** ~ U(−b, b) with b = 1/√inputs, as PyTorch draws a linear layer. */
+export const plainBound = (inputs: number): number => 1 / Math.sqrt(inputs);
+
 /** Weights of this bound and above have all digits in float32: the smallest of 2²⁴ that may be drawn is a normal number. */
 const SMALLEST_BOUND = 2 ** -102;
 
@@ -21,17 +24,19 @@ const SMALLEST_BOUND = 2 ** -102;
  * fan of their outputs (as torchvision does for ResNet and VGG, there from a normal distribution). Biases stay 0 and the
  * weights of batch normalisation 1. Parameter number p takes the Philox words of layer p, stream 0, row-major in the
  * layout of the parameter.
+ * `plain`: names of linear layers' parameters that are drawn by `plainBound` in place of that.
  * @throws input error for a gain whose weights float32 does not hold.
  */
 export async function initialize(
   gpu: Gpu,
   parameters: readonly Parameter[],
-  { gain, seed }: { gain: number; seed: number },
+  { gain, seed, plain = [] }: { gain: number; seed: number; plain?: readonly string[] },
 ): Promise<void> {
   await runBatch(gpu, (batch) => {
-    parameters.forEach(({ value, fan }, layer) => {
+    parameters.forEach(({ name, value, fan }, layer) => {
       if (!fan) return;
-      const scale = fan.taps === undefined ? xavierBound(gain, fan.in, fan.out) : kaimingBound(Math.SQRT2, fan.out);
+      const linear = plain.includes(name) ? plainBound(fan.in) : xavierBound(gain, fan.in, fan.out);
+      const scale = fan.taps === undefined ? linear : kaimingBound(Math.SQRT2, fan.out);
       if (!(scale >= SMALLEST_BOUND && Number.isFinite(Math.fround(scale)))) {
         throw inputError(
           say`${the.init} ${gain}: float32 does not hold weights of up to ${scale.toExponential(1)}; use one nearer to 1`,

@@ -108,6 +108,13 @@ function modelOf(gpu: Gpu, name: ModelName, options: ModelOptions): Model {
   };
 }
 
+/** Names of the head's parameters that are not a hidden layer's: the read-out, and behind convolutions the first layer. */
+export function outerLayers({ layers, head }: Model): string[] {
+  const linear = layers.slice(head).filter(({ kind }) => kind === 'linear');
+  const outer = [linear[linear.length - 1], ...(head > 0 ? [linear[0]] : [])];
+  return outer.map(({ parameters }) => parameters[0].name);
+}
+
 /** Frees the weights, gradients and running statistics of all layers. */
 export function releaseModel(gpu: Gpu, { layers }: Model): void {
   for (const layer of layers) releaseLayer(gpu, layer);

@@ -8,6 +8,7 @@ export function trainSettings(given: { [K in keyof TrainSettings]?: TrainSetting
     depth: given.depth ?? 5,
     width: given.width ?? 512,
     init: given.init ?? 1,
+    ...(given.initLayers === 'hidden' && { initLayers: given.initLayers }),
     learningRate: given.learningRate ?? (optimizer === 'adam' ? 1e-3 : 0.01),
     momentum: given.momentum ?? 0.9,
     weightDecay: given.weightDecay ?? 0,

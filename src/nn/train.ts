@@ -8,7 +8,7 @@ import { enter } from '../runtime/timing.js';
 import type { Checkpoint } from './checkpoint.js';
 import { initialize } from './init.js';
 import type { LossName } from './loss.js';
-import { buffersOf, createModel, type Model, parametersOf } from './models.js';
+import { buffersOf, createModel, type Model, outerLayers, parametersOf } from './models.js';
 import { createOptimizer, type Optimizer } from './optimizer.js';
 import { probeHead } from './probes.js';
 import type { Samples, TrainingData } from './samples.js';
@@ -101,7 +101,11 @@ const trainSeed = (
     const session = { model, optimizer: createOptimizer(gpu, parametersOf(model), config) };
     refuseSingleValues(model, data.train.count, batch);
     if (resume) restore(gpu, session, resume);
-    else await initialize(gpu, parametersOf(model), { gain: init, seed });
+    else
+      await initialize(gpu, parametersOf(model), {
+        ...{ gain: init, seed },
+        plain: config.initLayers === 'hidden' ? outerLayers(model) : [],
+      });
     let saved = performance.now();
     for (let epoch = record.epochs.length; ; epoch++) {
       const due = epoch % measureEvery === 0 || epoch === epochs;

@@ -1,4 +1,4 @@
-import type { Made } from '../made.js';
+import type { Made, PresetUse } from '../made.js';
 import type { AdapterSummary } from '../runtime/adapter.js';
 import type { LossName } from './loss.js';
 import type { ModelName } from './models.js';
@@ -18,6 +18,11 @@ export interface TrainSettings {
   width: number;
   /** Xavier gain of the MLP (head). */
   init: number;
+  /**
+   * Which linear layers are drawn by it: 'all', or the 'hidden' ones, where the read-out, and behind convolutions the head's first
+   * layer, are drawn from U(±1/√inputs). Default: 'all'.
+   */
+  initLayers?: 'all' | 'hidden' | undefined;
   learningRate: number;
   momentum: number;
   weightDecay: number;
@@ -36,6 +41,7 @@ export interface TrainConfig extends TrainSettings {
   dataset: string;
   n: number;
   testN: number;
+  preset?: PresetUse | undefined;
 }
 
 export interface Measurement extends HeadProbe {

@@ -18,7 +18,7 @@ export const PAPER: Theme = { ink: '#1f2328', background: '#ffffff', describesRu
 export const INLINE: Theme = { ink: 'currentColor', background: null, describesRun: false };
 
 /** The charts of a run. */
-export type ChartName = 'nc1' | 'nc2' | 'accuracy' | 'time';
+export type ChartName = 'nc1' | 'nc2' | 'kernel' | 'kernel-entries' | 'accuracy' | 'time';
 
 type ChartLayer = Extract<TopLevelSpec, { layer: unknown }>['layer'][number];
 type Mark = 'circle' | 'square' | 'triangle-up';
@@ -280,6 +280,28 @@ function accuracyChart(frame: Frame): TopLevelSpec {
   return chart(frame, [...lines(frame.metrics, shown, y, (value) => value), ...legend(shown, frame.theme)]);
 }
 
+/** J / J* over the layers, on a logarithmic axis. */
+function kernelChart(frame: Omit<Frame, 'notes'>): TopLevelSpec {
+  const series: Series[] = [{ ...STYLES[0]!, label: 'J / J*', value: (l) => l.kernel?.ratio ?? Number.NaN }];
+  const axis = logAxis(frame.metrics.layers.map((layer) => series[0]!.value(layer)));
+  return chart(
+    frame,
+    lines(frame.metrics, series, logScale(axis, 'J / J*'), (value) => value),
+  );
+}
+
+function kernelEntriesChart(frame: Omit<Frame, 'notes'>): TopLevelSpec {
+  const series: Series[] = [
+    { ...STYLES[0]!, label: 'within classes', value: (l) => l.kernel?.within ?? Number.NaN },
+    { ...STYLES[1]!, label: 'between classes', value: (l) => l.kernel?.between ?? Number.NaN },
+  ];
+  const y: YScale = {
+    scale: { type: 'linear', domain: [0, 1], nice: false },
+    axis: { title: 'mean kernel entry', tickCount: 6 },
+  };
+  return chart(frame, [...lines(frame.metrics, series, y, (value) => value), ...legend(series, frame.theme)]);
+}
+
 function timeChart(frame: Frame): TopLevelSpec {
   const { layers } = frame.metrics;
   const totals = layers.map((layer) => PHASES.reduce((sum, { value }) => sum + finiteOrZero(value(layer)), 0));
@@ -341,6 +363,10 @@ export function chartSpec(name: ChartName, metrics: RunMetrics, theme: Theme = P
         'NC2 = mean squared entry of ŨŨᵀ − E',
         (layer) => layer.nc2,
       );
+    case 'kernel':
+      return kernelChart({ title: 'Kernel learning: J over the least value J*', metrics, theme });
+    case 'kernel-entries':
+      return kernelEntriesChart({ title: 'Mean entries of the kernel matrix', metrics, theme });
     case 'accuracy':
       return accuracyChart({ title: 'Accuracy of the kernel predictor at each layer', metrics, theme });
     case 'time':

@@ -1,3 +1,4 @@
+import type { PresetUse } from '../made.js';
 import { kernelOf } from '../ops/kernels/kernels.js';
 import type { Activation, RunMetrics } from '../rfm/types.js';
 import type { AdapterSummary } from '../runtime/adapter.js';
@@ -161,3 +162,14 @@ export function runParts(metrics: RunMetrics): string[] {
     `adapter: ${adapterLabel(adapter, 40)}`,
   ];
 }
+
+/** The paper's settings by name, and what departs from them. */
+export const presetRow = (preset: PresetUse | undefined): [string, string][] =>
+  preset
+    ? [
+        [
+          'Preset',
+          `${escapeHtml(preset.name)}${preset.departures.length > 0 ? `, but ${escapeHtml(preset.departures.join(', '))}` : ''}`,
+        ],
+      ]
+    : [];

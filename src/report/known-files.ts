@@ -4,7 +4,7 @@ import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs
 import { join } from 'node:path';
 import { type FileNames, filesOf } from './publish.js';
 
-export type Writer = 'run' | 'train' | 'layer' | 'rfm' | 'bench';
+export type Writer = 'run' | 'train' | 'layer' | 'rfm' | 'bench' | 'theory';
 
 const figures = (...names: string[]): string[] => names.flatMap((name) => [`${name}.svg`, `${name}.png`]);
 
@@ -16,7 +16,8 @@ export const KNOWN_FILES: Readonly<Record<Writer, FileNames>> = {
   run: [
     'metrics.json',
     'metrics.csv',
-    ...figures('nc1', 'nc2'),
+    'seeds.json',
+    ...figures('nc1', 'nc2', 'kernel'),
     'report.html',
     'predictions.npy',
     /^gram-layer-\d{2,}\.png$/,
@@ -41,6 +42,7 @@ export const KNOWN_FILES: Readonly<Record<Writer, FileNames>> = {
   ],
   rfm: ['M.npy', 'alpha.npy', 'predictions.npy', 'M_iterations.npy', 'predictions_iterations.npy', TRACE],
   bench: ['bench.json', 'bench.md', ...figures('bench', 'scaling')],
+  theory: ['theory.json', ...figures('collapse', 'kernel')],
 };
 
 /** Results found in a folder. `by` is null for a file that has the name of a result and is none of this program. */
@@ -54,6 +56,7 @@ const SCHEMAS: readonly [file: string, schema: RegExp, by: Writer][] = [
   ['metrics.json', /^deep-rfm\/train\//, 'train'],
   ['metrics.json', /^deep-rfm\/layer\//, 'layer'],
   ['bench.json', /^deep-rfm\/bench\//, 'bench'],
+  ['theory.json', /^deep-rfm\/theory-/, 'theory'],
 ];
 
 function schemaOf(path: string): string | null {
@@ -84,7 +87,7 @@ export function writerOf(path: string): Writer | null {
 /** What a folder holds of results. */
 export function findingsIn(dir: string): Finding[] {
   const found: Finding[] = [];
-  for (const file of ['metrics.json', 'bench.json']) {
+  for (const file of ['metrics.json', 'bench.json', 'theory.json']) {
     if (!existsSync(join(dir, file))) continue;
     const schema = schemaOf(join(dir, file)) ?? '';
     const known = SCHEMAS.find(([name, pattern]) => name === file && pattern.test(schema));

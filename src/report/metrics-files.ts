@@ -30,13 +30,23 @@ const layerSchema = z.object({
     addedRidge: z.number().positive().optional(),
     iterations: count.optional(),
   }),
+  kernel: z
+    .object({
+      objective: measured,
+      optimum: measured,
+      ratio: measured,
+      within: measured,
+      between: measured,
+      rows: count,
+    })
+    .optional(),
   agop: z.object({
     path: z.enum(['gram', 'jacobian']),
     cancellation: measured,
     samples: count,
     samplingError: measured,
     topEigenvalues: z.array(measured),
-    rank: count,
+    rank: count.nullable(),
   }),
   argumentRounding: measured.optional(),
   seconds: z.object({
@@ -67,6 +77,9 @@ export const madeSchema = z
   })
   .optional();
 
+/** Of the paper's settings by name. */
+export const presetSchema = z.object({ name: z.string(), departures: z.array(z.string()) }).optional();
+
 const runSchema = z.object({
   schema: z.literal(SCHEMA),
   version: z.string(),
@@ -80,18 +93,20 @@ const runSchema = z.object({
     exponent: z.number().optional(),
     ridge: z.number(),
     activation: z.enum(['relu', 'cos']),
-    width: count,
+    width: z.union([count, z.literal('inf')]),
     gamma: z.number(),
     seed: z.number(),
     agop: z.enum(['auto', 'gram', 'jacobian']),
     agopSamples: count,
     solver: z.enum(['auto', 'cholesky', 'cholesky-host', 'conjugate-gradients']),
     gramLayers: z.array(z.int()),
+    preset: presetSchema,
   }),
   made: madeSchema,
   adapter: adapterSchema,
   classCounts: z.array(count).min(1),
   layers: z.array(layerSchema).min(1),
+  nc1Decay: z.object({ factor: z.number(), from: count, to: count }).nullable().optional(),
   memory: z.object({ predictedBytes: z.number(), peakBytes: z.number() }),
   deviceLosses: count,
   seconds: z.number(),
@@ -132,6 +147,10 @@ const COLUMNS: ReadonlyArray<readonly [name: string, value: (layer: LayerMetrics
   ['seconds_features', (l) => l.seconds.features],
   ['seconds_metrics', (l) => l.seconds.metrics],
   ['seconds_total', (l) => l.seconds.total],
+  ['kernel_objective', (l) => l.kernel?.objective ?? null],
+  ['kernel_ratio', (l) => l.kernel?.ratio ?? null],
+  ['kernel_within', (l) => l.kernel?.within ?? null],
+  ['kernel_between', (l) => l.kernel?.between ?? null],
 ];
 
 const csvCell = (cell: Cell): string => {

@@ -15,6 +15,7 @@ import {
   LARGE_ROUNDING,
   missingClassesText,
   occurring,
+  presetRow,
   RESIDUAL_GOAL,
   simplexCosine,
   UNDEFINED_REASON,
@@ -132,18 +133,27 @@ function settingsTable(metrics: RunMetrics): string {
   const largest = Math.max(...sizesOfClasses);
   const sizes = smallest === largest ? `${smallest} rows each` : `${smallest} to ${largest} rows each`;
   const { label, formula } = kernelOf(config);
-  const width = config.width === 0 ? 'the width of the input' : String(config.width);
+  const width =
+    config.width === 0
+      ? 'the width of the input'
+      : config.width === 'inf'
+        ? '∞ (their expectation)'
+        : String(config.width);
   const gamma = config.activation === 'cos' ? `, γ = ${formatNumber(config.gamma)}` : '';
   const done = layers.length === config.depth ? '' : ` (asked for: ${config.depth})`;
   const kind = adapter.type === 'software' ? 'software: runs on the CPU' : 'hardware';
   const details = [adapter.vendor, adapter.architecture, adapter.device].filter((part) => part !== '').join(' ');
   const rows: Array<[string, string]> = [
     ['Dataset', escapeHtml(config.dataset)],
+    ...presetRow(config.preset),
     ['Training rows', `${config.n}, ${classesText(classCounts)} (${sizes})`],
     ['Test rows', config.testN > 0 ? String(config.testN) : 'none'],
     ['Layers', `${layers.length}${done}`],
     ['Kernel', `${label}, ${formula}, L = ${formatNumber(config.bandwidth)}, ridge λ = ${formatNumber(config.ridge)}`],
-    ['Random features', `${ACTIVATION_NAMES[config.activation]}, width ${width}${gamma}, seed ${config.seed}`],
+    [
+      'Random features',
+      `${ACTIVATION_NAMES[config.activation]}, width ${width}${gamma}${config.width === 'inf' ? '' : `, seed ${config.seed}`}`,
+    ],
     ['AGOP', agopSetting(metrics)],
     ['Adapter', `${escapeHtml(adapterLabel(adapter))} <span class="tag">${kind}</span>`],
     ['Total time', totalTime(metrics)],
@@ -212,6 +222,25 @@ Under collapse each class is a solid red block, and everything else has the one 
 <div class="grams">${pictures.join('\n')}</div></section>`;
 }
 
+/** J/J* and the mean kernel entries; nothing for what earlier versions wrote. */
+function learningSection({ layers, nc1Decay }: RunMetrics, charts: PageParts['charts']): string {
+  if (charts.kernel === '') return '';
+  const last = layers.at(-1)!;
+  const decay = nc1Decay
+    ? `<p>NC1 of ${ROOT}X falls by a factor of ${formatNumber(nc1Decay.factor)} a layer (least squares of its logarithm, layers
+${nc1Decay.from} to ${nc1Decay.to}). The linear theory gives no number for it: it speaks of linear kernels without normalised rows.</p>`
+    : '';
+  return `<section><h2>Kernel learning</h2>
+<p>J = λ⟨Y, (K + λI)<sup>−1</sup>Y⟩ is what the kernel predictor of a layer leaves of its objective. J* is the least value over
+all kernels with entries of 0 and more and a diagonal of ones; the last layer comes to J/J* = ${formatNumber(last.kernel?.ratio ?? Number.NaN)}.</p>${decay}
+${chartFigure(charts.kernel, 'Chart of J over J*', 'J/J* toward 1: the kernel comes near the best one for its targets.')}
+${chartFigure(
+  charts['kernel-entries'],
+  'Chart of mean kernel entries',
+  'Mean kernel entries of different rows. The best kernel is 1 within classes.',
+)}</section>`;
+}
+
 const chartFigure = (svg: string, label: string, caption: string): string =>
   `<figure class="chart"><div class="scroll" tabindex="0" role="region" aria-label="${label}">${svg}</div>
 <figcaption>${caption}</figcaption></figure>`;
@@ -260,6 +289,7 @@ ${chartFigure(
   NC2 is the mean squared difference between their cosines and those of the simplex, 1 and −1/(C − 1).${twoClasses}`,
 )}</section>
 ${gramSection(grams, classes)}
+${learningSection(metrics, charts)}
 <section><h2>Values</h2>
 ${layerTable(layers)}</section>
 <section><h2>Accuracy and time</h2>

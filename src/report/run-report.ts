@@ -24,6 +24,14 @@ function chartDescription(name: ChartName, { layers }: RunMetrics): string {
         `${name.toUpperCase()} ${over} on a logarithmic axis: ${formatNumber(first[name].input)} for the input of layer ` +
         `${first.layer}, ${formatNumber(last[name].features)} for the features of layer ${last.layer}.`
       );
+    case 'kernel':
+      return `J over the least value J* ${over} on a logarithmic axis: ${formatNumber(first.kernel?.ratio ?? Number.NaN)} to ${formatNumber(last.kernel?.ratio ?? Number.NaN)}.`;
+    case 'kernel-entries':
+      return (
+        `Mean kernel entries ${over}: within classes ${formatNumber(first.kernel?.within ?? Number.NaN)} to ` +
+        `${formatNumber(last.kernel?.within ?? Number.NaN)}, between them ${formatNumber(first.kernel?.between ?? Number.NaN)} to ` +
+        `${formatNumber(last.kernel?.between ?? Number.NaN)}.`
+      );
     case 'accuracy':
       return (
         `Accuracy ${over}: training ${formatPercent(first.trainAccuracy)} to ${formatPercent(last.trainAccuracy)}, ` +
@@ -41,13 +49,17 @@ const draw = (name: ChartName, metrics: RunMetrics, theme = PAPER): Promise<stri
 async function figuresOf(metrics: RunMetrics, grams: readonly GramFile[]): Promise<OutputFile[]> {
   const [{ svgToPng }, { renderPage }] = await Promise.all([import('./raster.js'), import('./page.js')]);
   const files: OutputFile[] = [{ name: 'metrics.csv', text: metricsCsv(metrics) }];
-  for (const name of ['nc1', 'nc2'] as const) {
+  // Earlier versions measured no kernels.
+  const learning = metrics.layers.some(({ kernel }) => Number.isFinite(kernel?.ratio));
+  for (const name of ['nc1', 'nc2', ...(learning ? (['kernel'] as const) : [])] as const) {
     const svg = await draw(name, metrics);
     files.push({ name: `${name}.svg`, text: svg }, { name: `${name}.png`, text: await svgToPng(svg) });
   }
   const charts = {
     nc1: await draw('nc1', metrics, INLINE),
     nc2: await draw('nc2', metrics, INLINE),
+    kernel: learning ? await draw('kernel', metrics, INLINE) : '',
+    'kernel-entries': learning ? await draw('kernel-entries', metrics, INLINE) : '',
     accuracy: await draw('accuracy', metrics, INLINE),
     time: await draw('time', metrics, INLINE),
   };

@@ -5,7 +5,7 @@ import { LOSSES } from '../nn/loss.js';
 import { MODELS } from '../nn/models.js';
 import { OPTIMIZERS } from '../nn/optimizer.js';
 import { TRAIN_SCHEMA, type TrainMetrics } from '../nn/types.js';
-import { adapterSchema, count, madeSchema, measured, validated } from './metrics-files.js';
+import { adapterSchema, count, madeSchema, measured, presetSchema, validated } from './metrics-files.js';
 
 const score = z.object({ loss: measured, accuracy: measured });
 const stages = z.object({ input: measured, right: measured, output: measured, agop: measured });
@@ -43,6 +43,7 @@ const trainSchema = z.object({
     depth: count,
     width: count,
     init: z.number(),
+    initLayers: z.enum(['all', 'hidden']).optional(),
     learningRate: z.number(),
     momentum: z.number(),
     weightDecay: z.number(),
@@ -52,6 +53,7 @@ const trainSchema = z.object({
     batch: count,
     measureEvery: count,
     seeds: z.array(z.number()).min(1),
+    preset: presetSchema,
   }),
   made: madeSchema,
   adapter: adapterSchema,

@@ -9,6 +9,7 @@ import {
   formatPercent,
   formatSeconds,
   missingClassesText,
+  presetRow,
   UNDEFINED_REASON,
 } from './format.js';
 import { PAGE_STYLE } from './page-style.js';
@@ -123,13 +124,14 @@ function settingsTable(metrics: TrainMetrics): string {
   const momentum = config.optimizer === 'sgd' ? `, momentum ${formatNumber(config.momentum)}` : '';
   const kind = adapter.type === 'software' ? 'software: runs on the CPU' : 'hardware';
   const rows: [string, string][] = [
+    ...presetRow(config.preset),
     [
       'Dataset',
       `${escapeHtml(config.dataset)}, ${config.n} training rows, ${config.testN} test rows, ${classesText(classCounts)}`,
     ],
     [
       'Network',
-      `${config.model}, ${config.depth} hidden layers of width ${config.width}, Xavier gain ${formatNumber(config.init)}`,
+      `${config.model}, ${config.depth} hidden layers of width ${config.width}, Xavier gain ${formatNumber(config.init)}${config.initLayers === 'hidden' ? ' of the hidden layers' : ''}`,
     ],
     [
       'Training',

@@ -51,6 +51,8 @@ export interface AgopRequest {
   reach?: number;
   /** What distances are multiples of, for messages. Default: 1. */
   unit?: number;
+  /** Products of the Gram form in two floats throughout, where differences of the AGOP's entries count. Default: false. */
+  accurate?: boolean;
 }
 
 /** −log of kernel values whose squares may be lost in a sum. */
@@ -109,7 +111,7 @@ const ROUNDING_ALONE =
 export const agopOf = (
   { gpu: outer, plan, clock }: LayerContext,
   { system, alpha }: Pick<FittedKernel, 'system' | 'alpha'>,
-  { starts, agop, samples = null, reach = 2, unit = 1 }: AgopRequest,
+  { starts, agop, samples = null, reach = 2, unit = 1, accurate = false }: AgopRequest,
 ): Promise<Agop> =>
   clock.phase('agop', () =>
     owning(outer, async (gpu, keep) => {
@@ -138,7 +140,7 @@ export const agopOf = (
       }
       refuseHopeless(cancellation);
       stored ??= await weightsOf(gpu, system, nearest);
-      const form = gramForm(n, d, origins);
+      const form = { ...gramForm(n, d, origins), ...(accurate && { accurate: 'all' as const }) };
       await agopGram(gpu, { x, alpha, triangle: stored, ...form, classes: form.classes ? starts : null }, found.matrix);
       return { ...found, report: { path, cancellation, samples: n, samplingError: 0 } };
     }),

@@ -1,7 +1,6 @@
 import { inputError, RfmError, say, the } from '../errors.js';
 import type { LabelledRows } from '../numbers.js';
-import { classCountsOf, classOrder, permuteRows, standardize, transposeHost } from '../ops/host-rows.js';
-import type { RadialKernel } from '../ops/kernels/kernel.js';
+import { classCountsOf, classOrder, transposeHost } from '../ops/host-rows.js';
 import { evenlySpaced } from '../ops/solve/nystrom.js';
 import { gramPicture } from '../ops/statistics/collapse.js';
 import { type Columns, cut, downloadRows, type Rows, releasePanels, uploadColumns, uploadRows } from '../ops/tiles.js';
@@ -13,33 +12,20 @@ import { enter } from '../runtime/timing.js';
 import type { Agop } from './agop.js';
 import { createClock, type LayerContext, type Phase } from './context.js';
 import { accuracy, type FittedKernel, predict } from './fit.js';
+import { type InfiniteLayer, infiniteLayer, startCosines } from './infinite-width.js';
 import { layerBody } from './layer-body.js';
 import { normalized } from './normalize.js';
 import { type DeepRfmOptions, deepRfmOptions } from './options.js';
 import { type AgopRoot, agopRoot, layerOutput, metricsOf } from './output.js';
 import { adopt, limitsOf, PICTURE_ROWS, type ProblemSize, planRun, type RunPlan } from './plan.js';
-import { refuseLostDifferences, scaledTargets } from './rows.js';
-import type { GramPicture, LayerMetrics } from './types.js';
+import { type FeatureRows, type StartRows, scaledTargets, signTargets, standardizedRows } from './rows.js';
+import type { GramPicture, LayerMetrics, Width } from './types.js';
 
 export interface DeepRfmData {
   train: LabelledRows;
   test: LabelledRows | null;
   /** Number of outputs; classes without rows keep theirs. */
   classes: number;
-}
-
-/** Rows of a layer's output, row-major. */
-export interface FeatureRows {
-  x: Float32Array;
-  rows: number;
-  cols: number;
-}
-
-/** What a layer starts from. */
-interface StartRows {
-  /** Training rows in class order. */
-  train: FeatureRows;
-  test: FeatureRows | null;
 }
 
 /** All that the layers so far leave to the next: their metrics, and the rows it starts from. */
@@ -88,6 +74,12 @@ export type DataSize = Pick<ProblemSize, 'n' | 'testN' | 'd' | 'outputs'>;
 /** All sizes of a run, for `planRun`. */
 export function sizeOf(given: DeepRfmOptions, data: DataSize): ProblemSize {
   const { width, activation, agop, agopSamples, solver } = deepRfmOptions(given);
+  if (width === 'inf') {
+    // Inner products with all rows take the place of features.
+    const all = data.n + data.testN;
+    const size = { ...data, d: Math.max(data.d, all), width: all, cosine: false, agop: 'gram' } as const;
+    return { ...size, agopSamples: null, solver: 'cholesky' };
+  }
   return { ...data, width, cosine: activation === 'cos', agop, agopSamples: samplesOf(agopSamples, data.n), solver };
 }
 
@@ -127,6 +119,8 @@ export async function deepRfm(
   try {
     const { order, starts } = classOrder(data.train.labels);
     const labels = Int32Array.from(order, (i) => data.train.labels[i]);
+    if (options.width === 'inf')
+      return await runInfinite(gpu, { data, options, plan, progress, order, starts, labels, sampled: null }, resume);
     const samples = samplesOf(options.agopSamples, data.train.rows);
     const sampled = samples === null ? null : evenlySpaced(data.train.rows, samples);
     return await runLayers(gpu, { data, options, plan, progress, order, starts, labels, sampled }, resume);
@@ -192,11 +186,49 @@ const runLayers = (outer: Gpu, task: Task, resume: DeepRfmState | null): Promise
     return { layers, grams, classCounts: classCountsOf(data.train.labels, data.classes), predictions };
   });
 
+/** The layers of infinite width: what one hands on to the next are the cosines of its rows. */
+async function runInfinite(gpu: Gpu, task: Task, resume: DeepRfmState | null): Promise<DeepRfmResult> {
+  const { data, options, plan, progress, order, starts, labels } = task;
+  if (options.activation !== 'relu') throw inputError(say`${the.width} inf: only ReLU features have it`);
+  const { y, unit } = scaledTargets(signTargets(labels, data.classes), options.ridge);
+  const own = {
+    ...{ kernel: options.kernel, ridge: options.ridge, starts, labels, classes: data.classes, y, targetUnit: unit },
+    testLabels: data.test?.labels ?? null,
+  };
+  const pictured = evenlySpaced(data.train.rows, PICTURE_ROWS);
+  const layers: LayerMetrics[] = [...(resume?.layers ?? [])];
+  const grams: GramPicture[] = [];
+  let predictions = resume?.predictions ?? null;
+  let delta: FeatureRows = resume
+    ? resume.train
+    : await startCosines(gpu, standardizedRows(data.train, data.test, order, options.kernel));
+  for (let layer = layers.length + 1; layer <= options.depth; layer++) {
+    const clock = createClock(gpu, (phase) => {
+      progress.signal?.throwIfAborted();
+      progress.onPhase?.(layer, phase);
+      enter(gpu, layer, phase);
+    });
+    enter(gpu, layer, null);
+    const picture = options.gramLayers.includes(layer) ? pictured : null;
+    const done: InfiniteLayer = await infiniteLayer({ gpu, plan, clock }, own, { delta, layer, picture }).catch(
+      (error) => {
+        throw inLayer(error, layer);
+      },
+    );
+    ({ delta, predictions } = done);
+    if (done.gram) grams.push(done.gram);
+    layers.push(done.metrics);
+    await progress.save?.({ layers: [...layers], train: delta, test: null, predictions }, done.gram);
+    progress.onLayer?.(done.metrics);
+  }
+  return { layers, grams, classCounts: classCountsOf(data.train.labels, data.classes), predictions };
+}
+
 /** What the first layer starts from, or the one after those that are done. */
 function uploaded(gpu: Gpu, { data, options, plan, order, labels }: Task, resume: DeepRfmState | null): LayerRows {
   const { grid } = plan;
   const { train, test } = resume ?? standardizedRows(data.train, data.test, order, options.kernel);
-  const { y, unit } = scaledTargets(targets(labels, data.classes), options.ridge);
+  const { y, unit } = scaledTargets(signTargets(labels, data.classes), options.ridge);
   return {
     x: uploadRows(gpu, grid, train.cols, train.x),
     t: test && uploadRows(gpu, cut(test.rows, grid.starts[1]), test.cols, test.x),
@@ -218,7 +250,7 @@ const runLayer = (outer: Gpu, task: Task, rows: LayerRows, layer: number): Promi
     const { x, t, deadRows } = await unitRows(gpu, task, rows, layer);
     const { kernel, ridge, agop, activation, seed, width, gamma } = options;
     const body = await layerBody(context, {
-      ...{ x, y: rows.y, kernel, ridge },
+      ...{ x, y: rows.y, kernel, ridge, targetUnit: rows.targetUnit },
       agop: { starts, agop, samples: sampled },
       use: async (fitted) =>
         t && data.test && onTestRows(context, fitted, t, { labels: data.test.labels, targetUnit: rows.targetUnit }),
@@ -227,7 +259,7 @@ const runLayer = (outer: Gpu, task: Task, rows: LayerRows, layer: number): Promi
     const { root } = parked.root;
     const output = await layerOutput(context, parked.x, parked.t, {
       ...{ root, starts, shift: null, cosine: activation === 'cos' },
-      weights: { kind: 'random', seed, layerIndex: layer - 1, width, gamma },
+      weights: { kind: 'random', seed, layerIndex: layer - 1, width: finite(width), gamma },
     });
     const gram = options.gramLayers.includes(layer)
       ? await clock.phase('metrics', () => pictureOf(gpu, layer, output.mx, labels, data.classes))
@@ -241,6 +273,12 @@ const runLayer = (outer: Gpu, task: Task, rows: LayerRows, layer: number): Promi
       predictions: body.used?.predictions ?? null,
     };
   });
+
+/** Layers of infinite width go another way. */
+function finite(width: Width): number {
+  if (width === 'inf') throw new RfmError('internal', 'features of infinite width are not drawn');
+  return width;
+}
 
 /** How well the predictor does on the test rows: its accuracy, and f, test rows × classes, in the unit of the targets. */
 async function onTestRows(
@@ -294,21 +332,6 @@ async function hostRows(gpu: Gpu, rows: Rows): Promise<FeatureRows> {
   return { x: await downloadRows(gpu, rows), rows: rows.grid.n, cols: rows.tiles[0].cols };
 }
 
-/** What the first layer starts from: standardised rows of length 1, training rows in class order. */
-function standardizedRows(
-  train: LabelledRows,
-  test: LabelledRows | null,
-  order: Int32Array,
-  kernel: RadialKernel,
-): StartRows {
-  const standard = standardize(train, test, 'of length 1');
-  refuseLostDifferences(train, standard.train, kernel);
-  return {
-    train: { ...train, x: permuteRows(standard.train, train.cols, order) },
-    test: test && standard.test && { ...test, x: standard.test },
-  };
-}
-
 /** What is wrong with the input of a layer names the layer. */
 function inLayer(error: unknown, layer: number): unknown {
   if (!(error instanceof RfmError) || error.kind !== 'input' || /^(layer|training row) /.test(error.message))
@@ -326,15 +349,6 @@ const tooFewLive = (dead: number, rows: number, layer: number): RfmError =>
     `layer ${layer}: all features of ${dead} of the ${rows} training rows are zero, expected at least 2 rows with some`,
     say`use a larger ${the.width}, another ${the.seed} or ${the.activation} cos`,
   );
-
-/** Y transposed (classes × n): +1 at the label, −1 elsewhere. */
-function targets(labels: Int32Array, classes: number): Float32Array {
-  const y = new Float32Array(classes * labels.length).fill(-1);
-  labels.forEach((label, i) => {
-    y[label * labels.length + i] = 1;
-  });
-  return y;
-}
 
 /** The Gram picture of rows, of evenly spaced ones where there are many. Classes without rows keep their number in it. */
 const pictureOf = (outer: Gpu, layer: number, mx: Rows, labels: Int32Array, classes: number): Promise<GramPicture> =>

@@ -37,6 +37,12 @@ export interface FittedKernel {
   /** f at its own centres, outputs × n: K α = Y − ridge α − r, with the residual r of the solve. */
   trainScores: Float32Array;
   solve: SolveReport;
+  /** Y as it was solved for, outputs × n. */
+  targets: Float32Array;
+  /** ⟨Y, (K + ridge I)⁻¹ Y⟩, to second order in the residual: ⟨Y + r, α⟩. */
+  inner: number;
+  /** With what was added to it. */
+  ridge: number;
 }
 
 /** Distances that were kept, and α. */
@@ -65,8 +71,9 @@ export const fitKernel = (context: LayerContext, problem: RidgeProblem): Promise
     const coefficients = Float64Array.from(high, (value, e) => value + rest[e]);
     const applied = ridge + (solve.addedRidge ?? 0);
     const trainScores = targets.map((target, e) => target - applied * coefficients[e] - residuals[e]);
+    const inner = coefficients.reduce((sum, value, e) => sum + (targets[e] + residuals[e]) * value, 0);
     keep([alpha, system.kept]);
-    return { system, alpha, coefficients, trainScores, solve };
+    return { system, alpha, coefficients, trainScores, solve, targets, inner, ridge: applied };
   });
 
 /**

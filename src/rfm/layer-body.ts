@@ -3,11 +3,15 @@ import { type Agop, type AgopRequest, agopOf } from './agop.js';
 import { layerPrograms } from './compile-ahead.js';
 import type { LayerContext } from './context.js';
 import { type FittedKernel, fitKernel, type RidgeProblem, releaseFitted } from './fit.js';
+import { kernelLearning } from './kernel-learning.js';
+import type { KernelReport } from './types.js';
 
 /** What a layer learns from its rows. */
 export interface BodyRequest<P, A extends AgopRequest | null> extends RidgeProblem {
   /** What is made of the predictor while it is on the device, such as predictions. */
   use(fitted: FittedKernel): Promise<P>;
+  /** What one of the targets is worth. Default: 1. */
+  targetUnit?: number;
   /** null: none. */
   agop: A;
 }
@@ -15,6 +19,7 @@ export interface BodyRequest<P, A extends AgopRequest | null> extends RidgeProbl
 export interface Body<P, A extends AgopRequest | null>
   extends Pick<FittedKernel, 'coefficients' | 'trainScores' | 'solve'> {
   used: P;
+  kernel: KernelReport;
   /** Release its matrix. */
   agop: A extends null ? null : Agop;
 }
@@ -25,18 +30,19 @@ export interface Body<P, A extends AgopRequest | null>
  */
 export const layerBody = <P, A extends AgopRequest | null>(
   context: LayerContext,
-  { use, agop: request, ...problem }: BodyRequest<P, A>,
+  { use, agop: request, targetUnit = 1, ...problem }: BodyRequest<P, A>,
 ): Promise<Body<P, A>> =>
   owning(context.gpu, async (gpu, keep) => {
     const own = { ...context, gpu };
-    const { x, y, kernel } = problem;
+    const { x, y, kernel: radial } = problem;
     const size = { n: x.grid.n, d: x.tiles[0].cols, outputs: y.tiles[0].rows };
-    gpu.compiler?.compile(layerPrograms(gpu, kernel, size));
+    gpu.compiler?.compile(layerPrograms(gpu, radial, size));
     const fitted = await fitKernel(own, problem);
     const used = await use(fitted);
+    const kernel = await kernelLearning(own, fitted, targetUnit);
     const agop = request && (await agopOf(own, fitted, request));
     if (agop) keep(agop.matrix);
     releaseFitted(gpu, fitted);
     const { coefficients, trainScores, solve } = fitted;
-    return { coefficients, trainScores, solve, used, agop: agop as Body<P, A>['agop'] };
+    return { coefficients, trainScores, solve, used, kernel, agop: agop as Body<P, A>['agop'] };
   });

@@ -69,7 +69,11 @@ async function computeLayer(
   const { x, mean } = uploadUnitRows(gpu, plan.grid, input, kernel, order);
   const targets = scaledTargets(input.y, ridge);
   const y = uploadColumns(gpu, plan.grid, outputs, transposeHost(permuteRows(targets.y, outputs, order), n, outputs));
-  const body = await layerBody(context, { x, y, kernel, ridge, agop: { starts, agop }, use: async () => null });
+  const body = await layerBody(context, {
+    ...{ x, y, kernel, ridge, targetUnit: targets.unit },
+    agop: { starts, agop },
+    use: async () => null,
+  });
   const unit = body.agop.unit * targets.unit ** 2;
   const m = Float64Array.from(await download(gpu, body.agop.matrix.high), (value) => value * unit);
   const root = await agopRoot(context, body.agop);

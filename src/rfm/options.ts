@@ -3,7 +3,7 @@
 import type { AgopPath } from '../ops/agop/agop.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
 import { laplace } from '../ops/kernels/laplace.js';
-import type { Activation, Solver } from './types.js';
+import type { Activation, Solver, Width } from './types.js';
 
 /** Kernel ridge regression. */
 export interface RidgeOptions {
@@ -25,8 +25,8 @@ export interface LayerOptions extends RidgeOptions {
 export interface DeepRfmOptions extends LayerOptions {
   /** Number of layers. Default: 20. */
   depth?: number;
-  /** Number of random features; 0: as many as the layer's input has. Default: 512, for 'cos' 0. */
-  width?: number;
+  /** Number of random features; 0: as many as the layer's input has; 'inf': their expectation, of ReLU alone. Default: 512, for 'cos' 0. */
+  width?: Width;
   /** Scale of the Cauchy weights of cosine features. Default: 0.1. */
   gamma?: number;
   /** Of the random weights, up to 2⁵³ − 1. Default: 0. */

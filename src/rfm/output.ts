@@ -170,7 +170,7 @@ export interface Measured {
 
 export const metricsOf = (
   { layer, labels, testAccuracy, deadRows }: Measured,
-  body: Pick<Body<unknown, AgopRequest>, 'trainScores' | 'solve' | 'agop'>,
+  body: Pick<Body<unknown, AgopRequest>, 'trainScores' | 'solve' | 'kernel' | 'agop'>,
   { rank, topEigenvalues }: AgopRoot,
   { metrics: { nc1, nc2, ...rounding } }: LayerOutput,
   seconds: LayerMetrics['seconds'],
@@ -182,6 +182,7 @@ export const metricsOf = (
   testAccuracy,
   deadRows,
   solve: body.solve,
+  kernel: body.kernel,
   agop: { ...body.agop.report, rank, topEigenvalues },
   ...rounding,
   seconds,

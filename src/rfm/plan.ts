@@ -7,6 +7,7 @@ import { type Phrase, RfmError, say, the } from '../errors.js';
 import { type AgopPath, type AgopPlan, agopBytes, gramIsCheaper } from '../ops/agop/agop.js';
 import { copyBytes, type FactorCopies, texelBytes, transposedCopies } from '../ops/gemm/factor-copies.js';
 import { copiesFactors, copiesSmallFactors } from '../ops/gemm/gemm-variants.js';
+import { kernelEntriesBytes } from '../ops/solve/kernel-entries.js';
 import { SOLVE_COLUMNS, type SolvePlan, solveBytes } from '../ops/solve/solve.js';
 import { rootBytes } from '../ops/sqrt-psd/sqrt-psd.js';
 import { collapseBytes } from '../ops/statistics/collapse.js';
@@ -121,7 +122,7 @@ function itemsOf(size: ProblemSize, device: DeviceLimits, plan: LayerPlan): Plan
     ...rowItems(size, plan, tiled),
     ...columnItems(tiled),
     ...distanceItems(plan, tiled),
-    ...predictItems(size, tiled),
+    ...predictItems(size, plan, tiled),
     ...inSolve,
     ...agopItems(size, plan, tiled),
     ...featureItems(size, tiled),
@@ -173,12 +174,19 @@ function distanceItems({ keepDistances }: LayerPlan, { grid }: TiledSize): PlanI
   ];
 }
 
-function predictItems({ testN }: ProblemSize, { grid, d, outputs, copies }: TiledSize): PlanItem[] {
-  if (testN === 0) return [];
+function predictItems({ testN }: ProblemSize, { keepDistances }: LayerPlan, tiled: TiledSize): PlanItem[] {
+  const { grid, d, outputs, copies } = tiled;
+  const entries: PlanItem = {
+    name: 'kernel values of a tile, their sums over classes',
+    bytes: kernelEntriesBytes(tiled, keepDistances),
+    phases: ['predict'],
+  };
+  if (testN === 0) return [entries];
   const tile = largestTile(grid);
   const testTile = Math.min(testN, tile);
   const products = Math.max(copyBytes(copies, testTile, tile, d), copyBytes(copies, outputs, testTile, tile));
   return [
+    entries,
     { name: 'predictions', bytes: 2 * columnBytes(cut(testN, tile), outputs), phases: ['predict'] },
     {
       name: 'kernel values, copies of factors',

@@ -19,7 +19,7 @@ import { type Body, layerBody } from './layer-body.js';
 import { type RfmOptions, rfmOptions } from './options.js';
 import { adopt, limitsOf, planRun } from './plan.js';
 import { centred, refuseLostDifferences, scaledTargets } from './rows.js';
-import type { LayerMetrics, RfmResult } from './types.js';
+import type { KernelReport, LayerMetrics, RfmResult } from './types.js';
 
 /** Numbers in host memory, row-major; rows are used as they are, neither normalised nor standardised. */
 export interface RfmInput {
@@ -66,12 +66,14 @@ export async function rfm(
       const context = { gpu: scope, plan, clock };
       const problem = uploaded(scope, plan.grid, input, options);
       const solves: LayerMetrics['solve'][] = [];
+      const kernels: KernelReport[] = [];
       const iterations: RfmResult['iterations'] = [];
       // M = I at first: the rows themselves.
       let factor: Matrix | null = null;
       for (; iteration <= options.iterations; iteration++) {
         const { body, found }: Learned<AgopRequest> = await learn(context, problem, factor, problem.agop);
         solves.push(body.solve);
+        kernels.push(body.kernel);
         if (found) iterations.push(found);
         const next: Matrix = await nextFactor(scope, body.agop, factor);
         if (factor) release(scope, factor);
@@ -81,7 +83,13 @@ export async function rfm(
       const { body, found } = await learn(context, problem, factor, null);
       if (!found) throw inputError(`rfm: ${options.iterations} iterations were asked for, expected at least 1`);
       const alpha = problem.inUnits(transposeHost(body.coefficients, outputs, n));
-      return { ...found, alpha, solves: [...solves, body.solve], iterations: [...iterations, found] };
+      return {
+        ...found,
+        alpha,
+        solves: [...solves, body.solve],
+        kernels: [...kernels, body.kernel],
+        iterations: [...iterations, found],
+      };
     });
   } finally {
     restore();
@@ -96,6 +104,7 @@ interface Problem {
   kernel: RadialKernel;
   ridge: number;
   agop: AgopRequest;
+  targetUnit: number;
   /** Takes numbers in the unit of the targets. */
   inUnits(values: Numbers): Float64Array;
 }
@@ -117,6 +126,7 @@ function uploaded(
     kernel: kernel.withBandwidth(Math.max(kernel.bandwidth / unit, SMALLEST_BANDWIDTH)),
     ridge,
     agop: { starts: [0, n], agop: 'auto', unit },
+    targetUnit: targets.unit,
     inUnits: (values) => Float64Array.from(values, (value) => value * targets.unit),
   };
 }
@@ -130,7 +140,7 @@ interface Learned<A extends AgopRequest | null> {
 /** A fit with the metric FᵀF, I where the factor is null. */
 const learn = <A extends AgopRequest | null>(
   { gpu: outer, ...how }: LayerContext,
-  { x: given, y, test, kernel, ridge, inUnits }: Problem,
+  { x: given, y, test, kernel, ridge, targetUnit, inUnits }: Problem,
   factor: Matrix | null,
   agop: A,
 ): Promise<Learned<A>> =>
@@ -140,7 +150,7 @@ const learn = <A extends AgopRequest | null>(
     const body = await layerBody(
       { gpu, ...how },
       {
-        ...{ x, y, kernel, ridge },
+        ...{ x, y, kernel, ridge, targetUnit },
         agop: agop && { ...agop, reach },
         use: async (fitted) => factor && test && inUnits(await predictTest(gpu, test, factor, fitted)),
       },

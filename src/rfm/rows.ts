@@ -1,6 +1,6 @@
 import { inputError, say, the } from '../errors.js';
-import type { HostRows, Numbers } from '../numbers.js';
-import { columnStatistics, lengthOf, magnitude, powerOfTwo } from '../ops/host-rows.js';
+import type { HostRows, LabelledRows, Numbers } from '../numbers.js';
+import { columnStatistics, lengthOf, magnitude, permuteRows, powerOfTwo, standardize } from '../ops/host-rows.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
 
 /** Entries whose squares vanish in float32 beside those of size 1. */
@@ -127,3 +127,41 @@ export function centred(train: HostRows, test: HostRows | null): CentredRows {
 
 /** The square of a longer row is beyond float32. */
 const FARTHEST = 1e15;
+
+/** Rows of a layer's output, row-major. */
+export interface FeatureRows {
+  x: Float32Array;
+  rows: number;
+  cols: number;
+}
+
+/** What a layer starts from. */
+export interface StartRows {
+  /** Training rows in class order. */
+  train: FeatureRows;
+  test: FeatureRows | null;
+}
+
+/** What the first layer starts from: standardised rows of length 1, training rows in class order. */
+export function standardizedRows(
+  train: LabelledRows,
+  test: LabelledRows | null,
+  order: Int32Array,
+  kernel: RadialKernel,
+): StartRows {
+  const standard = standardize(train, test, 'of length 1');
+  refuseLostDifferences(train, standard.train, kernel);
+  return {
+    train: { ...train, x: permuteRows(standard.train, train.cols, order) },
+    test: test && standard.test && { ...test, x: standard.test },
+  };
+}
+
+/** Y transposed (classes × n): +1 at the label, −1 elsewhere. */
+export function signTargets(labels: Int32Array, classes: number): Float32Array {
+  const y = new Float32Array(classes * labels.length).fill(-1);
+  labels.forEach((label, i) => {
+    y[label * labels.length + i] = 1;
+  });
+  return y;
+}

@@ -1,4 +1,4 @@
-import type { Made } from '../made.js';
+import type { Made, PresetUse } from '../made.js';
 import type { Numbers } from '../numbers.js';
 import type { AgopPath } from '../ops/agop/agop.js';
 import type { FeatureWeights } from '../ops/features/features.js';
@@ -16,6 +16,9 @@ export type Activation = 'relu' | 'cos';
 /** 'auto': the fastest that fits into memory. */
 export type Solver = SolveMethod | 'auto';
 
+/** Number of random features: 0 for as many as the layer's input has, 'inf' for their expectation. */
+export type Width = number | 'inf';
+
 /** Settings of a run as metrics.json has them. */
 export interface RunConfig extends KernelSettings {
   /** Dataset name as given on the command line, or 'npy'. */
@@ -25,8 +28,7 @@ export interface RunConfig extends KernelSettings {
   depth: number;
   ridge: number;
   activation: Activation;
-  /** Width of the random features; 0 means the same as the layer's input. */
-  width: number;
+  width: Width;
   /** Scale of the Cauchy weights of cosine features. */
   gamma: number;
   seed: number;
@@ -35,6 +37,7 @@ export interface RunConfig extends KernelSettings {
   agopSamples: number;
   solver: Solver;
   gramLayers: number[];
+  preset?: PresetUse | undefined;
 }
 
 /** A quantity at the three stages of a layer: input X, M^{1/2} X, and φ(W M^{1/2} X). */
@@ -42,6 +45,21 @@ export interface Stages {
   input: number;
   agop: number;
   features: number;
+}
+
+/** How near a fit's kernel is to the best one for its targets: kernel learning (§5.2 of the paper). */
+export interface KernelReport {
+  /** J = μ ⟨Y, (K + μ I)⁻¹ Y⟩, with the ridge μ that was used. */
+  objective: number;
+  /** J*, the least value over all kernels with entries ≥ 0 and a diagonal of ones; NaN where the targets form no classes. */
+  optimum: number;
+  /** J / J*, which has a value without a ridge, too. */
+  ratio: number;
+  /** Mean kernel entries of different rows within classes, and between them. */
+  within: number;
+  between: number;
+  /** Rows whose pairs they are the mean of: all, or evenly spaced ones where distances are not kept. */
+  rows: number;
 }
 
 export interface LayerMetrics {
@@ -64,6 +82,8 @@ export interface LayerMetrics {
     addedRidge?: number | undefined;
     iterations?: number | undefined;
   };
+  /** Absent in what earlier versions wrote. */
+  kernel?: KernelReport | undefined;
   agop: {
     path: AgopPath;
     /** How many times larger the terms that the Gram form sums are than their sum (an estimate). */
@@ -74,7 +94,8 @@ export interface LayerMetrics {
     samplingError: number;
     /** Largest eigenvalues of the normalised AGOP, descending. */
     topEigenvalues: number[];
-    rank: number;
+    /** null where M is not formed, in layers of infinite width. */
+    rank: number | null;
   };
   /** Of cosine features: how much rounding of their arguments changes a cosine, on average over rows and features. */
   argumentRounding?: number | undefined;
@@ -102,6 +123,8 @@ export interface RunMetrics {
   /** Number of classes, and of rows in each class, in class order. */
   classCounts: number[];
   layers: LayerMetrics[];
+  /** Factor a layer by which NC1 of M^{1/2}X falls, fitted to layers from … to; null where it does not. Absent in earlier versions. */
+  nc1Decay?: { factor: number; from: number; to: number } | null | undefined;
   memory: { predictedBytes: number; peakBytes: number };
   /** Times that the device was lost and a layer begun again. */
   deviceLosses: number;
@@ -160,4 +183,6 @@ export interface RfmResult {
   solves: LayerMetrics['solve'][];
   /** M after each iteration, and the predictions of the fit with it. */
   iterations: { M: Float32Array; predictions: Float64Array | null }[];
+  /** Of each fit, as `solves`. */
+  kernels: KernelReport[];
 }

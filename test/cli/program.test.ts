@@ -9,23 +9,44 @@ writeArrays(cwd, { X: [[6, 4], x], Y: [[6, 2], y] });
 beforeAll(buildProgram);
 
 describe('help', () => {
-  it.concurrent.each(['run', 'layer', 'rfm', 'train', 'bench', 'profile', 'doctor', 'report'])(
-    '%s --help has examples',
-    async (command) => {
-      const { code, stdout, stderr } = await deepRfm([command, '--help'], { env: NO_ADAPTER });
-      expect(code).toBe(0);
-      expect(stderr).toEqual([]);
-      expect(stdout).toContain(`Usage: deep-rfm ${command}`);
-      expect(stdout).toContain(`  $ deep-rfm ${command}`);
-      expect(stdout).toContain('--json');
-      expect(stdout.endsWith('\n')).toBe(true);
-    },
-  );
+  it.concurrent.each([
+    'run',
+    'layer',
+    'rfm',
+    'train',
+    'bench',
+    'profile',
+    'doctor',
+    'report',
+    'presets',
+    'theory collapse',
+    'theory kernel',
+  ])('%s --help has examples', async (command) => {
+    const { code, stdout, stderr } = await deepRfm([...command.split(' '), '--help'], { env: NO_ADAPTER });
+    expect(code).toBe(0);
+    expect(stderr).toEqual([]);
+    expect(stdout).toContain(`Usage: deep-rfm ${command}`);
+    expect(stdout).toContain(`  $ deep-rfm ${command}`);
+    expect(stdout).toContain('--json');
+    expect(stdout.endsWith('\n')).toBe(true);
+  });
 
   it('--help lists the commands and the exit codes', async () => {
     const { code, stdout } = await deepRfm(['--help'], { env: NO_ADAPTER });
     expect(code).toBe(0);
-    for (const word of ['run', 'layer', 'rfm', 'train', 'bench', 'profile', 'doctor', 'report', 'Exit codes'])
+    for (const word of [
+      'run',
+      'layer',
+      'rfm',
+      'train',
+      'bench',
+      'profile',
+      'doctor',
+      'report',
+      'presets',
+      'theory',
+      'Exit codes',
+    ])
       expect(stdout).toContain(word);
     expect(stdout).not.toMatch(/^ {2}data\b/m);
   });

@@ -8,7 +8,17 @@ const { x, labels } = clusters(40, 6, 3);
 writeArrays(cwd, { X: [[40, 6], x], labels: [[40], labels] });
 beforeAll(buildProgram);
 
-const FILES = ['metrics.json', 'metrics.csv', 'nc1.svg', 'nc1.png', 'nc2.svg', 'nc2.png', 'report.html'];
+const FILES = [
+  'metrics.json',
+  'metrics.csv',
+  'nc1.svg',
+  'nc1.png',
+  'nc2.svg',
+  'nc2.png',
+  'kernel.svg',
+  'kernel.png',
+  'report.html',
+];
 const small = 'run --dataset npy --x X.npy --y labels.npy --width 16'.split(' ');
 
 describe('run', () => {

@@ -36,7 +36,8 @@ export function argumentsOf(command: readonly string[]): string[] | null {
 export function inertProgram(): Command {
   const program = buildProgram(new AbortController().signal);
   program.configureOutput({ writeOut: () => {}, writeErr: () => {} });
-  for (const command of program.commands) {
+  // Of a command with commands of its own, those.
+  for (const command of program.commands.flatMap((one) => (one.commands.length > 0 ? one.commands : [one]))) {
     command.configureOutput({ writeOut: () => {}, writeErr: () => {} });
     command.action((inner: unknown) => {
       if (command.name() === 'profile') accept(inner as string[]);
@@ -56,7 +57,10 @@ export function flagsByCommand(): Map<string, Set<string>> {
   return new Map(
     inertProgram().commands.map((command) => [
       command.name(),
-      new Set(['--help', ...command.options.map(({ long }) => long ?? '')]),
+      new Set([
+        '--help',
+        ...[command, ...command.commands].flatMap(({ options }) => options.map(({ long }) => long ?? '')),
+      ]),
     ]),
   );
 }

@@ -105,6 +105,7 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
       { solver: 'cholesky-host', agop: 'jacobian', agopSamples: 50 },
       2 ** 14,
     ],
+    ['infinite width', { width: 'inf' }, 2 ** 26],
     ['tiles, conjugate gradients, cosines', { solver: 'conjugate-gradients', activation: 'cos' }, 2 ** 14],
   ];
   it.each(runs)('a layer: %s', async (_, change, tileBytes) => {

@@ -104,6 +104,10 @@ describe('metrics.csv', () => {
       ...['agop_path', 'agop_cancellation', 'agop_samples', 'agop_sampling_error', 'agop_rank', 'agop_top_eigenvalue'],
       ...['seconds_kernel', 'seconds_solve', 'seconds_agop', 'seconds_sqrt', 'seconds_features', 'seconds_metrics'],
       'seconds_total',
+      'kernel_objective',
+      'kernel_ratio',
+      'kernel_within',
+      'kernel_between',
     ]);
     expect(rows.map((row) => row[0])).toEqual(['1', '2', '3', '4']);
     const column = (name: string): number => header!.indexOf(name);

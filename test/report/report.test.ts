@@ -11,7 +11,10 @@ import type { RunMetrics } from '../../src/rfm/types.js';
 import { blockGram, fallingRun, golden, goldenRun } from './fixtures.js';
 
 const svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"></svg>';
-const charts: PageParts['charts'] = { nc1: svg, nc2: svg, accuracy: svg, time: svg };
+const charts: PageParts['charts'] = {
+  ...{ nc1: svg, nc2: svg, kernel: svg, 'kernel-entries': svg },
+  ...{ accuracy: svg, time: svg },
+};
 const page = (metrics: RunMetrics): string => renderPage({ metrics, charts, grams: [] });
 
 const attributes = (html: string, name: string): string[] =>

@@ -90,6 +90,33 @@ export const combined = (factor: number, a: Dense, bias = 0, other?: Dense): Den
 
 export const identity = (n: number): Dense => dense(n, n, (i, j) => (i === j ? 1 : 0));
 
+/** Solves A X = B in float64, by elimination with pivots. */
+export function solved(a: Dense, b: Dense): Dense {
+  const [m, x] = [Float64Array.from(a.data), Float64Array.from(b.data)];
+  const n = a.rows;
+  const exchange = (values: Float64Array, cols: number, i: number, j: number): void => {
+    for (let k = 0; k < cols; k++) {
+      [values[i * cols + k], values[j * cols + k]] = [values[j * cols + k], values[i * cols + k]];
+    }
+  };
+  const takeOff = (values: Float64Array, cols: number, from: number, row: number, factor: number): void => {
+    for (let k = 0; k < cols; k++) values[row * cols + k] -= factor * values[from * cols + k];
+  };
+  for (let i = 0; i < n; i++) {
+    let pivot = i;
+    for (let r = i; r < n; r++) if (Math.abs(m[r * n + i]) > Math.abs(m[pivot * n + i])) pivot = r;
+    exchange(m, n, i, pivot);
+    exchange(x, b.cols, i, pivot);
+    for (let r = 0; r < n; r++) {
+      if (r === i) continue;
+      const factor = m[r * n + i] / m[i * n + i];
+      takeOff(m, n, i, r, factor);
+      takeOff(x, b.cols, i, r, factor);
+    }
+  }
+  return dense(n, b.cols, (i, j) => x[i * b.cols + j] / m[i * n + i]);
+}
+
 export function squaredDistance(a: Dense, i: number, b: Dense, j: number): number {
   let sum = 0;
   for (let k = 0; k < a.cols; k++) sum += (at(a, i, k) - at(b, j, k)) ** 2;
