@@ -3,7 +3,7 @@
 // and it keeps what Dawn and the drivers print away from the program's output.
 
 import { fileURLToPath } from 'node:url';
-import { launchEnv } from './adapter-env.mjs';
+import { launchEnv, withoutDriver } from './adapter-env.mjs';
 import { removeLeftovers } from './leftovers.mjs';
 import { endLike, runChild, signalNumber } from './run-child.mjs';
 
@@ -32,7 +32,7 @@ export async function launch(program, { driver } = {}) {
   let stopped = null;
   let killed = false;
   const end = await runChild(process.execPath, [...process.execArgv, fileURLToPath(program), ...rest], {
-    env: { ...process.env, ...set, ...streams.env },
+    env: { ...withoutDriver(), ...set, ...streams.env },
     stdio: streams.stdio,
     parent: 'npx',
     onStart(child) {

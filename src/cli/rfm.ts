@@ -14,6 +14,7 @@ import type { Gpu } from '../runtime/gpu.js';
 import {
   adapterOption,
   commonOptions,
+  gpuOption,
   integer,
   kernelOptions,
   type OutputFlags,
@@ -51,6 +52,7 @@ interface RfmFlags extends OutputFlags, KernelFlags {
   saveIterations?: boolean;
   float64?: boolean;
   adapter?: AdapterChoice;
+  gpu?: string;
   tune?: boolean;
 }
 
@@ -117,6 +119,7 @@ export function addRfm(program: Command, signal: AbortSignal): void {
     .option('--save-iterations', 'write M and the predictions of every iteration, too')
     .option('--float64', 'write arrays as <f8 (values are float32 all the same)')
     .addOption(adapterOption())
+    .addOption(gpuOption())
     .addOption(tuneOption())
     .addOption(valued('--out <folder>', 'where to write (required)', path('--out')))
     .addOption(overwriteOption());

@@ -39,6 +39,7 @@ export interface RunFlags extends OutputFlags, KernelFlags {
   plan?: boolean;
   planFor?: string;
   adapter?: AdapterChoice;
+  gpu?: string;
   tune?: boolean;
   out?: string;
   savePredictions?: boolean;

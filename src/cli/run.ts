@@ -8,6 +8,7 @@ import {
   byteSize,
   commonOptions,
   featureOptions,
+  gpuOption,
   integer,
   kernelOptions,
   layerList,
@@ -100,6 +101,7 @@ const computeOptions = (): Option[] => [
     knownDevice('--plan-for'),
   ),
   adapterOption(),
+  gpuOption(),
   tuneOption(),
 ];
 

@@ -57,6 +57,7 @@ export const adapterSchema = z.object({
   device: z.string(),
   description: z.string(),
   type: z.enum(['hardware', 'software']),
+  pci: z.string().optional(),
 });
 
 export const madeSchema = z
