@@ -31,13 +31,16 @@ export async function launch(program, { driver } = {}) {
   let hold = null;
   let stopped = null;
   let killed = false;
+  let grace = GRACE;
   const end = await runChild(process.execPath, [...process.execArgv, fileURLToPath(program), ...rest], {
-    env: { ...process.env, ...set, ...streams.env },
+    // Commands that start commands start them as they were started themselves.
+    env: { ...process.env, ...set, ...streams.env, DEEP_RFM_LAUNCHER: process.argv[1] },
     stdio: streams.stdio,
     parent: 'npx',
     onStart(child) {
       child.on('message', (message) => {
         if ('hold' in message) hold = message.hold;
+        if ('grace' in message) grace = message.grace + GRACE;
       });
       streams.read(child);
     },
@@ -47,7 +50,7 @@ export async function launch(program, { driver } = {}) {
       if (child.connected) child.send({ stop: signal }, () => {});
       setTimeout(() => {
         killed = child.kill('SIGKILL');
-      }, GRACE).unref();
+      }, grace).unref();
     },
   });
   if (hold && end.signal) removeLeftovers(hold);
