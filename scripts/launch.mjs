@@ -33,8 +33,7 @@ export async function launch(program, { driver } = {}) {
   let killed = false;
   let grace = GRACE;
   const end = await runChild(process.execPath, [...process.execArgv, fileURLToPath(program), ...rest], {
-    // Commands that start commands start them as they were started themselves.
-    env: { ...process.env, ...set, ...streams.env, DEEP_RFM_LAUNCHER: process.argv[1] },
+    env: { ...process.env, ...set, ...streams.env, ...origin(set) },
     stdio: streams.stdio,
     parent: 'npx',
     onStart(child) {
@@ -66,6 +65,14 @@ export async function launch(program, { driver } = {}) {
   if (asked) process.exitCode = 128 + signalNumber(stopped);
   else endLike(end);
 }
+
+/** Commands that start commands start them as they were started themselves: by this script, in its environment. */
+const origin = (set) => ({
+  DEEP_RFM_LAUNCHER: process.argv[1],
+  DEEP_RFM_ORIGIN: JSON.stringify(
+    Object.fromEntries(Object.keys(set).map((name) => [name, process.env[name] ?? null])),
+  ),
+});
 
 /** Where descriptors beyond the third cannot be handed over. */
 const inherited = () => ({ stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env: {}, read() {}, end() {} });

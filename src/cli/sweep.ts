@@ -2,11 +2,13 @@ import type { Command } from 'commander';
 import { addSweepPlan } from './sweep/command-plan.js';
 import { addSweepRun, addSweepTask } from './sweep/command-run.js';
 import { addSweepRetry, addSweepStatus } from './sweep/command-status.js';
+import { addSweepSubmit } from './sweep/command-submit.js';
 
 const EXAMPLES = `
 Examples:
   $ deep-rfm sweep plan grid.json --out sweeps/seeds
   $ deep-rfm sweep run sweeps/seeds
+  $ deep-rfm sweep submit sweeps/seeds --engine slurm -- --time=1:00:00
   $ deep-rfm sweep status sweeps/seeds
 
 grid.json, for six runs:
@@ -23,6 +25,7 @@ export function addSweep(program: Command, signal: AbortSignal, build: (signal: 
   addSweepPlan(sweep, build);
   addSweepRun(sweep, signal);
   addSweepTask(sweep, signal);
+  addSweepSubmit(sweep);
   addSweepStatus(sweep);
   addSweepRetry(sweep);
 }

@@ -2,6 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
+import { resolve } from 'node:path';
 
 /** Milliseconds from SIGTERM to SIGKILL. The child's launcher ends it within one second. */
 const CHILD_GRACE = 8000;
@@ -23,7 +24,20 @@ export interface ChildOptions {
 }
 
 /** The launcher that started this process; the program itself where it runs without one. */
-const launcher = (): string => process.env.DEEP_RFM_LAUNCHER ?? process.argv[1];
+const launcher = (): string => resolve(process.env.DEEP_RFM_LAUNCHER ?? process.argv[1]);
+
+/** The words that start the command line. */
+export const commandWords = (): string[] => [process.execPath, ...process.execArgv, launcher()];
+
+/** The environment that this process's launcher was started in: what it added is for the adapter of this machine. */
+export function callersEnvironment(): NodeJS.ProcessEnv {
+  const { DEEP_RFM_LAUNCHER: _, DEEP_RFM_ORIGIN: origin = '{}', ...env } = process.env;
+  for (const [name, value] of Object.entries(JSON.parse(origin) as Record<string, string | null>)) {
+    if (value === null) delete env[name];
+    else env[name] = value;
+  }
+  return env;
+}
 
 /**
  * Runs the command line to its end. The child ends when this process does, whatever ends it: it holds a channel to it.
@@ -33,9 +47,10 @@ export async function runCommandLine(args: readonly string[], options: ChildOpti
   const log = openSync(options.log, 'a');
   let child: ChildProcess;
   try {
-    child = spawn(process.execPath, [...process.execArgv, launcher(), ...args], {
+    const [node, ...words] = commandWords();
+    child = spawn(node, [...words, ...args], {
       stdio: ['ignore', log, log, 'ipc'],
-      env: { ...process.env, ...options.env },
+      env: { ...callersEnvironment(), ...options.env },
     });
   } finally {
     closeSync(log);
