@@ -31,13 +31,15 @@ export async function launch(program, { driver } = {}) {
   let hold = null;
   let stopped = null;
   let killed = false;
+  let grace = GRACE;
   const end = await runChild(process.execPath, [...process.execArgv, fileURLToPath(program), ...rest], {
-    env: { ...withoutDriver(), ...set, ...streams.env },
+    env: { ...withoutDriver(), ...set, ...streams.env, ...origin(set) },
     stdio: streams.stdio,
     parent: 'npx',
     onStart(child) {
       child.on('message', (message) => {
         if ('hold' in message) hold = message.hold;
+        if ('grace' in message) grace = message.grace + GRACE;
       });
       streams.read(child);
     },
@@ -47,7 +49,7 @@ export async function launch(program, { driver } = {}) {
       if (child.connected) child.send({ stop: signal }, () => {});
       setTimeout(() => {
         killed = child.kill('SIGKILL');
-      }, GRACE).unref();
+      }, grace).unref();
     },
   });
   if (hold && end.signal) removeLeftovers(hold);
@@ -63,6 +65,14 @@ export async function launch(program, { driver } = {}) {
   if (asked) process.exitCode = 128 + signalNumber(stopped);
   else endLike(end);
 }
+
+/** Commands that start commands start them as they were started themselves: by this script, in its environment. */
+const origin = (set) => ({
+  DEEP_RFM_LAUNCHER: process.argv[1],
+  DEEP_RFM_ORIGIN: JSON.stringify(
+    Object.fromEntries(Object.keys(set).map((name) => [name, process.env[name] ?? null])),
+  ),
+});
 
 /** Where descriptors beyond the third cannot be handed over. */
 const inherited = () => ({ stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env: {}, read() {}, end() {} });

@@ -7,6 +7,7 @@ import { addProfile } from './profile.js';
 import { addReport } from './report.js';
 import { addRfm } from './rfm.js';
 import { addRun } from './run.js';
+import { addSweep } from './sweep.js';
 import { addTrain } from './train.js';
 import { VERSION } from './version.js';
 
@@ -61,8 +62,12 @@ export function buildProgram(signal: AbortSignal): Command {
   addDoctor(program);
   addProfile(program, signal, buildProgram);
   addReport(program);
-  program.exitOverride((error) => usageError(error, 'deep-rfm'));
-  for (const command of program.commands)
-    command.exitOverride((error) => usageError(error, `deep-rfm ${command.name()}`));
+  addSweep(program, signal, buildProgram);
+  overrideExits(program, 'deep-rfm');
   return program;
+}
+
+function overrideExits(command: Command, name: string): void {
+  command.exitOverride((error) => usageError(error, name));
+  for (const below of command.commands) overrideExits(below, `${name} ${below.name()}`);
 }

@@ -168,13 +168,18 @@ const schemaOf = (document: unknown): unknown =>
 export function validated<T>(schema: z.ZodType<T>, document: unknown, source: string, command: string): T {
   const parsed = schema.safeParse(document, { reportInput: true });
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const found = issue?.input === undefined ? '(missing)' : JSON.stringify(issue.input)?.slice(0, 80);
-  const more = parsed.error.issues.length > 1 ? ` (and ${parsed.error.issues.length - 1} more)` : '';
   throw inputError(
-    `${source}: field ${fieldName(issue?.path ?? [])}: found ${found}: ${issue?.message ?? 'not valid'}${more}; ` +
-      `repair the file or make it again with \`deep-rfm ${command}\``,
+    `${source}: ${firstIssue(parsed.error)}; repair the file or make it again with \`deep-rfm ${command}\``,
   );
+}
+
+/** What is wrong with a document first, on one line: the field, what was found, and what was expected. */
+export function firstIssue({ issues }: z.ZodError): string {
+  const issue = issues[0];
+  const found = issue?.input === undefined ? '(missing)' : JSON.stringify(issue.input)?.slice(0, 80);
+  const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : '';
+  const field = fieldName(issue?.path ?? []);
+  return `${field === '' ? 'the document' : `field ${field}`}: found ${found}: ${issue?.message ?? 'not valid'}${more}`;
 }
 
 /** Checks a parsed `metrics.json` of a run; `source` names it in the message. */
