@@ -26,14 +26,14 @@ const EXPLAINED = new Set([0, 2, 3, 4, 5]);
 export async function launch(program, { driver } = {}) {
   const { set, problem } = launchEnv(process.env, { driver });
   if (problem) return refuse(problem, 3);
-  const rest = process.argv.slice(2);
+  const { rest, secret } = withoutPassword(process.argv.slice(2));
   const streams = process.platform === 'win32' ? inherited() : kept(rest.includes('--quiet'));
   let hold = null;
   let stopped = null;
   let killed = false;
   let grace = GRACE;
   const end = await runChild(process.execPath, [...process.execArgv, fileURLToPath(program), ...rest], {
-    env: { ...withoutDriver(), ...set, ...streams.env, ...origin(set) },
+    env: { ...withoutDriver(), ...set, ...streams.env, ...origin(set), ...secret },
     stdio: streams.stdio,
     parent: 'npx',
     onStart(child) {
@@ -64,6 +64,19 @@ export async function launch(program, { driver } = {}) {
   streams.end(!asked && (end.signal !== null || !EXPLAINED.has(end.code)));
   if (asked) process.exitCode = 128 + signalNumber(stopped);
   else endLike(end);
+}
+
+/**
+ * Arguments without a URL of `--redis` that holds a password, which goes by DEEP_RFM_REDIS instead: everybody on the machine
+ * can read the arguments of a process, also those of this one until it has another title.
+ */
+function withoutPassword(args) {
+  const at = args.findIndex((word) => /^--redis(=|$)/.test(word));
+  const own = at < 0 || args[at].includes('=');
+  const url = own ? (args[at]?.slice('--redis='.length) ?? '') : (args[at + 1] ?? '');
+  if (!/:\/\/[^/]*@/.test(url)) return { rest: args, secret: {} };
+  process.title = 'deep-rfm';
+  return { rest: args.toSpliced(at, own ? 1 : 2), secret: { DEEP_RFM_REDIS: url } };
 }
 
 /** Commands that start commands start them as they were started themselves: by this script, in its environment. */

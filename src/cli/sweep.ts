@@ -3,12 +3,15 @@ import { addSweepPlan } from './sweep/command-plan.js';
 import { addSweepRun, addSweepTask } from './sweep/command-run.js';
 import { addSweepRetry, addSweepStatus } from './sweep/command-status.js';
 import { addSweepSubmit } from './sweep/command-submit.js';
+import { addSweepWorker } from './sweep/command-worker.js';
 
 const EXAMPLES = `
 Examples:
   $ deep-rfm sweep plan grid.json --out sweeps/seeds
   $ deep-rfm sweep run sweeps/seeds
   $ deep-rfm sweep submit sweeps/seeds --engine slurm -- --time=1:00:00
+  $ deep-rfm sweep submit sweeps/seeds --engine bullmq --redis redis://queue.lab
+  $ deep-rfm sweep worker --redis redis://queue.lab
   $ deep-rfm sweep status sweeps/seeds
 
 grid.json, for six runs:
@@ -26,6 +29,7 @@ export function addSweep(program: Command, signal: AbortSignal, build: (signal: 
   addSweepRun(sweep, signal);
   addSweepTask(sweep, signal);
   addSweepSubmit(sweep);
+  addSweepWorker(sweep, signal);
   addSweepStatus(sweep);
   addSweepRetry(sweep);
 }

@@ -3,23 +3,28 @@ import { inputError, RfmError } from '../../errors.js';
 import { type CommonFlags, commonOptions, integer, oneOf, path, valued } from '../flags.js';
 import { required } from '../matrices.js';
 import { type Terminal, terminalFor } from '../terminal.js';
+import { redisOption } from './command-worker.js';
 import type { Task } from './tasks.js';
 
 /** What starts the tasks of a sweep elsewhere. An engine is a file in engines/ and an entry here. */
-const ENGINES = ['slurm'] as const;
+const ENGINES = ['slurm', 'bullmq'] as const;
 
 const EXAMPLES = `
 Examples:
   $ deep-rfm sweep submit sweeps/seeds --engine slurm --print
   $ deep-rfm sweep submit sweeps/seeds --engine slurm --at-once 8 -- --time=2:00:00 --gres=gpu:1
+  $ deep-rfm sweep submit sweeps/seeds --engine bullmq --redis redis://queue.lab:6379
+  $ deep-rfm sweep submit sweeps/seeds --engine bullmq --redis queue.url
 
-Flags after -- are those of sbatch. Submits what is not finished and has not failed.
+Flags after -- are those of sbatch. With bullmq, \`deep-rfm sweep worker\` runs the
+tasks on any machine that has the sweep's folder at the same path. Submits what is not finished and has not failed.
 Logs of Slurm are in logs/ of the sweep, those of the runs in task.log of each.`;
 
 interface SubmitFlags extends CommonFlags {
   engine?: (typeof ENGINES)[number];
   print?: boolean;
   atOnce?: number;
+  redis?: string;
 }
 
 /** `deep-rfm sweep submit DIR --engine NAME`. */
@@ -38,13 +43,53 @@ export function addSweepSubmit(sweep: Command): void {
         'tasks at the same time (default: as many as the scheduler starts)',
         integer('--at-once', { min: 1, max: 100_000, example: 8 }),
       ),
-    );
+    )
+    .addOption(redisOption());
   for (const option of commonOptions()) command.addOption(option);
   command.addHelpText('after', EXAMPLES).action(async (dir: string, more: string[], flags: SubmitFlags) => {
     required(flags.engine, '--engine', `the scheduler (${ENGINES.join(' or ')})`);
+    refuseOthers(flags, more);
     const tasks = await openTasks(dir);
+    if (flags.engine === 'bullmq') return submitToRedis(dir, tasks, flags, terminalFor(flags));
     await submitToSlurm(dir, tasks, more, flags, terminalFor(flags));
   });
+}
+
+/** Flags of one engine that another knows nothing of. */
+function refuseOthers({ engine, atOnce, redis }: SubmitFlags, sbatchFlags: readonly string[]): void {
+  if (engine === 'bullmq') {
+    if (atOnce !== undefined) throw inputError('--at-once: is for slurm; with bullmq as many run as there are workers');
+    if (sbatchFlags.length > 0) throw inputError(`${sbatchFlags[0]}: flags after -- are for slurm; drop them`);
+  } else if (redis !== undefined) throw inputError('--redis: is for bullmq; add --engine bullmq, or drop it');
+}
+
+async function submitToRedis(
+  dir: string,
+  tasks: readonly Task[],
+  flags: SubmitFlags,
+  terminal: Terminal,
+): Promise<void> {
+  const [{ describeRedis, redisAddress }, { enqueue, jobsOf }] = await Promise.all([
+    import('./redis-url.js'),
+    import('./engines/bullmq.js'),
+  ]);
+  const document = { schema: 'deep-rfm/sweep-submit/1', dir, engine: 'bullmq', tasks: tasks.length };
+  if (flags.print) {
+    const jobs = jobsOf(dir, tasks);
+    for (const job of jobs) terminal.print(`${job.opts.jobId}  ${JSON.stringify(job.data)}`);
+    terminal.document({
+      ...document,
+      submitted: false,
+      jobs: jobs.map(({ data, opts }) => ({ id: opts.jobId, ...data })),
+    });
+    return;
+  }
+  const address = redisAddress(flags.redis, terminal.note);
+  await enqueue(dir, tasks, address);
+  const at = describeRedis(address);
+  terminal.print(`enqueued ${tasks.length} tasks at ${at}; \`deep-rfm sweep worker --redis ${at}\` runs them`);
+  terminal.print(`see \`deep-rfm sweep status ${dir}\``);
+  terminal.document({ ...document, submitted: true, redis: at });
 }
 
 /**

@@ -26,7 +26,7 @@ export interface RunAllEnd {
 }
 
 /** Several runs share the processors: a software adapter would otherwise start as many threads as there are, for each. */
-function environment(workers: number): NodeJS.ProcessEnv {
+export function environment(workers: number): NodeJS.ProcessEnv {
   if (workers === 1 || process.env.LP_NUM_THREADS !== undefined) return {};
   return { LP_NUM_THREADS: String(Math.max(1, Math.floor(availableParallelism() / workers))) };
 }
