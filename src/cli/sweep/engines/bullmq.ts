@@ -252,7 +252,11 @@ export async function work(address: RedisAddress, options: WorkerOptions): Promi
     return doing;
   }
   const worker = openWorker(shift, address, takeJob);
-  const running = worker.run();
+  const running = worker.run().catch((error: Error) => {
+    stop.abort(
+      new RfmError('noAdapter', `--redis ${describeRedis(address)}: ${error.message}; start the worker again`),
+    );
+  });
   try {
     await until(AbortSignal.any([signal, stop.signal]), drain ? () => isEmpty(bullmq, address) : null);
     // No further job is taken; those that are under way go back as soon as their runs have ended.
