@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { addSweepCollect } from './sweep/command-collect.js';
 import { addSweepPlan } from './sweep/command-plan.js';
 import { addSweepRun, addSweepTask } from './sweep/command-run.js';
 import { addSweepRetry, addSweepStatus } from './sweep/command-status.js';
@@ -10,6 +11,7 @@ Examples:
   $ deep-rfm sweep run sweeps/seeds
   $ deep-rfm sweep submit sweeps/seeds --engine slurm -- --time=1:00:00
   $ deep-rfm sweep status sweeps/seeds
+  $ deep-rfm sweep collect sweeps/seeds
 
 grid.json, for six runs:
   { "command": "run",
@@ -28,4 +30,5 @@ export function addSweep(program: Command, signal: AbortSignal, build: (signal: 
   addSweepSubmit(sweep);
   addSweepStatus(sweep);
   addSweepRetry(sweep);
+  addSweepCollect(sweep);
 }

@@ -19,11 +19,13 @@ export function clusterObstacle(): string | null {
 }
 
 /**
- * What differs for the tests. A job that is put back waits for cred_expire, 120 s by default, and then for the next look
+ * What differs for the tests. A job that is put back waits for cred_expire, 120 s by default and where it is below 5, and then for the next look
  * of the schedulers, at 60 and 30 s.
  */
-const CHANGES: readonly [RegExp, string][] = [
-  [/^(AuthInfo=.*)$/m, '$1,cred_expire=3'],
+const changes = (port: number): readonly [RegExp, string][] => [
+  [/^SlurmctldPort=.*$/m, `SlurmctldPort=${port}`],
+  [/ Port=\[\d+-\d+\]/, ` Port=[${port + 1}-${port + 2}]`],
+  [/^(AuthInfo=.*)$/m, '$1,cred_expire=5'],
   [/^SlurmdTimeout=.*$/m, 'SlurmdTimeout=5'],
   [/^(SchedulerParameters=.*)$/m, '$1,sched_interval=2,bf_interval=2'],
   [/ CPUs=1 /, ' CPUs=2 '],
@@ -45,10 +47,19 @@ export function startCluster(): Cluster {
   cpSync(TEMPLATE, conf, { recursive: true });
   execFileSync('chmod', ['-R', 'u+w', conf]);
   const template = join(conf, 'slurm.conf.in');
-  const text = CHANGES.reduce((found, [from, to]) => found.replace(from, to), readFileSync(template, 'utf8'));
+  // Another cluster may be here.
+  const text = changes(20_000 + (process.pid % 10_000)).reduce(
+    (found, [from, to]) => found.replace(from, to),
+    readFileSync(template, 'utf8'),
+  );
   writeFileSync(template, text);
   const path = `${process.env.PATH}:/usr/sbin`;
-  const dir = execFileSync(join(conf, 'start.sh'), { encoding: 'utf8', env: { ...process.env, PATH: path } }).trim();
+  const started = spawnSync(join(conf, 'start.sh'), { encoding: 'utf8', env: { ...process.env, PATH: path } });
+  const dir = started.stdout.trim() || (/see (\S+)\/log/.exec(started.stderr)?.[1] ?? '');
+  if (started.status !== 0) {
+    if (dir !== '') execFileSync(join(conf, 'stop.sh'), [dir]);
+    throw new Error(`start.sh: ${started.stderr}`);
+  }
   const env = { PATH: path, SLURM_CONF: join(dir, 'slurm.conf') };
   const all = { ...process.env, ...env };
   return {
