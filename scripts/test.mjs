@@ -8,6 +8,7 @@ import { writableCacheDir } from './adapter-env.mjs';
 import { ROOT } from './build.mjs';
 import { installChromium } from './install-chromium.mjs';
 import { installRedis } from './install-redis.mjs';
+import { installSlurm } from './install-slurm.mjs';
 import { installSwiftshader, swiftshaderObstacle } from './install-swiftshader.mjs';
 import { runChild } from './run-child.mjs';
 import { setupOrReport } from './setup.mjs';
@@ -20,12 +21,11 @@ if (env) {
   installForSweeps(process.argv.slice(2));
 }
 
-/** Redis, which is small, wherever the tests of sweeps are among those that run. */
+/** Slurm and Redis, which are small, wherever the tests of sweeps are among those that run. */
 function installForSweeps(args) {
   const paths = args.filter((arg) => arg.startsWith('test/'));
-  const wanted = paths.length === 0 || paths.some((arg) => arg.startsWith('test/cli/sweep'));
-  const failure = wanted ? installRedis({ note }) : null;
-  if (failure) note(`test: ${failure}`);
+  if (paths.length > 0 && !paths.some((arg) => arg.startsWith('test/cli/sweep'))) return;
+  for (const failure of [installSlurm({ note }), installRedis({ note })]) if (failure) note(`test: ${failure}`);
 }
 
 /**

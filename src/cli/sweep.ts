@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { addSweepCollect } from './sweep/command-collect.js';
 import { addSweepPlan } from './sweep/command-plan.js';
 import { addSweepRun, addSweepTask } from './sweep/command-run.js';
 import { addSweepRetry, addSweepStatus } from './sweep/command-status.js';
@@ -13,6 +14,7 @@ Examples:
   $ deep-rfm sweep submit sweeps/seeds --engine bullmq --redis redis://queue.lab
   $ deep-rfm sweep worker --redis redis://queue.lab
   $ deep-rfm sweep status sweeps/seeds
+  $ deep-rfm sweep collect sweeps/seeds
 
 grid.json, for six runs:
   { "command": "run",
@@ -32,4 +34,5 @@ export function addSweep(program: Command, signal: AbortSignal, build: (signal: 
   addSweepWorker(sweep, signal);
   addSweepStatus(sweep);
   addSweepRetry(sweep);
+  addSweepCollect(sweep);
 }

@@ -101,7 +101,8 @@ const runSchema = z.object({
 /** The document of `metrics.json`: indented, every number with all its digits, NaN and infinities as null. */
 export const metricsJson = (metrics: RunMetrics): string => `${JSON.stringify(metrics, null, 2)}\n`;
 
-type Cell = number | string | null;
+/** Of a table. */
+export type Cell = number | string | null;
 
 /** Columns of `metrics.csv`, in order. */
 const COLUMNS: ReadonlyArray<readonly [name: string, value: (layer: LayerMetrics) => Cell]> = [
@@ -135,7 +136,8 @@ const COLUMNS: ReadonlyArray<readonly [name: string, value: (layer: LayerMetrics
   ['seconds_total', (l) => l.seconds.total],
 ];
 
-const csvCell = (cell: Cell): string => {
+/** A cell of a CSV file; what is not a number is empty. */
+export const csvCell = (cell: Cell): string => {
   if (cell === null || (typeof cell === 'number' && !Number.isFinite(cell))) return '';
   const text = String(cell);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;

@@ -3,7 +3,7 @@
  * `runTask` (or starts `sweep task`) wherever it wants the task to run, as often as it likes.
  */
 
-import { appendFileSync, closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { appendFileSync, closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { constants, hostname } from 'node:os';
 import { join } from 'node:path';
 import { LOCK } from '../../../scripts/leftovers.mjs';
@@ -15,6 +15,7 @@ import { commandLine } from '../output.js';
 import { type ChildEnd, runCommandLine } from './command-line.js';
 import {
   type Attempt,
+  checkpointPath,
   emptyState,
   leasePath,
   logPath,
@@ -128,8 +129,9 @@ async function attempt(
   const { host, pid, job } = lease.holder;
   const now: Attempt = {
     ...{ began: new Date().toISOString(), host, pid, job },
-    ...{ ended: null, outcome: null, code: null, why: null },
+    ...{ ended: null, outcome: null, code: null, why: null, saved: false },
   };
+  const kept = checkpointTime(folder);
   const attempts = [...state.attempts, now];
   await writeState(folder, { ...state, attempts });
   const where = job === null ? `${hostname()}, process ${pid}` : `${hostname()}, job ${job}`;
@@ -146,13 +148,14 @@ async function attempt(
         throw new RfmError('internal', `task ${task.index}: ${folder} was taken over by another owner`);
     },
   });
-  const end = judge(folder, child, options.signal);
+  const saved = checkpointTime(folder) !== kept;
+  const end = unlessInVain(judge(folder, child, options.signal), state, { ...now, saved });
   if (!lease.held()) throw new RfmError('internal', `task ${task.index}: ${folder} was taken over by another owner`);
   const { outcome } = end;
   const rest = outcome === 'finished' ? { code: 0, why: null } : { code: end.code, why: end.why };
   await writeState(folder, {
     ...state,
-    attempts: [...state.attempts, { ...now, ended: new Date().toISOString(), outcome, ...rest }],
+    attempts: [...state.attempts, { ...now, ended: new Date().toISOString(), outcome, ...rest, saved }],
   });
   return end;
 }
@@ -171,6 +174,31 @@ function judge(folder: string, { code, signal }: ChildEnd, aborted: AbortSignal)
   if (by !== undefined && (TAKEN.has(by) || aborted.aborted))
     return { outcome: 'interrupted', code: status, why: `ended by ${by}` };
   return { outcome: 'failed', code: status === 0 ? 1 : status, why: whyFailed(folder, { code, signal }, problem) };
+}
+
+const checkpointTime = (folder: string): number =>
+  statSync(checkpointPath(folder), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+
+/** Attempts in a row that are taken away before they have saved anything, until the task counts as failed. */
+const IN_VAIN = 5;
+/** Milliseconds that such an attempt had at least: a shorter one says nothing. */
+const FAIR_CHANCE = 30_000;
+
+/** A task whose time is never enough for its next checkpoint would be begun again for ever. */
+function unlessInVain(end: Judged, { attempts, forgiven }: TaskState, now: Attempt): Judged {
+  if (end.outcome !== 'interrupted') return end;
+  const tries = [...attempts.slice(forgiven), { ...now, ended: new Date().toISOString(), outcome: end.outcome }];
+  const last = tries.slice(-IN_VAIN);
+  const inVain = last.every(
+    ({ began, ended, outcome, saved }) =>
+      outcome === 'interrupted' && !saved && ended !== null && Date.parse(ended) - Date.parse(began) >= FAIR_CHANCE,
+  );
+  if (last.length < IN_VAIN || !inVain) return end;
+  return {
+    outcome: 'failed',
+    code: 1,
+    why: `taken away ${IN_VAIN} times in a row before it had saved anything; give it more time`,
+  };
 }
 
 const KILLED = 137;

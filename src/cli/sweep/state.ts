@@ -24,6 +24,8 @@ const attemptSchema = z.object({
   outcome: z.enum(['finished', 'interrupted', 'failed']).nullable(),
   code: z.int().nullable(),
   why: z.string().nullable(),
+  /** Whether it left a checkpoint, or a later one than there was. */
+  saved: z.boolean(),
 });
 
 const stateSchema = z.object({
@@ -41,6 +43,7 @@ export type TaskState = z.infer<typeof stateSchema>;
 
 export const statePath = (folder: string): string => join(folder, 'task.json');
 export const logPath = (folder: string): string => join(folder, 'task.log');
+export const checkpointPath = (folder: string): string => join(folder, 'checkpoint', 'state.bin');
 export const leasePath = (folder: string): string => join(folder, '.deep-rfm-lease');
 const resultPath = (folder: string): string => join(folder, 'metrics.json');
 

@@ -52,7 +52,7 @@ const KILLS = 3;
 
 /**
  * The text of the script. A run that is taken away saves and ends before its job does; a job that ends by itself counts
- * as completed, so the script puts it back into the queue.
+ * as completed, and one at its time limit is not begun again, so the script puts both back into the queue.
  */
 export function slurmScript({ name, dir, logs, program, chunk, atOnce }: ScriptSettings): string {
   const limit = atOnce === null ? '' : `%${atOnce}`;
@@ -78,11 +78,18 @@ if mkdir -p -m 700 "$shaders" && [ -O "$shaders" ]; then
   export MESA_SHADER_CACHE_DIR=\${MESA_SHADER_CACHE_DIR:-$shaders} __GL_SHADER_DISK_CACHE_PATH=\${__GL_SHADER_DISK_CACHE_PATH:-$shaders}
 fi
 
-# Back into the queue, unless somebody has cancelled the job. Slurm ends this script when it has taken the job back.
+# At the time limit this script gets TERM, too. It stays, to put the job back into the queue.
+trap : TERM
+
+# Back into the queue. Slurm ends this script when it has taken the job back. Put back when it is cancelled, a job would
+# come to life again: it neither runs then, nor has it reached its time limit.
 again() {
-  case $(scontrol show job "$job" --oneliner) in *JobState=CANCELLED*) return ;; esac
-  echo "sweep: task $index goes back into the queue: $1"
-  scontrol requeue "$job" && sleep 900
+  case $(scontrol show job "$job" --oneliner) in
+    *' JobState=RUNNING '* | *' Reason=TimeLimit '*)
+      echo "sweep: task $index goes back into the queue: $1"
+      scontrol requeue "$job" && sleep 900
+      ;;
+  esac
 }
 
 # A step of srun hears of a preemption at once; what the script starts itself only when its time is up.
