@@ -74,7 +74,7 @@ function withoutPassword(args) {
   const at = args.findIndex((word) => /^--redis(=|$)/.test(word));
   const own = at < 0 || args[at].includes('=');
   const url = own ? (args[at]?.slice('--redis='.length) ?? '') : (args[at + 1] ?? '');
-  if (!/:\/\/[^/]*@/.test(url)) return { rest: args, secret: {} };
+  if (!/:\/\/.*@/s.test(url)) return { rest: args, secret: {} };
   process.title = 'deep-rfm';
   return { rest: args.toSpliced(at, own ? 1 : 2), secret: { DEEP_RFM_REDIS: url } };
 }

@@ -23,7 +23,7 @@ export const describeRedis = ({ host, port, db, tls }: RedisAddress): string =>
   `redis${tls ? 's' : ''}://${host.includes(':') ? `[${host}]` : host}:${port}/${db}`;
 
 /** A URL with its password left out. */
-const masked = (url: string): string => url.replace(/\/\/[^@]*@/, '//***@').slice(0, 80);
+const masked = (url: string): string => url.replace(/\/\/.*@/s, '//***@').slice(0, 80);
 
 const EXPECTED = 'expected redis://host:port or, for TLS, rediss://user:password@host:port/database';
 
@@ -68,7 +68,7 @@ function urlIn(path: string, note: (line: string) => void): string {
   let text: string;
   try {
     text = readFileSync(path, 'utf8').trim();
-    if ((statSync(path).mode & 0o077) !== 0 && /\/\/[^/]*@/.test(text)) {
+    if ((statSync(path).mode & 0o077) !== 0 && /\/\/.*@/.test(text)) {
       note(`note: ${path} holds a password and can be read by others; \`chmod 600 ${path}\``);
     }
   } catch (error) {

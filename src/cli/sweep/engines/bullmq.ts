@@ -142,7 +142,7 @@ export async function enqueue(dir: string, tasks: readonly Task[], address: Redi
     const why = (error as Error).message;
     throw new RfmError(
       'noAdapter',
-      `--redis ${describeRedis(address)}: ${why}; nothing is enqueued for certain, so try again`,
+      `--redis ${describeRedis(address)}: ${why}; whether the tasks are enqueued is not known, and to enqueue them again is harmless`,
     );
   } finally {
     await queue.close();
