@@ -38,8 +38,8 @@ Examples:
 
 Arrays are .npy files of real numbers or booleans, or in an .npz archive:
 data.npz where it holds one, data.npz:X for the one named X. Writes
-M.npy (d × d, divided by its maximum), alpha.npy, and predictions.npy with
---test-x: those of the fit with the final M. --save-iterations adds M_iterations.npy
+M.npy (d × d, divided by its maximum), alpha.npy, metrics.json, and predictions.npy
+with --test-x: those of the fit with the final M. --save-iterations adds M_iterations.npy
 (T × d × d) and predictions_iterations.npy: M and the predictions after each iteration.
 Rows are used as they are, neither normalised nor standardised.`;
 
@@ -153,18 +153,19 @@ async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, 
   solves.forEach((solve, index) => {
     for (const remark of solveRemarks(solve)) terminal.note(`note: fit ${index + 1}: ${remark}`);
   });
-  const arrays = outputFiles(request, result, flags.saveIterations === true);
-  const { written, removed } = await publish(out, arrays, KNOWN_FILES.rfm, flags.float64 === true);
+  const config = configOf(request, flags);
+  const metrics = { schema: 'deep-rfm/rfm/1', version: VERSION, config, adapter, solves, seconds };
+  const files = [
+    ...outputFiles(request, result, flags.saveIterations === true),
+    { name: 'metrics.json', text: `${JSON.stringify(metrics, null, 2)}\n` },
+  ];
+  const { written, removed } = await publish(out, files, KNOWN_FILES.rfm, flags.float64 === true);
   for (const name of removed) terminal.note(`note: removed ${name} of an earlier command from ${out}`);
   terminal.print(
     `${settings.iterations} iterations in ${formatSeconds(seconds)}, residual ${scientific(solves.at(-1)?.relativeResidual ?? Number.NaN)}`,
   );
   terminal.print(`wrote to ${out}: ${written.join(', ')}`);
-  const config = configOf(request, flags);
-  terminal.document({
-    ...{ schema: 'deep-rfm/rfm/1', version: VERSION, config, adapter, solves, seconds },
-    ...{ out, files: written },
-  });
+  terminal.document({ ...metrics, out, files: written });
 }
 
 async function learn(

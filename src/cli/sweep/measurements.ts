@@ -10,16 +10,23 @@ export interface Measured {
 }
 
 /** Parts of a document that say how it was made, and not what was found. */
-const LEFT_OUT = new Set(['config', 'made', 'adapter', 'classCounts', 'memory', 'seconds', 'seed', 'epoch', 'layer']);
+const LEFT_OUT = new Set([
+  ...['config', 'made', 'adapter', 'classCounts', 'memory', 'seconds', 'seed', 'epoch', 'layer', 'layers'],
+]);
 
-/** All numbers below a document, by their names with points between; lists are left out, null is NaN. */
+/**
+ * All numbers below a document, by their names with points between; null is NaN. Lists of numbers are left out, and of a
+ * list of anything else its last entry counts.
+ */
 function numbersIn(document: Readonly<Record<string, unknown>>, before = ''): Record<string, number> {
   const found: Record<string, number> = {};
   for (const [name, value] of Object.entries(document)) {
     if (before === '' && LEFT_OUT.has(name)) continue;
     if (typeof value === 'number' || value === null) found[before + name] = value ?? Number.NaN;
-    else if (typeof value === 'object' && !Array.isArray(value)) {
-      Object.assign(found, numbersIn(value as Record<string, unknown>, `${before}${name}.`));
+    else if (typeof value === 'object') {
+      const below: unknown = Array.isArray(value) ? value.at(-1) : value;
+      if (typeof below !== 'object' || below === null) continue;
+      Object.assign(found, numbersIn(below as Record<string, unknown>, `${before}${name}.`));
     }
   }
   return found;
