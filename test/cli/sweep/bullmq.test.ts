@@ -195,6 +195,24 @@ describe.skipIf(obstacle !== null)(`over Redis${obstacle === null ? '' : ` (left
     }
   });
 
+  it('takes back what it enqueued where the server has no room for all of it', async () => {
+    const seeds = Array.from({ length: 3000 }, (_, seed) => seed);
+    await plan('many', { ...GRID, flags: { ...GRID.flags, '--activation': 'relu', '--seed': seeds } });
+    const server = await startRedis(join(cwd, 'redis-small'), ['--maxmemory', '2500000']);
+    try {
+      const end = await submit('many', server.url);
+      expect(end).toMatchObject({
+        code: 3,
+        stdout: '',
+        stderr: expect.stringMatching(/OOM .*; nothing is enqueued\n$/),
+      });
+      const { code, stdout } = await deepRfm(['sweep', 'worker', '--redis', server.url, '--drain'], { cwd });
+      expect({ code, stdout }).toEqual({ code: 0, stdout: '0 tasks finished, 0 failed; no task is left\n' });
+    } finally {
+      await server.stop();
+    }
+  });
+
   it('refuses a server that is not there', async () => {
     const port = await freePort();
     const end = await submit('queue', `redis://127.0.0.1:${port}`);

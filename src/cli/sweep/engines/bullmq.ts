@@ -137,12 +137,23 @@ export async function enqueue(dir: string, tasks: readonly Task[], address: Redi
   const queue: Queue = new Queue(QUEUE, { connection: { ...connectionTo(address), retryStrategy: () => null } });
   queue.on('error', () => {});
   try {
-    await queue.addBulk(jobsOf(dir, tasks));
+    const jobs = jobsOf(dir, tasks);
+    const there = await Promise.all(jobs.map(({ opts }) => queue.getJob(opts.jobId)));
+    const fresh = jobs.filter((_, i) => !there[i]);
+    try {
+      await queue.addBulk(jobs);
+    } catch (error) {
+      // BullMQ sends a pipeline, of which a server that is out of memory takes the first part.
+      const gone = fresh.map(({ opts }) => queue.remove(opts.jobId));
+      const kept = (await Promise.allSettled(gone)).filter(({ status }) => status === 'rejected').length;
+      const left = kept === 0 ? 'nothing is enqueued' : 'what is enqueued is not known; to enqueue again is harmless';
+      throw new RfmError('noAdapter', `--redis ${describeRedis(address)}: ${(error as Error).message}; ${left}`);
+    }
   } catch (error) {
-    const why = (error as Error).message;
+    if (error instanceof RfmError) throw error;
     throw new RfmError(
       'noAdapter',
-      `--redis ${describeRedis(address)}: ${why}; whether the tasks are enqueued is not known, and to enqueue them again is harmless`,
+      `--redis ${describeRedis(address)}: ${(error as Error).message}; nothing is enqueued`,
     );
   } finally {
     await queue.close();
