@@ -193,7 +193,7 @@ export function whyNot(words: string, pci: string): string | null {
   if (!/^selectable devices:/m.test(words)) {
     return (
       "equal GPUs are told apart by Mesa's device-select layer for Vulkan, which is not there or too old to be relied on; " +
-      'install mesa-vulkan-drivers 23 or newer, or let the process open one GPU only (ConstrainDevices in Slurm, a container)'
+      'install mesa-vulkan-drivers 25 or newer, or let the process open one GPU only (ConstrainDevices in Slurm, a container)'
     );
   }
   const address = listed.find(([, number]) => number === selected)?.[2];
