@@ -32,12 +32,17 @@ export function argumentsOf(command: readonly string[]): string[] | null {
   return /^(\.\/)?deep-rfm$/.test(rest[0]) ? rest.slice(1) : null;
 }
 
+/** Commands, and those below them. */
+const allCommands = (program: Command): Command[] =>
+  program.commands.flatMap((command) => [command, ...allCommands(command)]);
+
 /** The program with commands that do nothing, but `profile`, whose command is parsed as well. */
 export function inertProgram(): Command {
   const program = buildProgram(new AbortController().signal);
   program.configureOutput({ writeOut: () => {}, writeErr: () => {} });
-  for (const command of program.commands) {
+  for (const command of allCommands(program)) {
     command.configureOutput({ writeOut: () => {}, writeErr: () => {} });
+    if (command.commands.length > 0) continue;
     command.action((inner: unknown) => {
       if (command.name() === 'profile') accept(inner as string[]);
     });
@@ -56,7 +61,10 @@ export function flagsByCommand(): Map<string, Set<string>> {
   return new Map(
     inertProgram().commands.map((command) => [
       command.name(),
-      new Set(['--help', ...command.options.map(({ long }) => long ?? '')]),
+      new Set([
+        '--help',
+        ...[command, ...allCommands(command)].flatMap(({ options }) => options.map(({ long }) => long ?? '')),
+      ]),
     ]),
   );
 }

@@ -12,9 +12,10 @@ Examples:
   $ DEEP_RFM_GPU=1 deep-rfm sweep worker --redis queue.url
 
 Takes tasks of every sweep that \`sweep submit --engine bullmq\` enqueued there; the
-sweep's folder must be at the same path here. A machine that is lost loses nothing:
-others take its tasks over after 10 seconds, at their last checkpoint. After Ctrl-C
-or kill the tasks go back into the queue at once.
+sweep's folder must be at the same path here. A worker that is lost loses nothing:
+others go on with its tasks at their last checkpoint, on the same machine within 20
+seconds, on another one after three minutes. After Ctrl-C or kill the tasks go back
+into the queue at once.
 A password is best kept in a file or in ${REDIS_VARIABLE}: what stands on a command
 line others can read until this program has taken it away.`;
 

@@ -67,7 +67,7 @@ export function startCluster(): Cluster {
     ask: (program, ...args) => execFileSync(program, args, { encoding: 'utf8', env: all }),
     kill(node) {
       const daemon = Number(readFileSync(join(dir, `slurmd-${node}.pid`), 'utf8'));
-      for (const pid of [daemon, ...processesOf(node, env.SLURM_CONF)]) spawnSync('kill', ['-9', String(pid)]);
+      spawnSync('kill', ['-9', ...[daemon, ...processesOf(node, env.SLURM_CONF)].map(String)]);
     },
     revive: (node) => void execFileSync('slurmd', ['-N', node, '-f', env.SLURM_CONF], { env: all }),
     stop() {
@@ -88,15 +88,19 @@ const read = (path: string): string => {
   }
 };
 
-/** Processes of jobs on a node of this cluster, and the daemons of their steps, which are their parents. */
+/**
+ * Processes of jobs on a node of this cluster, and before them the daemons of their steps, which are their parents: one
+ * that outlives its work tells of it, as no dead node does.
+ */
 function processesOf(node: string, conf: string): number[] {
-  const found = new Set<number>();
+  const daemons = new Set<number>();
+  const found: number[] = [];
   for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
     const environment = read(`/proc/${name}/environ`).split('\0');
     if (!environment.includes(`SLURMD_NODENAME=${node}`) || !environment.includes(`SLURM_CONF=${conf}`)) continue;
-    found.add(Number(name));
+    found.push(Number(name));
     const parent = /^PPid:\s*(\d+)/m.exec(read(`/proc/${name}/status`))?.[1];
-    if (parent && read(`/proc/${parent}/cmdline`).startsWith('slurmstepd')) found.add(Number(parent));
+    if (parent && read(`/proc/${parent}/cmdline`).startsWith('slurmstepd')) daemons.add(Number(parent));
   }
-  return [...found];
+  return [...daemons, ...found];
 }
