@@ -11,6 +11,10 @@ export interface State {
 export const SWIFTSHADER: { version: string; files: { name: string; size: number; sha256: string }[] };
 /** The command that installs a driver. */
 export const SETUP: string;
+/** Without the driver that a launcher above this process selected. */
+export function withoutDriver(env?: Env): Env;
+/** Whether VK_DRIVER_FILES or VK_ICD_FILENAMES is set, and not by a launcher. */
+export function userSetVulkan(env?: Env): boolean;
 export function adapterChoice(env?: Env): string;
 export function cacheDirs(
   env?: Env,
@@ -22,6 +26,8 @@ export function isLavapipeIcd(path: string): boolean;
 export function isSoftwareIcd(path: string): boolean;
 export function swiftshaderDir(cacheDir: string): string;
 export function installedSwiftshader(dirs?: string[]): Driver | null;
+/** The SwiftShader that a bundle carries. */
+export function carriedSwiftshader(env?: Env): Driver | null;
 export function driverEnv(driver: Driver, env?: Env): Env;
 export function stateFile(cacheDir: string): string;
 export function readState(dirs?: string[]): State;
@@ -30,3 +36,9 @@ export function launchEnv(
   options?: { platform?: string; dirs?: string[]; icds?: string[]; avx512?: boolean },
 ): { set: Env; problem: string | null };
 export function fingerprint(choice: string, env?: Env): string;
+export function adapterKind(info: {
+  vendor?: string;
+  architecture?: string;
+  description?: string;
+  isFallbackAdapter?: boolean;
+}): 'hardware' | 'lavapipe' | 'swiftshader' | 'software';

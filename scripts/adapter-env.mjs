@@ -138,7 +138,41 @@ export function systemIcds(env = process.env, homeDir = home()) {
 
 export const isLavapipeIcd = (path) => /(^|\/)lvp_icd[^/]*$/.test(path);
 export const isSoftwareIcd = (path) => isLavapipeIcd(path) || /(^|\/)[^/]*swiftshader[^/]*$/.test(path);
-export const userSetVulkan = (env = process.env) => Boolean(env.VK_DRIVER_FILES || env.VK_ICD_FILENAMES);
+
+/** hardware, lavapipe, swiftshader, or software for any other CPU driver (WARP). */
+export function adapterKind({ vendor = '', architecture = '', description = '', isFallbackAdapter = false }) {
+  const text = `${vendor} ${architecture} ${description}`.toLowerCase();
+  if (text.includes('swiftshader')) return 'swiftshader';
+  if (text.includes('llvmpipe') || text.includes('lavapipe')) return 'lavapipe';
+  if (isFallbackAdapter || /\b(software|warp|basic render)\b/.test(text)) return 'software';
+  return 'hardware';
+}
+
+/**
+ * The environment without the driver that a launcher above this process selected, which DEEP_RFM_DRIVER tells: a command
+ * that is started by another one selects anew, and takes nothing for the user's own.
+ */
+export function withoutDriver(env = process.env) {
+  if (!env.DEEP_RFM_DRIVER) return env;
+  const { DEEP_RFM_DRIVER, VK_DRIVER_FILES, VK_ICD_FILENAMES, LD_LIBRARY_PATH, ...rest } = env;
+  let driver;
+  try {
+    driver = JSON.parse(DEEP_RFM_DRIVER);
+  } catch {
+    return env; // Not written by us.
+  }
+  const files = driver.icds?.join(delimiter);
+  if (VK_DRIVER_FILES && VK_DRIVER_FILES !== files) rest.VK_DRIVER_FILES = VK_DRIVER_FILES;
+  if (VK_ICD_FILENAMES && VK_ICD_FILENAMES !== files) rest.VK_ICD_FILENAMES = VK_ICD_FILENAMES;
+  const libraries = (LD_LIBRARY_PATH ?? '').split(delimiter).filter((dir) => dir && dir !== driver.libraryDir);
+  if (libraries.length) rest.LD_LIBRARY_PATH = libraries.join(delimiter);
+  return rest;
+}
+
+export function userSetVulkan(env = process.env) {
+  const { VK_DRIVER_FILES, VK_ICD_FILENAMES } = withoutDriver(env);
+  return Boolean(VK_DRIVER_FILES || VK_ICD_FILENAMES);
+}
 
 export const swiftshaderDir = (cacheDir) => join(cacheDir, `swiftshader-${SWIFTSHADER.version}`);
 
@@ -173,6 +207,9 @@ export function driverEnv(driver, env = process.env) {
   }
   if (driver.libraryDir) {
     set.LD_LIBRARY_PATH = [driver.libraryDir, env.LD_LIBRARY_PATH].filter(Boolean).join(delimiter);
+  }
+  if (Object.keys(set).length) {
+    set.DEEP_RFM_DRIVER = JSON.stringify({ icds: driver.icds, libraryDir: driver.libraryDir });
   }
   return set;
 }
@@ -230,7 +267,8 @@ const installAdvice = (env, choice) =>
  * The variables to add to env at a process's start: the dynamic linker reads LD_LIBRARY_PATH only then. `problem` says why an adapter asked for by name is not to be had. `driver`, where the caller found one just now, wins
  * over what is on record.
  */
-export function launchEnv(env = process.env, options = {}) {
+export function launchEnv(given = process.env, options = {}) {
+  const env = withoutDriver(given);
   const {
     platform = process.platform,
     dirs = cacheDirs(env),
@@ -279,7 +317,8 @@ function dawnVersion() {
 }
 
 /** Changes when a driver, the loader, a device or Dawn itself does: then setup asks Dawn again. */
-export function fingerprint(choice, env = process.env) {
+export function fingerprint(choice, given = process.env) {
+  const env = withoutDriver(given);
   const stamp = (path) => {
     try {
       const { size, mtimeMs } = statSync(path);

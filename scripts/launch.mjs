@@ -3,7 +3,7 @@
 // and it keeps what Dawn and the drivers print away from the program's output.
 
 import { fileURLToPath } from 'node:url';
-import { launchEnv } from './adapter-env.mjs';
+import { launchEnv, withoutDriver } from './adapter-env.mjs';
 import { removeLeftovers } from './leftovers.mjs';
 import { endLike, runChild, signalNumber } from './run-child.mjs';
 
@@ -26,18 +26,20 @@ const EXPLAINED = new Set([0, 2, 3, 4, 5]);
 export async function launch(program, { driver } = {}) {
   const { set, problem } = launchEnv(process.env, { driver });
   if (problem) return refuse(problem, 3);
-  const rest = process.argv.slice(2);
+  const { rest, secret } = withoutPassword(process.argv.slice(2));
   const streams = process.platform === 'win32' ? inherited() : kept(rest.includes('--quiet'));
   let hold = null;
   let stopped = null;
   let killed = false;
+  let grace = GRACE;
   const end = await runChild(process.execPath, [...process.execArgv, fileURLToPath(program), ...rest], {
-    env: { ...process.env, ...set, ...streams.env },
+    env: { ...withoutDriver(), ...set, ...streams.env, ...origin(set), ...secret },
     stdio: streams.stdio,
     parent: 'npx',
     onStart(child) {
       child.on('message', (message) => {
         if ('hold' in message) hold = message.hold;
+        if ('grace' in message) grace = message.grace + GRACE;
       });
       streams.read(child);
     },
@@ -47,7 +49,7 @@ export async function launch(program, { driver } = {}) {
       if (child.connected) child.send({ stop: signal }, () => {});
       setTimeout(() => {
         killed = child.kill('SIGKILL');
-      }, GRACE).unref();
+      }, grace).unref();
     },
   });
   if (hold && end.signal) removeLeftovers(hold);
@@ -63,6 +65,27 @@ export async function launch(program, { driver } = {}) {
   if (asked) process.exitCode = 128 + signalNumber(stopped);
   else endLike(end);
 }
+
+/**
+ * Arguments without a URL of `--redis` that holds a password, which goes by DEEP_RFM_REDIS instead: everybody on the machine
+ * can read the arguments of a process, also those of this one until it has another title.
+ */
+function withoutPassword(args) {
+  const at = args.findIndex((word) => /^--redis(=|$)/.test(word));
+  const own = at < 0 || args[at].includes('=');
+  const url = own ? (args[at]?.slice('--redis='.length) ?? '') : (args[at + 1] ?? '');
+  if (!/:\/\/.*@/s.test(url)) return { rest: args, secret: {} };
+  process.title = 'deep-rfm';
+  return { rest: args.toSpliced(at, own ? 1 : 2), secret: { DEEP_RFM_REDIS: url } };
+}
+
+/** Commands that start commands start them as they were started themselves: by this script, in its environment. */
+const origin = (set) => ({
+  DEEP_RFM_LAUNCHER: process.argv[1],
+  DEEP_RFM_ORIGIN: JSON.stringify(
+    Object.fromEntries(Object.keys(set).map((name) => [name, process.env[name] ?? null])),
+  ),
+});
 
 /** Where descriptors beyond the third cannot be handed over. */
 const inherited = () => ({ stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env: {}, read() {}, end() {} });

@@ -3,16 +3,8 @@
 // one a program gets; `adapters` is empty and `error` says why when there is none.
 // Setup runs this as a child: a driver that crashes takes only the probe with it.
 
+import { adapterKind } from './adapter-env.mjs';
 import { isMain } from './is-main.mjs';
-
-/** hardware, lavapipe, swiftshader, or software for any other CPU driver (WARP). */
-export function adapterKind({ vendor = '', architecture = '', description = '', isFallbackAdapter = false }) {
-  const text = `${vendor} ${architecture} ${description}`.toLowerCase();
-  if (text.includes('swiftshader')) return 'swiftshader';
-  if (text.includes('llvmpipe') || text.includes('lavapipe')) return 'lavapipe';
-  if (isFallbackAdapter || /\b(software|warp|basic render)\b/.test(text)) return 'software';
-  return 'hardware';
-}
 
 const DOUBLE = `
 @group(0) @binding(0) var<storage, read_write> x: array<f32>;

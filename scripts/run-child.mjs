@@ -40,12 +40,19 @@ export function runChild(command, args, { onStart, onSignal, parent, ...options 
       process.on(signal, handler);
       return [signal, handler];
     });
-    const watch = watchParent(parent, () => {
+    const onGone = () => {
       child.kill('SIGTERM');
       onSignal?.('SIGTERM', child);
-    });
+    };
+    const watch = watchParent(parent, onGone);
+    if (process.connected) {
+      // Whoever opened a channel is gone when it closes. The channel is no reason to stay.
+      process.once('disconnect', onGone);
+      process.channel.unref();
+    }
     const done = () => {
       clearInterval(watch);
+      process.off('disconnect', onGone);
       for (const [signal, handler] of handlers) process.off(signal, handler);
     };
     child.once('error', (error) => {

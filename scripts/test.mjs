@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { writableCacheDir } from './adapter-env.mjs';
 import { ROOT } from './build.mjs';
 import { installChromium } from './install-chromium.mjs';
+import { installRedis } from './install-redis.mjs';
+import { installSlurm } from './install-slurm.mjs';
 import { installSwiftshader, swiftshaderObstacle } from './install-swiftshader.mjs';
 import { runChild } from './run-child.mjs';
 import { setupOrReport } from './setup.mjs';
@@ -14,13 +16,25 @@ import { note } from './setup-adapter.mjs';
 import { countLine, countTests } from './test-counts.mjs';
 
 const env = await setupOrReport();
-if (env) installForPackage(process.argv.slice(2));
+if (env) {
+  installForPackage(process.argv.slice(2));
+  installForSweeps(process.argv.slice(2));
+}
+
+/** Slurm and Redis, which are small, wherever the tests of sweeps are among those that run. */
+function installForSweeps(args) {
+  const paths = args.filter((arg) => arg.startsWith('test/'));
+  if (paths.length > 0 && !paths.some((arg) => arg.startsWith('test/cli/sweep'))) return;
+  for (const failure of [installSlurm({ note }), installRedis({ note })]) if (failure) note(`test: ${failure}`);
+}
+
 /**
  * What the tests of the package need beyond setup: a second software adapter, and a browser. Both are large, so they are
  * fetched only where CI is set, or where these tests are named; without them the tests that need them say so.
  */
 function installForPackage(args) {
-  const named = args.some((arg) => arg.startsWith('test/package'));
+  // The tests of --gpu have two drivers side by side.
+  const named = args.some((arg) => /^test\/(package|platform\/gpus|cli\/gpu)/.test(arg));
   const all = Boolean(process.env.CI) && !args.some((arg) => arg.startsWith('test/'));
   if (!named && !all) return;
   const cacheDir = writableCacheDir();

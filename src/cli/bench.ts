@@ -12,6 +12,7 @@ import type { Variant } from '../runtime/variants.js';
 import {
   adapterOption,
   commonOptions,
+  gpuOption,
   integer,
   type OutputFlags,
   oneOf,
@@ -64,6 +65,7 @@ interface BenchFlags extends OutputFlags {
   dataDir?: string;
   compare?: string;
   adapter?: AdapterChoice;
+  gpu?: string;
   out?: string;
 }
 
@@ -130,6 +132,7 @@ export function addBench(program: Command, signal: AbortSignal): void {
     )
     .addOption(valued('--compare <file>', 'bench.json of an earlier run: marks what changed', path('--compare')))
     .addOption(adapterOption())
+    .addOption(gpuOption())
     .addOption(valued('--out <folder>', 'where to write bench.json, .md, .svg and .png', path('--out')))
     .addOption(overwriteOption());
   for (const option of commonOptions()) command.addOption(option);

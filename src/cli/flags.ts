@@ -3,6 +3,7 @@
 import { Option } from 'commander';
 import { inputError } from '../errors.js';
 import { KERNEL_NAMES } from '../ops/kernels/kernels.js';
+import { gpuName } from '../platform/node/select-gpu.js';
 
 /** Flags that every command takes. */
 export interface CommonFlags {
@@ -186,6 +187,14 @@ export const adapterOption = (): Option =>
     '--adapter <type>',
     'auto (hardware if there is one), hardware or software (default: auto)',
     oneOf('--adapter', ADAPTERS),
+  );
+
+/** For every command that opens a device. */
+export const gpuOption = (): Option =>
+  valued(
+    '--gpu <N|address>',
+    'one adapter of several, by the number that doctor gives it or by PCI address, pci-0000:65:00.0 (default: $DEEP_RFM_GPU, else what a scheduler allotted)',
+    (value) => gpuName('--gpu', value),
   );
 
 /** For every command that computes on a GPU. */

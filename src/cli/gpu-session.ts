@@ -6,11 +6,13 @@ import { VERSION, webgpuVersion } from './version.js';
 
 export interface GpuFlags {
   adapter?: AdapterChoice;
+  /** One adapter of several: `--gpu`. */
+  gpu?: string;
   /** Opens the device with float16, where the adapter has it. */
   mixedPrecision?: boolean;
   /** false: --no-tune. */
   tune?: boolean;
-  /** Receives remarks about the tuning. */
+  /** Receives remarks about the tuning, and about a GPU that could not be selected. */
   note?: (line: string) => void;
 }
 
@@ -27,6 +29,8 @@ export async function withGpu<T>(flags: GpuFlags, signal: AbortSignal, work: (gp
   const gpu = await openGpu({
     adapter: flags.adapter ?? 'auto',
     mixedPrecision: flags.mixedPrecision ?? false,
+    gpu: flags.gpu,
+    ...(flags.note && { note: flags.note }),
   });
   try {
     signal.throwIfAborted();

@@ -9,7 +9,16 @@ import type { Hold } from '../../scripts/leftovers.mjs';
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Milliseconds that the work has to end by itself. The launcher ends the process a little later (scripts/launch.mjs). */
-const GRACE = 500;
+let grace = 500;
+
+/**
+ * Gives the work longer to end after a signal, in milliseconds: for commands that wait for processes of their own and
+ * have no device.
+ */
+export function allowGrace(milliseconds: number): void {
+  grace = milliseconds;
+  tellLauncher({ grace });
+}
 
 let outcome = 'nothing was written';
 
@@ -46,8 +55,11 @@ export function leaveDevice(signal: AbortSignal): boolean {
   return left;
 }
 
-/** To the launcher, where there is one: which folder to clear, should it have to end this process. */
-export function tellLauncher(message: { hold: Hold | null }): void {
+/**
+ * To the launcher, where there is one: which folder to clear, should it have to end this process, and how long to wait
+ * before it does.
+ */
+export function tellLauncher(message: { hold: Hold | null } | { grace: number }): void {
   if (watching && process.connected) process.send?.(message, undefined, undefined, () => {});
 }
 
@@ -74,7 +86,7 @@ export function watchSignals(): Interruption {
     first = name;
     process.stderr.write('\ndeep-rfm: stopping\n');
     controller.abort();
-    setTimeout(() => end(true), GRACE).unref();
+    setTimeout(() => end(true), grace).unref();
   }
 
   for (const name of SIGNALS) process.on(name, () => stop(name));

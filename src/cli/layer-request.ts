@@ -30,6 +30,7 @@ export interface LayerFlags extends OutputFlags, KernelFlags {
   saveKernel?: boolean;
   float64?: boolean;
   adapter?: AdapterChoice;
+  gpu?: string;
   tune?: boolean;
 }
 

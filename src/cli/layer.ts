@@ -9,6 +9,7 @@ import {
   adapterOption,
   commonOptions,
   featureOptions,
+  gpuOption,
   integer,
   kernelOptions,
   overwriteOption,
@@ -67,6 +68,7 @@ export function addLayer(program: Command, signal: AbortSignal): void {
     .option('--save-kernel', 'write the kernel matrix, too (n × n)')
     .option('--float64', 'write arrays as <f8 (alpha with more digits than float32, the rest is float32 all the same)')
     .addOption(adapterOption())
+    .addOption(gpuOption())
     .addOption(tuneOption())
     .addOption(valued('--out <folder>', 'where to write (required)', path('--out')))
     .addOption(overwriteOption());

@@ -7,6 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
 import { removeLock } from '../../scripts/leftovers.mjs';
 import { errorCode } from '../data/files.js';
 
@@ -21,12 +22,16 @@ export interface Holder {
   /** When the process began, by its system: numbers of processes are given again. null: not known. */
   began: string | null;
   command: string;
+  /** The scheduler's job it runs in; null outside of one. */
+  job: string | null;
   /** ISO 8601. */
   since: string;
 }
 
 export interface Lock {
   readonly holder: Holder;
+  /** Whether the file is still this lock's: another may have taken it over where this process stood still too long. */
+  held(): boolean;
   /** Removes the file if it is still this lock's. Safe to call twice. */
   release(): void;
 }
@@ -48,6 +53,9 @@ const TIMES: LockTimes = { beat: 15_000, gone: 180_000 };
 
 /** Milliseconds in which a lock is written after it was made; one that is still empty then was left so. */
 const WRITTEN_WITHIN = 2000;
+
+/** Milliseconds that a process may take to end after what it works for is gone. */
+const ENDS_WITHIN = 5000;
 
 const sleep = (milliseconds: number): void => {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
@@ -107,9 +115,19 @@ function isGone(path: string, holder: Holder, times: LockTimes): boolean {
 
 function parse(text: string | null): Holder | null {
   const found = text === null ? null : attempt(() => JSON.parse(text) as Partial<Holder> | null);
-  const { token, host, machine, pid, began = null, command, since } = found ?? {};
+  const { token, host, machine, pid, began = null, command, job = null, since } = found ?? {};
   const strings = [token, host, machine, command, since].every((value) => typeof value === 'string');
-  return strings && Number.isInteger(pid) ? ({ token, host, machine, pid, began, command, since } as Holder) : null;
+  return strings && Number.isInteger(pid)
+    ? ({ token, host, machine, pid, began, command, job, since } as Holder)
+    : null;
+}
+
+/** The job of Slurm that this process runs in, by the numbers its users know; null outside of one. */
+function jobOf(
+  { SLURM_ARRAY_JOB_ID: array, SLURM_ARRAY_TASK_ID: task, SLURM_JOB_ID: job } = process.env,
+): string | null {
+  if (array && task) return `${array}_${task}`;
+  return job || null;
 }
 
 const textOf = (holder: Holder): string => `${JSON.stringify(holder)}\n`;
@@ -167,6 +185,7 @@ export function acquireLock(path: string, command: string, times: LockTimes = TI
     pid: process.pid,
     began: beginningOf(process.pid),
     command,
+    job: jobOf(),
     since: new Date().toISOString(),
   };
   let gone: Holder | null = null;
@@ -182,12 +201,59 @@ export function acquireLock(path: string, command: string, times: LockTimes = TI
   return { lock: null, holder: null };
 }
 
-/** Writes what the file holds once more: its time is then by the clock of the file system, as `ageOf` has it. */
-function touch(path: string, holder: Holder): void {
-  if (parse(readFileSync(path, 'utf8'))?.token !== holder.token) return;
-  const file = openSync(path, 'r+');
+/**
+ * As `acquireLock`, but waits where it shows only later whether the holder lives. On another machine it lives if its
+ * heartbeat moves; until then it may be gone, and its lock is taken over when the heartbeat is old. `orphan` says that
+ * the holder on this machine may be about to end, since what it works for is gone.
+ * @param onWait told once, before the first wait.
+ * @throws what the file system refuses, and the reason of the signal where that ends the wait.
+ */
+export async function acquireLockPatiently(
+  path: string,
+  command: string,
+  options: { times?: LockTimes; orphan?: boolean; signal: AbortSignal; onWait(holder: Holder): void },
+): Promise<Acquired> {
+  const { times = TIMES, orphan = false, signal, onWait } = options;
+  const started = performance.now();
+  let first: { token: string; beat: number } | null = null;
+  for (;;) {
+    const acquired = acquireLock(path, command, times);
+    const { holder } = { holder: null, ...acquired };
+    if (acquired.lock !== null || holder === null) return acquired;
+    const elsewhere = holder.machine !== machineOf();
+    if (!elsewhere && !(orphan && performance.now() - started < ENDS_WITHIN)) return acquired;
+    if (elsewhere) {
+      const beat = attempt(() => statSync(path).mtimeMs) ?? 0;
+      if (first === null) onWait(holder);
+      else if (first.token !== holder.token || first.beat !== beat) return acquired;
+      first ??= { token: holder.token, beat };
+    }
+    await pause(elsewhere ? Math.min(1000, times.beat / 4) : 50, undefined, { signal });
+  }
+}
+
+/** Who holds a lock, and whether it is gone; null where nobody does. Changes nothing. */
+export function lockHolder(path: string, times: LockTimes = TIMES): { holder: Holder; gone: boolean } | null {
+  const holder = parse(attempt(() => readFileSync(path, 'utf8')));
+  return holder && { holder, gone: isGone(path, holder, times) };
+}
+
+/** Where and by whom: for messages. */
+export const holderText = ({ command, pid, host, job, since }: Holder): string =>
+  `\`${command}\` (process ${pid} on ${host}${job === null ? '' : `, job ${job}`}, since ${since})`;
+
+/**
+ * Writes what the file holds once more: its time is then by the clock of the file system, as `ageOf` has it. Through one
+ * descriptor, so that a lock that takes the place of this one meanwhile is not written over.
+ * @returns whether the file is still this holder's.
+ */
+function touch(path: string, holder: Holder): boolean {
+  const file = attempt(() => openSync(path, 'r+'));
+  if (file === null) return false;
   try {
+    if (parse(readFileSync(file, 'utf8'))?.token !== holder.token) return false;
     writeSync(file, textOf(holder), 0);
+    return true;
   } finally {
     closeSync(file);
   }
@@ -199,6 +265,7 @@ function hold(path: string, holder: Holder, { beat }: LockTimes): Lock {
   heart.unref();
   return {
     holder,
+    held: () => parse(attempt(() => readFileSync(path, 'utf8')))?.token === holder.token,
     release() {
       clearInterval(heart);
       removeLock(path, holder.token);

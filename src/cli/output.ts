@@ -9,7 +9,7 @@ import { ensureOutputDirectory, writeError } from '../report/atomic.js';
 import { filesOfOthers, findingsIn, KNOWN_FILES, type Writer } from '../report/known-files.js';
 import { filesOf } from '../report/publish.js';
 import { atForcedEnd, setInterruptOutcome, tellLauncher } from './interrupt.js';
-import { acquireLock, type Holder, type Lock } from './lock.js';
+import { acquireLock, holderText, type Lock } from './lock.js';
 import { observer } from './observer.js';
 
 /** A file read by the command, with the flag that named it. */
@@ -68,13 +68,10 @@ async function checkNames({ dir, by, inputs = [] }: Output): Promise<void> {
 }
 
 /** The command line, short enough for a message. */
-function commandLine(): string {
+export function commandLine(): string {
   const line = `deep-rfm ${process.argv.slice(2).join(' ')}`.replace(/\s+/g, ' ').trim();
   return line.length > 120 ? `${line.slice(0, 119)}…` : line;
 }
-
-const who = ({ command, pid, host, since }: Holder): string =>
-  `\`${command}\` (process ${pid} on ${host}, since ${since})`;
 
 function lockFolder({ dir, flag = '--out', note }: Output): Lock {
   const path = join(dir, LOCK);
@@ -86,14 +83,14 @@ function lockFolder({ dir, flag = '--out', note }: Output): Lock {
   }
   const { lock } = acquired;
   if (lock === null) {
-    const holder = acquired.holder === null ? 'another process' : who(acquired.holder);
+    const holder = acquired.holder === null ? 'another process' : holderText(acquired.holder);
     throw inputError(
       `${flag} ${dir}: ${holder} is writing there; wait until it has ended, or choose another folder ` +
         `(if it is gone for good, delete ${path})`,
     );
   }
   if (acquired.gone !== null) {
-    note(`note: ${dir} was left by ${who(acquired.gone)}, which is gone; taken over`);
+    note(`note: ${dir} was left by ${holderText(acquired.gone)}, which is gone; taken over`);
     removeParts(dir, acquired.gone.pid);
   }
   return lock;

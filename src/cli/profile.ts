@@ -35,6 +35,7 @@ interface ProfileFlags extends CommonFlags {
 const REFUSED: Readonly<Record<string, string>> = {
   profile: 'it would profile itself',
   bench: 'it has timers of its own',
+  sweep: 'its runs have processes of their own',
 };
 
 /** `deep-rfm profile <command…>`. `build` makes the program whose command is run. */

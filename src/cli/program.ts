@@ -8,6 +8,7 @@ import { addProfile } from './profile.js';
 import { addReport } from './report.js';
 import { addRfm } from './rfm.js';
 import { addRun } from './run.js';
+import { addSweep } from './sweep.js';
 import { addTheory } from './theory.js';
 import { addTrain } from './train.js';
 import { VERSION } from './version.js';
@@ -42,13 +43,10 @@ function usageError(error: CommanderError, name: string): never {
   throw inputError(`${message}${hint}`);
 }
 
-/** For all commands below one, at any depth. */
-function overrideExits(parent: Command, name: string): void {
-  for (const command of parent.commands) {
-    const full = `${name} ${command.name()}`;
-    command.exitOverride((error) => usageError(error, full));
-    overrideExits(command, full);
-  }
+/** For a command and all below it, at any depth. */
+function overrideExits(command: Command, name: string): void {
+  command.exitOverride((error) => usageError(error, name));
+  for (const below of command.commands) overrideExits(below, `${name} ${below.name()}`);
 }
 
 /** The command line. Nothing is printed by commander itself but help and the version. */
@@ -73,8 +71,8 @@ export function buildProgram(signal: AbortSignal): Command {
   addProfile(program, signal, buildProgram);
   addReport(program);
   addPresets(program);
+  addSweep(program, signal, buildProgram);
   addTheory(program, signal);
-  program.exitOverride((error) => usageError(error, 'deep-rfm'));
   overrideExits(program, 'deep-rfm');
   return program;
 }

@@ -14,6 +14,7 @@ import type { Gpu } from '../runtime/gpu.js';
 import {
   adapterOption,
   commonOptions,
+  gpuOption,
   integer,
   kernelOptions,
   type OutputFlags,
@@ -37,8 +38,8 @@ Examples:
 
 Arrays are .npy files of real numbers or booleans, or in an .npz archive:
 data.npz where it holds one, data.npz:X for the one named X. Writes
-M.npy (d × d, divided by its maximum), alpha.npy, and predictions.npy with
---test-x: those of the fit with the final M. --save-iterations adds M_iterations.npy
+M.npy (d × d, divided by its maximum), alpha.npy, metrics.json, and predictions.npy
+with --test-x: those of the fit with the final M. --save-iterations adds M_iterations.npy
 (T × d × d) and predictions_iterations.npy: M and the predictions after each iteration.
 Rows are used as they are, neither normalised nor standardised.`;
 
@@ -51,6 +52,7 @@ interface RfmFlags extends OutputFlags, KernelFlags {
   saveIterations?: boolean;
   float64?: boolean;
   adapter?: AdapterChoice;
+  gpu?: string;
   tune?: boolean;
 }
 
@@ -117,6 +119,7 @@ export function addRfm(program: Command, signal: AbortSignal): void {
     .option('--save-iterations', 'write M and the predictions of every iteration, too')
     .option('--float64', 'write arrays as <f8 (values are float32 all the same)')
     .addOption(adapterOption())
+    .addOption(gpuOption())
     .addOption(tuneOption())
     .addOption(valued('--out <folder>', 'where to write (required)', path('--out')))
     .addOption(overwriteOption());
@@ -150,19 +153,20 @@ async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, 
   solves.forEach((solve, index) => {
     for (const remark of solveRemarks(solve)) terminal.note(`note: fit ${index + 1}: ${remark}`);
   });
-  const arrays = outputFiles(request, result, flags.saveIterations === true);
-  const { written, removed } = await publish(out, arrays, KNOWN_FILES.rfm, flags.float64 === true);
+  const config = configOf(request, flags);
+  const metrics = { schema: 'deep-rfm/rfm/1', version: VERSION, config, adapter, solves, kernels, seconds };
+  const files = [
+    ...outputFiles(request, result, flags.saveIterations === true),
+    { name: 'metrics.json', text: `${JSON.stringify(metrics, null, 2)}\n` },
+  ];
+  const { written, removed } = await publish(out, files, KNOWN_FILES.rfm, flags.float64 === true);
   for (const name of removed) terminal.note(`note: removed ${name} of an earlier command from ${out}`);
   terminal.print(
     `${settings.iterations} iterations in ${formatSeconds(seconds)}, residual ${scientific(solves.at(-1)?.relativeResidual ?? Number.NaN)}`,
   );
   for (const line of kernelLines(kernels)) terminal.print(line);
   terminal.print(`wrote to ${out}: ${written.join(', ')}`);
-  const config = configOf(request, flags);
-  terminal.document({
-    ...{ schema: 'deep-rfm/rfm/1', version: VERSION, config, adapter, solves, kernels, seconds },
-    ...{ out, files: written },
-  });
+  terminal.document({ ...metrics, out, files: written });
 }
 
 /** How near the kernel of each fit is to the best one; nothing where the targets form no classes. */

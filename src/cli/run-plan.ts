@@ -48,6 +48,20 @@ function nvidia(memoryBytes: number): DeviceLimits {
   };
 }
 
+/** Limits and rates of a device that need not be here, with the bounds that the flags set. */
+export function deviceOf(
+  name: string,
+  { memoryLimit, tile }: Pick<RunFlags, 'memoryLimit' | 'tile'>,
+): { description: string; limits: DeviceLimits; rates: Rates } {
+  const { description, limits, flops } = KNOWN_DEVICES[name];
+  const memoryBytes = memoryLimit ?? limits.memoryBytes;
+  return {
+    description,
+    limits: { ...limits, memoryBytes, ...(tile !== undefined && { tileBytes: tile }) },
+    rates: { product: flops, distance: flops, cholesky: flops / 2, weight: HOST_WEIGHTS },
+  };
+}
+
 /** @throws input error for a name that is not known. */
 export function knownDevice(flag: string): (value: string) => string {
   return (value) => {
@@ -91,13 +105,9 @@ export async function printPlan(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
-  const known = flags.planFor === undefined ? null : KNOWN_DEVICES[flags.planFor];
-  if (known) {
-    const { flops } = known;
-    const memoryBytes = flags.memoryLimit ?? known.limits.memoryBytes;
-    const limits = { ...known.limits, memoryBytes, ...(flags.tile !== undefined && { tileBytes: flags.tile }) };
-    const rates = { product: flops, distance: flops, cholesky: flops / 2, weight: HOST_WEIGHTS };
-    await show(request, limits, rates, `${known.description} (recorded limits, assumed rates)`, terminal);
+  if (flags.planFor !== undefined) {
+    const { description, limits, rates } = deviceOf(flags.planFor, flags);
+    await show(request, limits, rates, `${description} (recorded limits, assumed rates)`, terminal);
     return;
   }
   const { describeAdapter, limitsOf, measureRates } = await import('./method.js');

@@ -2,6 +2,7 @@
 
 import { DATASET_NAMES, type Dataset, type DatasetName, loadDataset, loadNpyDataset } from '../data/dataset.js';
 import { datasetRemarks } from '../data/rows.js';
+import { SAMPLE_TEST_ROWS, SAMPLE_TRAIN_ROWS } from '../data/sample.js';
 import { inputError } from '../errors.js';
 import type { PresetUse } from '../made.js';
 import { kernelOf } from '../ops/kernels/kernels.js';
@@ -43,6 +44,7 @@ export interface RunFlags extends OutputFlags, KernelFlags {
   plan?: boolean;
   planFor?: string;
   adapter?: AdapterChoice;
+  gpu?: string;
   tune?: boolean;
   out?: string;
   savePredictions?: boolean;
@@ -123,6 +125,7 @@ export interface PlanRequest {
 
 /** Training rows, test rows and features of the datasets; all have ten classes. */
 const SHAPES: Readonly<Partial<Record<DatasetName, readonly [train: number, test: number, d: number]>>> = {
+  'mnist-sample': [SAMPLE_TRAIN_ROWS, SAMPLE_TEST_ROWS, 784],
   mnist: [60_000, 10_000, 784],
   'fashion-mnist': [60_000, 10_000, 784],
   cifar10: [50_000, 10_000, 3072],
@@ -132,8 +135,10 @@ const SHAPES: Readonly<Partial<Record<DatasetName, readonly [train: number, test
 /** The same for a plan, which does not need the rows of a dataset whose shape is known. */
 export function readPlanRequest(flags: RunFlags): PlanRequest {
   // Under MNIST's names there may be EMNIST, which is larger.
-  const read = flags.dataset === undefined || flags.dataset === 'npy' || (flags.dataset === 'mnist' && flags.dataDir);
-  const shape = read ? undefined : SHAPES[flags.dataset as DatasetName];
+  const { dataset: name = 'mnist-sample', dataDir, x, y, testX, testY } = flags;
+  const named = [x, y, testX, testY].some((file) => file !== undefined);
+  const read = name === 'npy' || named || (dataDir !== undefined && ['mnist', 'mnist-sample'].includes(name));
+  const shape = read ? undefined : SHAPES[name as DatasetName];
   if (shape === undefined) {
     const { config, dataset, d } = readRunRequest(flags);
     return { config, d, classes: dataset.classes };
@@ -144,7 +149,7 @@ export function readPlanRequest(flags: RunFlags): PlanRequest {
     ['--n', n, train],
     ['--test-n', testN, test],
   ] as const) {
-    if (value > rows) throw inputError(`${flag} ${value}: ${flags.dataset} has ${rows}; use ${flag} ${rows} or less`);
+    if (value > rows) throw inputError(`${flag} ${value}: ${name} has ${rows}; use ${flag} ${rows} or less`);
   }
   return { config: readConfig(flags, n, testN).config, d, classes: 10 };
 }

@@ -8,6 +8,7 @@ import {
   byteSize,
   commonOptions,
   featureOptions,
+  gpuOption,
   integer,
   kernelOptions,
   layerList,
@@ -110,6 +111,7 @@ const computeOptions = (): Option[] => [
     knownDevice('--plan-for'),
   ),
   adapterOption(),
+  gpuOption(),
   tuneOption(),
 ];
 

@@ -44,6 +44,7 @@ export interface TrainFlags extends OutputFlags {
   seeds?: number[];
   resume?: boolean;
   adapter?: AdapterChoice;
+  gpu?: string;
   /** false: --no-tune. */
   tune?: boolean;
   out?: string;

@@ -16,6 +16,7 @@ import type { Gpu } from '../runtime/gpu.js';
 import {
   adapterOption,
   commonOptions,
+  gpuOption,
   integer,
   oneOf,
   overwriteOption,
@@ -125,6 +126,7 @@ function trainOptions() {
     valued('--seed <integer>', 'seed of the weights and of the order of rows (default: 0)', seed('--seed')),
     valued('--seeds <list>', 'several seeds with commas between, one network each', seedList('--seeds')),
     adapterOption(),
+    gpuOption(),
     tuneOption(),
     valued('--out <folder>', 'where to write (default: results/<model>-<dataset>-n<N>)', path('--out')),
   ];

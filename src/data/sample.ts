@@ -14,6 +14,7 @@ const PIXELS = 784;
 
 /** The first 8,000 rows are for training, 800 of each digit; the other 2,000 are the test rows. */
 export const SAMPLE_TRAIN_ROWS = 8000;
+export const SAMPLE_TEST_ROWS = 2000;
 
 /** The images of one digit, one after another. */
 function readDigit(digit: number): Float32Array {

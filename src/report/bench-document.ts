@@ -87,6 +87,7 @@ export const benchSchema = z.object({
     device: z.string(),
     description: z.string(),
     type: z.enum(['hardware', 'software']),
+    pci: z.string().optional(),
   }),
   host: z.object({ cpu: z.string(), threads: z.number(), platform: z.string(), node: z.string() }),
   /** How variants were chosen. */

@@ -40,7 +40,15 @@ export const KNOWN_FILES: Readonly<Record<Writer, FileNames>> = {
     'metrics.json',
     TRACE,
   ],
-  rfm: ['M.npy', 'alpha.npy', 'predictions.npy', 'M_iterations.npy', 'predictions_iterations.npy', TRACE],
+  rfm: [
+    'M.npy',
+    'alpha.npy',
+    'predictions.npy',
+    'M_iterations.npy',
+    'predictions_iterations.npy',
+    'metrics.json',
+    TRACE,
+  ],
   bench: ['bench.json', 'bench.md', ...figures('bench', 'scaling')],
   theory: ['theory.json', ...figures('collapse', 'kernel')],
 };
@@ -55,6 +63,7 @@ const SCHEMAS: readonly [file: string, schema: RegExp, by: Writer][] = [
   ['metrics.json', /^deep-rfm\/metrics\//, 'run'],
   ['metrics.json', /^deep-rfm\/train\//, 'train'],
   ['metrics.json', /^deep-rfm\/layer\//, 'layer'],
+  ['metrics.json', /^deep-rfm\/rfm\//, 'rfm'],
   ['bench.json', /^deep-rfm\/bench\//, 'bench'],
   ['theory.json', /^deep-rfm\/theory-/, 'theory'],
 ];
@@ -93,8 +102,9 @@ export function findingsIn(dir: string): Finding[] {
     const known = SCHEMAS.find(([name, pattern]) => name === file && pattern.test(schema));
     found.push({ by: known?.[2] ?? null, file });
   }
-  // The only command whose results hold no document.
-  if (['M.npy', 'alpha.npy'].every((name) => existsSync(join(dir, name)))) found.push({ by: 'rfm', file: 'M.npy' });
+  // Earlier versions wrote no document.
+  if (!found.some(({ by }) => by === 'rfm') && ['M.npy', 'alpha.npy'].every((name) => existsSync(join(dir, name))))
+    found.push({ by: 'rfm', file: 'M.npy' });
   const state = join('checkpoint', 'state.bin');
   const by = writerOf(join(dir, state));
   if (by !== null) found.push({ by, file: state });

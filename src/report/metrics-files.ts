@@ -67,6 +67,7 @@ export const adapterSchema = z.object({
   device: z.string(),
   description: z.string(),
   type: z.enum(['hardware', 'software']),
+  pci: z.string().optional(),
 });
 
 export const madeSchema = z
@@ -115,7 +116,8 @@ const runSchema = z.object({
 /** The document of `metrics.json`: indented, every number with all its digits, NaN and infinities as null. */
 export const metricsJson = (metrics: RunMetrics): string => `${JSON.stringify(metrics, null, 2)}\n`;
 
-type Cell = number | string | null;
+/** Of a table. */
+export type Cell = number | string | null;
 
 /** Columns of `metrics.csv`, in order. */
 const COLUMNS: ReadonlyArray<readonly [name: string, value: (layer: LayerMetrics) => Cell]> = [
@@ -153,7 +155,8 @@ const COLUMNS: ReadonlyArray<readonly [name: string, value: (layer: LayerMetrics
   ['kernel_between', (l) => l.kernel?.between ?? null],
 ];
 
-const csvCell = (cell: Cell): string => {
+/** A cell of a CSV file; what is not a number is empty. */
+export const csvCell = (cell: Cell): string => {
   if (cell === null || (typeof cell === 'number' && !Number.isFinite(cell))) return '';
   const text = String(cell);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
@@ -186,13 +189,18 @@ const schemaOf = (document: unknown): unknown =>
 export function validated<T>(schema: z.ZodType<T>, document: unknown, source: string, command: string): T {
   const parsed = schema.safeParse(document, { reportInput: true });
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const found = issue?.input === undefined ? '(missing)' : JSON.stringify(issue.input)?.slice(0, 80);
-  const more = parsed.error.issues.length > 1 ? ` (and ${parsed.error.issues.length - 1} more)` : '';
   throw inputError(
-    `${source}: field ${fieldName(issue?.path ?? [])}: found ${found}: ${issue?.message ?? 'not valid'}${more}; ` +
-      `repair the file or make it again with \`deep-rfm ${command}\``,
+    `${source}: ${firstIssue(parsed.error)}; repair the file or make it again with \`deep-rfm ${command}\``,
   );
+}
+
+/** What is wrong with a document first, on one line: the field, what was found, and what was expected. */
+export function firstIssue({ issues }: z.ZodError): string {
+  const issue = issues[0];
+  const found = issue?.input === undefined ? '(missing)' : JSON.stringify(issue.input)?.slice(0, 80);
+  const more = issues.length > 1 ? ` (and ${issues.length - 1} more)` : '';
+  const field = fieldName(issue?.path ?? []);
+  return `${field === '' ? 'the document' : `field ${field}`}: found ${found}: ${issue?.message ?? 'not valid'}${more}`;
 }
 
 /** Checks a parsed `metrics.json` of a run; `source` names it in the message. */

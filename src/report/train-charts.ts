@@ -14,13 +14,17 @@ const PANEL = { width: 250, height: 190 };
 const WIDE = { width: 600, height: 300 };
 
 // Okabe and Ito's palette; dashes tell the series apart where there is no colour.
-const COLORS = ['#0072B2', '#D55E00', '#009E73', '#AA4499'];
+const COLORS = ['#0072B2', '#D55E00', '#009E73', '#AA4499', '#E69F00', '#56B4E9'];
 const DASHES = [
   [1, 0],
   [7, 4],
   [2, 3],
   [8, 3, 2, 3],
+  [12, 4],
+  [4, 2],
 ];
+/** Curves in one panel that colours and dashes tell apart. */
+export const MOST_CURVES = COLORS.length;
 
 /** One point of a curve: mean over the seeds, and one standard deviation to both sides. */
 export interface Point {
@@ -36,7 +40,7 @@ interface Sample {
   values: number[];
 }
 
-interface Curve {
+export interface Curve {
   label: string;
   samples: Sample[];
 }
@@ -69,7 +73,7 @@ function overEpochs(metrics: TrainMetrics, value: (measurement: Measurement) => 
     }));
 }
 
-interface Panel {
+export interface Panel {
   title: string;
   curves: Curve[];
   x: string;
@@ -178,10 +182,9 @@ export function trainParts({ config, adapter }: TrainMetrics): string[] {
 }
 
 /** What is said below the title about means, and about values that cannot be drawn where they are. */
-function notesOf({ config }: TrainMetrics, panels: readonly Panel[], axis: LogAxis): string[] {
+function notesOf(seeds: number, panels: readonly Panel[], axis: LogAxis): string[] {
   const notes: string[] = [];
   const log = panels.some((panel) => panel.log);
-  const seeds = config.seeds.length;
   if (seeds > 1) {
     const kind = log ? 'Geometric mean' : 'Mean';
     notes.push(`${kind} over ${seeds} seeds; the band is one standard deviation${log ? ' of the logarithm' : ''}.`);
@@ -198,11 +201,24 @@ const valuesOf = ({ curves }: Panel): number[] =>
   curves.flatMap(({ samples }) => samples.flatMap(({ values }) => values));
 
 function figure(title: string, panels: readonly Panel[], metrics: TrainMetrics, theme: Theme): TopLevelSpec {
+  return bandFigure(title, panels, { parts: trainParts(metrics), seeds: metrics.config.seeds.length }, theme);
+}
+
+/**
+ * Panels of curves with bands over seeds.
+ * @param of `parts`: what stands below the title, where the theme has it; `seeds`: how many a curve has at most.
+ */
+export function bandFigure(
+  title: string,
+  panels: readonly Panel[],
+  of: { parts: readonly string[]; seeds: number },
+  theme: Theme,
+): TopLevelSpec {
   const { ink, background, describesRun } = theme;
   const axis = logAxis(panels.filter(({ log }) => log).flatMap(valuesOf));
   const subtitle = [
-    ...(describesRun ? wrapParts(trainParts(metrics), SUBTITLE_CHARACTERS) : []),
-    ...notesOf(metrics, panels, axis),
+    ...(describesRun ? wrapParts(of.parts, SUBTITLE_CHARACTERS) : []),
+    ...notesOf(of.seeds, panels, axis),
   ];
   const faint = { gridColor: ink, gridOpacity: 0.13, domainColor: ink, domainOpacity: 0.6, tickColor: ink };
   const spec = {

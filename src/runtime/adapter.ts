@@ -7,6 +7,8 @@ export interface AdapterSummary {
   description: string;
   /** 'software' adapters run on the CPU; they are always named as such. */
   type: 'hardware' | 'software';
+  /** PCI address of a GPU, `0000:65:00.0`, where it is known: equal GPUs have equal names. */
+  pci?: string | undefined;
 }
 
 /** Software adapters run shaders on the CPU. Dawn marks lavapipe as a fallback adapter; names cover the others. */
@@ -30,5 +32,6 @@ export const isLavapipe = ({ device, description }: Pick<AdapterSummary, 'device
 /** One line for people; a software adapter is named as such. */
 export function describeAdapter(adapter: AdapterSummary): string {
   const name = [adapter.device, adapter.description].filter(Boolean).join(', ') || adapter.vendor || 'unnamed';
-  return adapter.type === 'software' ? `${name} (software, runs on the CPU)` : name;
+  const at = adapter.pci === undefined ? '' : ` at ${adapter.pci}`;
+  return adapter.type === 'software' ? `${name} (software, runs on the CPU)` : `${name}${at}`;
 }

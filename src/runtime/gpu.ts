@@ -78,6 +78,8 @@ export const withMembers = (gpu: Gpu, members: Partial<Gpu>): Gpu =>
 export interface DeviceOptions {
   /** Features to ask for where the adapter has them. */
   optional?: readonly GPUFeatureName[];
+  /** PCI address of the adapter, where it is known. */
+  pci?: string | null;
   /** See `Gpu`; closed with the device. */
   compiler?: Compiler | null;
   /** Called when the device is gone. */
@@ -92,10 +94,10 @@ export interface DeviceOptions {
 export async function openDevice(
   platform: Platform,
   adapter: GPUAdapter,
-  { optional = [], compiler = null, onClose }: DeviceOptions = {},
+  { optional = [], pci = null, compiler = null, onClose }: DeviceOptions = {},
 ): Promise<Gpu> {
   const device = await adapter.requestDevice(deviceDescriptor(adapter, optional));
-  const summary = summarizeAdapter(adapter.info);
+  const summary = { ...summarizeAdapter(adapter.info), ...(pci !== null && { pci }) };
   const watch = watchDevice(device, platform);
   let closed = false;
   async function close(): Promise<void> {

@@ -110,7 +110,7 @@ describe('doctor', () => {
 
   it('names a software adapter as such', async () => {
     const { code, stdout } = await deepRfm(['doctor']);
-    expect(stdout).toMatch(/adapter 1: .* \((software|hardware)\)/);
+    expect(stdout).toMatch(/^(--gpu \d+|adapter): .* \((software|hardware)\)$/m);
     expect(stdout).toMatch(/optional features: shader-f16 (works|absent); subgroup matrices (works|absent)/);
     expect(stdout).toContain('verdict: deep-rfm works here');
     expect(code).toBe(0);

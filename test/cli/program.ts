@@ -10,10 +10,10 @@ import { afterAll } from 'vitest';
 import { wgslPlugin } from '../../scripts/wgsl.mjs';
 import { writeNpy } from '../../src/data/npy.js';
 
-const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /** Below node_modules, so that the packages that stay outside the bundle are found from it. */
-const PROGRAM = join(ROOT, 'node_modules', '.cache', 'deep-rfm-test', 'deep-rfm.js');
+export const PROGRAM = join(ROOT, 'node_modules', '.cache', 'deep-rfm-test', 'deep-rfm.js');
 
 let built: Promise<void> | undefined;
 

@@ -32,13 +32,17 @@ export function argumentsOf(command: readonly string[]): string[] | null {
   return /^(\.\/)?deep-rfm$/.test(rest[0]) ? rest.slice(1) : null;
 }
 
+/** Commands, and those below them. */
+const allCommands = (program: Command): Command[] =>
+  program.commands.flatMap((command) => [command, ...allCommands(command)]);
+
 /** The program with commands that do nothing, but `profile`, whose command is parsed as well. */
 export function inertProgram(): Command {
   const program = buildProgram(new AbortController().signal);
   program.configureOutput({ writeOut: () => {}, writeErr: () => {} });
-  // Of a command with commands of its own, those.
-  for (const command of program.commands.flatMap((one) => (one.commands.length > 0 ? one.commands : [one]))) {
+  for (const command of allCommands(program)) {
     command.configureOutput({ writeOut: () => {}, writeErr: () => {} });
+    if (command.commands.length > 0) continue;
     command.action((inner: unknown) => {
       if (command.name() === 'profile') accept(inner as string[]);
     });
@@ -59,7 +63,7 @@ export function flagsByCommand(): Map<string, Set<string>> {
       command.name(),
       new Set([
         '--help',
-        ...[command, ...command.commands].flatMap(({ options }) => options.map(({ long }) => long ?? '')),
+        ...[command, ...allCommands(command)].flatMap(({ options }) => options.map(({ long }) => long ?? '')),
       ]),
     ]),
   );

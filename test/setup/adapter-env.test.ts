@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import {
   adapterChoice,
+  adapterKind,
   cacheDirs,
   driverEnv,
   installedSwiftshader,
@@ -15,9 +16,10 @@ import {
   stateFile,
   swiftshaderDir,
   systemIcds,
+  userSetVulkan,
+  withoutDriver,
   writableCacheDir,
 } from '../../scripts/adapter-env.mjs';
-import { adapterKind } from '../../scripts/probe-adapter.mjs';
 
 const root = mkdtempSync(join(tmpdir(), 'deep-rfm-env-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -101,8 +103,28 @@ describe('drivers', () => {
       VK_DRIVER_FILES: '/s/i.json',
       VK_ICD_FILENAMES: '/s/i.json',
       LD_LIBRARY_PATH: '/s:/old',
+      DEEP_RFM_DRIVER: '{"icds":["/s/i.json"],"libraryDir":"/s"}',
     });
     expect(driverEnv({}, {})).toEqual({});
+  });
+  it('tells a driver that a launcher selected from one that the user set', () => {
+    const driver = { icds: ['/s/i.json'], libraryDir: '/s' };
+    for (const env of [{ LD_LIBRARY_PATH: '/old' }, {}, { PATH: '/bin' }]) {
+      const selected = { ...env, ...driverEnv(driver, env) };
+      expect(userSetVulkan(selected)).toBe(false);
+      expect(withoutDriver(selected)).toEqual(env);
+    }
+    const mine = { ...driverEnv(driver, {}), VK_DRIVER_FILES: '/mine.json' };
+    expect(userSetVulkan(mine)).toBe(true);
+    expect(withoutDriver(mine)).toEqual({ VK_DRIVER_FILES: '/mine.json' });
+    expect(userSetVulkan({ VK_ICD_FILENAMES: '/mine.json' })).toBe(true);
+    expect(withoutDriver({ DEEP_RFM_DRIVER: '{', VK_DRIVER_FILES: '/mine.json' })).toHaveProperty('VK_DRIVER_FILES');
+  });
+  it('selects the same again in a command that another one started', () => {
+    fakeSwiftshader();
+    const first = launch({ DEEP_RFM_ADAPTER: 'swiftshader' }).set;
+    expect(launch({ DEEP_RFM_ADAPTER: 'swiftshader', ...first }).set).toEqual(first);
+    expect(launch({ DEEP_RFM_ADAPTER: 'lavapipe', ...first }, [LVP]).set.VK_DRIVER_FILES).toBe(LVP);
   });
   it('takes SwiftShader only when it is complete', () => {
     expect(installedSwiftshader([cache])).toBeNull();

@@ -18,7 +18,9 @@ export function selectDriver(): void {
   const { set, problem } = launchEnv();
   if (problem) throw new RfmError('noAdapter', problem);
   const { LD_LIBRARY_PATH: libraries, ...variables } = set;
-  if (!isMainThread && variables.VK_DRIVER_FILES && adapterChoice() !== 'auto') {
+  // What the main thread selected lies in the copy that a worker thread has.
+  const selected = process.env.VK_DRIVER_FILES === variables.VK_DRIVER_FILES;
+  if (!isMainThread && variables.VK_DRIVER_FILES && !selected && adapterChoice() !== 'auto') {
     throw new RfmError(
       'noAdapter',
       `DEEP_RFM_ADAPTER=${adapterChoice()}: a worker thread cannot select a driver; call selectDriver() before you start it`,
@@ -27,12 +29,13 @@ export function selectDriver(): void {
   for (const [name, value] of Object.entries(variables)) process.env[name] ??= value;
   // The dynamic linker has read LD_LIBRARY_PATH by now, so a loader that lies beside its driver is loaded here.
   const [folder] = libraries?.split(':') ?? [];
-  if (folder) preload(join(folder, 'libvulkan.so.1'));
+  if (folder) preloadLoader(folder);
 }
 
-function preload(library: string): void {
+/** Loads the Vulkan loader that lies in this folder, for Dawn to find it loaded. */
+export function preloadLoader(folder: string): void {
   try {
-    process.dlopen({ exports: {} }, library, constants.dlopen.RTLD_NOW | RTLD_NODELETE);
+    process.dlopen({ exports: {} }, join(folder, 'libvulkan.so.1'), constants.dlopen.RTLD_NOW | RTLD_NODELETE);
   } catch {
     // "Module did not self-register", as it is no addon; if it was not loaded, Dawn finds no adapter and says so.
   }

@@ -8,6 +8,7 @@ import { createCompiler } from '../../runtime/compile-ahead.js';
 import { type Compiler, deviceDescriptor, type Gpu, openDevice } from '../../runtime/gpu.js';
 import { mixedFeatures, type OpenOptions, requestAdapter } from '../request-adapter.js';
 import { selectDriver } from './driver.js';
+import { checkGpu, type GpuRequest, selectGpu } from './select-gpu.js';
 import { nodePlatform } from './system.js';
 
 /** Dawn's switches with which shader-f16 shows on NVIDIA's driver, and subgroup matrices anywhere. */
@@ -62,14 +63,16 @@ export function releaseInstance(instance: GPU): void {
   liveInstances.delete(instance);
 }
 
-/** A device on an adapter of this instance, which is released when the device is closed. */
+/** A device on an adapter of this instance, which is released when the device is closed; `pci` is its address, where known. */
 export const openAdapter = (
   instance: GPU,
   adapter: GPUAdapter,
   optional: readonly GPUFeatureName[] = [],
+  pci: string | null = null,
 ): Promise<Gpu> =>
   openDevice(nodePlatform, adapter, {
     optional,
+    pci,
     compiler: compilerFor(instance, adapter, optional),
     onClose: () => releaseInstance(instance),
   });
@@ -92,23 +95,38 @@ const noAdapterHelp = (): string =>
     ? 'README.txt says which Vulkan driver the machine must have; `./deep-rfm doctor` tells more'
     : `run \`${SETUP}\` to install a software one, or a Vulkan driver for your GPU; \`deep-rfm doctor\` tells more`;
 
+/** What a program in Node asks for when it opens a device. */
+export interface NodeOpenOptions extends OpenOptions, GpuRequest {
+  /**
+   * One adapter of several, on Linux: the number that `deep-rfm doctor` gives it, or a PCI address, as `--gpu` takes them.
+   * Without it DEEP_RFM_GPU counts, and then CUDA_VISIBLE_DEVICES, SLURM_STEP_GPUS or SLURM_JOB_GPUS.
+   */
+  gpu?: string | undefined;
+  /** Receives a warning where what a scheduler allotted could not be selected. Default: nobody. */
+  note?: (line: string) => void;
+}
+
 /**
  * Opens the best adapter: hardware first, a software one if it is all there is. Every limit it offers is requested, and the
  * features the kernels can use. Close it at the end, by `await using` or `close()`: a process that ends by itself with an
  * open device crashes.
  *
- * On Linux DEEP_RFM_ADAPTER (auto, hardware, lavapipe, swiftshader) selects the driver, as on the command line.
+ * On Linux DEEP_RFM_ADAPTER (auto, hardware, lavapipe, swiftshader) selects the driver, as on the command line, and `gpu` or
+ * DEEP_RFM_GPU one adapter of several.
  *
  * The main thread and worker threads can each open devices and compute at the same time; a device and its matrices stay in
  * their thread. Close the device before the thread ends or is terminated: Dawn ends the process where an instance is
  * collected while its device lives. Where DEEP_RFM_ADAPTER is set, call `selectDriver` before you start the workers.
  * @throws `RfmError` of kind 'noAdapter' where there is none of the type asked for.
  */
-export async function openGpu({ adapter: choice = 'auto', mixedPrecision = false }: OpenOptions = {}): Promise<Gpu> {
+export async function openGpu(options: NodeOpenOptions = {}): Promise<Gpu> {
+  const { adapter: type = 'auto', mixedPrecision = false, gpu, note = () => {} } = options;
+  const choice = await selectGpu({ gpu, adapter: type, note });
   const instance = await createInstance(mixedPrecision ? MIXED_TOGGLES : []);
   try {
-    const adapter = await requestAdapter(instance, choice, noAdapterHelp());
-    return await openAdapter(instance, adapter, mixedPrecision ? mixedFeatures(adapter) : []);
+    const adapter = await requestAdapter(instance, type, noAdapterHelp());
+    const pci = checkGpu(choice, adapter.info, note);
+    return await openAdapter(instance, adapter, mixedPrecision ? mixedFeatures(adapter) : [], pci);
   } catch (error) {
     releaseInstance(instance);
     throw error;

@@ -3,4 +3,4 @@
 export * from '../../index.js';
 export type { OpenOptions } from '../request-adapter.js';
 export { selectDriver } from './driver.js';
-export { openGpu } from './gpu.js';
+export { type NodeOpenOptions, openGpu } from './gpu.js';

@@ -35,6 +35,7 @@ const tuningFile = z.object({
       device: z.string(),
       description: z.string(),
       type: z.enum(['hardware', 'software']),
+      pci: z.string().optional(),
     }),
     version: z.string(),
     webgpu: z.string(),

@@ -1,0 +1,139 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LOCK } from '../../../scripts/leftovers.mjs';
+import { readTasks, type Task } from '../../../src/cli/sweep/tasks.js';
+import { workFolder } from '../program.js';
+import { type Cluster, clusterObstacle, startCluster } from './cluster.js';
+import { buildLaunched, completions, deepRfm, jsonAt, loggedAttempts, metricsOf, start, until } from './support.js';
+
+const cwd = workFolder();
+const obstacle = clusterObstacle();
+
+const GRID = {
+  command: 'run',
+  flags: {
+    ...{ '--test-n': 20, '--depth': 3, '--width': 32, '--gram-layers': 'none', '--no-tune': true },
+    ...{ '--n': [60, 70], '--activation': ['relu', 'cos'], '--seed': [0, 1, 2] },
+  },
+};
+
+describe.skipIf(obstacle !== null)(
+  `a cluster of two nodes${obstacle === null ? '' : ` (skipped: ${obstacle})`}`,
+  () => {
+    let cluster: Cluster;
+    beforeAll(async () => {
+      await buildLaunched();
+      cluster = startCluster();
+    });
+    afterAll(() => cluster?.stop());
+
+    const dir = join(cwd, 'slurm');
+    const folderOf = (task: Task): string => join(dir, task.folder);
+    const stateOf = (task: Task) => jsonAt(join(folderOf(task), 'task.json'));
+    /** The process that computes; null where none does. */
+    const programOf = (task: Task): number | null => jsonAt(join(folderOf(task), LOCK))?.pid ?? null;
+    const nodeOf = (job: string): string => cluster.ask('squeue', '--noheader', `--jobs=${job}`, '--format=%N').trim();
+    const jobOf = (task: Task): string | null => stateOf(task)?.attempts.at(-1)?.job ?? null;
+    const deepRfmHere = (...args: string[]) => deepRfm(args, { cwd, env: cluster.env });
+
+    it('runs go through preemption, a dead node, a kill and the time limit, to the results of a run here', async () => {
+      writeFileSync(join(cwd, 'grid.json'), JSON.stringify(GRID));
+      for (const out of ['slurm', 'here'])
+        expect((await deepRfmHere('sweep', 'plan', 'grid.json', '--out', out)).code).toBe(0);
+      const tasks = readTasks(dir);
+      expect(tasks).toHaveLength(12);
+      const submitted = await deepRfmHere('sweep', 'submit', 'slurm', '--engine', 'slurm', '--json', '--', '--time=1');
+      expect(submitted).toMatchObject({ code: 0 });
+      const [job] = JSON.parse(submitted.stdout).jobs as string[];
+      const again = await deepRfmHere('sweep', 'submit', 'slurm', '--engine', 'slurm');
+      expect(again).toMatchObject({ code: 2 });
+      expect(again.stderr).toContain(`job ${job} of this sweep is still in Slurm's queue`);
+
+      // The first one stands still until its time is up.
+      process.kill(await until('the first run', () => programOf(tasks[0])), 'SIGSTOP');
+      const stuck = nodeOf(`${job}_0`);
+      const other = stuck === 'n1' ? 'n2' : 'n1';
+      const here = start(['sweep', 'run', 'here', '--quiet'], { cwd, env: cluster.env });
+      const runsOn = (node: string) =>
+        tasks.slice(1).filter((task) => {
+          const owner = jobOf(task);
+          return owner !== null && programOf(task) !== null && nodeOf(owner) === node;
+        });
+
+      const [preempted] = await until('two runs on the other node', () => {
+        const found = runsOn(other);
+        return found.length === 2 && found;
+      });
+      const before = tasks.map((task) => stateOf(task)?.attempts.length ?? 0);
+      const preempting = [
+        '--partition=high',
+        `--nodelist=${other}`,
+        '--ntasks=2',
+        '--output=/dev/null',
+        '--wrap=sleep 1',
+      ];
+      cluster.ask('sbatch', ...preempting);
+      await until('one run begun again after the preemption', () =>
+        tasks.find((task, i) => before[i] > 0 && (stateOf(task)?.attempts.length ?? 0) > before[i]),
+      );
+
+      const lost = await until('a run on the other node', () => runsOn(other)[0]);
+      cluster.kill(other);
+      const killed = await until('a run on the first node', () => runsOn(stuck).find((task) => task !== lost));
+      process.kill(programOf(killed)!, 'SIGKILL');
+      await until('the lost run in the queue', () => nodeOf(jobOf(lost)!) !== other);
+      cluster.revive(other);
+
+      await until('all jobs ended', () => cluster.ask('squeue', '--noheader', `--jobs=${job}`) === '', 150);
+      expect((await here.end).code).toBe(0);
+      const status = await deepRfmHere('sweep', 'status', 'slurm', '--json');
+      const unfinished = JSON.parse(status.stdout).tasks.filter(({ phase }: { phase: string }) => phase !== 'finished');
+      const logOf = (index: number): string =>
+        readFileSync(join(dir, 'logs', `${job}_${index}.log`), 'utf8').slice(-1500);
+      expect(
+        unfinished.map(({ index, why, attempts }: { index: number; why: string; attempts: unknown }) => ({
+          ...{ index, why, attempts },
+          log: logOf(index),
+        })),
+      ).toEqual([]);
+
+      const ends = (task: Task) => stateOf(task).attempts.map(({ code }: { code: number | null }) => code);
+      expect(ends(tasks[0])).toEqual([143, 0]);
+      expect(ends(killed)).toContain(137);
+      // Its owner was killed before it could write how it ended.
+      expect(ends(lost)).toContain(null);
+      expect(ends(preempted)).toContain(143);
+      for (const task of tasks) {
+        const folder = folderOf(task);
+        expect(metricsOf(folder), task.folder).toBe(metricsOf(join(cwd, 'here', task.folder)));
+        expect(completions(folder), task.folder).toBe(1);
+        expect(loggedAttempts(folder), task.folder).toBe(stateOf(task).attempts.length);
+        const log = readFileSync(join(dir, 'logs', `${job}_${task.index}.log`), 'utf8');
+        expect(log, task.folder).toContain(`task ${task.index} finished`);
+        expect(log, task.folder).toContain('--- attempt 1,');
+      }
+      expect(readdirSync(join(dir, 'logs'))).toHaveLength(12);
+      const none = await deepRfmHere('sweep', 'submit', 'slurm', '--engine', 'slurm');
+      expect(none).toMatchObject({ code: 2 });
+      expect(none.stderr).toContain('there is no task to submit: all are finished');
+    });
+
+    it('submits nothing where sbatch refuses one of several arrays', async () => {
+      const many = { command: 'run', flags: { '--n': 60, '--seed': Array.from({ length: 1010 }, (_, i) => i) } };
+      writeFileSync(join(cwd, 'many.json'), JSON.stringify(many));
+      expect((await deepRfmHere('sweep', 'plan', 'many.json', '--out', 'many')).code).toBe(0);
+      const printed = await deepRfmHere('sweep', 'submit', 'many', '--engine', 'slurm', '--print', '--at-once', '4');
+      expect(printed.stdout).toContain('#SBATCH --array=0-1000%4');
+      expect(printed.stdout).toContain('#SBATCH --array=0-8%4');
+      expect(printed.stdout).toContain('index=$((1001 + SLURM_ARRAY_TASK_ID))');
+      expect(existsSync(join(cwd, 'many', 'slurm'))).toBe(false);
+      // What the first array leaves free is too little for the second.
+      const refused = await deepRfmHere('sweep', 'submit', 'many', '--engine', 'slurm', '--', '--partition=none');
+      expect(refused).toMatchObject({ code: 2, stdout: '' });
+      expect(refused.stderr.trim().split('\n')).toEqual([expect.stringContaining('sbatch refused: ')]);
+      expect(refused.stderr).toContain('invalid partition');
+      expect(cluster.ask('squeue', '--noheader')).toBe('');
+    });
+  },
+);
