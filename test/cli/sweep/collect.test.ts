@@ -48,12 +48,12 @@ it('groups runs that differ in the seed, with mean and deviation of what is defi
 it('has a row for every run and layer, and names runs of other versions', () => {
   expect(runsCsv(runs).trim().split('\n')).toEqual([
     'task,folder,hash,version,adapter,resumed,command,n,seed,no-tune,network_seed,layer,nc1.input',
-    '0,runs/0,0,1.0,GPU,0,run,60,0,,,1,1',
-    '0,runs/0,0,1.0,GPU,0,run,60,0,,,2,4',
-    '1,runs/1,1,1.0,GPU,0,run,60,1,,,1,3',
-    '1,runs/1,1,1.0,GPU,0,run,60,1,,,2,',
-    '2,runs/2,2,1.1,GPU,0,run,80,0,yes,,1,7',
-    '2,runs/2,2,1.1,GPU,0,run,80,0,yes,,2,8',
+    '0,runs/0,0,1.0,"GPU, hardware",0,run,60,0,,,1,1',
+    '0,runs/0,0,1.0,"GPU, hardware",0,run,60,0,,,2,4',
+    '1,runs/1,1,1.0,"GPU, hardware",0,run,60,1,,,1,3',
+    '1,runs/1,1,1.0,"GPU, hardware",0,run,60,1,,,2,',
+    '2,runs/2,2,1.1,"GPU, hardware",0,run,80,0,yes,,1,7',
+    '2,runs/2,2,1.1,"GPU, hardware",0,run,80,0,yes,,2,8',
   ]);
   expect(differences(runs)).toEqual(['runs of different versions of deep-rfm: 1.0 (tasks 0, 1); 1.1 (task 2)']);
   expect(differences(runs.slice(0, 2))).toEqual([]);
