@@ -128,7 +128,7 @@ describe.skipIf(obstacle !== null)(
       expect(printed.stdout).toContain('#SBATCH --array=0-8%4');
       expect(printed.stdout).toContain('index=$((1001 + SLURM_ARRAY_TASK_ID))');
       expect(existsSync(join(cwd, 'many', 'slurm'))).toBe(false);
-        const refused = await deepRfmHere('sweep', 'submit', 'many', '--engine', 'slurm', '--', '--partition=none');
+      const refused = await deepRfmHere('sweep', 'submit', 'many', '--engine', 'slurm', '--', '--partition=none');
       expect(refused).toMatchObject({ code: 2, stdout: '' });
       expect(refused.stderr.trim().split('\n')).toEqual([expect.stringContaining('sbatch refused: ')]);
       expect(refused.stderr).toContain('invalid partition');
