@@ -54,8 +54,11 @@ function panelsOf({ panels, log }: SweepFigure): Panel[] {
   });
 }
 
-const draw = (figure: SweepFigure, { title, seeds }: SweepPage, theme: Theme): Promise<string> =>
-  chartSvg(bandFigure(figure.title, panelsOf(figure), { parts: [title], seeds }, theme), `${figure.title}, by group.`);
+function draw(figure: SweepFigure, { title, seeds }: SweepPage, theme: Theme): Promise<string> {
+  const ownLegends = figure.panels.some(({ curves }) => curves.length > MOST_CURVES);
+  const spec = bandFigure(figure.title, panelsOf(figure), { parts: [title], seeds, ownLegends }, theme);
+  return chartSvg(spec, `${figure.title}, by group.`);
+}
 
 const cellText = ({ mean, deviation }: SweepRow['cells'][number]): string => {
   if (!Number.isFinite(mean)) return 'n/a';

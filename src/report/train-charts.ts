@@ -137,7 +137,7 @@ function panelSpec({ title, curves, x, y, log, size, ordered = false }: Panel, f
     field: 'x',
     type: 'quantitative',
     // Flush labels would stand beside the first and the last tick.
-    axis: { title: x, grid: false, tickCount: 6, labelFlush: false },
+    axis: { title: x, grid: false, tickCount: 6, tickMinStep: 1, labelFlush: false },
     // Without values there is no extent to find.
     scale: { nice: false, ...(values.length === 0 && { domain: [0, 1] }) },
   };
@@ -206,12 +206,13 @@ function figure(title: string, panels: readonly Panel[], metrics: TrainMetrics, 
 
 /**
  * Panels of curves with bands over seeds.
- * @param of `parts`: what stands below the title, where the theme has it; `seeds`: how many a curve has at most.
+ * @param of `parts`: what stands below the title, where the theme has it; `seeds`: how many a curve has at most;
+ * `ownLegends`: whether the panels have curves of different names.
  */
 export function bandFigure(
   title: string,
   panels: readonly Panel[],
-  of: { parts: readonly string[]; seeds: number },
+  of: { parts: readonly string[]; seeds: number; ownLegends?: boolean },
   theme: Theme,
 ): TopLevelSpec {
   const { ink, background, describesRun } = theme;
@@ -239,6 +240,7 @@ export function bandFigure(
     },
     columns: panels.length === 1 ? 1 : 2,
     concat: panels.map((panel) => panelSpec(panel, axis.floor, ink)),
+    ...(of.ownLegends && { resolve: { scale: { color: 'independent', strokeDash: 'independent' } } }),
     config: {
       font: FONT_FAMILY,
       aria: false,

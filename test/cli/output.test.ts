@@ -39,7 +39,9 @@ const refusal = async (work: Promise<unknown>): Promise<RfmError> => {
   return error as RfmError;
 };
 
-const SCHEMA = { run: 'deep-rfm/metrics/1', train: 'deep-rfm/train/1', layer: 'deep-rfm/layer/1' } as const;
+const SCHEMA = {
+  ...{ run: 'deep-rfm/metrics/1', train: 'deep-rfm/train/1', layer: 'deep-rfm/layer/1', rfm: 'deep-rfm/rfm/1' },
+} as const;
 const gram = 'gram-layer-01.png';
 /** What a finished command leaves, as far as names go. */
 function fill(by: Writer): string[] {

@@ -71,6 +71,8 @@ async function show(dir: string, statuses: readonly TaskStatus[], all: boolean, 
       left === null ? 'time left: not known before a task is finished' : `time left: about ${formatSeconds(left)}${at}`,
     );
   }
+  // The results are read for their hashes, which only the document has.
+  if (!terminal.json) return;
   terminal.document({
     ...{ schema: 'deep-rfm/sweep-status/1', dir, counts, secondsLeft: left },
     tasks: statuses.map(({ task, phase, owner, resumed, why, state, result }) => ({

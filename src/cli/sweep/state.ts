@@ -142,6 +142,18 @@ export function lastFailure(state: TaskState | null): Attempt | null {
   return state && last?.outcome === 'failed' && state.attempts.length > state.forgiven ? last : null;
 }
 
+/** A finished task, whose result is read when it is asked for. */
+function finished(status: TaskStatus, folder: string): TaskStatus {
+  let read: Result | null | undefined;
+  return Object.defineProperty({ ...status, phase: 'finished' as const }, 'result', {
+    enumerable: true,
+    get() {
+      if (read === undefined) read = resultIn(folder).result;
+      return read;
+    },
+  });
+}
+
 /**
  * Where a task of a sweep is, by its result and its owner; nothing a scheduler says counts.
  * @throws input error if the folder is that of another configuration, or what is in it is damaged.
@@ -152,8 +164,9 @@ export function statusOf(dir: string, task: Task): TaskStatus {
   const status = { task, state, owner: null, result: null, resumed: 0, why: null };
   if (state === null) return { ...status, phase: 'planned' };
   const resumed = Math.max(0, state.attempts.length - 1);
-  const { result } = resultIn(folder);
-  if (result) return { ...status, resumed, result, phase: 'finished' };
+  // Its owner has judged it, and files take their places whole: a thousand need not be read to be counted.
+  const judged = state.attempts.at(-1)?.outcome === 'finished' && existsSync(resultPath(folder));
+  if (judged || resultIn(folder).result) return finished({ ...status, resumed, phase: 'finished' }, folder);
   const lease = existsSync(leasePath(folder)) ? lockHolder(leasePath(folder)) : null;
   if (lease && !lease.gone) return { ...status, resumed, owner: lease.holder, phase: 'running' };
   const failure = lastFailure(state);

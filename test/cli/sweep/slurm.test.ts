@@ -119,7 +119,7 @@ describe.skipIf(obstacle !== null)(
       expect(none.stderr).toContain('there is no task to submit: all are finished');
     });
 
-    it('submits nothing where sbatch refuses one of several arrays', async () => {
+    it('prints several arrays, and submits nothing where sbatch refuses', async () => {
       const many = { command: 'run', flags: { '--n': 60, '--seed': Array.from({ length: 1010 }, (_, i) => i) } };
       writeFileSync(join(cwd, 'many.json'), JSON.stringify(many));
       expect((await deepRfmHere('sweep', 'plan', 'many.json', '--out', 'many')).code).toBe(0);
@@ -128,7 +128,6 @@ describe.skipIf(obstacle !== null)(
       expect(printed.stdout).toContain('#SBATCH --array=0-8%4');
       expect(printed.stdout).toContain('index=$((1001 + SLURM_ARRAY_TASK_ID))');
       expect(existsSync(join(cwd, 'many', 'slurm'))).toBe(false);
-      // What the first array leaves free is too little for the second.
       const refused = await deepRfmHere('sweep', 'submit', 'many', '--engine', 'slurm', '--', '--partition=none');
       expect(refused).toMatchObject({ code: 2, stdout: '' });
       expect(refused.stderr.trim().split('\n')).toEqual([expect.stringContaining('sbatch refused: ')]);
