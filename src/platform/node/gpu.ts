@@ -8,7 +8,7 @@ import { createCompiler } from '../../runtime/compile-ahead.js';
 import { type Compiler, deviceDescriptor, type Gpu, openDevice } from '../../runtime/gpu.js';
 import { mixedFeatures, type OpenOptions, requestAdapter } from '../request-adapter.js';
 import { selectDriver } from './driver.js';
-import { checkGpu, type GpuRequest, selectGpu } from './select-gpu.js';
+import { checkGpu, selectGpu } from './select-gpu.js';
 import { nodePlatform } from './system.js';
 
 /** Dawn's switches with which shader-f16 shows on NVIDIA's driver, and subgroup matrices anywhere. */
@@ -96,7 +96,7 @@ const noAdapterHelp = (): string =>
     : `run \`${SETUP}\` to install a software one, or a Vulkan driver for your GPU; \`deep-rfm doctor\` tells more`;
 
 /** What a program in Node asks for when it opens a device. */
-export interface NodeOpenOptions extends OpenOptions, GpuRequest {
+export interface NodeOpenOptions extends OpenOptions {
   /**
    * One adapter of several, on Linux: the number that `deep-rfm doctor` gives it, or a PCI address, as `--gpu` takes them.
    * Without it DEEP_RFM_GPU counts, and then CUDA_VISIBLE_DEVICES, SLURM_STEP_GPUS or SLURM_JOB_GPUS.

@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { buildProgram } from '../../../src/cli/program.js';
 import { chunksOf, ranges } from '../../../src/cli/sweep/engines/slurm-script.js';
@@ -45,6 +46,14 @@ describe('a grid', () => {
     expect(tasks[4].args).toEqual(['run', '--depth', '3', '--n', '500', '--no-tune', '--seed', '5']);
     expect(tasks.map(({ index }) => index)).toEqual([0, 1, 2, 3, 4]);
     expect(new Set(tasks.map(({ hash }) => hash)).size).toBe(5);
+  });
+
+  it.each([
+    ['figure3.json', 9],
+    ['small.json', 9],
+  ])('of examples/sweep/%s has %i runs', (name, count) => {
+    const grid = readGrid(fileURLToPath(new URL(`../../../examples/sweep/${name}`, import.meta.url)));
+    expect(configurations(grid, program)).toHaveLength(count);
   });
 
   it('gives a run the same hash however its flags are ordered and its numbers written', () => {
