@@ -56,7 +56,8 @@ Examples:
       settings of the paper by name; see deep-rfm presets
 
 Writes metrics.json, metrics.csv, report.html and the figures nc1, nfa, variance,
-loss and singular-values (SVG and PNG); checkpoint/ holds what --resume needs.`;
+loss and singular-values (SVG and PNG); checkpoint/ holds what --resume needs.
+With --weight-decay it also reports the FACT identity of each hidden layer.`;
 
 /** How weights are drawn, and how they move. */
 function weightOptions() {
