@@ -57,14 +57,16 @@ const cifar = (folder) => {
 
 const rotated = ({ x, label }) => ({ label, x: x.map((_, p) => x[28 * (27 - (p % 28)) + Math.floor(p / 28)]) });
 const halves = (rows) => [rows.filter(({ label }) => label < 5), rows.filter(({ label }) => label >= 5)];
+const evenAndOdd = (rows) => [0, 1].map((odd) => rows.filter((_, i) => i % 2 === odd));
 const under = (name) => join(flags['data-dir'], name);
 
 // Each gives the rows that the metric is learned on and those of the other dataset; no row is in both.
 const TASKS = {
   halves: () => halves(digits()),
+  same: () => evenAndOdd(digits()),
   rotated: () => {
-    const rows = digits();
-    return [rows.filter((_, i) => i % 2 === 0), rows.filter((_, i) => i % 2 === 1).map(rotated)];
+    const [even, odd] = evenAndOdd(digits());
+    return [even, odd.map(rotated)];
   },
   fashion: () => [idx(under('mnist')), idx(under('fashion-mnist'))],
   cifar: () => halves(cifar(under('cifar-10-batches-bin'))),
@@ -74,7 +76,17 @@ if (!(task in TASKS)) {
   console.error(`transfer: ${task}: expected ${Object.keys(TASKS).join(', ')}`);
   process.exit(2);
 }
-const [source, target] = TASKS[task]();
+const [source, target] = rowsOf(task);
+
+function rowsOf(name) {
+  try {
+    return TASKS[name]();
+  } catch (error) {
+    if (error.code !== 'ENOENT') throw error;
+    console.error(`transfer: ${error.path}: no such file; give the folder with the datasets with --data-dir`);
+    process.exit(2);
+  }
+}
 
 /** Some of the rows, drawn by the seed with a linear congruential generator. */
 const drawn = (rows, count, seed) => {
@@ -125,10 +137,10 @@ const rfm = (out, words) => {
 };
 
 const ARMS = [
-  ['I, no iteration', []],
-  ['M of the source, no iteration', ['--metric']],
-  [`I, ${flags.iterations} iterations`, ['--iterations']],
-  [`M of the source, ${flags.iterations} iterations`, ['--metric', '--iterations']],
+  ['I, 0 iterations', []],
+  ['M of the source, 0 iterations', ['--metric']],
+  [`I, iterations: ${flags.iterations}`, ['--iterations']],
+  [`M of the source, iterations: ${flags.iterations}`, ['--metric', '--iterations']],
 ];
 const accuracies = ARMS.map(() => []);
 for (const seed of flags.seeds.split(',').map(Number)) {
