@@ -3,6 +3,7 @@
 import { place } from '../data/files.js';
 import { type NpyMatrix, readMatrix, readNpy, toMatrix } from '../data/npy.js';
 import { inputError, RfmError } from '../errors.js';
+import { factorMetric, type MetricFactor } from '../rfm/metric.js';
 import { unitRows } from '../rfm/rows.js';
 
 /** A flag that has to be there. `what` says what it holds. */
@@ -34,6 +35,18 @@ function atFile<T>(at: string, work: () => T): T {
   } catch (error) {
     throw error instanceof RfmError && error.kind === 'input' ? error.within(at) : error;
   }
+}
+
+/** --metric of `rfm`: d × d, symmetric and positive semi-definite. */
+export function readMetric(path: string, x: NpyMatrix, xPath: string): MetricFactor {
+  const at = place('--metric', path);
+  const metric = readMatrix(path, '--metric');
+  if (metric.rows !== x.cols || metric.cols !== x.cols) {
+    throw inputError(
+      `${at}: is ${metric.rows} × ${metric.cols}, but ${place('--x', xPath)} has ${x.cols} columns, so that M is ${x.cols} × ${x.cols}; give a metric learned on the same features`,
+    );
+  }
+  return atFile(at, () => factorMetric(metric.data, metric.cols));
 }
 
 /** Targets as they are in the file: n × outputs, or n. */

@@ -7,6 +7,7 @@ import { type KernelSettings, kernelOf } from '../ops/kernels/kernels.js';
 import { formatSeconds } from '../report/format.js';
 import { KNOWN_FILES } from '../report/known-files.js';
 import { type OutputFile, publish } from '../report/publish.js';
+import type { MetricFactor } from '../rfm/metric.js';
 import type { RfmOptions } from '../rfm/options.js';
 import type { RfmResult } from '../rfm/types.js';
 import type { AdapterChoice, AdapterSummary } from '../runtime/adapter.js';
@@ -25,7 +26,7 @@ import {
 } from './flags.js';
 import { withGpu } from './gpu-session.js';
 import { type KernelFlags, kernelSettings } from './kernel.js';
-import { likeTargets, readFeatures, readTargets, required, type TargetMatrix } from './matrices.js';
+import { likeTargets, readFeatures, readMetric, readTargets, required, type TargetMatrix } from './matrices.js';
 import { withOutput } from './output.js';
 import { solveRemarks } from './run-progress.js';
 import { fixed, scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
@@ -35,18 +36,23 @@ const EXAMPLES = `
 Examples:
   $ deep-rfm rfm --x X.npy --y Y.npy --out out
   $ deep-rfm rfm --x X.npy --y Y.npy --test-x T.npy --iterations 8 --out out
+  $ deep-rfm rfm --x X2.npy --y Y2.npy --test-x T2.npy --metric out/M.npy --iterations 0 --out transfer
+      kernel regression on other rows with the metric learned before
 
 Arrays are .npy files of real numbers or booleans, or in an .npz archive:
 data.npz where it holds one, data.npz:X for the one named X. Writes
 M.npy (d × d, divided by its maximum), alpha.npy, metrics.json, and predictions.npy
 with --test-x: those of the fit with the final M. --save-iterations adds M_iterations.npy
 (T × d × d) and predictions_iterations.npy: M and the predictions after each iteration.
-Rows are used as they are, neither normalised nor standardised.`;
+Rows are used as they are, neither normalised nor standardised.
+--metric has M (d × d, symmetric, positive semi-definite) in place of I for the first fit. With
+--iterations 0 that is the only fit: kernel regression, and M.npy is the metric it used.`;
 
 interface RfmFlags extends OutputFlags, KernelFlags {
   x?: string;
   y?: string;
   testX?: string;
+  metric?: string;
   iterations?: number;
   out?: string;
   saveIterations?: boolean;
@@ -60,6 +66,8 @@ interface RfmRequest {
   x: NpyMatrix;
   y: TargetMatrix;
   test: NpyMatrix | null;
+  /** Of the first fit; null: I. */
+  metric: MetricFactor | null;
   /** As the document has them. */
   settings: KernelSettings & { ridge: number; iterations: number };
   options: RfmOptions;
@@ -75,6 +83,10 @@ function readRequest(flags: RfmFlags): RfmRequest {
   const x = readFeatures(xPath, 'as they are');
   const y = readTargets(yPath, x, xPath);
   const settings = { ...kernelSettings(flags), iterations: flags.iterations ?? 5 };
+  if (flags.saveIterations && settings.iterations === 0) {
+    throw inputError('--save-iterations: with --iterations 0 there are none to save; drop it, or use --iterations 1');
+  }
+  const metric = flags.metric === undefined ? null : readMetric(flags.metric, x, xPath);
   let test: NpyMatrix | null = null;
   if (flags.testX !== undefined) {
     const at = place('--test-x', flags.testX);
@@ -89,6 +101,7 @@ function readRequest(flags: RfmFlags): RfmRequest {
     x,
     y,
     test,
+    metric,
     settings,
     options: { kernel: kernelOf(settings), ridge: settings.ridge, iterations: settings.iterations },
     out,
@@ -106,14 +119,15 @@ export function addRfm(program: Command, signal: AbortSignal): void {
     )
     .addOption(valued('--x <file>', 'features, n × d (required)', path('--x')))
     .addOption(valued('--y <file>', 'targets, n × C or n (required)', path('--y')))
-    .addOption(valued('--test-x <file>', 'rows to predict', path('--test-x')));
+    .addOption(valued('--test-x <file>', 'rows to predict', path('--test-x')))
+    .addOption(valued('--metric <file>', 'M of the first fit, d × d (default: I)', path('--metric')));
   for (const option of kernelOptions()) command.addOption(option);
   command
     .addOption(
       valued(
         '--iterations <T>',
-        'updates of the metric (default: 5)',
-        integer('--iterations', { min: 1, max: 1e6, example: 5 }),
+        'updates of the metric; 0: only a fit with the first one (default: 5)',
+        integer('--iterations', { min: 0, max: 1e6, example: 5 }),
       ),
     )
     .option('--save-iterations', 'write M and the predictions of every iteration, too')
@@ -131,6 +145,7 @@ export function addRfm(program: Command, signal: AbortSignal): void {
       { flag: '--x', path: flags.x },
       { flag: '--y', path: flags.y },
       { flag: '--test-x', path: flags.testX },
+      { flag: '--metric', path: flags.metric },
     ];
     const output = { dir: request.out, by: 'rfm', inputs, overwrite: flags.overwrite, note: terminal.note } as const;
     await withOutput(output, () => runRfm(request, flags, terminal, signal));
@@ -184,16 +199,19 @@ function kernelLines(kernels: RfmResult['kernels']): string[] {
 
 async function learn(
   gpu: Gpu,
-  { x, y, test, settings, options }: RfmRequest,
+  { x, y, test, metric, settings, options }: RfmRequest,
   terminal: Terminal,
   onIteration: (done: number) => void,
 ): Promise<{ result: RfmResult; adapter: AdapterSummary }> {
   const { describeAdapter, rfm } = await import('./method.js');
-  terminal.note(`rfm      ${x.rows} × ${x.cols} rows, ${y.cols} targets, ${settings.iterations} iterations`);
+  terminal.note(
+    `rfm      ${x.rows} × ${x.cols} rows, ${y.cols} targets, ${settings.iterations} iterations${metric ? ', from a given metric' : ''}`,
+  );
   terminal.note(`adapter  ${describeAdapter(gpu.adapter)}`);
   const input = {
     ...{ x: x.data, n: x.rows, d: x.cols, y: y.data, outputs: y.cols },
     ...{ testX: test?.data ?? null, testRows: test?.rows ?? 0 },
+    metric,
   };
   return { result: await rfm(gpu, input, options, onIteration), adapter: gpu.adapter };
 }
@@ -203,6 +221,7 @@ const configOf = ({ x, y, test, settings }: RfmRequest, flags: RfmFlags): object
   x: flags.x,
   y: flags.y,
   testX: flags.testX ?? null,
+  metric: flags.metric ?? null,
   n: x.rows,
   d: x.cols,
   outputs: y.cols,

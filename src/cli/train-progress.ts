@@ -20,6 +20,7 @@ export function measurementLine(seed: number, { epoch, train, test, layers, seco
     const { input, right, output } = last.nc1;
     parts.push(`layer ${last.layer}: NC1 ${[input, right, output].map(scientific).join(' → ')}`);
     parts.push(`NFA ${fixed(last.nfa, 3)}`);
+    if (last.fact) parts.push(`FACT ${fixed(last.fact.correlation, 3)}`);
   }
   parts.push(formatSeconds(seconds));
   return parts.join('  ');
@@ -34,6 +35,7 @@ export function undefinedRemark(seed: number, { epoch, layers, variance }: Measu
   const found = layers.flatMap((probe) => {
     const parts = [undefinedStages(probe, STAGE_NAMES)].filter((part) => part !== null);
     if (!Number.isFinite(probe.nfa) || !Number.isFinite(probe.nfaSqrt)) parts.push('NFA');
+    if (probe.fact && !Number.isFinite(probe.fact.correlation)) parts.push('FACT');
     if (!Number.isFinite(probe.effectiveRank)) parts.push('effective rank');
     if (probe.principalAngles.length === 0) parts.push('angles');
     return parts.length === 0 ? [] : [`layer ${probe.layer}: ${parts.join(', ')}`];

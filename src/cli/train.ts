@@ -57,7 +57,8 @@ Examples:
       settings of the paper by name; see deep-rfm presets
 
 Writes metrics.json, metrics.csv, report.html and the figures nc1, nfa, variance,
-loss and singular-values (SVG and PNG); checkpoint/ holds what --resume needs.`;
+loss and singular-values (SVG and PNG); checkpoint/ holds what --resume needs.
+With --weight-decay it also reports the FACT identity of each hidden layer.`;
 
 /** How weights are drawn, and how they move. */
 function weightOptions() {
@@ -282,10 +283,14 @@ function heading({ config, dataset, out }: TrainRequest, d: number, adapter: str
   ];
 }
 
-const HEADER = ['seed', 'layer', 'NC1 Φ', 'NC1 SVᵀΦ', 'NC1 ReLU', 'NC1 AGOP½Φ', 'NFA', 'NFA ½', 'eff. rank', 'angle 1'];
+const HEADER = ['seed', 'layer', 'NC1 Φ', 'NC1 SVᵀΦ', 'NC1 ReLU', 'NC1 AGOP½Φ', 'NFA', 'NFA ½'];
+/** With weight decay alone. */
+const FACT_HEADER = ['FACT', 'FACT diff.'];
+const HEADER_END = ['eff. rank', 'angle 1'];
 
 /** The last measurement of every seed. */
 function summary(metrics: TrainMetrics): string[] {
+  const decays = metrics.config.weightDecay > 0;
   const rows: string[][] = [];
   const scores: string[] = [];
   for (const { seed, measurements } of metrics.seeds) {
@@ -294,7 +299,7 @@ function summary(metrics: TrainMetrics): string[] {
     scores.push(
       `seed ${seed}: epoch ${last.epoch}, loss ${scientific(last.train.loss)}, train ${formatPercent(last.train.accuracy)}${test}`,
     );
-    for (const { layer, nc1, nfa, nfaSqrt, effectiveRank, principalAngles } of last.layers) {
+    for (const { layer, nc1, nfa, nfaSqrt, fact, effectiveRank, principalAngles } of last.layers) {
       const angle = principalAngles[0];
       rows.push([
         String(seed),
@@ -302,6 +307,7 @@ function summary(metrics: TrainMetrics): string[] {
         ...[nc1.input, nc1.right, nc1.output, nc1.agop].map(scientific),
         fixed(nfa, 3),
         fixed(nfaSqrt, 3),
+        ...(decays ? [fixed(fact?.correlation ?? Number.NaN, 3), scientific(fact?.difference ?? Number.NaN)] : []),
         fixed(effectiveRank, 1),
         angle === undefined ? 'n/a' : `${((180 * angle) / Math.PI).toFixed(1)}°`,
       ]);
@@ -310,7 +316,7 @@ function summary(metrics: TrainMetrics): string[] {
   return [
     ...scores,
     '',
-    ...tableLines(HEADER, rows),
+    ...tableLines([...HEADER, ...(decays ? FACT_HEADER : []), ...HEADER_END], rows),
     ...[missingClassesText(metrics.classCounts) ?? []].flat(),
     '',
     `${formatSeconds(metrics.seconds)} on ${metrics.adapter.description || metrics.adapter.device || 'the adapter'} ` +

@@ -71,7 +71,7 @@ function oneHot(count: number, outputs: number): Float32Array {
 }
 
 /** to = as many rows of `from` as it has, from `row` on. */
-function copyRows(gpu: Gpu, { grid, tiles }: Rows, row: number, to: Matrix): void {
+export function copyRows(gpu: Gpu, { grid, tiles }: Rows, row: number, to: Matrix): void {
   const encoder = gpu.device.createCommandEncoder();
   const bytes = to.stride * 4;
   tiles.forEach(({ buffer, offset }, i) => {

@@ -1,6 +1,7 @@
 /** Networks on the device: their layers, training, and what is measured of them. */
 
 export * from './agop.js';
+export * from './fact.js';
 export * from './init.js';
 export * from './layer.js';
 export * from './models.js';

@@ -12,6 +12,8 @@ import type { Gpu } from '../runtime/gpu.js';
 import { allocate, block, downloadAll, type Matrix, type Pair, upload } from '../runtime/matrix.js';
 import { owning } from '../runtime/owning.js';
 import { addOuterProducts, outputGradients } from './agop.js';
+import { entryCorrelation, inner } from './correlation.js';
+import type { FactIdentity } from './fact.js';
 import { createNetworkPass, type Layer } from './layer.js';
 import { type ScaledHead, scaledHead } from './scaled-head.js';
 import { flatShape } from './tensor.js';
@@ -44,6 +46,8 @@ export interface LayerProbe {
   agopEigenvalues: number[];
   /** Angles between the spans of the top right singular vectors and the top eigenvectors of the AGOP, as many as classes; radians, ascending. */
   principalAngles: number[];
+  /** Of a training with weight decay alone; absent without it, and in what earlier versions wrote. */
+  fact?: FactIdentity | undefined;
 }
 
 export interface HeadProbe {
@@ -242,9 +246,6 @@ const agopFactor = (gpu: Gpu, weights: Matrix, sum: Pair): Promise<{ rows: Matri
     return { rows: product, exponent };
   });
 
-/** Variances of matrix entries below this share of their mean square are rounding: the entries are equal. */
-const EQUAL_ENTRIES = 1e-6;
-
 /**
  * Pearson correlations of the entries of AGOP = FᵀF and of AGOP^{1/2} = QᵀF, F = Q AGOP^{1/2} its polar decomposition, with those
  * of WᵀW. Of F (r × d, singular values s) inner products suffice: ⟨FᵀF, WᵀW⟩ = ‖F Wᵀ‖², ⟨QᵀF, WᵀW⟩ = ⟨Q Wᵀ, F Wᵀ⟩,
@@ -283,12 +284,8 @@ const featureAnsatz = (
     ]);
     const [gramNorm, gramSum] = [inner(ofGram, ofGram), inner(ofWeights, ofWeights)];
     /** Of a matrix whose inner product with WᵀW, squared norm and sum of entries these are. */
-    const correlation = (product: number, norm: number, sum: number): number => {
-      const covariance = product - (sum * gramSum) / (d * d);
-      const [variance, gramVariance] = [norm - (sum / d) ** 2, gramNorm - (gramSum / d) ** 2];
-      if (!(variance > EQUAL_ENTRIES * norm && gramVariance > EQUAL_ENTRIES * gramNorm)) return Number.NaN;
-      return covariance / Math.sqrt(variance) / Math.sqrt(gramVariance);
-    };
+    const correlation = (product: number, norm: number, sum: number): number =>
+      entryCorrelation({ product, norms: [norm, gramNorm], sums: [sum, gramSum], size: d });
     const moment = (power: number): number => values.reduce((sum, value) => sum + value ** power, 0);
     return {
       nfa: correlation(inner(fw, fw), moment(4), inner(f1, f1)),
@@ -307,12 +304,6 @@ const polarRows = (gpu: Gpu, factor: Matrix, smallest: number): Promise<Matrix> 
     await runBatch(gpu, (batch) => transpose(batch, polar, out));
     return out;
   });
-
-function inner(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
-  return sum;
-}
 
 /** exp of the entropy of the values after division by their sum (Roy and Vetterli, EUSIPCO 2007); NaN of none. */
 export function effectiveRank(values: readonly number[]): number {

@@ -6,6 +6,7 @@ import { downloadBytes, type Matrix } from '../runtime/matrix.js';
 import { owning } from '../runtime/owning.js';
 import { enter } from '../runtime/timing.js';
 import type { Checkpoint } from './checkpoint.js';
+import { factIdentity } from './fact.js';
 import { initialize } from './init.js';
 import type { LossName } from './loss.js';
 import { buffersOf, createModel, type Model, outerLayers, parametersOf } from './models.js';
@@ -94,7 +95,7 @@ const trainSeed = (
   { resume, save }: { resume: Checkpoint | null; save(session: Session): Promise<void> },
 ): Promise<void> =>
   owning(gpu, async (gpu) => {
-    const { depth, width, init, epochs, measureEvery, loss, batch } = config;
+    const { depth, width, init, epochs, measureEvery, loss, batch, weightDecay } = config;
     const { seed } = record;
     const { signal, onStep } = hooks;
     const model = createModel(gpu, config.model, { input: data.train.shape, outputs: data.classes, depth, width });
@@ -110,7 +111,7 @@ const trainSeed = (
     for (let epoch = record.epochs.length; ; epoch++) {
       const due = epoch % measureEvery === 0 || epoch === epochs;
       if (due && record.measurements.at(-1)?.epoch !== epoch) {
-        const measurement = await measure(gpu, model, data, { loss, seed, epoch }, signal);
+        const measurement = await measure(gpu, model, data, { loss, seed, epoch, weightDecay }, signal);
         record.measurements.push(measurement);
         hooks.onMeasurement?.(seed, measurement);
         await save(session);
@@ -172,14 +173,14 @@ async function finiteScore(
 }
 
 /**
- * Scores of the network and the probes of its head, on the training rows.
+ * Scores of the network and the probes of its head, on the training rows; with weight decay the FACT identity, too.
  * @throws input error where a loss is not finite.
  */
 export const measure = (
   gpu: Gpu,
   model: Model,
   { train, test, starts }: TrainingData,
-  moment: Moment,
+  moment: Moment & { weightDecay: number },
   signal?: AbortSignal,
 ): Promise<Measurement> =>
   owning(gpu, async (gpu) => {
@@ -194,6 +195,13 @@ export const measure = (
       test: test && (await finiteScore(gpu, model, { samples: test, what: 'test rows' }, moment)),
     };
     const probe = await probeHead(gpu, head, phi, starts, signal);
+    const { loss, weightDecay } = moment;
+    if (weightDecay > 0) {
+      const facts = await factIdentity(gpu, head, phi, { labels: train.labels, loss, weightDecay }, signal);
+      probe.layers.forEach((layer, l) => {
+        layer.fact = facts[l];
+      });
+    }
     return { epoch: moment.epoch, ...scores, ...probe, seconds: workTime(gpu) - started };
   });
 

@@ -287,6 +287,9 @@ function nfaChart(metrics: TrainMetrics, theme: Theme): TopLevelSpec {
   const kinds = [
     { title: 'AGOP and WᵀW', of: (probe: LayerProbe) => probe.nfa },
     { title: 'AGOP¹⁄² and WᵀW', of: (probe: LayerProbe) => probe.nfaSqrt },
+    ...(metrics.config.weightDecay > 0
+      ? [{ title: 'FACT and WᵀW', of: (probe: LayerProbe) => probe.fact?.correlation ?? null }]
+      : []),
   ];
   const panels = kinds.map(({ title, of }): Panel => {
     const curves = layersOf(metrics).map((layer) => ({

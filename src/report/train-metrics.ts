@@ -21,6 +21,7 @@ const probeSchema = z.object({
   effectiveRank: measured,
   agopEigenvalues: list,
   principalAngles: list,
+  fact: z.object({ correlation: measured, difference: measured }).optional(),
 });
 
 const measurementSchema = z.object({

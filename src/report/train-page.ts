@@ -25,7 +25,8 @@ const CAPTIONS: Readonly<Record<TrainChartName, string>> = {
   nc1: `<strong>How much each part of a layer collapses.</strong> NC1 = tr Σ<sub>W</sub> / tr Σ<sub>B</sub> of the input Φ,
   of S VᵀΦ with the weights W = U S Vᵀ (that of WΦ, since U is an isometry), and after the ReLU.`,
   nfa: `<strong>The neural feature ansatz.</strong> Pearson correlation of the entries of WᵀW with those of the AGOP of the
-  network at the layer’s input, and of its square root.`,
+  network at the layer’s input, and of its square root; with weight decay also with those of the FACT matrix
+  −(1/(nλ)) Σ ∇<sub>h</sub>ℓ<sub>i</sub> h<sub>i</sub>ᵀ.`,
   variance: `Shares of the variance of the last hidden layer’s output between and within the classes,
   Σ<sub>T</sub> = Σ<sub>B</sub> + Σ<sub>W</sub>.`,
   loss: 'Loss while training (the network changes during an epoch, and batch normalisation uses the batch), and measured in evaluation mode.',
@@ -54,16 +55,26 @@ export function reduction(metrics: TrainMetrics, layer: number, part: 'right' | 
   return Math.exp(mean(logs));
 }
 
+const FACT_CAPTION =
+  'correlation of the FACT matrix −(1/(nλ)) Σ ∇<sub>h</sub>ℓ<sub>i</sub> h<sub>i</sub>ᵀ with WᵀW, and the difference of both over WᵀW (1 and 0 at a stationary point of the loss with weight decay λ); ';
+
 function partsTable(metrics: TrainMetrics): string {
   const last = metrics.seeds.map(lastOf).filter((found) => found !== undefined);
   const layers = last[0]?.layers ?? [];
   const over = (of: (measurement: Measurement) => number): string => formatCell(mean(finite(last.map(of))));
   const factor = (value: number): string => (value === Number.POSITIVE_INFINITY ? '∞' : formatCell(value));
+  const decays = metrics.config.weightDecay > 0;
   const rows = layers.map(({ layer }, i) => {
     const cells = [
       ...(['right', 'nonlinearity', 'agop'] as const).map((part) => factor(reduction(metrics, layer, part))),
       over(({ layers }) => layers[i].nfa),
       over(({ layers }) => layers[i].nfaSqrt),
+      ...(decays
+        ? [
+            over(({ layers }) => layers[i].fact?.correlation ?? Number.NaN),
+            over(({ layers }) => layers[i].fact?.difference ?? Number.NaN),
+          ]
+        : []),
       over(({ layers }) => layers[i].effectiveRank),
       over(({ layers }) => ((layers[i].principalAngles[0] ?? Number.NaN) * 180) / Math.PI),
     ];
@@ -71,10 +82,10 @@ function partsTable(metrics: TrainMetrics): string {
   });
   return `<div class="scroll" tabindex="0" role="region" aria-label="Parts of each layer"><table class="layers">
 <caption>At the end of training, means over the seeds that have a value: by which factor NC1 falls from Φ to S VᵀΦ, from there to the output of the
-ReLU (below 1 it rises; ∞: to 0; n/a: 0 before and after, or not defined), and from Φ to AGOP<sup>1/2</sup>Φ; correlations with WᵀW; effective rank of W; smallest principal
+ReLU (below 1 it rises; ∞: to 0; n/a: 0 before and after, or not defined), and from Φ to AGOP<sup>1/2</sup>Φ; correlations with WᵀW; ${decays ? FACT_CAPTION : ''}effective rank of W; smallest principal
 angle between the top right singular vectors of W and the top eigenvectors of the AGOP, as many as classes.</caption>
 <thead><tr><th scope="col">Layer</th><th scope="col">S Vᵀ</th><th scope="col">ReLU</th><th scope="col">AGOP<sup>1/2</sup></th>
-<th scope="col">AGOP, WᵀW</th><th scope="col">AGOP<sup>1/2</sup>, WᵀW</th><th scope="col">effective rank</th><th scope="col">angle °</th></tr></thead>
+<th scope="col">AGOP, WᵀW</th><th scope="col">AGOP<sup>1/2</sup>, WᵀW</th>${decays ? '<th scope="col">FACT, WᵀW</th><th scope="col">FACT difference</th>' : ''}<th scope="col">effective rank</th><th scope="col">angle °</th></tr></thead>
 <tbody>${rows.join('\n')}</tbody></table></div>`;
 }
 
@@ -83,8 +94,9 @@ function undefinedNote({ seeds }: TrainMetrics): string {
   const items = seeds.flatMap(({ seed, measurements }) => {
     const layers = new Set<number>();
     for (const { layers: probes } of measurements) {
-      for (const { layer, nc1, nc2, nfa, nfaSqrt } of probes) {
+      for (const { layer, nc1, nc2, nfa, nfaSqrt, fact } of probes) {
         const values = [...Object.values(nc1), ...Object.values(nc2), nfa, nfaSqrt];
+        if (fact) values.push(fact.correlation, fact.difference);
         if (finite(values).length < values.length) layers.add(layer);
       }
     }
@@ -190,6 +202,7 @@ collapse.</cite> NeurIPS 2024. <a href="https://arxiv.org/abs/2402.13728">arXiv:
 <li>A. Radhakrishnan, D. Beaglehole, P. Pandit, M. Belkin. <cite>Mechanism of feature learning in deep fully connected
 networks and kernel machines that recursively learn features.</cite> 2022.
 <a href="https://arxiv.org/abs/2212.13881">arXiv:2212.13881</a>.</li>
+${config.weightDecay > 0 ? '<li>The FACT identity: <a href="https://arxiv.org/abs/2507.05644">arXiv:2507.05644</a>.</li>' : ''}
 </ul></section>
 </main>
 <footer class="muted">Made by deep-rfm ${escapeHtml(metrics.version)}. The numbers are in metrics.json and metrics.csv beside this page.</footer>

@@ -41,7 +41,7 @@ export interface DeepRfmOptions extends LayerOptions {
 
 /** Classic RFM. */
 export interface RfmOptions extends RidgeOptions {
-  /** Updates of the metric. Default: 5. */
+  /** Updates of the metric; 0: kernel ridge regression with the first one. Default: 5. */
   iterations?: number;
 }
 

@@ -1,4 +1,4 @@
-import { inputError } from '../errors.js';
+import { RfmError } from '../errors.js';
 import type { Numbers } from '../numbers.js';
 import { copyScaled, divideByRoot } from '../ops/elementwise/elementwise.js';
 import { gemm, gemmNN, syrkTN } from '../ops/gemm/gemm.js';
@@ -9,13 +9,14 @@ import { rowLengths } from '../ops/statistics/statistics.js';
 import { allocateRows, type Columns, cut, type RowGrid, type Rows, uploadColumns, uploadRows } from '../ops/tiles.js';
 import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, download, type Matrix, release } from '../runtime/matrix.js';
+import { allocate, download, type Matrix, release, upload } from '../runtime/matrix.js';
 import { owning } from '../runtime/owning.js';
 import { enter } from '../runtime/timing.js';
 import type { Agop, AgopRequest } from './agop.js';
 import { createClock, type LayerContext } from './context.js';
 import { type FittedKernel, predict } from './fit.js';
 import { type Body, layerBody } from './layer-body.js';
+import type { MetricFactor } from './metric.js';
 import { type RfmOptions, rfmOptions } from './options.js';
 import { adopt, limitsOf, planRun } from './plan.js';
 import { centred, refuseLostDifferences, scaledTargets } from './rows.js';
@@ -33,12 +34,15 @@ export interface RfmInput {
   /** testRows × d. */
   testX: Numbers | null;
   testRows: number;
+  /** The M of the first fit, d × d, as `factorMetric` gives it. Default: null, which stands for I. */
+  metric?: MetricFactor | null;
 }
 
 /**
  * Classic Recursive Feature Machine (Radhakrishnan et al., arXiv 2212.13881): starting from M = I,
- * each iteration fits kernel ridge regression with distances ‖x − z‖_M and sets M to the AGOP of
- * the fit over its largest entry; a last fit with the final M gives α and the predictions.
+ * or from a given metric, each iteration fits kernel ridge regression with distances ‖x − z‖_M and sets M to the AGOP of
+ * the fit over its largest entry; a last fit with the final M gives α and the predictions. Without iterations that is kernel ridge
+ * regression with the first M.
  *
  * With M = FᵀF, ‖x − z‖_M is the plain distance of the rows Fx, and the gradient through M is Fᵀ times the gradient in
  * those rows: M ← Fᵀ · AGOP(XFᵀ) · F, so every operation of a Deep RFM layer serves here. With AGOP = GᵀG the next F
@@ -68,27 +72,33 @@ export async function rfm(
       const solves: LayerMetrics['solve'][] = [];
       const kernels: KernelReport[] = [];
       const iterations: RfmResult['iterations'] = [];
-      // M = I at first: the rows themselves.
-      let factor: Matrix | null = null;
+      // M = I at first, the rows themselves, unless a metric is given.
+      const given = input.metric ?? null;
+      let factor: Matrix | null = given && upload(scope, given.rank, d, given.factor);
+      let start: Start = given ? withMetricUnit(problem, given.unit) : { ...problem, metricUnit: 1 };
       for (; iteration <= options.iterations; iteration++) {
-        const { body, found }: Learned<AgopRequest> = await learn(context, problem, factor, problem.agop);
+        const { body, found }: Learned<AgopRequest> = await learn(context, start, factor, {
+          agop: start.agop,
+          report: iteration > 1,
+        });
         solves.push(body.solve);
         kernels.push(body.kernel);
         if (found) iterations.push(found);
         const next: Matrix = await nextFactor(scope, body.agop, factor);
         if (factor) release(scope, factor);
         factor = next;
+        start = { ...problem, metricUnit: 1 };
         onIteration(iteration);
       }
-      const { body, found } = await learn(context, problem, factor, null);
-      if (!found) throw inputError(`rfm: ${options.iterations} iterations were asked for, expected at least 1`);
+      const { body, found } = await learn(context, start, factor, { agop: null, report: true });
+      if (!found) throw new RfmError('internal', 'rfm: the last fit gave no metric');
       const alpha = problem.inUnits(transposeHost(body.coefficients, outputs, n));
       return {
         ...found,
         alpha,
         solves: [...solves, body.solve],
         kernels: [...kernels, body.kernel],
-        iterations: [...iterations, found],
+        iterations: options.iterations > 0 ? [...iterations, found] : [],
       };
     });
   } finally {
@@ -131,18 +141,34 @@ function uploaded(
   };
 }
 
+/** What a fit starts from: the metric is metricUnit · FᵀF, and the kernel's bandwidth over √metricUnit. */
+interface Start extends Problem {
+  metricUnit: number;
+}
+
+/** Distances with FᵀF are those with unit · FᵀF over √unit. */
+function withMetricUnit(problem: Problem, unit: number): Start {
+  const root = Math.sqrt(unit);
+  return {
+    ...problem,
+    metricUnit: unit,
+    kernel: problem.kernel.withBandwidth(Math.max(problem.kernel.bandwidth / root, SMALLEST_BANDWIDTH)),
+    agop: { ...problem.agop, unit: (problem.agop.unit ?? 1) * root },
+  };
+}
+
 interface Learned<A extends AgopRequest | null> {
   body: Body<Float64Array | null, A>;
-  /** M = FᵀF, and the predictions with it; null where F = I. */
+  /** M, and the predictions with it; null where no report was asked for. */
   found: RfmResult['iterations'][number] | null;
 }
 
 /** A fit with the metric FᵀF, I where the factor is null. */
 const learn = <A extends AgopRequest | null>(
   { gpu: outer, ...how }: LayerContext,
-  { x: given, y, test, kernel, ridge, targetUnit, inUnits }: Problem,
+  { x: given, y, test, kernel, ridge, targetUnit, inUnits, metricUnit }: Start,
   factor: Matrix | null,
-  agop: A,
+  { agop, report }: { agop: A; report: boolean },
 ): Promise<Learned<A>> =>
   owning(outer, async (gpu, keep) => {
     const x = factor ? await timesFactor(gpu, given, factor) : given;
@@ -152,13 +178,21 @@ const learn = <A extends AgopRequest | null>(
       {
         ...{ x, y, kernel, ridge, targetUnit },
         agop: agop && { ...agop, reach },
-        use: async (fitted) => factor && test && inUnits(await predictTest(gpu, test, factor, fitted)),
+        use: async (fitted) => (report && test ? inUnits(await predictTest(gpu, test, factor, fitted)) : null),
       },
     );
     keep(body.agop?.matrix);
-    const found = factor && { M: await metricOf(gpu, factor), predictions: body.used };
+    const metric = async (): Promise<Float32Array> =>
+      factor ? await metricOf(gpu, factor, metricUnit) : identity(given.tiles[0].cols);
+    const found = report ? { M: await metric(), predictions: body.used } : null;
     return { body: body as Body<Float64Array | null, A>, found };
   });
+
+function identity(d: number): Float32Array {
+  const out = new Float32Array(d * d);
+  for (let i = 0; i < d; i++) out[i * d + i] = 1;
+  return out;
+}
 
 /** Beside rows of size 1 kernel values vanish long before, and its square is within float32. */
 const SMALLEST_BANDWIDTH = 1e-15;
@@ -209,18 +243,19 @@ const nextFactor = (outer: Gpu, { matrix }: Agop, factor: Matrix | null): Promis
 /** Directions of the AGOP below this share of the largest are dropped: 3e-6 of a distance. */
 const FACTOR_TOLERANCE = 1e-11;
 
-/** M = FᵀF, d × d. */
-const metricOf = (outer: Gpu, factor: Matrix): Promise<Float32Array> =>
+/** M = unit · FᵀF, d × d. */
+const metricOf = (outer: Gpu, factor: Matrix, unit: number): Promise<Float32Array> =>
   owning(outer, async (gpu) => {
     const m = allocate(gpu, factor.cols, factor.cols);
     await sendBatch(gpu, (batch) => syrkTN(batch, { a: factor, out: m }));
-    return download(gpu, m);
+    const values = await download(gpu, m);
+    return unit === 1 ? values : values.map((value) => value * unit);
   });
 
 /** Predictions, test rows × outputs, of a fit at the rows X Fᵀ. */
-const predictTest = (outer: Gpu, test: Rows, factor: Matrix, fitted: FittedKernel): Promise<Float32Array> =>
+const predictTest = (outer: Gpu, test: Rows, factor: Matrix | null, fitted: FittedKernel): Promise<Float32Array> =>
   owning(outer, async (gpu) => {
-    const rows = await timesFactor(gpu, test, factor);
+    const rows = factor ? await timesFactor(gpu, test, factor) : test;
     const reach = (await longestRow(gpu, rows)) + (await longestRow(gpu, fitted.system.x));
     return transposeHost(await predict(gpu, rows, fitted, reach), fitted.alpha.tiles[0].rows, test.grid.n);
   });

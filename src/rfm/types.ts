@@ -173,7 +173,7 @@ export interface LayerResult {
 }
 
 export interface RfmResult {
-  /** d × d metric after the last iteration, divided by its maximum. */
+  /** d × d metric after the last iteration, divided by its maximum; without iterations the one of the first fit, as it is. */
   M: Float32Array;
   /** n × outputs. */
   alpha: Float64Array;

@@ -32,12 +32,18 @@ beforeAll(async () => {
     W3: [[8, 3], numbers(24)],
     phase: [[8], numbers(8)],
     phase7: [[7], numbers(7)],
+    skew: [[4, 4], Float32Array.from({ length: 16 }, (_, e) => (e % 5 === 0 ? 1 : e === 4 ? 0.5 : 0))],
+    negative: [[4, 4], Float32Array.from({ length: 16 }, (_, e) => (e === 15 ? -0.5 : e % 5 === 0 ? 1 : 0))],
+    // Each two of the first three rows are those of a positive semi-definite matrix.
+    indefinite: [[4, 4], Float32Array.of(1, 0.6, 0.6, 0, 0.6, 1, -0.6, 0, 0.6, -0.6, 1, 0, 0, 0, 0, 1)],
+    zeroM: [[4, 4], new Float32Array(16)],
   });
   writeFileSync(join(cwd, 'file'), '');
   await buildProgram();
 });
 
 const layer = (rest: string): string => `layer --x X.npy --y Y.npy --out out ${rest}`;
+const rfm = (rest: string): string => `rfm --x X.npy --y Y.npy --out out ${rest}`;
 const npy = (rest: string): string => `run --dataset npy --x X.npy --y labels.npy --out out ${rest}`;
 
 /** Command line, and what its message has to contain. An empty argument is written ''. */
@@ -104,6 +110,15 @@ const CASES: readonly (readonly [line: string, ...fragments: string[]])[] = [
   ['rfm --x X.npy --out out', '--y is missing'],
   ['rfm --x X.npy --y Y.npy --test-x X3.npy --out out', '--test-x X3.npy', '3 columns', '4'],
   ['rfm --x X.npy --y labels5.npy --out out', '--y labels5.npy', '5 rows', '6'],
+  [rfm('--metric W.npy'), '--metric W.npy', '8 × 4', '--x X.npy', '4 × 4'],
+  [rfm('--metric X3.npy'), '--metric X3.npy', '6 × 3', '4 × 4'],
+  [rfm('--metric skew.npy'), '--metric skew.npy', 'not symmetric', '0.5 in row 1, column 0', '0 in row 0, column 1'],
+  [rfm('--metric negative.npy'), '--metric negative.npy', 'semi-definite', '-0.500 in row 3, column 3'],
+  [rfm('--metric indefinite.npy'), '--metric indefinite.npy', 'semi-definite', '-0.8'],
+  [rfm('--metric zeroM.npy'), '--metric zeroM.npy', 'all entries are 0'],
+  [rfm('--metric nan.npy'), '--metric nan.npy', 'row 2, column 1'],
+  [rfm('--metric none.npy'), '--metric none.npy', 'no such file'],
+  [rfm('--iterations 0 --save-iterations'), '--save-iterations', '--iterations 0'],
   ['rfm --x constant.npy --y y.npy --out out', '--x constant.npy', 'all 6 rows', 'differ'],
 ];
 

@@ -29,7 +29,7 @@ const CASES: readonly (readonly [line: string, ...fragments: string[]])[] = [
   ['run --seed 9007199254740992', '--seed 9007199254740992', '2^53'],
   ['run --gram-layers 1,,3', '--gram-layers 1,,3', 'none'],
   ['run --gram-layers 0', '--gram-layers 0', 'from 1'],
-  ['rfm --x X.npy --y Y.npy --out out --iterations 0', '--iterations 0', 'from 1'],
+  ['rfm --x X.npy --y Y.npy --out out --iterations -1', '--iterations -1', 'from 0'],
   // Words.
   ['run --activation tanh', '--activation tanh', 'relu or cos'],
   ['run --agop fast', '--agop fast', 'auto, gram or jacobian'],

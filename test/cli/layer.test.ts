@@ -150,6 +150,25 @@ describe('rfm', () => {
     }
   });
 
+  it('fits with a given metric alone: with its own M as the last fit that had it', async () => {
+    const base = 'rfm --x X.npy --y Y.npy --test-x T.npy --json --quiet';
+    await deepRfm(`${base} --iterations 2 --out learned`.split(' '), { cwd });
+    const args = `${base} --metric ${join('learned', 'M.npy')} --iterations 0 --out transfer`;
+    const { code, stdout, stderr } = await deepRfm(args.split(' '), { cwd });
+    expect(stderr).toEqual([]);
+    expect(code).toBe(0);
+    const document = JSON.parse(stdout);
+    expect(document).toMatchObject({ config: { metric: join('learned', 'M.npy'), iterations: 0 } });
+    expect(document.solves).toHaveLength(1);
+    const arrays = (folder: string, name: string) => [...(read(folder, name).data as Float32Array)];
+    for (const name of ['M.npy', 'predictions.npy']) {
+      const [found, wanted] = [arrays('transfer', name), arrays('learned', name)];
+      found.forEach((value, e) => {
+        expect(value).toBeCloseTo(wanted[e], 4);
+      });
+    }
+  });
+
   it('prints one JSON document and keeps one-dimensional targets so', async () => {
     const args =
       'rfm --x X.npy --y y.npy --test-x T.npy --iterations 1 --kernel gaussian --float64 --json --quiet --out one';

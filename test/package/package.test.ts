@@ -282,6 +282,10 @@ describe('examples', () => {
   it.each([
     ['collapse.mjs', /^NC1 0\.009143\d*, NC2 0\.08793\d*\n$/],
     ['kernel.mjs', /^-0\.2384 -0\.2689 0\.0000 0\.7311 1\.7616 2\.8577 3\.9281 4\.9665\n$/],
+    [
+      'transfer/transfer.mjs halves --source-n 60 --n 20 --test-n 100 --iterations 1 --seeds 0',
+      /^(seed 0 .* [\d.]+ %\n){4}\nhalves: .*\n(.* [\d.]+ ± 0\.0 %\n){4}$/,
+    ],
     // Each rung as fast as this adapter happens to be, and right.
     ['matmul/ladder.mjs 64', /^C = A B, 64 × 64, on .*\n(\w+ +[\d.]+ GFLOP\/s {3}error \d\.\de-[78]\n){3,5}$/],
   ])('%s', async (words, printed) => expect(await run(`examples/${words}`, 'auto')).toMatch(printed), 600_000);

@@ -84,6 +84,45 @@ describe('means over seeds', () => {
   });
 });
 
+describe('a training with weight decay', () => {
+  const fact = { correlation: 0.8125, difference: 0.375 };
+  const plain = training(measurement(1, [probe(1), probe(2)]));
+  const layers = [probe(1, { fact }), probe(2, { fact: { correlation: Number.NaN, difference: 1 } })];
+  const decayed: TrainMetrics = {
+    ...plain,
+    config: { ...plain.config, weightDecay: 0.01 },
+    seeds: plain.seeds.map((record) => ({ ...record, measurements: [measurement(1, layers)] })),
+  };
+  const blank = Object.fromEntries(TRAIN_CHARTS.map((name) => [name, ''])) as Record<
+    (typeof TRAIN_CHARTS)[number],
+    string
+  >;
+
+  it('has the FACT identity in the table of numbers, on the page and in the figure, and no other has', async () => {
+    const [header, first, second] = trainCsv(decayed).split('\n');
+    const column = header.split(',').indexOf('fact_correlation');
+    expect(header.split(',')[column + 1]).toBe('fact_difference');
+    expect(first.split(',').slice(column, column + 2)).toEqual(['0.8125', '0.375']);
+    expect(second.split(',').slice(column, column + 2)).toEqual(['', '1']);
+    expect(
+      trainCsv(plain)
+        .split('\n')[1]
+        .split(',')
+        .slice(column, column + 2),
+    ).toEqual(['', '']);
+    const html = renderTrainPage(decayed, blank);
+    expect(html).toContain('<th scope="col">FACT difference</th>');
+    expect(html).toContain('<td>0.375</td>');
+    expect(html).toContain('<li>Seed 0, layer 2</li>');
+    expect(html).not.toMatch(/NaN|Infinity|undefined<|>undefined/);
+    expect(renderTrainPage(plain, blank)).not.toContain('FACT difference');
+    expect(await chart('nfa', decayed)).toContain('FACT and WᵀW');
+    expect(await chart('nfa', plain)).not.toContain('FACT');
+    const remark = undefinedRemark(0, decayed.seeds[0].measurements[0]);
+    expect(remark).toMatch(/layer 2: FACT \(/);
+  });
+});
+
 describe('a training with zeros and values that are not defined', () => {
   const dead = probe(2, {
     nc1: { ...same(Number.NaN), input: 0.5 },
