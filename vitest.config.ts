@@ -14,8 +14,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // Each file has its own process: a GPU instance lives as long as the process that made it.
     pool: 'forks',
-    // One file more than processors: shaders are compiled on one thread, and the tests of sweeps wait for schedulers.
-    poolOptions: { forks: { maxForks: availableParallelism() + 1 } },
+    // Vitest would leave one processor alone; but while one file's shaders are compiled, on one thread, another can compute.
+    poolOptions: { forks: { maxForks: availableParallelism() } },
     // No bound on speed: a slow machine compiles shaders for minutes.
     testTimeout: 240_000,
     hookTimeout: 240_000,

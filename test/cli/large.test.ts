@@ -27,7 +27,7 @@ function metricsOf(out: string): string {
 beforeAll(async () => {
   await buildProgram();
   expect((await run('whole', ['--save-predictions'])).code).toBe(0);
-}, 60_000);
+});
 
 describe('a device that is lost', () => {
   it('is opened again in every phase of a layer, with the same metrics', async () => {
@@ -58,7 +58,7 @@ describe('a device that is lost', () => {
     expect((await run('twice', ['--resume', '--save-predictions'])).code).toBe(0);
     expect(metricsOf('twice')).toBe(metricsOf('whole'));
     expect(predictionsOf('twice')).toEqual(predictionsOf('whole'));
-  }, 60_000);
+  });
 });
 
 describe('run within bounds', () => {
@@ -76,7 +76,7 @@ describe('run within bounds', () => {
       expect(found.memory.peakBytes).toBeLessThanOrEqual(1.1 * found.memory.predictedBytes);
       expect(distance(predictionsOf(solver), predictionsOf('whole'))).toBeLessThan(1e-4);
     }
-  }, 60_000);
+  });
 
   it('--save-predictions: one layer on digits, the same by every solver; what they say is the test accuracy', async () => {
     const one = 'run --n 100 --test-n 60 --depth 1 --width 32 --gram-layers none --quiet --save-predictions'.split(' ');
@@ -102,7 +102,7 @@ describe('run within bounds', () => {
     const none = await deepRfm([...one, '--test-n', '0', '--out', 'one-none'], { cwd });
     expect(none).toMatchObject({ code: 2, stdout: '' });
     expect(none.stderr[0]).toMatch(/--save-predictions: there are no test rows to predict/);
-  }, 60_000);
+  });
 
   it('--memory-limit is kept, and what does not fit is refused before it begins', async () => {
     const { x, labels } = clusters(2000, 12, 3);
@@ -121,7 +121,7 @@ describe('run within bounds', () => {
     expect(none).toMatchObject({ code: 4, stdout: '' });
     expect(none.stderr).toHaveLength(1);
     expect(none.stderr[0]).toMatch(/needs at least \d+ bytes of device memory, the limit is 1048576; /);
-  }, 60_000);
+  });
 
   it('--agop-samples sums over some of the rows and reports the sampling error', async () => {
     expect((await run('sampled', ['--agop-samples', '50'])).code).toBe(0);
@@ -133,7 +133,7 @@ describe('run within bounds', () => {
     const gram = await run('gram', ['--agop-samples', '50', '--agop', 'gram', '--quiet']);
     expect(gram.code).toBe(2);
     expect(gram.stderr[0]).toMatch(/--agop-samples 50: the Gram form sums over all rows/);
-  }, 60_000);
+  });
 
   it('--plan says what would be held and for how long, and runs nothing', async () => {
     const { code, stdout } = await run('planned', ['--plan']);
@@ -155,5 +155,5 @@ describe('run within bounds', () => {
     const unknown = await run('planned', ['--plan-for', 'abacus']);
     expect(unknown.code).toBe(2);
     expect(unknown.stderr[0]).toMatch(/--plan-for abacus: expected h100 or laptop-8gb/);
-  }, 60_000);
+  });
 });
