@@ -8,20 +8,26 @@ const { x, y } = clusters(6, 4, 2);
 writeArrays(cwd, { X: [[6, 4], x], Y: [[6, 2], y] });
 beforeAll(buildProgram);
 
+/** Each command, with those below it. */
+const COMMANDS: Readonly<Record<string, readonly string[]>> = {
+  run: [],
+  layer: [],
+  rfm: [],
+  train: [],
+  bench: [],
+  profile: [],
+  doctor: [],
+  report: [],
+  presets: [],
+  sweep: ['plan', 'run', 'task', 'submit', 'worker', 'status', 'retry', 'collect'],
+  theory: ['collapse', 'kernel'],
+};
+const leaves = Object.entries(COMMANDS).flatMap(([name, below]) =>
+  below.length > 0 ? below.map((one) => `${name} ${one}`) : [name],
+);
+
 describe('help', () => {
-  it.concurrent.each([
-    'run',
-    'layer',
-    'rfm',
-    'train',
-    'bench',
-    'profile',
-    'doctor',
-    'report',
-    'presets',
-    'theory collapse',
-    'theory kernel',
-  ])('%s --help has examples', async (command) => {
+  it.concurrent.each(leaves)('%s --help has examples', async (command) => {
     const { code, stdout, stderr } = await deepRfm([...command.split(' '), '--help'], { env: NO_ADAPTER });
     expect(code).toBe(0);
     expect(stderr).toEqual([]);
@@ -34,20 +40,7 @@ describe('help', () => {
   it('--help lists the commands and the exit codes', async () => {
     const { code, stdout } = await deepRfm(['--help'], { env: NO_ADAPTER });
     expect(code).toBe(0);
-    for (const word of [
-      'run',
-      'layer',
-      'rfm',
-      'train',
-      'bench',
-      'profile',
-      'doctor',
-      'report',
-      'presets',
-      'theory',
-      'Exit codes',
-    ])
-      expect(stdout).toContain(word);
+    for (const word of [...Object.keys(COMMANDS), 'Exit codes']) expect(stdout).toContain(word);
     expect(stdout).not.toMatch(/^ {2}data\b/m);
   });
 

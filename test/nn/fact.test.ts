@@ -9,25 +9,23 @@ import { flatShape } from '../../src/nn/tensor.js';
 import { trainNetworks } from '../../src/nn/train.js';
 import { releasePanels } from '../../src/ops/tiles.js';
 import { expectBelow, putRows, reportErrors, useGpu } from '../support/gpu.js';
-import { at, combined, type Dense, dense, normalMatrix, product, productNT, transposed } from '../support/reference.js';
+import {
+  at,
+  combined,
+  type Dense,
+  dense,
+  normalMatrix,
+  pearson,
+  product,
+  productNT,
+  transposed,
+} from '../support/reference.js';
 import { numbers, write } from './support.js';
 
 const gpu = useGpu();
 reportErrors();
 
 const frobenius = (a: Dense): number => Math.sqrt(a.data.reduce((sum, v) => sum + v * v, 0));
-
-function pearson(a: Dense, b: Dense): number {
-  const mean = (m: Dense) => m.data.reduce((sum, v) => sum + v, 0) / m.data.length;
-  const [p, q] = [mean(a), mean(b)];
-  let [ab, aa, bb] = [0, 0, 0];
-  a.data.forEach((v, i) => {
-    ab += (v - p) * (b.data[i] - q);
-    aa += (v - p) ** 2;
-    bb += (b.data[i] - q) ** 2;
-  });
-  return ab / Math.sqrt(aa * bb);
-}
 
 interface Problem {
   weights: readonly Dense[];

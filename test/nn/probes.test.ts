@@ -6,7 +6,17 @@ import { effectiveRank, principalAngles, probeHead } from '../../src/nn/probes.j
 import { flatShape } from '../../src/nn/tensor.js';
 import { releasePanels } from '../../src/ops/tiles.js';
 import { expectBelow, putRows, reportErrors, useGpu } from '../support/gpu.js';
-import { at, combined, type Dense, dense, normalMatrix, product, productNT, transposed } from '../support/reference.js';
+import {
+  at,
+  combined,
+  type Dense,
+  dense,
+  normalMatrix,
+  pearson,
+  product,
+  productNT,
+  transposed,
+} from '../support/reference.js';
 import { numbers, write } from './support.js';
 
 const gpu = useGpu();
@@ -44,18 +54,6 @@ function collapse(x: Dense, starts: readonly number[]): { nc1: number; nc2: numb
     }
   }
   return { nc1: within / between, nc2, within, between };
-}
-
-function pearson(a: Dense, b: Dense): number {
-  const mean = (m: Dense) => m.data.reduce((sum, v) => sum + v, 0) / m.data.length;
-  const [p, q] = [mean(a), mean(b)];
-  let [ab, aa, bb] = [0, 0, 0];
-  a.data.forEach((v, i) => {
-    ab += (v - p) * (b.data[i] - q);
-    aa += (v - p) ** 2;
-    bb += (b.data[i] - q) ** 2;
-  });
-  return ab / Math.sqrt(aa * bb);
 }
 
 /** Eigenvalues descending, eigenvectors as rows. */

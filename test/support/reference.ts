@@ -202,3 +202,16 @@ export function agopOf(x: Dense, alpha: Dense, weights: Dense, ids: readonly num
   }
   return { rows: x.cols, cols: x.cols, data: out };
 }
+
+/** Pearson correlation of the entries of two matrices of one shape. */
+export function pearson(a: Dense, b: Dense): number {
+  const mean = (m: Dense) => m.data.reduce((sum, v) => sum + v, 0) / m.data.length;
+  const [p, q] = [mean(a), mean(b)];
+  let [ab, aa, bb] = [0, 0, 0];
+  a.data.forEach((v, i) => {
+    ab += (v - p) * (b.data[i] - q);
+    aa += (v - p) ** 2;
+    bb += (b.data[i] - q) ** 2;
+  });
+  return ab / Math.sqrt(aa * bb);
+}

@@ -1,6 +1,6 @@
 import { sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
-import { allocate, download, type Matrix, matrixBytes, release, upload } from '../../runtime/matrix.js';
+import { allocate, downloadAll, type Matrix, matrixBytes, release, upload } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
 import { copyBytes } from '../gemm/factor-copies.js';
 import { gemm } from '../gemm/gemm.js';
@@ -62,14 +62,17 @@ async function entriesOf(gpu: Gpu, system: KernelSystem, labels: Int32Array, cla
     gemm(batch, { a: indicators[j], b: k, out });
     sums.push({ i, j, out });
   });
-  for (const { i, j, out } of sums) {
+  const found = await downloadAll(
+    gpu,
+    sums.map(({ out }) => out),
+  );
+  for (const [s, { i, j }] of sums.entries()) {
     const size = tileSize(grid, i);
-    const found = await download(gpu, out);
     // The tile above the diagonal is the same, transposed.
     const weight = i === j ? 1 : 2;
     for (let c = 0; c < classes; c++) {
       for (let r = 0; r < size; r++) {
-        const value = weight * found[c * size + r];
+        const value = weight * found[s][c * size + r];
         all += value;
         if (labels[starts[i] + r] === c) own += value;
       }
