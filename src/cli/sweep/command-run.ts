@@ -109,8 +109,14 @@ export function addSweepTask(sweep: Command, signal: AbortSignal): void {
     const folder = join(dir, task.folder);
     allowGrace(GRACE);
     setInterruptOutcome(`the run keeps its last checkpoint in ${folder}: the same command goes on`);
-    const stop = follow(logPath(folder), terminal);
-    const end = await runTask(dir, task, { signal, note: terminal.note }).finally(stop);
+    let stop: (() => void) | undefined;
+    const end = await runTask(dir, task, {
+      ...{ signal, note: terminal.note },
+      // Not earlier: until the task is this process's, the log is another's.
+      onBegin: () => {
+        stop = follow(logPath(folder), terminal);
+      },
+    }).finally(() => stop?.());
     if (end.outcome === 'held') throw inputError(end.why);
     if (end.outcome !== 'finished') {
       if (!signal.aborted) endWith(end.code, `task ${index} (${task.folder}) ${end.outcome}: ${end.why}`);

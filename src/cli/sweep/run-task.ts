@@ -36,7 +36,7 @@ export interface TaskOptions {
   env?: NodeJS.ProcessEnv;
   /** Of the lease. */
   times?: LockTimes;
-  /** Called when the task is this process's, before its run begins. */
+  /** Called when the task is this process's, before anything of its run is in the log. */
   onBegin?: () => void;
 }
 
@@ -135,8 +135,8 @@ async function attempt(
   const attempts = [...state.attempts, now];
   await writeState(folder, { ...state, attempts });
   const where = job === null ? `${hostname()}, process ${pid}` : `${hostname()}, job ${job}`;
-  appendFileSync(logPath(folder), `--- attempt ${attempts.length}, ${now.began}, ${where}\n`);
   options.onBegin?.();
+  appendFileSync(logPath(folder), `--- attempt ${attempts.length}, ${now.began}, ${where}\n`);
   const [command] = task.args;
   const args = [...task.args, '--out', folder, ...(RESUMABLE.has(command) ? ['--resume'] : [])];
   const child = await runCommandLine(args, {
