@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LOCK } from '../../../scripts/leftovers.mjs';
@@ -52,6 +52,8 @@ describe.skipIf(obstacle !== null)(
 
       // The first one stands still until its time is up.
       process.kill(await until('the first run', () => programOf(tasks[0])), 'SIGSTOP');
+      // A limit is a minute at least, of which half is left out here.
+      cluster.ask('scontrol', 'update', `JobId=${job}_0`, 'EndTime=now+10');
       const stuck = nodeOf(`${job}_0`);
       const other = stuck === 'n1' ? 'n2' : 'n1';
       const here = start(['sweep', 'run', 'here', '--quiet'], { cwd, env: cluster.env });
@@ -133,6 +135,23 @@ describe.skipIf(obstacle !== null)(
       expect(refused.stderr.trim().split('\n')).toEqual([expect.stringContaining('sbatch refused: ')]);
       expect(refused.stderr).toContain('invalid partition');
       expect(cluster.ask('squeue', '--noheader')).toBe('');
+      // An sbatch that takes the first array, and refuses the second one, as at a limit of jobs a user.
+      const bin = join(cwd, 'bin');
+      mkdirSync(bin);
+      const limited = [
+        '#!/bin/bash',
+        `if [ -e ${bin}/taken ]; then echo 'sbatch: error: QOSMaxSubmitJobPerUserLimit' >&2; exit 1; fi`,
+        `touch ${bin}/taken`,
+        `PATH=\${PATH#*:} exec sbatch "$@"`,
+      ];
+      writeFileSync(join(bin, 'sbatch'), limited.join('\n'), { mode: 0o755 });
+      const env = { ...cluster.env, PATH: `${bin}:${cluster.env.PATH}` };
+      const halves = await deepRfm(['sweep', 'submit', 'many', '--engine', 'slurm'], { cwd, env });
+      expect(halves).toMatchObject({ code: 2, stdout: '' });
+      expect(halves.stderr).toBe('deep-rfm: sbatch refused: QOSMaxSubmitJobPerUserLimit; nothing is submitted\n');
+      expect(existsSync(join(bin, 'taken'))).toBe(true);
+      expect(cluster.ask('squeue', '--noheader')).toBe('');
+      expect(existsSync(join(cwd, 'many', 'slurm', 'submitted.jsonl'))).toBe(false);
     });
   },
 );
