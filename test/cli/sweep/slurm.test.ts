@@ -87,7 +87,7 @@ describe.skipIf(obstacle !== null)(
       await until('the lost run in the queue', () => nodeOf(jobOf(lost)!) !== other);
       cluster.revive(other);
 
-      await until('all jobs ended', () => cluster.ask('squeue', '--noheader', `--jobs=${job}`) === '', 150);
+      await until('all jobs ended', () => cluster.ask('squeue', '--noheader', `--jobs=${job}`) === '');
       expect((await here.end).code).toBe(0);
       const status = await deepRfmHere('sweep', 'status', 'slurm', '--json');
       const unfinished = JSON.parse(status.stdout).tasks.filter(({ phase }: { phase: string }) => phase !== 'finished');

@@ -57,7 +57,7 @@ export const deepRfm = (
 ): Promise<Ended> => start(args, options).end;
 
 /** Waits until something is so. */
-export async function until<T>(what: string, found: () => T | null | undefined | false, seconds = 60): Promise<T> {
+export async function until<T>(what: string, found: () => T | null | undefined | false, seconds = 200): Promise<T> {
   for (const end = Date.now() + 1000 * seconds; Date.now() < end; await pause(50)) {
     const value = found();
     if (value) return value;
