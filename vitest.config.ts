@@ -17,7 +17,7 @@ export default defineConfig({
     // Vitest would leave one processor alone; but while one file's shaders are compiled, on one thread, another can compute.
     poolOptions: { forks: { maxForks: availableParallelism() } },
     // No bound on speed: a slow machine compiles shaders for minutes.
-    testTimeout: 240_000,
-    hookTimeout: 240_000,
+    testTimeout: 480_000,
+    hookTimeout: 480_000,
   },
 });

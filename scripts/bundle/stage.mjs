@@ -52,10 +52,6 @@ const SCRIPTS = [
   'bundle/start.mjs',
 ];
 
-/** Packages written for CommonJS ask for Node's modules by `require`, which an ES module has to make. */
-const BANNER =
-  "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);";
-
 const starter = (script) => `#!/bin/sh
 # Works from any folder and through links; needs nothing but a shell and readlink.
 here=$(dirname "$(readlink -f "$0")") || exit 1
@@ -90,10 +86,8 @@ export async function compileTests(root, out, entries) {
     outdir: join(out, 'test'),
     chunkNames: 'chunks/[hash]',
     splitting: true,
-    packages: 'bundle',
     external: PACKAGES.map(({ name }) => name),
     alias: { vitest: join(root, 'scripts', 'bundle', 'vitest.mjs') },
-    banner: { js: BANNER },
     metafile: true,
   });
   return result.metafile;
@@ -104,9 +98,7 @@ async function compileProgram(root, out) {
   const result = await build({
     ...compileOptions(root),
     outfile: join(out, 'dist', 'deep-rfm.js'),
-    packages: 'bundle',
     external: PACKAGES.map(({ name }) => name),
-    banner: { js: BANNER },
     metafile: true,
   });
   return result.metafile;

@@ -1,44 +1,21 @@
 /** The program as users get it: bundled, and run in a process of its own. */
 
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 import { afterAll } from 'vitest';
-import { wgslPlugin } from '../../scripts/wgsl.mjs';
+import { build, buildNeeded, output } from '../../scripts/build.mjs';
 import { writeNpy } from '../../src/data/npy.js';
 
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
-/** Below node_modules, so that the packages that stay outside the bundle are found from it. */
-export const PROGRAM = join(ROOT, 'node_modules', '.cache', 'deep-rfm-test', 'deep-rfm.js');
+export const PROGRAM = output(ROOT);
 
-let built: Promise<void> | undefined;
-
-/** Bundles the sources once a test file. The file appears whole, since other test files may run it meanwhile. */
-export function buildProgram(): Promise<void> {
-  built ??= (async () => {
-    const { outputFiles } = await build({
-      absWorkingDir: ROOT,
-      entryPoints: ['src/cli/main.ts'],
-      outfile: PROGRAM,
-      bundle: true,
-      format: 'esm',
-      platform: 'node',
-      target: 'node20',
-      packages: 'external',
-      plugins: [wgslPlugin],
-      logLevel: 'error',
-      write: false,
-    });
-    mkdirSync(dirname(PROGRAM), { recursive: true });
-    const part = `${PROGRAM}.${process.pid}`;
-    writeFileSync(part, outputFiles[0]!.contents);
-    renameSync(part, PROGRAM);
-  })();
-  return built;
+/** Builds it if the sources are newer. */
+export async function buildProgram(): Promise<void> {
+  if (buildNeeded(ROOT) !== null) await build(ROOT);
 }
 
 export interface Outcome {

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import { LOCK } from '../../../scripts/leftovers.mjs';
 import { readTasks } from '../../../src/cli/sweep/tasks.js';
-import { workFolder } from '../program.js';
-import { buildLaunched, completions, deepRfm, jsonAt, loggedAttempts, metricsOf, start, until } from './support.js';
+import { buildProgram, workFolder } from '../program.js';
+import { completions, deepRfm, jsonAt, loggedAttempts, metricsOf, start, until } from './support.js';
 
 const cwd = workFolder();
 const FLAGS = { '--test-n': 20, '--depth': 6, '--width': 32, '--gram-layers': 'none', '--no-tune': true };
@@ -21,7 +21,7 @@ async function planned(name: string, flags: object): Promise<string> {
 const statusOf = async (name: string) =>
   JSON.parse((await deepRfm(['sweep', 'status', name, '--json'], { cwd })).stdout);
 
-beforeAll(buildLaunched);
+beforeAll(buildProgram);
 
 it('runs go on after Ctrl-C and after kill -9 of all that runs them, to the result of a plain run', async () => {
   const dir = await planned('kills', { '--n': 60, '--seed': [0, 1] });

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LOCK } from '../../../scripts/leftovers.mjs';
 import { readTasks, type Task } from '../../../src/cli/sweep/tasks.js';
-import { workFolder } from '../program.js';
+import { buildProgram, workFolder } from '../program.js';
 import { type Cluster, clusterObstacle, startCluster } from './cluster.js';
-import { buildLaunched, completions, deepRfm, jsonAt, loggedAttempts, metricsOf, start, until } from './support.js';
+import { completions, deepRfm, jsonAt, loggedAttempts, metricsOf, start, until } from './support.js';
 
 const cwd = workFolder();
 const obstacle = clusterObstacle();
@@ -13,8 +13,8 @@ const obstacle = clusterObstacle();
 const GRID = {
   command: 'run',
   flags: {
-    ...{ '--test-n': 20, '--depth': 3, '--width': 32, '--gram-layers': 'none', '--no-tune': true },
-    ...{ '--n': [60, 70], '--activation': ['relu', 'cos'], '--seed': [0, 1, 2] },
+    ...{ '--test-n': 20, '--depth': 2, '--width': 32, '--gram-layers': 'none', '--no-tune': true },
+    ...{ '--n': [50, 60], '--activation': ['relu', 'cos'], '--seed': [0, 1, 2] },
   },
 };
 
@@ -23,7 +23,7 @@ describe.skipIf(obstacle !== null)(
   () => {
     let cluster: Cluster;
     beforeAll(async () => {
-      await buildLaunched();
+      await buildProgram();
       cluster = startCluster();
     });
     afterAll(() => cluster?.stop());

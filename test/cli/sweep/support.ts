@@ -2,23 +2,12 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { buildProgram, PROGRAM, ROOT } from '../program.js';
+import { ROOT } from '../program.js';
 
-export const LAUNCHER = join(dirname(PROGRAM), 'launcher.mjs');
-
-/** The launcher of the sources, before the program that is built for the tests. */
-export async function buildLaunched(): Promise<void> {
-  await buildProgram();
-  const launch = fileURLToPath(new URL('../../../scripts/launch.mjs', import.meta.url));
-  writeFileSync(
-    LAUNCHER,
-    `import { launch } from ${JSON.stringify(launch)};\nawait launch(new URL('./deep-rfm.js', import.meta.url));\n`,
-  );
-}
+const LAUNCHER = join(ROOT, 'bin', 'deep-rfm.mjs');
 
 export interface Ended {
   code: number | null;
