@@ -48,7 +48,7 @@ describe('a device that is lost', () => {
       expect(read('lost').deviceLosses).toBe(3);
     }
     expect(read('whole').deviceLosses).toBe(0);
-  }, 120_000);
+  });
 
   it('ends the run with exit code 5 the second time in a layer, and the layers before it are kept', async () => {
     const { code, stderr } = await run('twice', [], { DEEP_RFM_LOSE_DEVICE: '2:agop:always' });

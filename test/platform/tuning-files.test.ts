@@ -111,5 +111,5 @@ describe('applyTuning', () => {
     const again = fresh({ adapter });
     expect((await apply(again)).source).toBe('cache');
     expect(again.choices).toEqual(hardware.choices);
-  }, 240_000);
+  });
 });

@@ -156,7 +156,7 @@ describe('a run in tiles, by every solver', () => {
       }
       expect(error(found.grams[0].values, whole.grams[0].values)).toBeLessThan(1e-4);
     }
-  }, 120_000);
+  });
 
   function withTilesPlan(tileBytes: number, change: Partial<ReturnType<typeof planOf>>) {
     gpu.tileBytes = tileBytes;

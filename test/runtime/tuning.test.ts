@@ -42,5 +42,5 @@ describe('measureVariants', () => {
       if (usable.length > 1) expect(usable).toContain(choices.get(operation.op));
     }
     // With nothing cached by the driver, compiling them all takes most of a minute on two cores.
-  }, 240_000);
+  });
 });
