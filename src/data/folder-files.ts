@@ -3,6 +3,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import {
   closeSync,
+  cpSync,
   existsSync,
   fsyncSync,
   mkdirSync,
@@ -58,35 +59,62 @@ function fileSource(path: string, flag: string): ByteSource {
 
 /** A folder that is being filled beside the place that it will take. */
 export interface StagedFolder extends FileSink {
-  /** Where it is until then. */
-  readonly path: string;
   /** Puts it into its place, where another one of its kind may be: that one is removed. */
   commit(): void;
-  /** Removes it. */
+  /** Removes it, unless it has taken its place. */
   discard(): void;
 }
 
 /**
- * Makes a folder beside `dir`, to take its place when all files are in it: until then nothing of `dir` changes.
- * @param staging its name; one of its own unless told. Of a folder of this name the files stay.
- * @throws input error if it cannot be made.
+ * A folder beside `dir`, to take its place when all files are in it: until then nothing of `dir` changes.
  */
-export function stageFolder(
-  dir: string,
-  staging = `.${basename(resolve(dir))}.tmp-${process.pid}-${token()}`,
-): StagedFolder {
-  const target = resolve(dir);
-  const path = join(dirname(target), staging);
-  attempt(dir, () => mkdirSync(path, { recursive: true }));
+export function stageFolder(dir: string): StagedFolder {
+  const path = besides(dir, 'tmp');
   return {
-    path,
-    create: async (name) => attempt(dir, () => fileSink(dir, join(path, name))),
-    commit: () => attempt(dir, () => takePlace(path, target)),
+    ...folderSink(path, dir),
+    commit: () => moveFolder(path, dir),
     discard: () => rmSync(path, { recursive: true, force: true }),
   };
 }
 
-const token = (): string => randomBytes(6).toString('hex');
+/** A name of its own beside a folder. */
+const besides = (dir: string, what: string): string =>
+  join(dirname(resolve(dir)), `.${basename(resolve(dir))}.${what}-${process.pid}-${randomBytes(6).toString('hex')}`);
+
+/**
+ * Writes files into a folder, which is made with the first of them.
+ * @param shown what messages call it.
+ */
+export const folderSink = (path: string, shown = path): FileSink => ({
+  create: async (name) =>
+    attempt(shown, () => {
+      mkdirSync(path, { recursive: true });
+      return fileSink(shown, join(path, name));
+    }),
+});
+
+/**
+ * Moves a folder to where another one of its kind may be, which is removed. Between file systems it is copied.
+ * @throws input error if the place cannot be written, internal error if the disk is full; then all is as before.
+ */
+export function moveFolder(from: string, dir: string): void {
+  attempt(dir, () => {
+    mkdirSync(dirname(resolve(dir)), { recursive: true });
+    try {
+      takePlace(from, resolve(dir));
+    } catch (error) {
+      if (errorCode(error) !== 'EXDEV') throw error;
+      const copy = besides(dir, 'tmp');
+      try {
+        cpSync(from, copy, { recursive: true });
+        takePlace(copy, resolve(dir));
+      } finally {
+        rmSync(copy, { recursive: true, force: true });
+      }
+      rmSync(from, { recursive: true, force: true });
+    }
+  });
+}
 
 function attempt<T>(dir: string, work: () => T): T {
   try {
@@ -129,7 +157,7 @@ function takePlace(path: string, target: string): void {
     renameSync(path, target);
     return;
   }
-  const old = `${path}.old-${token()}`;
+  const old = besides(target, 'old');
   renameSync(target, old);
   try {
     renameSync(path, target);

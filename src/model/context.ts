@@ -10,10 +10,10 @@ import { planPrediction } from './plan.js';
 
 export interface PredictionOptions {
   /** Bytes of device memory not to go beyond. Default: what is known of the device's memory. */
-  memoryLimit?: number | null;
-  /** Told of each layer that all rows have passed. */
-  onLayer?: (layer: number) => void;
-  signal?: AbortSignal;
+  memoryLimit?: number | null | undefined;
+  /** Told how many of the rows have passed a layer; a model that is no Deep RFM has one. */
+  onRows?: ((done: number, layer?: number) => void) | undefined;
+  signal?: AbortSignal | undefined;
 }
 
 /** Plans a prediction and holds the device's memory to it while `work` runs. */

@@ -112,7 +112,6 @@ export async function deepRfmScores(
     const passed = await throughLayer(gpu, model, { x: rows, count: given.rows, layer }, wants, options);
     if (passed.scores) found.set(layer, passed.scores);
     if (passed.features) rows = passed.features;
-    options.onLayer?.(layer);
   }
   return layers.map((layer) => found.get(layer) as Float32Array);
 }
@@ -165,6 +164,7 @@ async function throughLayer(
           }
           if (map) passed.features?.set(await featuresOf(own, rows, map), first * width);
         });
+        options.onRows?.(first + grid.n, layer);
       }
     }),
   );

@@ -92,7 +92,7 @@ const networkSchema = z.object({
   ...common,
   kind: z.literal('network'),
   model: z.enum(['mlp', 'resnet18', 'vgg11']),
-  depth: positiveInteger,
+  depth: z.int().nonnegative(),
   width: positiveInteger,
   input: z.object({ channels: positiveInteger, height: positiveInteger, width: positiveInteger }),
   /** With the statistics `first`, `shift` and `deviation` (F64, columns), and parameters and running statistics (F32) by name. */
@@ -156,6 +156,11 @@ function checkAgreement(document: ModelDocument, wrong: (what: string) => RfmErr
   if (new Set(names).size !== names.length) throw wrong('two files have one name');
   const used = filesUsed(document);
   for (const name of used) if (!names.includes(name)) throw wrong(`files has no ${name}, which the model needs`);
+  if (document.kind === 'network') {
+    const { channels, height, width } = document.input;
+    const numbers = channels * height * width;
+    if (numbers !== document.columns) throw wrong(`input makes ${numbers} columns, but columns is ${document.columns}`);
+  }
   if (document.kind !== 'deep-rfm') return;
   document.layers.forEach(({ inputs }, l) => {
     const before = l === 0 ? document.columns : document.layers[l - 1].width;

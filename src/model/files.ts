@@ -36,24 +36,32 @@ export async function openModel(files: FileSet): Promise<Model> {
   return { document, files };
 }
 
-async function checkFile(files: FileSet, { name, bytes, sha256 }: FileRecord): Promise<void> {
-  const source = sourceOf(files, name);
+/**
+ * Whether a file is as it was written.
+ * @throws input error that names the file, and what to do, where it is not.
+ */
+export async function checkFile(
+  files: FileSet,
+  { name, bytes, sha256 }: FileRecord,
+  remedy = 'copy the folder again',
+): Promise<void> {
+  const source = sourceOf(files, name, remedy);
   if (source.size !== bytes) {
     const what = source.size < bytes ? 'is cut short' : 'has trailing bytes';
-    throw inputError(`${source.at}: ${what}: ${source.size} bytes, expected ${bytes}; copy the folder again`);
+    throw inputError(`${source.at}: ${what}: ${source.size} bytes, expected ${bytes}; ${remedy}`);
   }
   await openTensors(source);
   const found = await source.sha256();
   if (found === sha256) return;
   throw inputError(
-    `${source.at}: was changed: its SHA-256 begins with ${found.slice(0, 12)}, ${MODEL_FILE} has ${sha256.slice(0, 12)}; copy the folder again`,
+    `${source.at}: was changed: its SHA-256 begins with ${found.slice(0, 12)}, expected ${sha256.slice(0, 12)}; ${remedy}`,
   );
 }
 
-function sourceOf(files: FileSet, name: string): ByteSource {
+function sourceOf(files: FileSet, name: string, remedy = 'copy the folder again'): ByteSource {
   const source = files.open(name);
   if (source) return source;
-  throw inputError(`${files.at}: has no ${name}, which ${MODEL_FILE} lists; copy the folder again`);
+  throw inputError(`${files.at}: has no ${name}, which belongs to the model; ${remedy}`);
 }
 
 /** The tensors of one of a model's files. */

@@ -5,6 +5,7 @@ import { asMadeOn, type PredictionOptions } from './context.js';
 import { decide } from './decide.js';
 import { deepRfmScores } from './deep-rfm.js';
 import type { Model } from './files.js';
+import { networkScores } from './network.js';
 import { rfmScores } from './rfm.js';
 
 export interface Predictions {
@@ -66,7 +67,7 @@ async function scoresOf(
     case 'rfm':
       return [await rfmScores(gpu, model, rows, options)];
     case 'network':
-      throw inputError('this version does not predict with networks');
+      return [await networkScores(gpu, model, rows, options)];
   }
 }
 

@@ -86,6 +86,7 @@ export async function rfmScores(
             scores[first * outputs + e] = score * targetUnit;
           });
         });
+        options.onRows?.(first + grid.n);
       }
     }),
   );
