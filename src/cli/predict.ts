@@ -1,6 +1,7 @@
 import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { DATASET_NAMES } from '../data/dataset.js';
+import type { ModelDocument } from '../model/document.js';
 import type { Predictions } from '../model/predict.js';
 import { ensureOutputDirectory } from '../report/atomic.js';
 import { formatPercent, formatSeconds } from '../report/format.js';
@@ -148,7 +149,7 @@ async function compute(
   terminal.note(`model    ${what}, made by deep-rfm ${document.version} on ${describeAdapter(document.adapter)}`);
   terminal.note(`rows     ${rows.rows} × ${rows.cols}`);
   terminal.note(`adapter  ${describeAdapter(gpu.adapter)}`);
-  const onRows = progressOf(terminal, rows.rows, Math.max(1, ...layers));
+  const onRows = progressOf(terminal, gpu, rows.rows, layerWork(document, Math.max(1, ...layers)));
   const choice = document.kind === 'deep-rfm' ? { layers } : {};
   const found = await predictRows(gpu, model, rows, { ...choice, memoryLimit, signal, onRows });
   return { found, adapter: gpu.adapter };
@@ -159,16 +160,32 @@ const KINDS = { rfm: 'RFM', network: 'network' } as const;
 /** Milliseconds between two lines of progress at least. */
 const BETWEEN_LINES = 2000;
 
+/** Operations of each layer at a row. */
+function layerWork(document: ModelDocument, depth: number): number[] {
+  if (document.kind !== 'deep-rfm') return [1];
+  const { layers, centers } = document;
+  return layers.slice(0, depth).map(({ inputs, width }) => inputs * (1.5 * centers + inputs + width));
+}
+
 /** A line now and then: how many rows have passed which layer, and how long the rest will take. */
-function progressOf(terminal: Terminal, rows: number, depth: number): (done: number, layer?: number) => void {
-  const started = performance.now();
-  let last = started;
+function progressOf(
+  terminal: Terminal,
+  gpu: Gpu,
+  rows: number,
+  work: readonly number[],
+): (done: number, layer?: number) => void {
+  // Shaders are compiled once, whatever is left.
+  const working = (): number => performance.now() - 1000 * gpu.compiling.seconds;
+  const started = working();
+  const sum = (layers: readonly number[]): number => layers.reduce((total, value) => total + value, 0);
+  const depth = work.length;
+  let last = performance.now();
   return (done, layer = 1) => {
     const now = performance.now();
     if (now - last < BETWEEN_LINES) return;
     last = now;
-    const share = (layer - 1 + done / rows) / depth;
-    const left = ((now - started) / 1000) * (1 / share - 1);
+    const share = (sum(work.slice(0, layer - 1)) + work[layer - 1] * (done / rows)) / sum(work);
+    const left = ((working() - started) / 1000) * (1 / share - 1);
     const where = depth > 1 ? `layer ${layer}/${depth}  ` : '';
     terminal.note(`${where}${done} of ${rows} rows${share < 1 ? `  about ${formatSeconds(left)} left` : ''}`);
   };

@@ -95,15 +95,16 @@ export async function writeModelDocument(sink: FileSink, document: ModelDocument
 
 /** Copies all files of a model, in pieces. */
 export async function copyModel({ document, files }: Model, sink: FileSink): Promise<void> {
-  for (const { name, sha256 } of document.files) {
+  const sums = new Map(document.files.map(({ name, sha256 }) => [name, sha256]));
+  for (const name of [...sums.keys(), MODEL_FILE]) {
     const [source, file] = [sourceOf(files, name), await sink.create(name)];
     for (let at = 0; at < source.size; at += COPY_BYTES) {
       await file.write(await source.read(at, Math.min(COPY_BYTES, source.size - at)));
     }
     const copied = await file.close();
-    if (copied.sha256 !== sha256) throw inputError(`${source.at}: was changed while it was read; load the model again`);
+    if (name === MODEL_FILE || copied.sha256 === sums.get(name)) continue;
+    throw inputError(`${source.at}: was changed since it was loaded; load the model again`);
   }
-  await writeModelDocument(sink, document);
 }
 
 const COPY_BYTES = 16 * 2 ** 20;

@@ -63,7 +63,7 @@ const inFileOrder = <T extends { name: string; dtype: TensorType }>(tensors: rea
 /**
  * Writes a file of tensors, one piece after the other, so that none has to be in memory as a whole. The sink stays open.
  * @param metadata words beside the tensors.
- * @throws internal error where a tensor's numbers are not as many as its shape says, or two have one name.
+ * @throws internal error where a tensor's numbers are not as many as its shape says or not finite, or two have one name.
  */
 export async function writeTensors(
   sink: Pick<ByteSink, 'write'>,
@@ -76,6 +76,8 @@ export async function writeTensors(
     let written = 0;
     const write = async (piece: TensorArray): Promise<void> => {
       if (!(piece instanceof ARRAYS[dtype])) throw new RfmError('internal', `tensor ${name} is not of type ${dtype}`);
+      const wrong = firstNotFinite(piece);
+      if (wrong >= 0) throw new RfmError('internal', `tensor ${name} holds ${piece[wrong]}, which no model can have`);
       await sink.write(new Uint8Array(piece.buffer, piece.byteOffset, piece.byteLength));
       written += piece.length;
     };
@@ -149,8 +151,11 @@ export async function openTensors(source: ByteSource): Promise<Tensors> {
       const length = row * count;
       const bytes = await source.read(start + info.begin + first * row * ITEM_BYTES[dtype], length * ITEM_BYTES[dtype]);
       const numbers = new ARRAYS[dtype](bytes.buffer, bytes.byteOffset, length) as unknown as TensorArray<typeof dtype>;
-      refuseNotFinite(numbers, first * row, `${at}: tensor ${name}`);
-      return numbers;
+      const wrong = firstNotFinite(numbers);
+      if (wrong < 0) return numbers;
+      throw inputError(
+        `${at}: tensor ${name} holds ${numbers[wrong]} at number ${first * row + wrong} (from 0), expected finite numbers; ${MAKE_AGAIN}`,
+      );
     },
   };
 }
@@ -175,12 +180,11 @@ function expectTensor(
 
 const shapeText = (shape: readonly number[]): string => `(${shape.join(', ')}${shape.length === 1 ? ',' : ''})`;
 
-function refuseNotFinite(numbers: TensorArray, before: number, what: string): void {
-  if (!(numbers instanceof Float32Array || numbers instanceof Float64Array)) return;
-  for (let e = 0; e < numbers.length; e++) {
-    if (Number.isFinite(numbers[e])) continue;
-    throw inputError(`${what} holds ${numbers[e]} at number ${before + e} (from 0), expected finite numbers`);
-  }
+/** Number of the first entry that is NaN or an infinity; -1 if there is none. */
+function firstNotFinite(numbers: TensorArray): number {
+  if (!(numbers instanceof Float32Array || numbers instanceof Float64Array)) return -1;
+  for (let e = 0; e < numbers.length; e++) if (!Number.isFinite(numbers[e])) return e;
+  return -1;
 }
 
 const MAKE_AGAIN = 'copy or make it again';
