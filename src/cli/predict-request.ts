@@ -73,14 +73,7 @@ export async function readPredictRequest(flags: PredictFlags): Promise<PredictRe
   if (array !== 'scores' && model.document.classes === null) {
     throw inputError(`--array ${array}: the model predicts numbers and has no classes; drop --array`);
   }
-  const { rows, truth, at, remarks } =
-    flags.x === undefined ? fromDataset(flags, model) : fromFiles(flags, flags.x, model);
-  const { columns } = model.document;
-  if (rows.cols !== columns) {
-    throw inputError(
-      `${at}: has ${rows.cols} columns, but the model in ${dir} expects ${columns}; give the features that it was made with`,
-    );
-  }
+  const { rows, truth, remarks } = flags.x === undefined ? fromDataset(flags, model) : fromFiles(flags, flags.x, model);
   return { model, rows, truth, layers, out, format, array, remarks };
 }
 
@@ -113,9 +106,11 @@ function checkOut({ out: given, x, y, overwrite = false }: PredictFlags, dir: st
   if (`${real(out)}${sep}`.startsWith(`${real(dir)}${sep}`)) {
     throw inputError(`--out ${out}: is in the folder of the model; choose another folder`);
   }
-  const found = statSync(out, { throwIfNoEntry: false });
-  if (found?.isDirectory()) throw inputError(`--out ${out}: is a folder, expected a file; choose another name`);
-  if (found && !overwrite) throw inputError(`--out ${out}: is there already; choose another file, or add --overwrite`);
+  const there = existsSync(out);
+  if (there && statSync(out).isDirectory()) {
+    throw inputError(`--out ${out}: is a folder, expected a file; choose another name`);
+  }
+  if (there && !overwrite) throw inputError(`--out ${out}: is there already; choose another file, or add --overwrite`);
   checkPlace(dirname(resolve(out)), `--out ${out}`);
   return { out, format };
 }
@@ -158,18 +153,21 @@ function checkSource({ x, y, dataset, dataDir, split }: PredictFlags): void {
   }
 }
 
-interface Found {
-  rows: HostRows;
-  truth: Truth | null;
-  /** What messages call the rows. */
-  at: string;
-  remarks: string[];
+type Found = Pick<PredictRequest, 'rows' | 'truth' | 'remarks'>;
+
+/** @throws input error where rows are not those of the model. */
+function expectColumns({ cols }: { cols: number }, { document }: Model, at: string): void {
+  if (cols === document.columns) return;
+  throw inputError(
+    `${at}: has ${cols} columns, but the model expects ${document.columns}; give the features that it was made with`,
+  );
 }
 
 function fromDataset({ dataset, dataDir, split = 'test', n = DEFAULT_ROWS }: PredictFlags, model: Model): Found {
   const name = dataset as DatasetName;
   const at = `--dataset ${name}`;
   const { rows, classValues, remarks } = loadPart({ name, dataDir }, split, n);
+  expectColumns(rows, model, at);
   const { classes } = model.document;
   // Of a model of numbers the classes are no targets.
   const truth = classes && {
@@ -179,17 +177,18 @@ function fromDataset({ dataset, dataDir, split = 'test', n = DEFAULT_ROWS }: Pre
       at,
     ),
   };
-  return { rows, truth, at, remarks };
+  return { rows, truth, remarks };
 }
 
 function fromFiles({ y, n }: PredictFlags, x: string, model: Model): Found {
   const at = place('--x', x);
   const all = readMatrix(x, '--x');
+  expectColumns(all, model, at);
   if (n !== undefined && n > all.rows)
     throw inputError(`--n ${n}: ${x} holds only ${all.rows} rows; use --n ${all.rows} or less`);
   const count = n ?? all.rows;
   const rows = { x: all.data.subarray(0, count * all.cols), rows: count, cols: all.cols };
-  if (y === undefined) return { rows, truth: null, at, remarks: [] };
+  if (y === undefined) return { rows, truth: null, remarks: [] };
   const { classes, outputs } = model.document;
   if (classes === null) {
     const targets = readMatrix(y, '--y');
@@ -199,14 +198,13 @@ function fromFiles({ y, n }: PredictFlags, x: string, model: Model): Found {
         `${place('--y', y)}: has ${targets.cols} columns, but the model has ${outputs} outputs; give one column each`,
       );
     }
-    return { rows, truth: { targets: targets.data.subarray(0, count * outputs) }, at, remarks: [] };
+    return { rows, truth: { targets: targets.data.subarray(0, count * outputs) }, remarks: [] };
   }
   const { values } = readClasses(y, '--y', all.rows);
   if (values.length !== all.rows) throw rowsDisagree(place('--y', y), values.length, all.rows, x);
   return {
     rows,
     truth: { labels: classNumbers(values.subarray(0, count), classes, place('--y', y)) },
-    at,
     remarks: [],
   };
 }

@@ -185,7 +185,7 @@ async function modelWriter({ out }: RunRequest, resume: RunCheckpoint | null): P
   ]);
   const done = resume?.model ?? null;
   if (done) await checkStagedModel(out, done);
-  return deepRfmWriter(stagedModel(out, done !== null), done);
+  return deepRfmWriter(stagedModel(out), done);
 }
 
 /** metrics.json of the layers so far. */

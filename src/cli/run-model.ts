@@ -3,6 +3,7 @@
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import type { FileSink } from '../bytes.js';
 import { folderFiles, folderSink, moveFolder } from '../data/folder-files.js';
 import { inputError } from '../errors.js';
 import type { deepRfmWriter, WrittenLayers } from '../model/deep-rfm.js';
@@ -22,11 +23,8 @@ export const removeStagedModel = (out: string): void => rmSync(stagingOf(out), {
 
 export type RunModelWriter = ReturnType<typeof deepRfmWriter>;
 
-/** Takes the files of layers; of an earlier run that does not go on none is left. */
-export function stagedModel(out: string, goesOn: boolean) {
-  if (!goesOn) removeStagedModel(out);
-  return folderSink(stagingOf(out));
-}
+/** Takes the files of layers. */
+export const stagedModel = (out: string): FileSink => folderSink(stagingOf(out));
 
 /**
  * Whether the layers that a checkpoint speaks of are there as they were written.

@@ -193,6 +193,8 @@ async function run(command: RunCommand, resume: RunCheckpoint | null): Promise<v
   let kept = 0;
   let whole = null as Computed | null;
   try {
+    // Layers that no checkpoint speaks of are those of a run that was given up.
+    if (!resume?.model) removeStagedModel(out);
     await openCheckpoints(out);
     const computed = await compute(command, resume, (layer, soFar) => {
       kept = layer;

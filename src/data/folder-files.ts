@@ -28,9 +28,8 @@ const PIECE_BYTES = 16 * 2 ** 20;
  */
 export function folderFiles(dir: string, flag = ''): FileSet {
   const at = place(flag, dir);
-  const found = statSync(dir, { throwIfNoEntry: false });
-  if (!found) throw inputError(`${at}: no such folder; check the path`);
-  if (!found.isDirectory()) throw inputError(`${at}: is a file, expected a folder`);
+  if (!existsSync(dir)) throw inputError(`${at}: no such folder; check the path`);
+  if (!statSync(dir).isDirectory()) throw inputError(`${at}: is a file, expected a folder`);
   return {
     at,
     open: (name) => (existsSync(join(dir, name)) ? fileSource(join(dir, name), flag) : null),
