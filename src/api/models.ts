@@ -52,7 +52,12 @@ export async function predict(
   return found;
 }
 
-/** The same by several layers of a Deep RFM, or by all of them, in one go. */
+/**
+ * The same by several layers of a Deep RFM in one go.
+ * @param x rows × columns of the model.
+ * @param options `layers` in the order of what is returned; all of them unless told.
+ * @throws `RfmError` as `predict` does.
+ */
 export async function predictLayers(
   gpu: Gpu,
   model: Model,

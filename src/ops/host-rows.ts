@@ -103,8 +103,9 @@ export function standardize(
 }
 
 /**
- * The same with statistics that are known.
+ * The same for rows (rows × cols) with statistics that are known.
  * @param part what a message calls a row.
+ * @throws input error for a value that float32 cannot hold even so.
  */
 export function standardizeBy(
   { first, shift, deviation }: ColumnStatistics,
