@@ -1,7 +1,7 @@
 // What a command whose process was ended by force leaves in its output folder. Shared by the program, which meets it in
 // a folder that it takes over, and by the launcher, which may have to end the program.
 
-import { readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Name of the lock in an output folder. */
@@ -30,6 +30,9 @@ export function removeParts(folder, pid) {
   for (const where of [folder, join(folder, 'checkpoint')]) {
     for (const name of namesIn(where)) if (part.test(name)) rmSync(join(where, name), { recursive: true, force: true });
   }
+  // Layers of a model, of which no checkpoint speaks.
+  const checkpoint = join(folder, 'checkpoint');
+  if (!existsSync(join(checkpoint, 'state.bin'))) rmSync(join(checkpoint, 'model'), { recursive: true, force: true });
 }
 
 /** The same, the lock, and the folders that were made for what was not written: {folder, pid, token, made}. */

@@ -58,6 +58,8 @@ describe('the lint rules', () => {
     ['src/runtime/low.ts', '../ops/high.js', 'The runtime imports nothing above it'],
     ['src/rfm/layer.ts', '../cli/flags.js', 'The method imports operations and the runtime'],
     ['src/nn/samples.ts', '../rfm/rows.js', 'Networks import operations and the runtime'],
+    ['src/model/files.ts', '../data/npy.js', 'Saved models import what they are made of'],
+    ['src/rfm/kept.ts', '../model/files.js', 'The method imports operations and the runtime'],
     ['src/data/npy.ts', '../rfm/types.js', 'Readers of data stand beside the method'],
     ['src/report/page.ts', '../cli/terminal.js', 'Reports are made of results'],
     ['src/platform/node/gpu.ts', '../../rfm/rfm.js', 'A platform implements what the runtime declares'],

@@ -1,8 +1,12 @@
+import { type Model, memoryFiles, openModel, writeModelDocument } from '../model/files.js';
+import { networkDocument } from '../model/make.js';
+import { codeOf, writeNetwork } from '../model/network.js';
 import { prepareSamples } from '../nn/samples.js';
 import { trainSettings } from '../nn/settings.js';
 import type { Shape } from '../nn/tensor.js';
 import { type TrainHooks, trainNetworks as train } from '../nn/train.js';
 import type { SeedRecord, TrainSettings } from '../nn/types.js';
+import { columnStatistics } from '../ops/host-rows.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { type LabelledData, labelledRows } from './data.js';
 
@@ -12,6 +16,8 @@ export interface TrainOptions extends Partial<TrainSettings> {
   image?: Shape;
   /** Told of steps, epochs and measurements as they come, and the signal that stops the training. */
   hooks?: TrainHooks;
+  /** Receives each seed's network when it is trained, as `predict` and `saveModel` take it. */
+  onModel?: (seed: number, model: Model) => void;
 }
 
 /**
@@ -22,8 +28,21 @@ export interface TrainOptions extends Partial<TrainSettings> {
  * memory does not suffice.
  */
 export async function trainNetworks(gpu: Gpu, data: LabelledData, options: TrainOptions = {}): Promise<SeedRecord[]> {
-  const { image, hooks = {}, ...given } = options;
+  const { image, hooks = {}, onModel, ...given } = options;
   const rows = labelledRows(data);
-  const { records } = await train(gpu, prepareSamples(rows, image ?? null), trainSettings(given), hooks);
+  const samples = prepareSamples(rows, image ?? null);
+  const settings = trainSettings(given);
+  const keep: TrainHooks['keep'] = async (gpu, seed, network) => {
+    const files = memoryFiles();
+    const written = await writeNetwork(files, gpu, network, columnStatistics(rows.train));
+    const about = {
+      ...{ columns: rows.train.cols, outputs: rows.classes, code: codeOf(settings.loss), data: {} },
+      classes: Array.from({ length: rows.classes }, (_, c) => String(c)),
+      settings: { ...settings, seeds: [seed] },
+    };
+    await writeModelDocument(files, networkDocument(gpu, about, { ...settings, input: samples.train.shape }, written));
+    onModel?.(seed, await openModel(files));
+  };
+  const { records } = await train(gpu, samples, settings, onModel ? { ...hooks, keep } : hooks);
   return records;
 }

@@ -3,6 +3,7 @@ import { inputError } from '../errors.js';
 import { addBench } from './bench.js';
 import { addDoctor } from './doctor.js';
 import { addLayer } from './layer.js';
+import { addPredict } from './predict.js';
 import { addPresets } from './presets.js';
 import { addProfile } from './profile.js';
 import { addReport } from './report.js';
@@ -66,6 +67,7 @@ export function buildProgram(signal: AbortSignal): Command {
   addTrain(program, signal);
   addLayer(program, signal);
   addRfm(program, signal);
+  addPredict(program, signal);
   addBench(program, signal);
   addDoctor(program);
   addProfile(program, signal, buildProgram);

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
+import type { FileSink } from '../bytes.js';
 import { place } from '../data/files.js';
 import { type NpyMatrix, readMatrix } from '../data/npy.js';
 import { inputError } from '../errors.js';
+import type { About } from '../model/make.js';
 import type { Numbers } from '../numbers.js';
 import { type KernelSettings, kernelOf } from '../ops/kernels/kernels.js';
 import { formatSeconds } from '../report/format.js';
@@ -28,7 +30,9 @@ import { withGpu } from './gpu-session.js';
 import { type KernelFlags, kernelSettings } from './kernel.js';
 import { likeTargets, readFeatures, readMetric, readTargets, required, type TargetMatrix } from './matrices.js';
 import { withOutput } from './output.js';
+import { checksum } from './run-checkpoint.js';
 import { solveRemarks } from './run-progress.js';
+import { checkModelPlace, saveModelOption, stageModel } from './save-model.js';
 import { fixed, scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
 import { VERSION } from './version.js';
 
@@ -45,6 +49,7 @@ M.npy (d × d, divided by its maximum), alpha.npy, metrics.json, and predictions
 with --test-x: those of the fit with the final M. --save-iterations adds M_iterations.npy
 (T × d × d) and predictions_iterations.npy: M and the predictions after each iteration.
 Rows are used as they are, neither normalised nor standardised.
+--save-model keeps the last fit for deep-rfm predict.
 --metric has M (d × d, symmetric, positive semi-definite) in place of I for the first fit. With
 --iterations 0 that is the only fit: kernel regression, and M.npy is the metric it used.`;
 
@@ -56,6 +61,7 @@ interface RfmFlags extends OutputFlags, KernelFlags {
   iterations?: number;
   out?: string;
   saveIterations?: boolean;
+  saveModel?: string;
   float64?: boolean;
   adapter?: AdapterChoice;
   gpu?: string;
@@ -131,6 +137,7 @@ export function addRfm(program: Command, signal: AbortSignal): void {
       ),
     )
     .option('--save-iterations', 'write M and the predictions of every iteration, too')
+    .addOption(saveModelOption())
     .option('--float64', 'write arrays as <f8 (values are float32 all the same)')
     .addOption(adapterOption())
     .addOption(gpuOption())
@@ -147,23 +154,41 @@ export function addRfm(program: Command, signal: AbortSignal): void {
       { flag: '--test-x', path: flags.testX },
       { flag: '--metric', path: flags.metric },
     ];
+    if (flags.saveModel !== undefined) checkModelPlace(flags.saveModel, request.out);
     const output = { dir: request.out, by: 'rfm', inputs, overwrite: flags.overwrite, note: terminal.note } as const;
     await withOutput(output, () => runRfm(request, flags, terminal, signal));
   });
 }
 
 async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, signal: AbortSignal): Promise<void> {
-  const { settings, out } = request;
+  const { settings } = request;
   for (const remark of request.remarks) terminal.note(`note: ${remark}`);
   const started = performance.now();
   const elapsed = (): number => (performance.now() - started) / 1000;
-  const { result, adapter } = await withGpu({ ...flags, note: terminal.note }, signal, (gpu) =>
-    learn(gpu, request, terminal, (done) => {
+  const model = flags.saveModel === undefined ? null : stageModel(flags.saveModel);
+  try {
+    const told = (done: number): void => {
       signal.throwIfAborted();
       terminal.note(`iteration ${done}/${settings.iterations}  ${formatSeconds(elapsed())}`);
-    }),
-  );
-  const seconds = elapsed();
+    };
+    const learned = await withGpu({ ...flags, note: terminal.note }, signal, (gpu) =>
+      learn(gpu, request, model, { terminal, onIteration: told }),
+    );
+    await publishRfm(request, flags, { ...learned, seconds: elapsed() }, terminal);
+    model?.commit();
+  } finally {
+    model?.discard();
+  }
+}
+
+/** Writes the results, and says what they are. */
+async function publishRfm(
+  request: RfmRequest,
+  flags: RfmFlags,
+  { result, adapter, seconds }: Learned & { seconds: number },
+  terminal: Terminal,
+): Promise<void> {
+  const { settings, out } = request;
   const { solves, kernels } = result;
   solves.forEach((solve, index) => {
     for (const remark of solveRemarks(solve)) terminal.note(`note: fit ${index + 1}: ${remark}`);
@@ -181,7 +206,13 @@ async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, 
   );
   for (const line of kernelLines(kernels)) terminal.print(line);
   terminal.print(`wrote to ${out}: ${written.join(', ')}`);
-  terminal.document({ ...metrics, out, files: written });
+  if (flags.saveModel !== undefined) terminal.print(`model: ${flags.saveModel}`);
+  terminal.document({
+    ...metrics,
+    out,
+    files: written,
+    ...(flags.saveModel !== undefined && { model: flags.saveModel }),
+  });
 }
 
 /** How near the kernel of each fit is to the best one; nothing where the targets form no classes. */
@@ -197,13 +228,25 @@ function kernelLines(kernels: RfmResult['kernels']): string[] {
   return tableLines(['updates of M', 'J', 'J/J*', 'k within', 'k between'], rows);
 }
 
+interface Learned {
+  result: RfmResult;
+  adapter: AdapterSummary;
+}
+
+/** `sink` takes the files of the model; null for none. */
 async function learn(
   gpu: Gpu,
-  { x, y, test, metric, settings, options }: RfmRequest,
-  terminal: Terminal,
-  onIteration: (done: number) => void,
-): Promise<{ result: RfmResult; adapter: AdapterSummary }> {
-  const { describeAdapter, rfm } = await import('./method.js');
+  request: RfmRequest,
+  sink: FileSink | null,
+  { terminal, onIteration }: { terminal: Terminal; onIteration: (done: number) => void },
+): Promise<Learned> {
+  const { x, y, test, metric, settings, options } = request;
+  const [{ describeAdapter, rfm }, { rfmWriter }, { writeModelDocument }, { rfmDocument }] = await Promise.all([
+    import('./method.js'),
+    import('../model/rfm.js'),
+    import('../model/files.js'),
+    import('../model/make.js'),
+  ]);
   terminal.note(
     `rfm      ${x.rows} × ${x.cols} rows, ${y.cols} targets, ${settings.iterations} iterations${metric ? ', from a given metric' : ''}`,
   );
@@ -213,8 +256,20 @@ async function learn(
     ...{ testX: test?.data ?? null, testRows: test?.rows ?? 0 },
     metric,
   };
-  return { result: await rfm(gpu, input, options, onIteration), adapter: gpu.adapter };
+  const writer = sink && rfmWriter(sink);
+  const result = await rfm(gpu, input, options, onIteration, writer?.keep ?? null);
+  if (sink && writer) await writeModelDocument(sink, rfmDocument(gpu, aboutRfm(request), writer.written()));
+  return { result, adapter: gpu.adapter };
 }
+
+const aboutRfm = ({ x, y, settings }: RfmRequest): About => ({
+  columns: x.cols,
+  outputs: y.cols,
+  code: 'values',
+  classes: null,
+  settings: { ...settings },
+  data: { features: checksum(x), targets: checksum(y) },
+});
 
 /** What the document says that was asked for. */
 const configOf = ({ x, y, test, settings }: RfmRequest, flags: RfmFlags): object => ({

@@ -3,10 +3,11 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readdir, rm, rmdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type CheckpointFormat, readCheckpoint, refuseOtherSettings, writeCheckpoint } from '../data/checkpoint.js';
 import { inputError } from '../errors.js';
 import type { Made } from '../made.js';
+import type { WrittenLayers } from '../model/deep-rfm.js';
 import { ensureOutputDirectory } from '../report/atomic.js';
 import { writerOf } from '../report/known-files.js';
 import type { GramFile } from '../report/page.js';
@@ -20,7 +21,7 @@ import { type Finished, otherRows, readFinished, refuseOtherRun } from './resume
 import type { RunFlags, RunRequest } from './run-request.js';
 import { VERSION, webgpuVersion } from './version.js';
 
-const FORMAT: CheckpointFormat = { command: 'run', layout: 4 };
+const FORMAT: CheckpointFormat = { command: 'run', layout: 5 };
 
 const folderOf = (out: string): string => join(out, 'checkpoint');
 export const checkpointPath = (out: string): string => join(folderOf(out), 'state.bin');
@@ -47,6 +48,8 @@ interface RunHeader extends DeviceIdentity {
   seconds: number;
   peakBytes: number;
   deviceLosses: number;
+  /** With --save-model: what is written of the model. */
+  model: WrittenLayers | null;
 }
 
 /** A run up to its last whole layer. */
@@ -60,6 +63,8 @@ export interface RunCheckpoint {
   peakBytes: number;
   /** Devices that were lost so far. */
   deviceLosses: number;
+  /** With --save-model: what is written of the model. */
+  model: WrittenLayers | null;
 }
 
 /** Every setting that the metrics depend on, by its flag. */
@@ -73,17 +78,29 @@ function settingsOf({ config }: RunRequest, flags: RunFlags): Record<string, unk
   };
 }
 
+/** What a checkpoint depends on: of a model its layers are kept, or they are not. */
+const checkpointSettings = (request: RunRequest, flags: RunFlags): Record<string, unknown> => ({
+  ...settingsOf(request, flags),
+  '--save-model': flags.saveModel === undefined ? null : resolve(flags.saveModel),
+});
+
 const fingerprints = new WeakMap<object, string>();
+
+function checksumOf({ rows, cols }: { rows: number; cols: number }, arrays: readonly ArrayBufferView[]): string {
+  const hash = createHash('sha256').update(`${rows} × ${cols}`);
+  for (const { buffer, byteOffset, byteLength } of arrays) hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  return hash.digest('hex').slice(0, 32);
+}
+
+/** Of a matrix: the first digits of the SHA-256 of its shape and numbers. */
+export const checksum = (matrix: { rows: number; cols: number; data: ArrayBufferView }): string =>
+  checksumOf(matrix, [matrix.data]);
 
 export function fingerprint(rows: RunRequest['dataset']['test']): string | null {
   if (rows === null) return null;
   const known = fingerprints.get(rows);
   if (known !== undefined) return known;
-  const hash = createHash('sha256').update(`${rows.rows} × ${rows.cols}`);
-  for (const { buffer, byteOffset, byteLength } of [rows.x, rows.labels]) {
-    hash.update(new Uint8Array(buffer, byteOffset, byteLength));
-  }
-  const digest = hash.digest('hex').slice(0, 32);
+  const digest = checksumOf(rows, [rows.x, rows.labels]);
   fingerprints.set(rows, digest);
   return digest;
 }
@@ -138,21 +155,19 @@ export function checkpointWriter(
   const fixed = {
     version: VERSION,
     webgpu: webgpuVersion(),
-    settings: settingsOf(request, flags),
+    settings: checkpointSettings(request, flags),
     fingerprints: fingerprintsOf(request),
     ...identityOf(gpu),
   };
   const shape = ({ rows, cols }: FeatureRows): { rows: number; cols: number } => ({ rows, cols });
-  return ({ state: { layers, train, test, predictions }, pictures, seconds, peakBytes, deviceLosses }) => {
+  return ({ state: { layers, train, test, predictions }, pictures, ...spent }) => {
     const header: RunHeader = {
       ...fixed,
       layers,
       train: shape(train),
       test: test && shape(test),
       pictures: pictures.map(({ layer }) => layer),
-      seconds,
-      peakBytes,
-      deviceLosses,
+      ...spent,
     };
     writeCheckpoint(checkpointPath(request.out), FORMAT, { ...header }, [
       { name: 'train', data: bytesOf(train.x) },
@@ -199,7 +214,7 @@ export function readRunCheckpoint(request: RunRequest, flags: RunFlags): RunChec
         `${webgpu}; delete it, or start again without --resume`,
     );
   }
-  refuseOtherSettings(path, header.settings, settingsOf(request, flags));
+  refuseOtherSettings(path, header.settings, checkpointSettings(request, flags));
   const other = otherRows(header.fingerprints, fingerprintsOf(request));
   if (other.length > 0) {
     throw inputError(
@@ -225,6 +240,7 @@ export function readRunCheckpoint(request: RunRequest, flags: RunFlags): RunChec
     seconds: header.seconds,
     peakBytes: header.peakBytes,
     deviceLosses: header.deviceLosses,
+    model: header.model,
   };
 }
 

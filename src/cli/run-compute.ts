@@ -13,7 +13,15 @@ import { type RunMetrics, SCHEMA } from '../rfm/types.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { withGpu } from './gpu-session.js';
 import { messageOf } from './messages.js';
-import { adoptDevice, checkpointWriter, madeOf, type RunCheckpoint, readRunCheckpoint } from './run-checkpoint.js';
+import {
+  adoptDevice,
+  checkpointWriter,
+  identityOf,
+  madeOf,
+  type RunCheckpoint,
+  readRunCheckpoint,
+} from './run-checkpoint.js';
+import type { RunModelWriter, StagedRunModel } from './run-model.js';
 import { planLine } from './run-plan.js';
 import { runProgress } from './run-progress.js';
 import { optionsOf, type RunFlags, type RunRequest } from './run-request.js';
@@ -32,6 +40,8 @@ export interface Computed {
   metrics: RunMetrics;
   pictures: GramFile[];
   predictions: Float32Array | null;
+  /** With --save-model. */
+  model: StagedRunModel | null;
 }
 
 /** Hears of every layer that is kept in a checkpoint, with what there is so far. */
@@ -125,6 +135,7 @@ async function runLayers(
   ]);
   const pictures = [...(resume?.pictures ?? [])];
   const keep = checkpointWriter(request, flags, gpu);
+  const model = flags.saveModel === undefined ? null : await modelWriter(request, resume);
   const started = performance.now();
   const spent = () => ({
     seconds: (resume?.seconds ?? 0) + (performance.now() - started) / 1000,
@@ -137,12 +148,14 @@ async function runLayers(
     metrics: metricsOf(request, flags, { ...result, ...spent(), adapter: gpu.adapter, plan }),
     pictures: [...pictures],
     predictions: result.predictions,
+    model: model && { written: model.written(), device: identityOf(gpu) },
   });
   try {
     const result = await deepRfm(gpu, data, options, {
       plan,
       memoryLimit: flags.memoryLimit ?? null,
       resume: resume?.state ?? null,
+      keep: model?.keep ?? null,
       progress: {
         onPhase(layer, phase) {
           loseDeviceWhereAsked(gpu, layer, phase, lost.here);
@@ -151,7 +164,7 @@ async function runLayers(
         onLayer: progress.onLayer,
         async save(state, gram) {
           if (gram) pictures.push({ layer: gram.layer, png: await gramPng(gram) });
-          keep({ state, pictures, ...spent() });
+          keep({ state, pictures, ...spent(), model: model?.written() ?? null });
           const classCounts = classCountsOf(data.train.labels, data.classes);
           onKept(state.layers.length, computedOf({ ...state, classCounts }));
         },
@@ -162,6 +175,17 @@ async function runLayers(
   } finally {
     progress.stop();
   }
+}
+
+/** Takes the layers of the model as they come, after those that a checkpoint speaks of. */
+async function modelWriter({ out }: RunRequest, resume: RunCheckpoint | null): Promise<RunModelWriter> {
+  const [{ deepRfmWriter }, { checkStagedModel, stagedModel }] = await Promise.all([
+    import('../model/deep-rfm.js'),
+    import('./run-model.js'),
+  ]);
+  const done = resume?.model ?? null;
+  if (done) await checkStagedModel(out, done);
+  return deepRfmWriter(stagedModel(out), done);
 }
 
 /** metrics.json of the layers so far. */

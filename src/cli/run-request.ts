@@ -48,6 +48,7 @@ export interface RunFlags extends OutputFlags, KernelFlags {
   tune?: boolean;
   out?: string;
   savePredictions?: boolean;
+  saveModel?: string;
   resume?: boolean;
 }
 

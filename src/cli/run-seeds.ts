@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { inputError } from '../errors.js';
 import type { PresetUse } from '../made.js';
 import { withOutput } from './output.js';
+import { checkRunModel } from './run-model.js';
 import { type RunFlags, type RunRequest, readRunRequest } from './run-request.js';
+import { seedModel } from './save-model.js';
 import { fixed, scientific, type Terminal, tableLines } from './terminal.js';
 
 /** Refuses flags that several seeds do not go with, before anything is computed. */
@@ -33,12 +35,16 @@ export async function runSeeds(
   const out = flags.out ?? first.out.replace(/-seed\d+$/, '-seeds');
   const folders = seeds.map((seed) => `seed-${seed}`);
   const by = { dir: out, by: 'run', overwrite: flags.overwrite, note: terminal.note } as const;
+  for (const seed of flags.saveModel === undefined ? [] : seeds) {
+    checkRunModel(seedModel(flags.saveModel as string, seed), { ...first, out });
+  }
   await withOutput(by, async () => {
     // Each run prints its own table; of the documents there is one.
     const own: Terminal = { ...terminal, document: () => {} };
     for (const [i, seed] of seeds.entries()) {
       terminal.note(`seed ${seed} (${i + 1} of ${seeds.length})`);
-      const mine = { ...shared, seed, out: join(out, folders[i]) };
+      const saveModel = flags.saveModel === undefined ? {} : { saveModel: seedModel(flags.saveModel, seed) };
+      const mine = { ...shared, ...saveModel, seed, out: join(out, folders[i]) };
       await one(readRunRequest(mine, used), mine, own);
     }
     const [{ readMetricsJson }, { writeSeedsReport }] = await Promise.all([

@@ -35,9 +35,11 @@ import {
   removeCheckpoint,
 } from './run-checkpoint.js';
 import { type Computed, compute, type RunCommand } from './run-compute.js';
+import { checkRunModel, expectRunModel, publishRunModel, removeStagedModel } from './run-model.js';
 import { KNOWN_DEVICES, knownDevice, printPlan } from './run-plan.js';
 import { RUN_DATASETS, type RunFlags, type RunRequest, readPlanRequest, readRunRequest } from './run-request.js';
 import { runSeeds } from './run-seeds.js';
+import { saveModelOption } from './save-model.js';
 import { fixed, scientific, tableLines, terminalFor } from './terminal.js';
 
 const EXAMPLES = `
@@ -51,6 +53,8 @@ Examples:
   $ deep-rfm run --n 500 --depth 5 --seeds 0,1,2
   $ deep-rfm run --n 200 --depth 10 --width inf
       ReLU features of infinite width, by their expectation
+  $ deep-rfm run --n 500 --depth 5 --save-model models/digits
+      then: deep-rfm predict --model models/digits --x X.npy --out predictions.csv
   $ deep-rfm run --n 5000 --resume
       begins, goes on, or says that all is done: repeat it until it is
   $ deep-rfm run --dataset cifar10 --data-dir ~/data --n 10000 --memory-limit 1GiB
@@ -59,7 +63,8 @@ Examples:
 Writes metrics.json, metrics.csv, nc1 and nc2 (SVG and PNG),
 gram-layer-NN.png and report.html. Until then checkpoint/ in the output folder
 holds the last whole layer; with the same flags and --resume an interrupted run
-goes on from it. A finished run removes it.`;
+goes on from it. A finished run removes it. --save-model keeps all layers for
+deep-rfm predict; with --seeds each run's in a folder seed-S of it.`;
 
 /** Which rows. */
 function dataOptions(): Option[] {
@@ -119,6 +124,7 @@ const computeOptions = (): Option[] => [
 const resultOptions = (): Option[] => [
   valued('--out <folder>', 'where to write (default: results/<dataset>-n<N>-seed<S>)', path('--out')),
   new Option('--save-predictions', "write predictions.npy, too: the last layer's outputs for the test rows"),
+  saveModelOption(),
   overwriteOption(),
   new Option(
     '--resume',
@@ -169,9 +175,11 @@ async function begin(command: RunCommand): Promise<void> {
     { flag: '--test-y', path: flags.testY },
   ];
   const { out } = request;
-  const { overwrite, resume } = flags;
+  const { overwrite, resume, saveModel } = flags;
+  if (saveModel !== undefined) checkRunModel(saveModel, request);
   await withOutput({ dir: out, by: 'run', inputs, overwrite, note: terminal.note }, async () => {
     const finished = resume ? readFinishedRun(request, flags) : null;
+    if (finished && saveModel !== undefined) await expectRunModel(saveModel, request);
     if (finished) return showFinished(out, 'run', finished, terminal);
     const checkpoint = resume ? readRunCheckpoint(request, flags) : null;
     if (resume && !checkpoint) terminal.note(`note: there is nothing to go on from in ${out} yet: beginning`);
@@ -185,6 +193,8 @@ async function run(command: RunCommand, resume: RunCheckpoint | null): Promise<v
   let kept = 0;
   let whole = null as Computed | null;
   try {
+    // Layers that no checkpoint speaks of are those of a run that was given up.
+    if (!resume?.model) removeStagedModel(out);
     await openCheckpoints(out);
     const computed = await compute(command, resume, (layer, soFar) => {
       kept = layer;
@@ -193,13 +203,16 @@ async function run(command: RunCommand, resume: RunCheckpoint | null): Promise<v
     });
     const { metrics } = computed;
     const files = await writeResults(request, flags, computed);
+    const model = await writeModel(request, flags, computed);
     await removeCheckpoint(out);
     for (const line of summary(metrics)) terminal.print(line);
     terminal.print('');
     terminal.print(`wrote to ${out}: ${files.join(', ')}`);
     terminal.print(`report: ${join(out, 'report.html')}`);
-    terminal.document({ ...metrics, out, files });
+    if (model) terminal.print(`model: ${model}`);
+    terminal.document({ ...metrics, out, files, ...(model && { model }) });
   } catch (error) {
+    if (kept === 0) removeStagedModel(out);
     await closeCheckpoints(out);
     if (kept > 0) {
       const input = error instanceof RfmError && error.kind === 'input';
@@ -207,7 +220,9 @@ async function run(command: RunCommand, resume: RunCheckpoint | null): Promise<v
       if (input && whole) {
         // The same command would only end here again: what there is are its results.
         const files = await writeResults(request, flags, whole);
+        const model = await writeModel(request, flags, whole);
         terminal.note(`note: ${layersText(kept)} whole; wrote to ${out}: ${files.join(', ')}`);
+        if (model) terminal.note(`note: the model of ${kept === 1 ? 'this layer' : 'these layers'} is in ${model}`);
       }
     }
     throw error;
@@ -228,6 +243,13 @@ async function writeResults(
   const shape = [config.testN, dataset.classes];
   const more = flags.savePredictions && predictions ? [{ name: PREDICTIONS, shape, data: predictions }] : [];
   return writeRunReport(out, metrics, pictures, more);
+}
+
+/** @returns the folder of the model, where one was asked for. */
+async function writeModel(request: RunRequest, { saveModel }: RunFlags, { model }: Computed): Promise<string | null> {
+  if (saveModel === undefined || model === null) return null;
+  await publishRunModel(saveModel, request, model);
+  return saveModel;
 }
 
 const HEADER = [

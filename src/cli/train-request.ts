@@ -43,6 +43,7 @@ export interface TrainFlags extends OutputFlags {
   seed?: number;
   seeds?: number[];
   resume?: boolean;
+  saveModel?: string;
   adapter?: AdapterChoice;
   gpu?: string;
   /** false: --no-tune. */

@@ -35,6 +35,7 @@ import { withOutput } from './output.js';
 import { withPreset } from './presets.js';
 import { showFinished } from './resume.js';
 import { adoptDevice, checkpointPath, closeCheckpoints, openCheckpoints } from './run-checkpoint.js';
+import { saveModelOption } from './save-model.js';
 import { fixed, scientific, type Terminal, tableLines, terminalFor } from './terminal.js';
 import {
   checkpointWriter,
@@ -43,6 +44,7 @@ import {
   readTrainCheckpoint,
   type TrainCheckpoint,
 } from './train-checkpoint.js';
+import { checkTrainModels, expectEarlierModels, hasLastModel, modelFolders, networkKeeper } from './train-model.js';
 import { trainProgress } from './train-progress.js';
 import { readTrainRequest, TRAIN_DATASETS, type TrainFlags, type TrainRequest } from './train-request.js';
 import { VERSION } from './version.js';
@@ -58,6 +60,8 @@ Examples:
 
 Writes metrics.json, metrics.csv, report.html and the figures nc1, nfa, variance,
 loss and singular-values (SVG and PNG); checkpoint/ holds what --resume needs.
+--save-model keeps the network as it is after the last epoch, for deep-rfm predict;
+of several seeds each in a folder seed-S.
 With --weight-decay it also reports the FACT identity of each hidden layer.`;
 
 /** How weights are drawn, and how they move. */
@@ -144,6 +148,7 @@ export function addTrain(program: Command, signal: AbortSignal): void {
     );
   for (const option of trainOptions()) command.addOption(option);
   command
+    .addOption(saveModelOption())
     .addOption(overwriteOption())
     .option(
       '--resume',
@@ -162,10 +167,13 @@ export function addTrain(program: Command, signal: AbortSignal): void {
     ];
     const { out } = request;
     const { overwrite, resume } = flags;
+    checkTrainModels(request, flags);
     await withOutput({ dir: out, by: 'train', inputs, overwrite, note: terminal.note }, async () => {
-      const finished = resume ? readFinishedTraining(request, flags) : null;
+      // Of a training that is done, the model of its last seed can still be made: the checkpoint has it.
+      const finished = resume && hasLastModel(request, flags) ? readFinishedTraining(request, flags) : null;
       if (finished) return showFinished(out, 'train', finished, terminal);
       const checkpoint = resume ? readTrainCheckpoint(request, flags) : null;
+      if (checkpoint) expectEarlierModels(request, flags, checkpoint.state.records.length - 1);
       if (resume && !checkpoint) terminal.note(`note: there is nothing to go on from in ${out} yet: beginning`);
       return train(request, flags, checkpoint, terminal, signal);
     });
@@ -193,7 +201,9 @@ async function train(
     terminal.print('');
     terminal.print(`wrote to ${out}: ${files.join(', ')}`);
     terminal.print(`report: ${join(out, 'report.html')}`);
-    terminal.document({ ...metrics, out, files });
+    const models = modelFolders(request, flags);
+    if (models.length > 0) terminal.print(`${models.length > 1 ? 'models' : 'model'}: ${models.join(', ')}`);
+    terminal.document({ ...metrics, out, files, ...(models.length > 0 && { models }) });
   } catch (error) {
     await closeCheckpoints(out);
     if (kept !== null) {
@@ -244,6 +254,7 @@ async function compute(
     const hooks: TrainHooks = {
       ...trainProgress(terminal, config, before),
       signal,
+      ...(flags.saveModel !== undefined && { keep: networkKeeper(request, flags, data) }),
       async save(checkpoint) {
         keep(checkpoint, peakBytes());
         onKept(progressOf(checkpoint.records));

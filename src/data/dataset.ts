@@ -152,6 +152,30 @@ export function loadDataset(request: DatasetRequest): Dataset {
   return { train, test, classes: values.length, classValues: values, imageShape: source.image, remarks };
 }
 
+/** Rows of one part of a dataset, and the label of each class. */
+export interface DatasetPart extends Pick<Dataset, 'classValues' | 'remarks'> {
+  rows: LabelledRows;
+}
+
+/**
+ * Loads the first rows of one part of a dataset, as `loadDataset` does of both.
+ * @throws input error naming --n, --test-n, --data-dir or the file, and what to do.
+ */
+export function loadPart(
+  { name, dataDir }: Pick<DatasetRequest, 'name' | 'dataDir'>,
+  part: Part,
+  rows: number,
+): DatasetPart {
+  if (name === 'mnist-sample') {
+    const { train, test } = readMnistSample(part === 'train' ? rows : 1, part === 'test' ? rows : 0);
+    return { rows: (part === 'train' ? train : test) as LabelledRows, classValues: DIGITS, remarks: [] };
+  }
+  const source = SOURCES[name];
+  const { dir, flag } = findFolder(name, source, dataDir);
+  const { values, remarks } = source.classes?.(dir, flag) ?? { values: DIGITS, remarks: [] };
+  return { rows: source.read({ dir, part, rows, flag }, values), classValues: values, remarks };
+}
+
 /** The folder that holds the dataset's files, and the flag or variable that led to it. */
 function findFolder(name: string, source: Source, dataDir: string | undefined): { dir: string; flag: string } {
   const variable = process.env[DATA_VARIABLE] ?? '';

@@ -52,7 +52,8 @@ export function prepareSamples(
   };
 }
 
-function channelsLast(x: Float32Array, rows: number, shape: Shape): Float32Array {
+/** Rows that hold channel planes, each pixel's channels brought together. */
+export function channelsLast(x: Float32Array, rows: number, shape: Shape): Float32Array {
   const { channels } = shape;
   const pixels = pixelsOf(shape);
   const out = new Float32Array(x.length);

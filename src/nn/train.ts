@@ -22,6 +22,8 @@ export interface TrainHooks {
   onMeasurement?(seed: number, measurement: Measurement): void;
   /** Keeps the state; called at the end of an epoch where half a minute has passed, and after each measurement. */
   save?(checkpoint: Checkpoint): Promise<void>;
+  /** Told of each seed's network when its last epoch is done, while it is on the device. */
+  keep?(gpu: Gpu, seed: number, model: Model): Promise<void>;
   signal?: AbortSignal;
 }
 
@@ -132,6 +134,7 @@ const trainSeed = (
         saved = performance.now();
       }
     }
+    await hooks.keep?.(gpu, seed, model);
   });
 
 /** @throws input error where a step left a number that is not finite. */

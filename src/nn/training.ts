@@ -194,3 +194,29 @@ export const evaluate = (gpu: Gpu, model: Model, samples: Samples, loss: LossNam
     }
     return scoreOf(await download(gpu, results), loss, samples.count, model.outputs);
   });
+
+/** Outputs in evaluation mode, samples × outputs, row-major. `onSamples` is told how many are done. */
+export const outputsOf = (
+  gpu: Gpu,
+  model: Model,
+  samples: Samples,
+  onSamples: (done: number) => void = () => {},
+): Promise<Float32Array> =>
+  owning(gpu, async (gpu) => {
+    const size = evaluationChunk(model);
+    const found = new Float32Array(samples.count * model.outputs);
+    for (let first = 0; first < samples.count; first += size) {
+      const rows = consecutive(first, Math.min(size, samples.count - first));
+      await owning(gpu, async (own) => {
+        const x = uploadSamples(own, samples, rows);
+        const out = allocate(own, rows.length, model.outputs);
+        await sendBatch(own, (batch) => {
+          const steps = forwardAll(model.layers, createNetworkPass(batch, false), x);
+          copyScaled(batch, steps[steps.length - 1].y.matrix, out);
+        });
+        found.set(await download(own, out), first * model.outputs);
+      });
+      onSamples(first + rows.length);
+    }
+    return found;
+  });

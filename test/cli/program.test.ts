@@ -14,6 +14,7 @@ const COMMANDS: Readonly<Record<string, readonly string[]>> = {
   layer: [],
   rfm: [],
   train: [],
+  predict: [],
   bench: [],
   profile: [],
   doctor: [],

@@ -286,6 +286,10 @@ describe('examples', () => {
       'transfer/transfer.mjs halves --source-n 60 --n 20 --test-n 100 --iterations 1 --seeds 0',
       /^(seed 0 .* [\d.]+ %\n){4}\nhalves: .*\n(.* [\d.]+ ± 0\.0 %\n){4}$/,
     ],
+    [
+      'model.mjs',
+      /^standardization\.safetensors layer-01\.safetensors layer-02\.safetensors model\.json: \d\d of 50 digits are right\n$/,
+    ],
     // Each rung as fast as this adapter happens to be, and right.
     ['matmul/ladder.mjs 64', /^C = A B, 64 × 64, on .*\n(\w+ +[\d.]+ GFLOP\/s {3}error \d\.\de-[78]\n){3,5}$/],
   ])('%s', async (words, printed) => expect(await run(`examples/${words}`, 'auto')).toMatch(printed), 600_000);
@@ -293,6 +297,15 @@ describe('examples', () => {
   it('are all run here', () => {
     const names = readdirSync(join(checkout, 'examples')).sort();
     // Grids of sweeps are planned by the tests of sweeps.
-    expect(names).toEqual(['collapse.mjs', 'digits.mjs', 'kernel.mjs', 'matmul', 'page', 'sweep', 'transfer']);
+    expect(names).toEqual([
+      'collapse.mjs',
+      'digits.mjs',
+      'kernel.mjs',
+      'matmul',
+      'model.mjs',
+      'page',
+      'sweep',
+      'transfer',
+    ]);
   });
 });

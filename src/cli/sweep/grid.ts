@@ -114,6 +114,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   '--overwrite': 'a run never replaces results that are not its own',
   '--plan': '`sweep plan` estimates every run',
   '--plan-for': '`sweep plan` has the flag itself',
+  '--save-model': 'the runs would write over the models of each other',
   '--json': 'a run prints into its log',
   '--help': 'a run computes',
 };
@@ -128,7 +129,7 @@ export interface Checked {
 }
 
 /** Writes into a folder, but measures the machine: runs side by side would measure each other. */
-const NOT_SWEPT = new Set(['bench']);
+const NOT_SWEPT = new Set(['bench', 'predict']);
 
 /** The commands that a grid may name: those that write results into a folder. */
 export const sweepable = (program: Command): Command[] =>
