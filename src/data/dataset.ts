@@ -152,6 +152,10 @@ export function loadDataset(request: DatasetRequest): Dataset {
   return { train, test, classes: values.length, classValues: values, imageShape: source.image, remarks };
 }
 
+/** Where below a data folder the files of a dataset are looked for. */
+export const foldersOf = (name: string): readonly string[] =>
+  name in SOURCES ? SOURCES[name as keyof typeof SOURCES].folders : [];
+
 /** The folder that holds the dataset's files, and the flag or variable that led to it. */
 function findFolder(name: string, source: Source, dataDir: string | undefined): { dir: string; flag: string } {
   const variable = process.env[DATA_VARIABLE] ?? '';
