@@ -33,7 +33,7 @@ const STORED = 0;
 const DEFLATED = 8;
 
 const damaged = (at: string, what: string): RfmError =>
-  inputError(`${at}: damaged archive: ${what}; write or copy it again`);
+  inputError(`${at}: damaged .npz archive: ${what}; write or copy it again`);
 
 export const isZip = (start: string): boolean => start.startsWith('PK\x03\x04');
 

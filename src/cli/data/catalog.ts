@@ -4,6 +4,8 @@
  * pages, torchvision, TensorFlow Datasets, MLDatasets.jl.
  */
 
+import { EMNIST_SPLITS, type EmnistSplit } from '../../data/dataset.js';
+
 export interface Sums {
   /** null where the size is not published. */
   bytes: number | null;
@@ -60,9 +62,6 @@ const idxDownloads = (mirrors: readonly string[], rows: readonly [Row, Row, Row,
     addresses: mirrors.map((mirror) => mirror + IDX[i]),
     ...(content !== undefined && { content }),
   }));
-
-export const EMNIST_SPLITS = ['balanced', 'byclass', 'bymerge', 'digits', 'letters', 'mnist'] as const;
-export type EmnistSplit = (typeof EMNIST_SPLITS)[number];
 
 /** MD5 of training images and labels, test images and labels: the publisher gives one sum, of the archive. */
 const EMNIST_SUMS: Readonly<Record<EmnistSplit, readonly [string, string, string, string]>> = {

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
-import { DATA_VARIABLE, foldersOf } from '../../data/dataset.js';
+import { DATA_VARIABLE, EMNIST_SPLITS, type EmnistSplit, foldersOf } from '../../data/dataset.js';
 import { inputError } from '../../errors.js';
 import { writeError } from '../../report/atomic.js';
 import { formatBytes } from '../../report/format.js';
@@ -14,7 +14,7 @@ import { setInterruptOutcome } from '../interrupt.js';
 import { acquireLock, holderText } from '../lock.js';
 import { type Terminal, terminalFor } from '../terminal.js';
 import { VERSION } from '../version.js';
-import { CATALOG, type CatalogEntry, EMNIST_SPLITS, type EmnistSplit, filesOf } from './catalog.js';
+import { CATALOG, type CatalogEntry, filesOf } from './catalog.js';
 import type { FileState } from './verify.js';
 
 const NAMES = CATALOG.map(({ name }) => name);
