@@ -205,7 +205,8 @@ async function receive(
     if (error instanceof Failure || errorCode(error) === '') throw error;
     const failed = writeError(part, error);
     if (failed) throw failed;
-    throw new Failure(whatFailed(error), false);
+    // A host that is not known will not be in a second.
+    throw new Failure(whatFailed(error), errorCode(error) === 'ENOTFOUND');
   }
 }
 
