@@ -4,6 +4,7 @@
 
 import { fileURLToPath } from 'node:url';
 import { launchEnv, withoutDriver } from './adapter-env.mjs';
+import { linesOf } from './dawn-noise.mjs';
 import { removeLeftovers } from './leftovers.mjs';
 import { endLike, runChild, signalNumber } from './run-child.mjs';
 
@@ -15,9 +16,6 @@ export function refuse(message, exitCode) {
 
 /** Milliseconds from a signal to the end. The program ends itself before that, if it can (src/cli/interrupt.ts). */
 const GRACE = 850;
-
-/** What Dawn says about every driver that has room for more descriptors than it uses. */
-const NOISE = /^Warning: max\w+ artificially reduced from \d+ to \d+ to fit dynamic offset allocation limit\.$/;
 
 /** Exit codes that docs/guide.md explains: after any other one, what the driver said may be the reason. */
 const EXPLAINED = new Set([0, 2, 3, 4, 5]);
@@ -98,7 +96,6 @@ function kept(quiet) {
   const held = [];
   const show = (line) => process.stderr.write(`${line}\n`);
   const take = (line) => {
-    if (NOISE.test(line)) return;
     if (quiet) held.push(line);
     else show(line);
   };
@@ -106,17 +103,7 @@ function kept(quiet) {
     stdio: ['inherit', 'pipe', 'pipe', 'ipc', 1, 2],
     env: { DEEP_RFM_STREAMS: '4 5' },
     read(child) {
-      for (const stream of [child.stdout, child.stderr]) {
-        let rest = '';
-        stream.setEncoding('utf8').on('data', (text) => {
-          const lines = (rest + text).split('\n');
-          rest = lines.pop();
-          for (const line of lines) take(line);
-        });
-        stream.on('end', () => {
-          if (rest !== '') take(rest);
-        });
-      }
+      for (const stream of [child.stdout, child.stderr]) linesOf(stream, take);
     },
     end(wanted) {
       if (wanted) for (const line of held) show(line);

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writableCacheDir } from './adapter-env.mjs';
 import { ROOT } from './build.mjs';
+import { linesOf } from './dawn-noise.mjs';
 import { installChromium } from './install-chromium.mjs';
 import { installRedis } from './install-redis.mjs';
 import { installSlurm } from './install-slurm.mjs';
@@ -50,7 +51,14 @@ if (env) {
   const vitest = join(ROOT, 'node_modules', 'vitest', 'vitest.mjs');
   const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${file}`];
   const args = [vitest, 'run', ...reporters, ...process.argv.slice(2)];
-  end = await runChild(process.execPath, args, { cwd: ROOT, env, parent: 'test' });
+  end = await runChild(process.execPath, args, {
+    cwd: ROOT,
+    env: { ...(process.stderr.isTTY && { FORCE_COLOR: '1' }), ...env },
+    parent: 'test',
+    stdio: ['inherit', 'inherit', 'pipe'],
+    // Every file that opens a device has Dawn say the same two lines.
+    onStart: (child) => linesOf(child.stderr, (line) => process.stderr.write(`${line}\n`)),
+  });
   try {
     report = JSON.parse(readFileSync(file, 'utf8'));
   } catch {

@@ -13,3 +13,14 @@ export interface Made {
   /** SHA-256 of the rows, cut short; null where there are none. */
   rows: Record<string, string | null>;
 }
+
+/** Which rows of a dataset a result was made from, where these are not simply the first ones. */
+export interface RowSelection {
+  /** Of EMNIST. */
+  split?: string | undefined;
+  /** Of CIFAR-100. */
+  labels?: 'fine' | 'coarse' | undefined;
+  /** Labels whose rows were taken, ascending. */
+  classes?: number[] | undefined;
+  stratified?: boolean | undefined;
+}

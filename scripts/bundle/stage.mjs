@@ -42,6 +42,7 @@ const SCRIPTS = [
   'adapter-env.mjs',
   'choose-adapter.mjs',
   'is-main.mjs',
+  'dawn-noise.mjs',
   'launch.mjs',
   'leftovers.mjs',
   'probe-adapter.mjs',

@@ -12,8 +12,34 @@ export interface GpuFlags {
   mixedPrecision?: boolean;
   /** false: --no-tune. */
   tune?: boolean;
-  /** Receives remarks about the tuning, and about a GPU that could not be selected. */
+  /** Receives remarks about the tuning, about a GPU that could not be selected, and that shaders are compiled. */
   note?: (line: string) => void;
+  /**
+   * Shows, twice a second while shaders are compiled, for how many seconds they have been so far, from the third second on.
+   * Where it shows nothing (false), `note` hears of it once.
+   */
+  compiling?: (seconds: number) => boolean;
+}
+
+const COMPILING = 'compiling shaders; where the driver keeps them, the next run finds them';
+
+/** Seconds of compilation in which nothing has to be said. */
+const SILENCE = 2;
+/** Milliseconds between two looks. */
+const LOOK = 500;
+
+/** Says that shaders are compiled, until the function that it returns is called. */
+function watchCompilation({ compiling }: Gpu, { compiling: tell, note }: GpuFlags): () => void {
+  let said = false;
+  const watch = setInterval(() => {
+    if (compiling.since === null) return;
+    const seconds = compiling.seconds + (performance.now() - compiling.since) / 1000;
+    if (seconds < SILENCE) return;
+    if (tell?.(seconds) || said) return;
+    said = true;
+    note?.(COMPILING);
+  }, LOOK);
+  return () => clearInterval(watch);
 }
 
 /**
@@ -32,6 +58,7 @@ export async function withGpu<T>(flags: GpuFlags, signal: AbortSignal, work: (gp
     gpu: flags.gpu,
     ...(flags.note && { note: flags.note }),
   });
+  const unwatch = watchCompilation(gpu, flags);
   try {
     signal.throwIfAborted();
     if (flags.tune !== false) await tune(gpu, flags.note ?? (() => {}));
@@ -41,6 +68,7 @@ export async function withGpu<T>(flags: GpuFlags, signal: AbortSignal, work: (gp
     signal.throwIfAborted();
     return result;
   } finally {
+    unwatch();
     if (!leaveDevice(signal)) await gpu.close();
   }
 }

@@ -9,7 +9,7 @@ export {
   planOf,
   sizeOf,
 } from '../rfm/deep-rfm.js';
-export { estimateLayers, measureRates, totalOf } from '../rfm/estimate.js';
+export { estimateLayers, laterLayerSeconds, measureRates, totalOf } from '../rfm/estimate.js';
 export { rfmLayer } from '../rfm/layer.js';
 export { type DeviceLimits, limitsOf, PLAN_PHASES, planRun, type RunPlan } from '../rfm/plan.js';
 export { rfm } from '../rfm/rfm.js';

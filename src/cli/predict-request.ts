@@ -2,7 +2,8 @@
 
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import { dirname, extname, resolve, sep } from 'node:path';
-import { DATASET_NAMES, type DatasetName, loadPart } from '../data/dataset.js';
+import type { CifarLabels } from '../data/cifar.js';
+import { DATASET_NAMES, type DatasetName, type EmnistSplit, loadPart } from '../data/dataset.js';
 import { place } from '../data/files.js';
 import { folderFiles } from '../data/folder-files.js';
 import { readClasses } from '../data/labels.js';
@@ -29,7 +30,11 @@ export interface PredictFlags extends OutputFlags {
   y?: string;
   dataset?: DatasetName;
   dataDir?: string;
-  split?: Part;
+  part?: Part;
+  split?: EmnistSplit;
+  labels?: CifarLabels;
+  classes?: number[];
+  stratified?: boolean;
   n?: number;
   layer?: number[] | 'all';
   array?: ArrayName;
@@ -55,8 +60,6 @@ export interface PredictRequest {
   array: ArrayName;
   remarks: string[];
 }
-
-const DEFAULT_ROWS = 1000;
 
 /**
  * Checks the flags of `predict`, opens the model and reads the rows.
@@ -127,7 +130,7 @@ function checkArray({ array, float64 }: PredictFlags, format: Format): ArrayName
 }
 
 /** Rows come from a file or from a dataset. */
-function checkSource({ x, y, dataset, dataDir, split }: PredictFlags): void {
+function checkSource({ x, y, dataset, dataDir, ...flags }: PredictFlags): void {
   if (x !== undefined && dataset !== undefined) {
     throw inputError(`--x ${x}: found --dataset ${dataset} as well; use one of the two`);
   }
@@ -137,11 +140,12 @@ function checkSource({ x, y, dataset, dataDir, split }: PredictFlags): void {
     );
   }
   if (dataset === undefined) {
-    for (const [flag, value] of [
-      ['--data-dir', dataDir],
-      ['--split', split],
-    ] as const) {
-      if (value !== undefined) throw inputError(`${flag} ${value}: needs --dataset, found --x ${x}; drop ${flag}`);
+    const { part, split, labels, classes, stratified } = flags;
+    const needy = { '--data-dir': dataDir, '--part': part, '--split': split, '--labels': labels, '--classes': classes };
+    for (const [flag, value] of Object.entries({ ...needy, '--stratified': stratified })) {
+      if (value === undefined) continue;
+      const given = value === true ? flag : `${flag} ${value}`;
+      throw inputError(`${given}: needs --dataset, found --x ${x}; drop ${flag}`);
     }
   } else if (y !== undefined) {
     throw inputError(`--y ${y}: the labels of --dataset ${dataset} are known; drop --y`);
@@ -163,10 +167,10 @@ function expectColumns({ cols }: { cols: number }, { document }: Model, at: stri
   );
 }
 
-function fromDataset({ dataset, dataDir, split = 'test', n = DEFAULT_ROWS }: PredictFlags, model: Model): Found {
+function fromDataset({ dataset, part = 'test', n, ...selection }: PredictFlags, model: Model): Found {
   const name = dataset as DatasetName;
   const at = `--dataset ${name}`;
-  const { rows, classValues, remarks } = loadPart({ name, dataDir }, split, n);
+  const { rows, classValues, remarks } = loadPart({ name, ...selection }, part, n);
   expectColumns(rows, model, at);
   const { classes } = model.document;
   // Of a model of numbers the classes are no targets.

@@ -7,6 +7,7 @@ import { ensureOutputDirectory } from '../report/atomic.js';
 import { formatPercent, formatSeconds } from '../report/format.js';
 import type { AdapterSummary } from '../runtime/adapter.js';
 import type { Gpu } from '../runtime/gpu.js';
+import { selectionOptions } from './dataset-rows.js';
 import {
   adapterOption,
   byteSize,
@@ -60,14 +61,13 @@ export function addPredict(program: Command, signal: AbortSignal): void {
     .addOption(valued('--x <file>', 'rows, n × d (FILE.npy, or FILE.npz:NAME)', path('--x')))
     .addOption(valued('--y <file>', 'their labels or targets, to judge the predictions by', path('--y')))
     .addOption(valued('--dataset <name>', `rows of ${DATASET_NAMES.join(', ')}`, oneOf('--dataset', DATASET_NAMES)))
-    .addOption(
-      valued('--data-dir <folder>', "folder with the dataset's files (default: $DEEP_RFM_DATA)", path('--data-dir')),
-    )
-    .addOption(valued('--split <part>', 'of the dataset: test or train (default: test)', oneOf('--split', PARTS)))
+    .addOption(valued('--part <name>', 'of the dataset: test or train (default: test)', oneOf('--part', PARTS)));
+  for (const option of selectionOptions()) command.addOption(option);
+  command
     .addOption(
       valued(
         '--n <rows>',
-        'rows, from the first (default: all of --x, 1000 of a dataset)',
+        'rows, from the first (default: all of --x and of images, 1000 of a dataset)',
         integer('--n', { min: 1, max: Number.MAX_SAFE_INTEGER, example: 1000 }),
       ),
     )

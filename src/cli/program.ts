@@ -1,6 +1,7 @@
 import { Command, type CommanderError } from 'commander';
 import { inputError } from '../errors.js';
 import { addBench } from './bench.js';
+import { addData } from './data/command.js';
 import { addDoctor } from './doctor.js';
 import { addLayer } from './layer.js';
 import { addPredict } from './predict.js';
@@ -75,6 +76,7 @@ export function buildProgram(signal: AbortSignal): Command {
   addPresets(program);
   addSweep(program, signal, buildProgram);
   addTheory(program, signal);
+  addData(program, signal);
   overrideExits(program, 'deep-rfm');
   return program;
 }

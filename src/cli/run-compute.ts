@@ -7,9 +7,9 @@ import { ACTIVATION_NAMES, classesText, formatBytes, formatNumber, formatSeconds
 import type { GramFile } from '../report/page.js';
 import type { DeepRfmData, DeepRfmResult } from '../rfm/deep-rfm.js';
 import type { DeepRfmOptions } from '../rfm/options.js';
-import type { RunPlan } from '../rfm/plan.js';
+import type { ProblemSize, RunPlan } from '../rfm/plan.js';
 import { nc1Decay } from '../rfm/theory.js';
-import { type RunMetrics, SCHEMA } from '../rfm/types.js';
+import { type LayerMetrics, type RunMetrics, SCHEMA } from '../rfm/types.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { withGpu } from './gpu-session.js';
 import { messageOf } from './messages.js';
@@ -23,7 +23,7 @@ import {
 } from './run-checkpoint.js';
 import type { RunModelWriter, StagedRunModel } from './run-model.js';
 import { planLine } from './run-plan.js';
-import { runProgress } from './run-progress.js';
+import { type RunProgress, runProgress } from './run-progress.js';
 import { optionsOf, type RunFlags, type RunRequest } from './run-request.js';
 import type { Terminal } from './terminal.js';
 import { VERSION } from './version.js';
@@ -92,7 +92,9 @@ async function onDevice(
   const { describeAdapter, planOf } = await import('./method.js');
   const data = { train, test, classes };
   const options = optionsOf(config);
-  return withGpu({ ...flags, note: terminal.note }, signal, async (gpu: Gpu) => {
+  let progress: RunProgress | null = null;
+  const compiling = (seconds: number): boolean => progress?.onCompiling(seconds) ?? false;
+  return withGpu({ ...flags, note: terminal.note, compiling }, signal, async (gpu: Gpu) => {
     if (flags.tile !== undefined) gpu.tileBytes = flags.tile;
     const plan = planOf(gpu, data, options, flags.memoryLimit ?? null);
     if (lost.here === 0) await announce(gpu, command, plan, describeAdapter(gpu.adapter));
@@ -102,8 +104,30 @@ async function onDevice(
       onKept(done, null);
       if (lost.here === 0) terminal.note(`resumed  after layer ${done} of ${config.depth}`);
     }
-    return runLayers(gpu, command, { data, options, plan, resume, lost }, onKept);
+    const { depth, gramLayers } = config;
+    const timing = { depth, gramLayers, later: await laterLayers(request, plan) };
+    progress = runProgress(terminal, timing, resume?.state.layers);
+    try {
+      return await runLayers(gpu, command, { data, options, plan, resume, lost, progress }, onKept);
+    } finally {
+      progress.stop();
+    }
   });
+}
+
+/** Seconds of each later layer, from the first one. */
+async function laterLayers(request: RunRequest, plan: RunPlan): Promise<(first: LayerMetrics) => number> {
+  // All layers of infinite width are of one size.
+  if (request.config.width === 'inf') return ({ seconds }) => seconds.total;
+  const { laterLayerSeconds } = await import('./method.js');
+  const size = await problemSize(request);
+  return (first) => laterLayerSeconds(size, plan, first);
+}
+
+async function problemSize({ config, d, dataset }: RunRequest): Promise<ProblemSize> {
+  const { sizeOf } = await import('./method.js');
+  const { n, testN } = config;
+  return sizeOf(optionsOf(config), { n, testN, d, outputs: dataset.classes });
 }
 
 /** What is about to be computed, and for how long. */
@@ -120,15 +144,15 @@ interface Layers {
   plan: RunPlan;
   resume: RunCheckpoint | null;
   lost: Lost;
+  progress: RunProgress;
 }
 
 async function runLayers(
   gpu: Gpu,
-  { request, flags, terminal, signal }: RunCommand,
-  { data, options, plan, resume, lost }: Layers,
+  { request, flags, signal }: RunCommand,
+  { data, options, plan, resume, lost, progress }: Layers,
   onKept: OnKept,
 ): Promise<Computed> {
-  const { config } = request;
   const [{ classCountsOf, deepRfm }, { gramPng }] = await Promise.all([
     import('./method.js'),
     import('../report/gram.js'),
@@ -142,39 +166,33 @@ async function runLayers(
     peakBytes: Math.max(resume?.peakBytes ?? 0, gpu.pool.bytes.peak),
     deviceLosses: lost.ever,
   });
-  const before = (resume?.state.layers ?? []).map((layer) => layer.seconds.total);
-  const progress = runProgress(terminal, config.depth, before);
   const computedOf = (result: Omit<DeepRfmResult, 'grams'>): Computed => ({
     metrics: metricsOf(request, flags, { ...result, ...spent(), adapter: gpu.adapter, plan }),
     pictures: [...pictures],
     predictions: result.predictions,
     model: model && { written: model.written(), device: identityOf(gpu) },
   });
-  try {
-    const result = await deepRfm(gpu, data, options, {
-      plan,
-      memoryLimit: flags.memoryLimit ?? null,
-      resume: resume?.state ?? null,
-      keep: model?.keep ?? null,
-      progress: {
-        onPhase(layer, phase) {
-          loseDeviceWhereAsked(gpu, layer, phase, lost.here);
-          progress.onPhase(layer, phase);
-        },
-        onLayer: progress.onLayer,
-        async save(state, gram) {
-          if (gram) pictures.push({ layer: gram.layer, png: await gramPng(gram) });
-          keep({ state, pictures, ...spent(), model: model?.written() ?? null });
-          const classCounts = classCountsOf(data.train.labels, data.classes);
-          onKept(state.layers.length, computedOf({ ...state, classCounts }));
-        },
-        signal,
+  const result = await deepRfm(gpu, data, options, {
+    plan,
+    memoryLimit: flags.memoryLimit ?? null,
+    resume: resume?.state ?? null,
+    keep: model?.keep ?? null,
+    progress: {
+      onPhase(layer, phase) {
+        loseDeviceWhereAsked(gpu, layer, phase, lost.here);
+        progress.onPhase(layer, phase);
       },
-    });
-    return computedOf(result);
-  } finally {
-    progress.stop();
-  }
+      onLayer: progress.onLayer,
+      async save(state, gram) {
+        if (gram) pictures.push({ layer: gram.layer, png: await gramPng(gram) });
+        keep({ state, pictures, ...spent(), model: model?.written() ?? null });
+        const classCounts = classCountsOf(data.train.labels, data.classes);
+        onKept(state.layers.length, computedOf({ ...state, classCounts }));
+      },
+      signal,
+    },
+  });
+  return computedOf(result);
 }
 
 /** Takes the layers of the model as they come, after those that a checkpoint speaks of. */
@@ -229,14 +247,14 @@ function loseDeviceWhereAsked(gpu: Gpu, layer: number, phase: string, losses: nu
 const WORTH_ESTIMATING = 2e11;
 
 /** Seconds that the run is expected to take; null for a short one. */
-async function estimate(gpu: Gpu, { config, d, dataset }: RunRequest, plan: RunPlan): Promise<number | null> {
-  const { estimateLayers, measureRates, sizeOf, totalOf } = await import('./method.js');
-  const { n, testN, depth } = config;
-  const size = sizeOf(optionsOf(config), { n, testN, d, outputs: dataset.classes });
+async function estimate(gpu: Gpu, request: RunRequest, plan: RunPlan): Promise<number | null> {
+  const { estimateLayers, measureRates, totalOf } = await import('./method.js');
+  const { n, depth } = request.config;
+  const size = await problemSize(request);
   const estimated = (rates: Parameters<typeof estimateLayers>[3]) =>
     totalOf(estimateLayers(size, depth, plan, rates), depth);
   const { operations } = estimated({ product: 1, distance: 1, cholesky: 1, weight: 1 });
-  return operations < WORTH_ESTIMATING ? null : estimated(await measureRates(gpu, config.n)).total;
+  return operations < WORTH_ESTIMATING ? null : estimated(await measureRates(gpu, n)).total;
 }
 
 /** What is about to be computed, and on what. */

@@ -18,6 +18,8 @@ const PHASES = ['kernel', 'solve', 'agop', 'sqrt', 'features', 'metrics'] as con
 export interface RunProgress {
   onPhase(layer: number, phase: Phase): void;
   onLayer(metrics: LayerMetrics): void;
+  /** Shows that shaders have been compiled for so many seconds so far, and still are; false where there is no bar. */
+  onCompiling(seconds: number): boolean;
   /** Removes the bar. Safe to call twice. */
   stop(): void;
 }
@@ -45,18 +47,48 @@ export function layerLine(metrics: LayerMetrics, depth: number, left: number): s
   if (samplingError > 0) parts.push(`AGOP of ${samples} rows ± ${formatPercent(samplingError)}`);
   const { total, compilation = 0 } = metrics.seconds;
   parts.push(formatSeconds(total));
-  if (compilation >= WORTH_NAMING) parts.push(`compiling ${formatSeconds(compilation)}`);
+  if (compilation >= WORTH_NAMING) parts.push(`compiling shaders: ${formatSeconds(compilation)}`);
   if (layer < depth) parts.push(`about ${formatSeconds(Math.max(1, Math.round(left)))} left`);
   return parts.join('  ');
 }
 
+/** Seconds that the figures and the page take at the end. */
+const DRAWING = 1.5;
+
+/** How the time that is left is known. */
+export interface RunTiming {
+  depth: number;
+  /** Layers whose Gram pictures are drawn. */
+  gramLayers: readonly number[];
+  /** Seconds that each later layer computes, from the first one. */
+  later(first: LayerMetrics): number;
+}
+
+/** A layer that is done. */
+export interface LayerTime {
+  metrics: LayerMetrics;
+  /** Seconds beyond those of its phases, for its checkpoint and its picture. */
+  saving: number;
+}
+
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+
 /**
- * What is left, from the layers so far. The first is left out as soon as there are others: it has another width.
+ * Seconds until the results are written, from the layers so far, without the compilation of shaders. What the first one
+ * took counts as `later` says until there are others: it may have another width, and all is done there for the first time.
  */
-export function secondsLeft(seconds: readonly number[], depth: number): number {
-  const typical = seconds.length > 1 ? seconds.slice(1) : seconds;
-  const mean = typical.reduce((sum, value) => sum + value, 0) / Math.max(1, typical.length);
-  return mean * (depth - seconds.length);
+export function secondsLeft(layers: readonly LayerTime[], { depth, gramLayers, later }: RunTiming): number {
+  const [first, ...others] = layers;
+  const each = others.length === 0 ? later(first.metrics) : mean(others.map(({ metrics }) => metrics.seconds.total));
+  const hasPicture = (layer: number): boolean => gramLayers.includes(layer);
+  let left = (depth - layers.length) * each + DRAWING;
+  for (const pictured of [true, false]) {
+    const known = layers.filter(({ metrics }) => hasPicture(metrics.layer) === pictured);
+    if (known.length === 0) continue;
+    const saving = mean(known.map((layer) => layer.saving));
+    for (let layer = layers.length + 1; layer <= depth; layer++) if (hasPicture(layer) === pictured) left += saving;
+  }
+  return left;
 }
 
 const STAGE_NAMES = { input: 'X', agop: 'M½X', features: 'the features' } as const;
@@ -105,9 +137,15 @@ export function deadRemark({ layer, deadRows }: Pick<LayerMetrics, 'layer' | 'de
   return `layer ${layer}: all features of ${train} training and ${test} test rows are zero; they stay zero from here on`;
 }
 
-/** A line a layer on stderr, and below them a bar where stderr is a terminal. `done` are the seconds of layers before. */
-export function runProgress(terminal: Terminal, depth: number, done: readonly number[] = []): RunProgress {
-  const seconds = [...done];
+/** Seconds from a layer's first phase until now that its metrics do not count. */
+function beyond(started: number, { seconds }: LayerMetrics): number {
+  return Math.max(0, (performance.now() - started) / 1000 - seconds.total - (seconds.compilation ?? 0));
+}
+
+/** A line a layer on stderr, and below them a bar where stderr is a terminal. `done` are the layers of before. */
+export function runProgress(terminal: Terminal, timing: RunTiming, done: readonly LayerMetrics[] = []): RunProgress {
+  const { depth } = timing;
+  const times: LayerTime[] = done.map((metrics) => ({ metrics, saving: 0 }));
   const bars =
     terminal.quiet || !process.stderr.isTTY
       ? null
@@ -126,6 +164,8 @@ export function runProgress(terminal: Terminal, depth: number, done: readonly nu
         });
   const bar = bars?.create(depth * PHASES.length, done.length * PHASES.length, { what: 'starting' });
   let reached = 0;
+  let doing = 'starting';
+  let layerStarted = { layer: 0, at: 0 };
   let stopped = false;
   const stop = (): void => {
     if (stopped || bars === null) return;
@@ -139,13 +179,15 @@ export function runProgress(terminal: Terminal, depth: number, done: readonly nu
   const forget = atForcedEnd(stop);
   return {
     onPhase(layer, phase) {
+      if (layer !== layerStarted.layer) layerStarted = { layer, at: performance.now() };
       // A phase may come twice in a layer, with the test rows; the bar does not go back for it.
       reached = Math.max(reached, (layer - 1) * PHASES.length + PHASES.indexOf(phase));
-      bar?.update(reached, { what: `layer ${layer}/${depth}: ${phase}` });
+      doing = `layer ${layer}/${depth}: ${phase}`;
+      bar?.update(reached, { what: doing });
     },
     onLayer(metrics) {
-      seconds.push(metrics.seconds.total);
-      const line = layerLine(metrics, depth, secondsLeft(seconds, depth));
+      times.push({ metrics, saving: beyond(layerStarted.at, metrics) });
+      const line = layerLine(metrics, depth, secondsLeft(times, timing));
       const remarks = [layerRemark(metrics), undefinedRemark(metrics), deadRemark(metrics)].filter(
         (remark) => remark !== null,
       );
@@ -154,6 +196,10 @@ export function runProgress(terminal: Terminal, depth: number, done: readonly nu
         else bars.log(`${text}\n`);
       }
       bar?.update(metrics.layer * PHASES.length);
+    },
+    onCompiling(seconds) {
+      bar?.update(reached, { what: `${doing}; compiling shaders: ${formatSeconds(Math.floor(seconds))}` });
+      return bar !== undefined;
     },
     stop,
   };

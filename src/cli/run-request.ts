@@ -1,6 +1,6 @@
 /** What `run` is asked for: flags checked against each other, rows loaded, before an adapter is opened. */
 
-import { DATASET_NAMES, type Dataset, type DatasetName, loadDataset, loadNpyDataset } from '../data/dataset.js';
+import type { Dataset, DatasetName } from '../data/dataset.js';
 import { datasetRemarks } from '../data/rows.js';
 import { SAMPLE_TEST_ROWS, SAMPLE_TRAIN_ROWS } from '../data/sample.js';
 import { inputError } from '../errors.js';
@@ -9,25 +9,15 @@ import { kernelOf } from '../ops/kernels/kernels.js';
 import { type DeepRfmOptions, defaultWidth } from '../rfm/options.js';
 import type { RunConfig } from '../rfm/types.js';
 import type { AdapterChoice } from '../runtime/adapter.js';
+import { loadRows, type RowFlags, rowSelection } from './dataset-rows.js';
 import type { OutputFlags } from './flags.js';
 import { type KernelFlags, kernelSettings } from './kernel.js';
-import { required } from './matrices.js';
 import { presetRemarks } from './presets.js';
-
-export const RUN_DATASETS = [...DATASET_NAMES, 'npy'] as const;
 
 const DEFAULT_GRAM_LAYERS = [1, 3, 7, 13, 19];
 const DEFAULT_ROWS = 1000;
 
-export interface RunFlags extends OutputFlags, KernelFlags {
-  dataset?: DatasetName | 'npy';
-  dataDir?: string;
-  x?: string;
-  y?: string;
-  testX?: string;
-  testY?: string;
-  n?: number;
-  testN?: number;
+export interface RunFlags extends OutputFlags, KernelFlags, RowFlags {
   depth?: number;
   activation?: RunConfig['activation'];
   width?: RunConfig['width'];
@@ -63,34 +53,6 @@ export interface RunRequest {
   remarks: string[];
 }
 
-function load(flags: RunFlags): Dataset {
-  const { dataset = 'mnist-sample', dataDir, x, y, testX, testY, n, testN } = flags;
-  if (dataset === 'npy') {
-    if (dataDir !== undefined) {
-      throw inputError(`--data-dir ${dataDir}: --dataset npy takes its files from --x and --y; drop --data-dir`);
-    }
-    return loadNpyDataset({
-      x: required(x, '--x', 'the .npy file with the features (n × d)'),
-      y: required(y, '--y', 'the .npy file with the labels (n)'),
-      testX,
-      testY,
-      n,
-      testN,
-    });
-  }
-  for (const [flag, value] of Object.entries({ '--x': x, '--y': y, '--test-x': testX, '--test-y': testY })) {
-    if (value === undefined) continue;
-    const found = flags.dataset === undefined ? 'which is not given' : `found --dataset ${dataset}`;
-    throw inputError(`${flag} ${value}: needs --dataset npy, ${found}; add --dataset npy or drop ${flag}`);
-  }
-  if (dataset === 'mnist-sample' && dataDir !== undefined) {
-    throw inputError(
-      `--data-dir ${dataDir}: mnist-sample comes with the program; drop --data-dir, or use --dataset mnist`,
-    );
-  }
-  return loadDataset({ name: dataset, dataDir, n: n ?? DEFAULT_ROWS, testN: testN ?? DEFAULT_ROWS });
-}
-
 /** @throws input error if every training row is the same: all features are constant then. */
 function checkVaried({ x, rows, cols }: Dataset['train'], what: string): void {
   for (let i = cols; i < x.length; i++) if (x[i] !== x[i % cols]) return;
@@ -104,7 +66,7 @@ function checkVaried({ x, rows, cols }: Dataset['train'], what: string): void {
  * @throws input error for flags that contradict each other or the data, and everything the readers refuse.
  */
 export function readRunRequest(flags: RunFlags, preset: PresetUse | null = null): RunRequest {
-  const dataset = load(flags);
+  const dataset = loadRows(flags);
   const name = flags.dataset ?? 'mnist-sample';
   checkVaried(dataset.train, flags.x === undefined ? `--dataset ${name}` : `--x ${flags.x}`);
   const { config, remarks } = readConfig(flags, dataset.train.rows, dataset.test?.rows ?? 0);
@@ -112,6 +74,8 @@ export function readRunRequest(flags: RunFlags, preset: PresetUse | null = null)
     throw inputError('--save-predictions: there are no test rows to predict; give some with --test-n or --test-x');
   }
   const out = flags.out ?? `results/${name}-n${config.n}-seed${config.seed}`;
+  const selection = rowSelection(flags);
+  if (selection) config.selection = selection;
   if (preset) config.preset = preset;
   const all = [...presetRemarks(preset), ...datasetRemarks(dataset), ...remarks];
   return { config, dataset, d: dataset.train.cols, out, remarks: all };
@@ -124,11 +88,12 @@ export interface PlanRequest {
   classes: number;
 }
 
-/** Training rows, test rows and features of the datasets; all have ten classes. */
+/** Training rows, test rows and features of the datasets with ten classes. */
 const SHAPES: Readonly<Partial<Record<DatasetName, readonly [train: number, test: number, d: number]>>> = {
   'mnist-sample': [SAMPLE_TRAIN_ROWS, SAMPLE_TEST_ROWS, 784],
   mnist: [60_000, 10_000, 784],
   'fashion-mnist': [60_000, 10_000, 784],
+  kmnist: [60_000, 10_000, 784],
   cifar10: [50_000, 10_000, 3072],
   svhn: [73_257, 26_032, 3072],
 };
@@ -138,8 +103,8 @@ export function readPlanRequest(flags: RunFlags): PlanRequest {
   // Under MNIST's names there may be EMNIST, which is larger.
   const { dataset: name = 'mnist-sample', dataDir, x, y, testX, testY } = flags;
   const named = [x, y, testX, testY].some((file) => file !== undefined);
-  const read = name === 'npy' || named || (dataDir !== undefined && ['mnist', 'mnist-sample'].includes(name));
-  const shape = read ? undefined : SHAPES[name as DatasetName];
+  const read = named || (dataDir !== undefined && ['mnist', 'mnist-sample'].includes(name));
+  const shape = read || rowSelection(flags) ? undefined : SHAPES[name as DatasetName];
   if (shape === undefined) {
     const { config, dataset, d } = readRunRequest(flags);
     return { config, d, classes: dataset.classes };

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { RfmError } from '../errors.js';
 import { formatBytes, formatPercent, formatSeconds, missingClassesText } from '../report/format.js';
 import { type LayerMetrics, PREDICTIONS, type RunMetrics } from '../rfm/types.js';
+import { rowOptions } from './dataset-rows.js';
 import {
   adapterOption,
   byteSize,
@@ -37,7 +38,7 @@ import {
 import { type Computed, compute, type RunCommand } from './run-compute.js';
 import { checkRunModel, expectRunModel, publishRunModel, removeStagedModel } from './run-model.js';
 import { KNOWN_DEVICES, knownDevice, printPlan } from './run-plan.js';
-import { RUN_DATASETS, type RunFlags, type RunRequest, readPlanRequest, readRunRequest } from './run-request.js';
+import { type RunFlags, type RunRequest, readPlanRequest, readRunRequest } from './run-request.js';
 import { runSeeds } from './run-seeds.js';
 import { saveModelOption } from './save-model.js';
 import { fixed, scientific, tableLines, terminalFor } from './terminal.js';
@@ -65,22 +66,6 @@ gram-layer-NN.png and report.html. Until then checkpoint/ in the output folder
 holds the last whole layer; with the same flags and --resume an interrupted run
 goes on from it. A finished run removes it. --save-model keeps all layers for
 deep-rfm predict; with --seeds each run's in a folder seed-S of it.`;
-
-/** Which rows. */
-function dataOptions(): Option[] {
-  const rows = (flag: string, min: number) => integer(flag, { min, max: Number.MAX_SAFE_INTEGER, example: 1000 });
-  return [
-    presetOption(),
-    valued('--dataset <name>', `${RUN_DATASETS.join(', ')} (default: mnist-sample)`, oneOf('--dataset', RUN_DATASETS)),
-    valued('--data-dir <folder>', "folder with the dataset's files (default: $DEEP_RFM_DATA)", path('--data-dir')),
-    valued('--x <file>', 'npy: training features, n × d (FILE.npy, or FILE.npz:NAME)', path('--x')),
-    valued('--y <file>', 'npy: training labels, n, or ±1 or one-hot targets, n × C', path('--y')),
-    valued('--test-x <file>', 'npy: test features', path('--test-x')),
-    valued('--test-y <file>', 'npy: test labels or targets', path('--test-y')),
-    valued('--n <rows>', 'training rows, from the first (default: 1000; npy: all)', rows('--n', 2)),
-    valued('--test-n <rows>', 'test rows, from the first (default: 1000; npy: all)', rows('--test-n', 0)),
-  ];
-}
 
 /** How they are computed. */
 const computeOptions = (): Option[] => [
@@ -150,7 +135,7 @@ export function addRun(program: Command, signal: AbortSignal): void {
     seedList('--seeds'),
   );
   const method = [depth, ...kernelOptions(), ...featureOptions(), seeds];
-  for (const option of [...dataOptions(), ...method, ...computeOptions(), ...resultOptions()]) {
+  for (const option of [presetOption(), ...rowOptions(), ...method, ...computeOptions(), ...resultOptions()]) {
     command.addOption(option);
   }
   command.addHelpText('after', EXAMPLES).action(async (given: RunFlags) => {

@@ -1,6 +1,6 @@
 /** What `train` is asked for: flags checked against each other, rows loaded, before an adapter is opened. */
 
-import { DATASET_NAMES, type Dataset, type DatasetName, loadDataset, loadNpyDataset } from '../data/dataset.js';
+import type { Dataset } from '../data/dataset.js';
 import { datasetRemarks } from '../data/rows.js';
 import { inputError } from '../errors.js';
 import type { PresetUse } from '../made.js';
@@ -10,23 +10,12 @@ import type { OptimizerName } from '../nn/optimizer.js';
 import { trainSettings } from '../nn/settings.js';
 import type { TrainConfig } from '../nn/types.js';
 import type { AdapterChoice } from '../runtime/adapter.js';
+import { loadRows, type RowFlags, rowSelection } from './dataset-rows.js';
 import type { OutputFlags } from './flags.js';
-import { required } from './matrices.js';
 import { presetRemarks } from './presets.js';
 
-export const TRAIN_DATASETS = [...DATASET_NAMES, 'npy'] as const;
-const DEFAULT_ROWS = 1000;
-
-export interface TrainFlags extends OutputFlags {
+export interface TrainFlags extends OutputFlags, RowFlags {
   model?: ModelName;
-  dataset?: DatasetName | 'npy';
-  dataDir?: string;
-  x?: string;
-  y?: string;
-  testX?: string;
-  testY?: string;
-  n?: number;
-  testN?: number;
   depth?: number;
   width?: number;
   init?: number;
@@ -59,32 +48,6 @@ export interface TrainRequest {
   remarks: string[];
 }
 
-function load(flags: TrainFlags): Dataset {
-  const { dataset = 'mnist-sample', dataDir, x, y, testX, testY, n, testN } = flags;
-  if (dataset === 'npy') {
-    if (dataDir !== undefined) {
-      throw inputError(`--data-dir ${dataDir}: --dataset npy takes its files from --x and --y; drop --data-dir`);
-    }
-    return loadNpyDataset({
-      x: required(x, '--x', 'the .npy file with the features (n × d)'),
-      y: required(y, '--y', 'the .npy file with the labels (n)'),
-      testX,
-      testY,
-      n,
-      testN,
-    });
-  }
-  for (const [flag, value] of Object.entries({ '--x': x, '--y': y, '--test-x': testX, '--test-y': testY })) {
-    if (value !== undefined) throw inputError(`${flag} ${value}: needs --dataset npy; add it or drop ${flag}`);
-  }
-  if (dataset === 'mnist-sample' && dataDir !== undefined) {
-    throw inputError(
-      `--data-dir ${dataDir}: mnist-sample comes with the program; drop --data-dir, or use --dataset mnist`,
-    );
-  }
-  return loadDataset({ name: dataset, dataDir, n: n ?? DEFAULT_ROWS, testN: testN ?? DEFAULT_ROWS });
-}
-
 /**
  * Checks the flags of `train` and loads its rows.
  * @throws input error for flags that contradict each other or the data, and everything the readers refuse.
@@ -94,7 +57,8 @@ export function readTrainRequest(flags: TrainFlags, preset: PresetUse | null = n
   if (seed !== undefined && seeds !== undefined) {
     throw inputError(`--seed ${seed}: found --seeds ${seeds.join(',')} as well; use one of the two`);
   }
-  const dataset = load(flags);
+  const dataset = loadRows(flags);
+  const selection = rowSelection(flags);
   const name = flags.dataset ?? 'mnist-sample';
   if (model !== 'mlp' && !dataset.imageShape) {
     throw inputError(`--model ${model}: needs images, found plain features (--dataset ${name}); use --model mlp`);
@@ -114,6 +78,7 @@ export function readTrainRequest(flags: TrainFlags, preset: PresetUse | null = n
     n: dataset.train.rows,
     testN: dataset.test?.rows ?? 0,
     ...settings,
+    ...(selection && { selection }),
     ...(preset && { preset }),
   };
   const out = flags.out ?? `results/${model}-${name}-n${config.n}`;

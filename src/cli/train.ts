@@ -13,6 +13,7 @@ import {
   missingClassesText,
 } from '../report/format.js';
 import type { Gpu } from '../runtime/gpu.js';
+import { rowOptions } from './dataset-rows.js';
 import {
   adapterOption,
   commonOptions,
@@ -46,7 +47,7 @@ import {
 } from './train-checkpoint.js';
 import { checkTrainModels, expectEarlierModels, hasLastModel, modelFolders, networkKeeper } from './train-model.js';
 import { trainProgress } from './train-progress.js';
-import { readTrainRequest, TRAIN_DATASETS, type TrainFlags, type TrainRequest } from './train-request.js';
+import { readTrainRequest, type TrainFlags, type TrainRequest } from './train-request.js';
 import { VERSION } from './version.js';
 
 const EXAMPLES = `
@@ -81,22 +82,10 @@ function weightOptions() {
 }
 
 function trainOptions() {
-  const rows = (flag: string, min: number) => integer(flag, { min, max: Number.MAX_SAFE_INTEGER, example: 1000 });
   return [
     presetOption(),
     valued('--model <name>', 'mlp, resnet18 or vgg11 (default: mlp)', oneOf('--model', ['mlp', 'resnet18', 'vgg11'])),
-    valued(
-      '--dataset <name>',
-      `${TRAIN_DATASETS.join(', ')} (default: mnist-sample)`,
-      oneOf('--dataset', TRAIN_DATASETS),
-    ),
-    valued('--data-dir <folder>', "folder with the dataset's files (default: $DEEP_RFM_DATA)", path('--data-dir')),
-    valued('--x <file>', 'npy: training features, n × d (FILE.npy, or FILE.npz:NAME)', path('--x')),
-    valued('--y <file>', 'npy: training labels, n, or ±1 or one-hot targets, n × C', path('--y')),
-    valued('--test-x <file>', 'npy: test features', path('--test-x')),
-    valued('--test-y <file>', 'npy: test labels or targets', path('--test-y')),
-    valued('--n <rows>', 'training rows, from the first (default: 1000; npy: all)', rows('--n', 2)),
-    valued('--test-n <rows>', 'test rows, from the first (default: 1000; npy: all)', rows('--test-n', 0)),
+    ...rowOptions(),
     valued(
       '--depth <layers>',
       'hidden layers of the MLP (default: 5)',

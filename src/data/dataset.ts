@@ -4,28 +4,53 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { inputError, type RfmError } from '../errors.js';
 import type { LabelledRows } from '../numbers.js';
-import { CIFAR_100_AS_NPY, cifarNames, readCifar10 } from './cifar.js';
+import { type CifarLabels, cifar100Classes, cifarNames, readCifar10, readCifar100 } from './cifar.js';
 import { errorCode } from './files.js';
-import { idxNames, readIdxClasses, readIdxRows } from './idx.js';
+import { idxNames, readIdxClasses, readIdxRows, readSplitClasses } from './idx.js';
+import { loadImages } from './images.js';
 import { checkCounts, type Dataset, DIGITS, type ImageShape, type Part, type RowsRequest } from './rows.js';
 import { readMnistSample } from './sample.js';
+import { pickOf, type Selection } from './select.js';
 import { readSvhn, svhnName } from './svhn.js';
 
 export { loadNpyDataset, type NpyDatasetRequest } from './npy-dataset.js';
 export type { Dataset, ImageShape } from './rows.js';
 
-export const DATASET_NAMES = ['mnist-sample', 'mnist', 'fashion-mnist', 'cifar10', 'svhn'] as const;
+export const DATASET_NAMES = [
+  'mnist-sample',
+  'mnist',
+  'fashion-mnist',
+  'kmnist',
+  'emnist',
+  'cifar10',
+  'cifar100',
+  'svhn',
+  'images',
+] as const;
 export type DatasetName = (typeof DATASET_NAMES)[number];
 
-export interface DatasetRequest {
+export const EMNIST_SPLITS = ['balanced', 'byclass', 'bymerge', 'digits', 'letters', 'mnist'] as const;
+export type EmnistSplit = (typeof EMNIST_SPLITS)[number];
+
+/** Rows that are not simply the first ones, and what their labels are. */
+export interface DatasetSelection extends Selection {
+  /** Of emnist. Default: balanced. */
+  split?: EmnistSplit | undefined;
+  /** Of cifar100: the 100 classes, or their 20 groups. Default: fine. */
+  labels?: CifarLabels | undefined;
+}
+
+export interface DatasetRequest extends DatasetSelection {
   name: DatasetName;
   /** --data-dir: the folder with the files, or one that holds it. */
   dataDir?: string | undefined;
-  /** Training rows, at least 2: the first n of the training file. */
-  n: number;
-  /** Test rows: the first testN of the test file; 0 for none. */
-  testN: number;
+  /** Training rows, at least 2: the first n of the training file. Default: 1000; of pictures: all. */
+  n?: number | undefined;
+  /** Test rows: the first testN of the test file; 0 for none. Default: as n. */
+  testN?: number | undefined;
 }
+
+const DEFAULT_ROWS = 1000;
 
 interface Source {
   image: ImageShape;
@@ -39,8 +64,8 @@ interface Source {
   /** Files, by their path in the folder or one level below, that show what was downloaded in place of the dataset. */
   instead: readonly (readonly [path: RegExp, what: string, remedy: string])[];
   /** The labels in the files, where these are not 0 to 9, and what has to be told about them. */
-  classes?(dir: string, flag: string): { values: readonly number[]; remarks: string[] };
-  read(request: RowsRequest, classValues: readonly number[]): LabelledRows;
+  classes?(dir: string, flag: string, selection: DatasetSelection): { values: readonly number[]; remarks: string[] };
+  read(request: RowsRequest, classValues: readonly number[], selection: DatasetSelection): LabelledRows;
 }
 
 const GREY: ImageShape = { channels: 1, height: 28, width: 28 };
@@ -49,8 +74,16 @@ const IDX_FILES =
   'train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, each plain or .gz';
 
 const BINARY_VERSION = 'take the binary version, cifar-10-binary.tar.gz';
+const BINARY_VERSION_100 = 'take the binary version, cifar-100-binary.tar.gz';
 
-const SOURCES: Record<Exclude<DatasetName, 'mnist-sample'>, Source> = {
+/** As long as they do not say, what is asked for. */
+const DEFAULTS = { split: 'balanced', labels: 'fine' } as const;
+
+const splitOf = ({ split = DEFAULTS.split }: DatasetSelection): EmnistSplit => split;
+
+const emnistMarks = (split: string): string[] => idxNames('train', 'images', split);
+
+const SOURCES: Record<Exclude<DatasetName, 'mnist-sample' | 'images'>, Source> = {
   mnist: {
     image: GREY,
     folders: ['', 'mnist', 'MNIST/raw'],
@@ -61,12 +94,12 @@ const SOURCES: Record<Exclude<DatasetName, 'mnist-sample'>, Source> = {
       [
         /(^|\/)emnist-\w+-(train|test)-(images|labels)/,
         'EMNIST under its own names',
-        'give the four files of one split the names of MNIST',
+        'use --dataset emnist with --split',
       ],
       [/(^|\/)mnist\.npz$/, "Keras' copy", 'take the four files, or reshape its images for --dataset npy'],
     ],
     classes: readIdxClasses,
-    read: (request, classValues) => readIdxRows(request, GREY, classValues),
+    read: (request, classValues) => readIdxRows(request, { image: GREY, classValues }),
   },
   'fashion-mnist': {
     image: GREY,
@@ -75,7 +108,32 @@ const SOURCES: Record<Exclude<DatasetName, 'mnist-sample'>, Source> = {
     expected: IDX_FILES,
     url: "https://github.com/zalandoresearch/fashion-mnist (or install Debian's dataset-fashion-mnist)",
     instead: [],
-    read: (request) => readIdxRows(request, GREY),
+    read: (request) => readIdxRows(request, { image: GREY }),
+  },
+  kmnist: {
+    image: GREY,
+    folders: ['', 'kmnist', 'KMNIST/raw'],
+    marks: idxNames('train', 'images'),
+    expected: IDX_FILES,
+    url: 'https://codh.rois.ac.jp/kmnist/',
+    instead: [[/(^|\/)(kmnist|k49)-\w+-\w+\.npz$/, 'the NumPy version', 'take the four files in the format of MNIST']],
+    read: (request) => readIdxRows(request, { image: GREY }),
+  },
+  emnist: {
+    image: GREY,
+    folders: ['', 'emnist', 'EMNIST/raw', 'gzip', 'emnist/gzip'],
+    marks: emnistMarks(DEFAULTS.split),
+    expected:
+      'emnist-SPLIT-train-images-idx3-ubyte, emnist-SPLIT-train-labels-idx1-ubyte and the same of test, each plain or .gz',
+    url: 'https://www.nist.gov/itl/products-and-services/emnist-dataset (binary format)',
+    instead: [
+      [/(^|\/)gzip\.zip$/, 'the archive', 'unpack it with unzip'],
+      [/(^|\/)emnist-\w+\.mat$/, 'the MATLAB version', 'take the binary format'],
+      [/(^|\/)emnist-\w+-train-images/, 'another split', 'name it with --split'],
+    ],
+    classes: (dir, flag, selection) => ({ values: readSplitClasses(dir, flag, splitOf(selection)), remarks: [] }),
+    read: (request, classValues, selection) =>
+      readIdxRows(request, { image: GREY, classValues, split: splitOf(selection) }),
   },
   cifar10: {
     image: COLOUR,
@@ -88,18 +146,31 @@ const SOURCES: Record<Exclude<DatasetName, 'mnist-sample'>, Source> = {
       [/(^|\/)data_batch_1\.mat$/, 'the MATLAB version', BINARY_VERSION],
       [/(^|\/)cifar-10-binary\.tar\.gz$/, 'the archive', 'unpack it with tar xzf'],
       [/(^|\/)cifar-10-(python|matlab)\.tar\.gz$/, 'the Python or MATLAB version', BINARY_VERSION],
-      [
-        /(^|\/)(fine_label_names\.txt|train\.bin)$/,
-        'CIFAR-100, binary version',
-        `use CIFAR-10, or ${CIFAR_100_AS_NPY}`,
-      ],
+      [/(^|\/)(fine_label_names\.txt|train\.bin)$/, 'CIFAR-100, binary version', 'use --dataset cifar100'],
       [
         /(^|\/)cifar-100-|^meta$/,
         'CIFAR-100',
-        `take CIFAR-10, or of CIFAR-100 the binary version and ${CIFAR_100_AS_NPY}`,
+        'take CIFAR-10, or of CIFAR-100 the binary version and --dataset cifar100',
       ],
     ],
     read: readCifar10,
+  },
+  cifar100: {
+    image: COLOUR,
+    folders: ['', 'cifar-100-binary', 'cifar100', 'cifar100/cifar-100-binary'],
+    marks: ['train.bin'],
+    expected: 'train.bin and test.bin',
+    url: 'https://www.cs.toronto.edu/~kriz/cifar.html (the binary version)',
+    instead: [
+      [/(^|\/)cifar-100-binary\.tar\.gz$/, 'the archive', 'unpack it with tar xzf'],
+      [/(^|\/)cifar-100-(python|matlab)|^meta$/, 'the Python or MATLAB version', BINARY_VERSION_100],
+      [/(^|\/)data_batch_1\.bin$/, 'CIFAR-10', 'use --dataset cifar10'],
+    ],
+    classes: (_dir, _flag, { labels = DEFAULTS.labels }) => ({
+      values: Array.from({ length: cifar100Classes(labels) }, (_, label) => label),
+      remarks: [],
+    }),
+    read: (request, _values, { labels = DEFAULTS.labels }) => readCifar100(request, labels),
   },
   svhn: {
     image: COLOUR,
@@ -125,31 +196,34 @@ const DEBIAN_FASHION_MNIST = '/usr/share/datasets/fashion-mnist';
 export const DATA_VARIABLE = 'DEEP_RFM_DATA';
 
 /**
- * Loads the first rows of a dataset. Pixels are byte / 255 in float32; a class may have no row among the first n.
- * @throws input error naming --n, --test-n, --data-dir or the file, and what to do.
+ * Loads rows of a dataset: the first ones, of all classes or some. Pixels are byte / 255 in float32; a class may have no row
+ * among the first n.
+ * @throws input error naming --n, --test-n, --data-dir, --classes or the file, and what to do.
  */
 export function loadDataset(request: DatasetRequest): Dataset {
-  const { name, n, testN } = request;
+  const { name } = request;
+  checkSelection(request);
+  if (name === 'images') {
+    const { n, testN } = request;
+    checkCounts(n ?? 2, testN ?? 0);
+    return finished(request, loadImages({ ...request, dataDir: picturesFolder(request) }));
+  }
+  const { n = DEFAULT_ROWS, testN = DEFAULT_ROWS } = request;
   checkCounts(n, testN);
   if (!DATASET_NAMES.includes(name)) {
     throw inputError(`--dataset ${name}: unknown dataset, expected ${DATASET_NAMES.join(', ')} or npy`);
   }
   if (name === 'mnist-sample') {
-    const classes = { classes: DIGITS.length, classValues: DIGITS };
-    return { ...readMnistSample(n, testN), ...classes, imageShape: GREY, remarks: [] };
+    checkClasses(request, DIGITS);
+    const picks = { train: pickOf(request, 'train', n), test: pickOf(request, 'test', testN) };
+    const rest = { classes: DIGITS.length, classValues: DIGITS, imageShape: GREY, remarks: [] };
+    return finished(request, { ...readMnistSample(n, testN, picks), ...rest });
   }
-  const source = SOURCES[name];
-  const { dir, flag } = findFolder(name, source, request.dataDir);
-  const { values, remarks } = source.classes?.(dir, flag) ?? { values: DIGITS, remarks: [] };
-  const read = (part: Part, rows: number) => source.read({ dir, part, rows, flag }, values);
+  const { read, values, remarks, image } = filesOf({ ...request, name });
   const train = read('train', n);
-  if (train.labels.every((label) => label === train.labels[0])) {
-    throw inputError(
-      `--n ${n}: the first ${n} training rows are all of class ${values[train.labels[0]]}; use a larger --n`,
-    );
-  }
   const test = testN > 0 ? read('test', testN) : null;
-  return { train, test, classes: values.length, classValues: values, imageShape: source.image, remarks };
+  const rest = { classes: values.length, classValues: values, imageShape: image, remarks };
+  return finished(request, { train, test, ...rest });
 }
 
 /** Rows of one part of a dataset, and the label of each class. */
@@ -158,23 +232,94 @@ export interface DatasetPart extends Pick<Dataset, 'classValues' | 'remarks'> {
 }
 
 /**
- * Loads the first rows of one part of a dataset, as `loadDataset` does of both.
- * @throws input error naming --n, --test-n, --data-dir or the file, and what to do.
+ * Loads rows of one part of a dataset, as `loadDataset` does of both.
+ * @param count how many. Default: 1000; of pictures: all.
+ * @throws input error naming --n, --test-n, --data-dir, --classes or the file, and what to do.
  */
-export function loadPart(
-  { name, dataDir }: Pick<DatasetRequest, 'name' | 'dataDir'>,
-  part: Part,
-  rows: number,
-): DatasetPart {
-  if (name === 'mnist-sample') {
-    const { train, test } = readMnistSample(part === 'train' ? rows : 1, part === 'test' ? rows : 0);
-    return { rows: (part === 'train' ? train : test) as LabelledRows, classValues: DIGITS, remarks: [] };
+export function loadPart(request: Omit<DatasetRequest, 'n' | 'testN'>, part: Part, count?: number): DatasetPart {
+  const { name } = request;
+  checkSelection(request);
+  if (name === 'images') {
+    const dataDir = picturesFolder(request);
+    const counts = part === 'train' ? { n: count, testN: 0 } : { n: 2, testN: count };
+    const { train, test, classValues, remarks } = loadImages({ ...request, dataDir, ...counts });
+    checkClasses(request, classValues);
+    const rows = part === 'train' ? train : test;
+    if (rows === null) throw inputError(`--data-dir ${dataDir}: has no folder ${part} with pictures; add one`);
+    return { rows, classValues, remarks };
   }
-  const source = SOURCES[name];
-  const { dir, flag } = findFolder(name, source, dataDir);
-  const { values, remarks } = source.classes?.(dir, flag) ?? { values: DIGITS, remarks: [] };
-  return { rows: source.read({ dir, part, rows, flag }, values), classValues: values, remarks };
+  const rows = count ?? DEFAULT_ROWS;
+  if (name === 'mnist-sample') {
+    checkClasses(request, DIGITS);
+    const picks = { [part]: pickOf(request, part, rows) };
+    const read = part === 'train' ? readMnistSample(rows, 0, picks) : readMnistSample(1, rows, picks);
+    return { rows: read[part] as LabelledRows, classValues: DIGITS, remarks: [] };
+  }
+  const { read, values, remarks } = filesOf({ ...request, name });
+  return { rows: read(part, rows), classValues: values, remarks };
 }
+
+function picturesFolder({ dataDir = process.env[DATA_VARIABLE] || undefined }: DatasetRequest): string {
+  if (dataDir !== undefined) return dataDir;
+  throw inputError('--data-dir is missing: images needs the folder with train/CLASS/NAME.png; name it with --data-dir');
+}
+
+/** A dataset's files, the labels in them, and what reads the rows that are asked for. */
+function filesOf({ name, dataDir, ...selection }: DatasetRequest & { name: keyof typeof SOURCES }) {
+  const source = name === 'emnist' ? { ...SOURCES.emnist, marks: emnistMarks(splitOf(selection)) } : SOURCES[name];
+  const { dir, flag } = findFolder(name, source, dataDir);
+  const { values, remarks } = source.classes?.(dir, flag, selection) ?? { values: DIGITS, remarks: [] };
+  checkClasses({ ...selection, name }, values);
+  const read = (part: Part, rows: number): LabelledRows =>
+    source.read({ dir, part, rows, flag, pick: pickOf(selection, part, rows) }, values, selection);
+  return { read, values, remarks, image: source.image };
+}
+
+/** @throws input error for what belongs to another dataset. */
+function checkSelection({ name, split, labels }: DatasetRequest): void {
+  if (split !== undefined && name !== 'emnist') {
+    throw inputError(`--split ${split}: only --dataset emnist has splits, found ${name}; drop it`);
+  }
+  if (labels !== undefined && name !== 'cifar100') {
+    throw inputError(`--labels ${labels}: only --dataset cifar100 has two labels a row, found ${name}; drop it`);
+  }
+}
+
+/** @throws input error for a class that the files do not have. */
+function checkClasses({ classes, name }: Pick<DatasetRequest, 'classes' | 'name'>, values: readonly number[]): void {
+  const wrong = classes?.find((value) => !values.includes(value));
+  if (classes === undefined || wrong === undefined) return;
+  throw inputError(
+    `--classes ${classes.join(',')}: ${name} has no class ${wrong}, expected some of ${values[0]} to ${values.at(-1)}`,
+  );
+}
+
+/** With the classes that were asked for, numbered from 0. @throws input error where all training rows are of one class. */
+function finished(request: DatasetRequest, dataset: Dataset): Dataset {
+  checkClasses(request, dataset.classValues);
+  const { train, test, classValues } = dataset;
+  if (train.labels.every((label) => label === train.labels[0])) {
+    throw inputError(
+      `--n ${train.rows}: the first ${train.rows} training rows are all of class ${classValues[train.labels[0]]}; use a larger --n`,
+    );
+  }
+  const { classes: wanted } = request;
+  if (wanted === undefined) return dataset;
+  const values = [...wanted].sort((a, b) => a - b);
+  const renumbered = (rows: LabelledRows): LabelledRows => ({
+    ...rows,
+    labels: rows.labels.map((label) => values.indexOf(classValues[label])),
+  });
+  return {
+    ...dataset,
+    ...{ train: renumbered(train), test: test && renumbered(test) },
+    ...{ classes: values.length, classValues: values },
+  };
+}
+
+/** Where below a data folder the files of a dataset are looked for. */
+export const foldersOf = (name: string): readonly string[] =>
+  name in SOURCES ? SOURCES[name as keyof typeof SOURCES].folders : [];
 
 /** The folder that holds the dataset's files, and the flag or variable that led to it. */
 function findFolder(name: string, source: Source, dataDir: string | undefined): { dir: string; flag: string } {

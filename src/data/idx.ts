@@ -103,15 +103,21 @@ function readUnpacked(file: InputFile, dims: number, items: number): IdxArray {
   return { shape, data };
 }
 
-/** The names that the images or labels of a part go by: as published, with a dot (some archives), either gzipped. */
-export function idxNames(part: Part, kind: 'images' | 'labels'): string[] {
-  const stem = `${part === 'train' ? 'train' : 't10k'}-${kind}`;
+/**
+ * The names that the images or labels of a part go by: as published, with a dot (some archives), either gzipped.
+ * @param split of EMNIST, under its own names.
+ */
+export function idxNames(part: Part, kind: 'images' | 'labels', split?: string): string[] {
+  const stem =
+    split === undefined ? `${part === 'train' ? 'train' : 't10k'}-${kind}` : `emnist-${split}-${part}-${kind}`;
   const type = kind === 'images' ? 'idx3-ubyte' : 'idx1-ubyte';
   return [`${stem}-${type}`, `${stem}.${type}`].flatMap((name) => [name, `${name}.gz`]);
 }
 
-function findIdx(request: Pick<RowsRequest, 'dir' | 'flag' | 'part'>, kind: 'images' | 'labels'): string {
-  const names = idxNames(request.part, kind);
+type Place = Pick<RowsRequest, 'dir' | 'flag' | 'part'> & { split?: string | undefined };
+
+function findIdx(request: Place, kind: 'images' | 'labels'): string {
+  const names = idxNames(request.part, kind, request.split);
   const found = names.map((name) => join(request.dir, name)).find((path) => existsSync(path));
   if (found === undefined) {
     throw inputError(
@@ -151,21 +157,34 @@ export function readIdxClasses(dir: string, flag: string): { values: readonly nu
   return { values, remarks };
 }
 
+/** The labels that occur among all training labels of a split of EMNIST, ascending. @throws input error as readIdx. */
+export function readSplitClasses(dir: string, flag: string, split: string): number[] {
+  const { data } = readIdx(findIdx({ dir, flag, part: 'train', split }, 'labels'), flag, 1);
+  return [...new Set(data)].sort((a, b) => a - b);
+}
+
+/** How an MNIST-like folder is read. */
+interface IdxFormat {
+  image: ImageShape;
+  /** Labels in the files, of the classes 0, 1, … Default: 0 to 9. */
+  classValues?: readonly number[];
+  /** Of EMNIST, under its own names, whose images are stored transposed and are turned upright. */
+  split?: string | undefined;
+}
+
 /**
- * Reads the first rows of an MNIST-like folder: images of the given shape, pixels from 0 to 1, and for labels their places
- * in `classValues`.
+ * Reads rows of an MNIST-like folder: images of the given shape, pixels from 0 to 1, and for labels their places in
+ * `classValues`.
  * @throws input error for missing, damaged or disagreeing files, other labels, and more rows than there are.
  */
-export function readIdxRows(
-  request: RowsRequest,
-  image: ImageShape,
-  classValues: readonly number[] = DIGITS,
-): LabelledRows {
-  const { part, rows, flag } = request;
-  const imagePath = findIdx(request, 'images');
-  const labelPath = findIdx(request, 'labels');
-  const images = readIdx(imagePath, flag, 3, rows);
-  const labels = readIdx(labelPath, flag, 1, rows);
+export function readIdxRows(request: RowsRequest, { image, classValues = DIGITS, split }: IdxFormat): LabelledRows {
+  const { part, rows, flag, pick } = request;
+  const imagePath = findIdx({ ...request, split }, 'images');
+  const labelPath = findIdx({ ...request, split }, 'labels');
+  const all = pick && readIdx(labelPath, flag, 1);
+  const chosen = all && pick?.(all.data);
+  const images = readIdx(imagePath, flag, 3, chosen ? (chosen.at(-1) ?? 0) + 1 : rows);
+  const labels = all ?? readIdx(labelPath, flag, 1, rows);
   const [count, height, width] = images.shape;
   if (height !== image.height || width !== image.width) {
     throw inputError(
@@ -178,14 +197,24 @@ export function readIdxRows(
     );
   }
   checkAvailable(part, rows, count, `${imagePath} holds`);
-  const classes = Int32Array.from(labels.data, (label) => classValues.indexOf(label));
+  const itemOf = (row: number): number => (chosen ? chosen[row] : row);
+  const classes = Int32Array.from({ length: rows }, (_, row) => classValues.indexOf(labels.data[itemOf(row)]));
   const wrong = classes.indexOf(-1);
   if (wrong >= 0) {
     throw inputError(
-      `${flag} ${labelPath}: label ${labels.data[wrong]} in item ${wrong} (counted from 0), expected ${classValues[0]} to ${classValues.at(-1)}${classValues === DIGITS ? '' : ', as among the training labels'}`,
+      `${flag} ${labelPath}: label ${labels.data[itemOf(wrong)]} in item ${itemOf(wrong)} (counted from 0), expected ${classValues[0]} to ${classValues.at(-1)}${classValues === DIGITS ? '' : ', as among the training labels'}`,
     );
   }
-  const x = allocateFor(`${flag} ${imagePath}`, images.data.length * 4, () => new Float32Array(images.data.length));
-  for (let i = 0; i < x.length; i++) x[i] = UNIT[images.data[i]];
-  return { x, labels: classes, rows, cols: height * width };
+  const cols = height * width;
+  const x = allocateFor(`${flag} ${imagePath}`, rows * cols * 4, () => new Float32Array(rows * cols));
+  const place = split === undefined ? null : transposition(height, width);
+  for (let row = 0; row < rows; row++) {
+    const from = itemOf(row) * cols;
+    for (let p = 0; p < cols; p++) x[row * cols + p] = UNIT[images.data[from + (place ? place[p] : p)]];
+  }
+  return { x, labels: classes, rows, cols };
 }
+
+/** Where each pixel of a row-major image stands among those of its transpose. */
+const transposition = (height: number, width: number): Int32Array =>
+  Int32Array.from({ length: height * width }, (_, p) => (p % width) * height + Math.floor(p / width));

@@ -5,9 +5,10 @@ import type { LabelledRows } from '../numbers.js';
 import { place } from './files.js';
 import { type ClassLabels, readClasses } from './labels.js';
 import { type NpyMatrix, readMatrix } from './npy.js';
-import { checkAvailable, checkCounts, type Dataset } from './rows.js';
+import { checkAvailable, checkCounts, type Dataset, type Part } from './rows.js';
+import { pickOf, type Selection } from './select.js';
 
-export interface NpyDatasetRequest {
+export interface NpyDatasetRequest extends Selection {
   /** --x: features, n × d. */
   x: string;
   /** --y: labels of length n (or n × 1), or an n × C matrix of ±1 or 0/1; see `readClasses`. */
@@ -27,15 +28,16 @@ export interface NpyDatasetRequest {
  * no training row has.
  */
 export function loadNpyDataset(request: NpyDatasetRequest): Dataset {
-  const { x, y, testX, testY, n, testN } = request;
+  const { x, y, testX, testY, n, testN, classes, stratified } = request;
   if ((testX === undefined) !== (testY === undefined)) {
     const [given, missing] = testX === undefined ? ['--test-y', '--test-x'] : ['--test-x', '--test-y'];
     throw inputError(`${missing} is missing, but ${given} was given; give both or neither`);
   }
   checkCounts(n ?? 2, testN ?? 0);
-  const features = readMatrix(x, '--x');
-  const targets = readClasses(y, '--y', features.rows);
-  checkRows(features, targets, place('--x', x), place('--y', y));
+  const whole = readMatrix(x, '--x');
+  const given = readClasses(y, '--y', whole.rows);
+  checkRows(whole, given, place('--x', x), place('--y', y));
+  const { features, targets } = chosen(whole, given, { part: 'train', rows: n, classes, stratified });
   const rows = n ?? features.rows;
   if (rows < 2) throw inputError(`${place('--x', x)}: has 1 row, expected at least 2; give more data`);
   checkAvailable('train', rows, features.rows, `${x} holds`);
@@ -52,7 +54,7 @@ export function loadNpyDataset(request: NpyDatasetRequest): Dataset {
   const test =
     testX === undefined || testY === undefined || testN === 0
       ? null
-      : loadTest({ testX, testY, testN }, train, targets.columns, classOf);
+      : loadTest({ testX, testY, testN, classes, stratified }, train, targets.columns, classOf);
   if (testN !== undefined && testN > 0 && testX === undefined) {
     throw inputError(`--test-n ${testN}: no test rows were given; add --test-x and --test-y, or use --test-n 0`);
   }
@@ -67,18 +69,18 @@ export function loadNpyDataset(request: NpyDatasetRequest): Dataset {
 }
 
 function loadTest(
-  { testX, testY, testN }: { testX: string; testY: string; testN: number | undefined },
+  { testX, testY, testN, ...selection }: Selection & { testX: string; testY: string; testN: number | undefined },
   train: LabelledRows,
   columns: number | null,
   classOf: Map<number, number>,
 ): LabelledRows {
   const atX = place('--test-x', testX);
   const atY = place('--test-y', testY);
-  const features = readMatrix(testX, '--test-x');
-  if (features.cols !== train.cols) {
-    throw inputError(`${atX}: has ${features.cols} columns, but --x has ${train.cols}; both need the same features`);
+  const whole = readMatrix(testX, '--test-x');
+  if (whole.cols !== train.cols) {
+    throw inputError(`${atX}: has ${whole.cols} columns, but --x has ${train.cols}; both need the same features`);
   }
-  const targets = readClasses(testY, '--test-y', features.rows);
+  const targets = readClasses(testY, '--test-y', whole.rows);
   if (columns !== null && targets.columns !== null && columns !== targets.columns) {
     throw inputError(
       `${atY}: has ${targets.columns} target columns, but --y has ${columns}; both need the same classes`,
@@ -91,10 +93,35 @@ function loadTest(
       `${atY}: has ${targets.columns} target columns, but the labels of --y go from ${known[0]} to ${known.at(-1)}; give labels, too`,
     );
   }
-  checkRows(features, targets, atX, atY);
+  checkRows(whole, targets, atX, atY);
+  const { features, targets: own } = chosen(whole, targets, { part: 'test', rows: testN, ...selection });
   const rows = testN ?? features.rows;
   checkAvailable('test', rows, features.rows, `${testX} holds`);
-  return take(features, targets.values.subarray(0, rows), classOf, atY);
+  return take(features, own.values.subarray(0, rows), classOf, atY);
+}
+
+/** The rows that a selection takes, in their order; all of them without one. */
+function chosen(
+  features: NpyMatrix,
+  targets: ClassLabels,
+  { part, rows, ...selection }: Selection & { part: Part; rows: number | undefined },
+): { features: NpyMatrix; targets: ClassLabels } {
+  const { classes } = selection;
+  const absent = part === 'train' ? classes?.find((value) => !targets.values.includes(value)) : undefined;
+  if (absent !== undefined) {
+    throw inputError(`--classes ${classes?.join(',')}: no training row is of class ${absent}; leave it out`);
+  }
+  const own = classes ? targets.values.filter((value) => classes.includes(value)).length : features.rows;
+  const pick = pickOf(selection, part, rows ?? own);
+  if (pick === undefined) return { features, targets };
+  const taken = pick(targets.values);
+  const { cols } = features;
+  const data = new Float32Array(taken.length * cols);
+  taken.forEach((row, i) => {
+    data.set(features.data.subarray(row * cols, (row + 1) * cols), i * cols);
+  });
+  const values = taken.map((row) => targets.values[row]);
+  return { features: { ...features, rows: taken.length, data }, targets: { ...targets, values } };
 }
 
 function checkRows(features: NpyMatrix, targets: ClassLabels, atX: string, atY: string): void {

@@ -8,7 +8,7 @@ import { crc32, inflateRawSync } from 'node:zlib';
 import { inputError, type RfmError } from '../errors.js';
 import { allocateFor, type InputFile } from './files.js';
 
-interface Entry {
+export interface ZipEntry {
   name: string;
   flags: number;
   method: number;
@@ -43,16 +43,16 @@ export const isZip = (start: string): boolean => start.startsWith('PK\x03\x04');
  * @throws input error for several arrays and no name, an unknown name, encryption, other compressions, and damage.
  */
 export function openArray(file: InputFile, name: string | null): InputFile {
-  const entries = readDirectory(file);
+  const entries = zipEntries(file);
   const arrays = entries.filter((entry) => entry.name.endsWith('.npy'));
   const names = arrays.map((entry) => entry.name.slice(0, -4));
   const wanted = name === null ? (arrays.length === 1 ? 0 : -1) : names.indexOf(name.replace(/\.npy$/, ''));
   if (wanted < 0) throw notOne(file.at, name, names, entries);
   const at = name === null ? `${file.at}:${names[wanted]}` : file.at;
-  return open({ ...file, at }, arrays[wanted]);
+  return openEntry({ ...file, at }, arrays[wanted]);
 }
 
-function notOne(at: string, name: string | null, names: string[], entries: Entry[]): RfmError {
+function notOne(at: string, name: string | null, names: string[], entries: ZipEntry[]): RfmError {
   // No line may be broken by what stands in a file.
   const shown = names.slice(0, 12).map((found) => found.replace(/[^ -~]/g, '?'));
   const list = `${shown.join(', ')}${names.length > 12 ? ', …' : ''}`;
@@ -67,8 +67,11 @@ function notOne(at: string, name: string | null, names: string[], entries: Entry
   return inputError(`${at}: holds ${names.length} arrays, ${list}; name one: ${at}:${shown[0]}`);
 }
 
-/** The entries of the central directory, which stands at the end of an archive. */
-function readDirectory(file: InputFile): Entry[] {
+/**
+ * The entries of the central directory, which stands at the end of an archive.
+ * @throws input error for a damaged directory.
+ */
+export function zipEntries(file: InputFile): ZipEntry[] {
   const { at } = file;
   const tail = Buffer.alloc(Math.min(file.size, END_BYTES + MAX_COMMENT));
   file.read(tail, file.size - tail.length);
@@ -94,7 +97,7 @@ function readDirectory(file: InputFile): Entry[] {
   if (start + bytes > endPosition) throw damaged(at, `its directory of ${bytes} bytes begins at byte ${start}`);
   const directory = allocateFor(at, bytes, () => Buffer.alloc(bytes));
   file.read(directory, start);
-  const entries: Entry[] = [];
+  const entries: ZipEntry[] = [];
   for (let position = 0; entries.length < count; ) {
     if (position + ENTRY_BYTES > bytes || directory.readUInt32LE(position) !== 0x02014b50) {
       throw damaged(at, `its directory has ${entries.length} of ${count} entries`);
@@ -108,7 +111,7 @@ function readDirectory(file: InputFile): Entry[] {
   return entries;
 }
 
-function readEntry(entry: Buffer, name: Buffer, extra: Buffer, at: string): Entry {
+function readEntry(entry: Buffer, name: Buffer, extra: Buffer, at: string): ZipEntry {
   // Sizes and offsets that do not fit into 32 bits stand in the extra field 1, in this order.
   let wide = wideNumbers(extra);
   const number = (offset: number): number => {
@@ -149,7 +152,11 @@ function block(file: InputFile, position: number, length: number, signature: num
   return bytes;
 }
 
-function open(file: InputFile, { flags, method, crc, packed, size, offset }: Entry): InputFile {
+/**
+ * What an entry unpacks to, as a file of its own. Its checksum is verified.
+ * @throws input error for encryption, other compressions, and damage.
+ */
+export function openEntry(file: InputFile, { flags, method, crc, packed, size, offset }: ZipEntry): InputFile {
   const { at } = file;
   if (flags & 1) throw inputError(`${at}: is encrypted; write it with numpy.savez`);
   if (method !== STORED && method !== DEFLATED) {

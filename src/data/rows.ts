@@ -33,6 +33,8 @@ export interface RowsRequest {
   rows: number;
   /** What named the folder, `--data-dir`; it starts messages about files. */
   flag: string;
+  /** Chooses the rows by the labels in the file, as many as `rows`. Default: the first ones. */
+  pick?: ((labels: ArrayLike<number>) => Int32Array) | undefined;
 }
 
 /** The labels of most datasets. */

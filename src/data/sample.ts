@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { inputError } from '../errors.js';
 import type { LabelledRows } from '../numbers.js';
-import { checkAvailable } from './rows.js';
+import { checkAvailable, type Part, type RowsRequest } from './rows.js';
 
 const PIXELS = 784;
 
@@ -71,9 +71,14 @@ export function pixelsOf(text: Uint8Array): Float32Array | null {
  * The sample's first `n` training and `testN` test rows, pixels from 0 to 1, 28 × 28 row-major.
  * Rows go round the digits: the first image of 0, of 1, … of 9, the second of 0, and so on; a digit without images left
  * drops out. So any n rows hold each class about equally often.
+ * @param picks choose other rows of a part, by the digits of all of its rows.
  * @throws input error if the package is missing or damaged, and for more rows than there are.
  */
-export function readMnistSample(n: number, testN: number): { train: LabelledRows; test: LabelledRows | null } {
+export function readMnistSample(
+  n: number,
+  testN: number,
+  picks: Readonly<Partial<Record<Part, RowsRequest['pick']>>> = {},
+): { train: LabelledRows; test: LabelledRows | null } {
   const digits = Array.from({ length: 10 }, (_, digit) => readDigit(digit));
   const total = digits.reduce((sum, values) => sum + values.length / PIXELS, 0);
   const trainRows = Math.min(SAMPLE_TRAIN_ROWS, total);
@@ -85,18 +90,23 @@ export function readMnistSample(n: number, testN: number): { train: LabelledRows
     rows,
     cols: PIXELS,
   });
-  const train = make(n);
-  const test = testN > 0 ? make(testN) : null;
-  for (let round = 0, row = 0; row < total; round++) {
+  /** The digit of every row, and which of its images it is. */
+  const order: { digit: number; round: number }[] = [];
+  for (let round = 0; order.length < total; round++) {
     for (let digit = 0; digit < 10; digit++) {
-      if (round * PIXELS >= digits[digit].length) continue;
-      const place = row < trainRows ? row : row - trainRows;
-      const part = row < trainRows ? train : test;
-      row++;
-      if (part === null || place >= part.rows) continue;
+      if (round * PIXELS < digits[digit].length) order.push({ digit, round });
+    }
+  }
+  const take = (rows: number, all: typeof order, pick: RowsRequest['pick']): LabelledRows => {
+    const chosen = pick?.(all.map(({ digit }) => digit));
+    const part = make(rows);
+    for (let place = 0; place < rows; place++) {
+      const { digit, round } = all[chosen ? chosen[place] : place];
       part.labels[place] = digit;
       part.x.set(digits[digit].subarray(round * PIXELS, (round + 1) * PIXELS), place * PIXELS);
     }
-  }
-  return { train, test };
+    return part;
+  };
+  const train = take(n, order.slice(0, trainRows), picks.train);
+  return { train, test: testN > 0 ? take(testN, order.slice(trainRows), picks.test) : null };
 }

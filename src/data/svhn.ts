@@ -21,7 +21,7 @@ export const svhnName = (part: Part): string => `${part}_32x32.mat`;
  * label 10 becomes 0.
  * @throws input error for a missing or damaged file, other shapes or labels, and more rows than there are.
  */
-export function readSvhn({ dir, part, rows, flag }: RowsRequest): LabelledRows {
+export function readSvhn({ dir, part, rows, flag, pick }: RowsRequest): LabelledRows {
   const path = join(dir, svhnName(part));
   const at = `${flag} ${path}`;
   const arrays = readMat(path, ['X', 'y'], flag);
@@ -40,18 +40,22 @@ export function readSvhn({ dir, part, rows, flag }: RowsRequest): LabelledRows {
     );
   }
   checkAvailable(part, rows, count, `${path} holds`);
+  // 10 stands for the digit 0.
+  const chosen = pick?.(Array.from<number, number>(digits.data as ArrayLike<number>, (digit) => digit % 10));
   const labels = new Int32Array(rows);
   const x = allocateFor(at, rows * PIXELS * 4, () => new Float32Array(rows * PIXELS));
   for (let i = 0; i < rows; i++) {
-    const digit = digits.data[i];
+    const image = chosen ? chosen[i] : i;
+    const digit = digits.data[image];
     if (!Number.isInteger(digit) || digit < 1 || digit > 10) {
-      throw inputError(`${at}: label ${digit} of image ${i} (counted from 0), expected 1 to 10; download it again`);
+      throw inputError(`${at}: label ${digit} of image ${image} (counted from 0), expected 1 to 10; download it again`);
     }
     labels[i] = digit % 10;
     for (let channel = 0; channel < 3; channel++) {
       const plane = i * PIXELS + channel * PLANE;
+      const source = image * PIXELS + channel * PLANE;
       for (let r = 0; r < SIDE; r++) {
-        for (let c = 0; c < SIDE; c++) x[plane + r * SIDE + c] = UNIT[pixels[plane + c * SIDE + r]];
+        for (let c = 0; c < SIDE; c++) x[plane + r * SIDE + c] = UNIT[pixels[source + c * SIDE + r]];
       }
     }
   }

@@ -1,4 +1,4 @@
-import type { Made, PresetUse } from '../made.js';
+import type { Made, PresetUse, RowSelection } from '../made.js';
 import type { AdapterSummary } from '../runtime/adapter.js';
 import type { LossName } from './loss.js';
 import type { ModelName } from './models.js';
@@ -41,6 +41,7 @@ export interface TrainConfig extends TrainSettings {
   dataset: string;
   n: number;
   testN: number;
+  selection?: RowSelection | undefined;
   preset?: PresetUse | undefined;
 }
 

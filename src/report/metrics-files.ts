@@ -78,6 +78,16 @@ export const madeSchema = z
   })
   .optional();
 
+/** Rows that are not simply the first ones. */
+export const selectionSchema = z
+  .object({
+    split: z.string().optional(),
+    labels: z.enum(['fine', 'coarse']).optional(),
+    classes: z.array(count).optional(),
+    stratified: z.boolean().optional(),
+  })
+  .optional();
+
 /** Of the paper's settings by name. */
 export const presetSchema = z.object({ name: z.string(), departures: z.array(z.string()) }).optional();
 
@@ -101,6 +111,7 @@ const runSchema = z.object({
     agopSamples: count,
     solver: z.enum(['auto', 'cholesky', 'cholesky-host', 'conjugate-gradients']),
     gramLayers: z.array(z.int()),
+    selection: selectionSchema,
     preset: presetSchema,
   }),
   made: madeSchema,

@@ -5,7 +5,15 @@ import { LOSSES } from '../nn/loss.js';
 import { MODELS } from '../nn/models.js';
 import { OPTIMIZERS } from '../nn/optimizer.js';
 import { TRAIN_SCHEMA, type TrainMetrics } from '../nn/types.js';
-import { adapterSchema, count, madeSchema, measured, presetSchema, validated } from './metrics-files.js';
+import {
+  adapterSchema,
+  count,
+  madeSchema,
+  measured,
+  presetSchema,
+  selectionSchema,
+  validated,
+} from './metrics-files.js';
 
 const score = z.object({ loss: measured, accuracy: measured });
 const stages = z.object({ input: measured, right: measured, output: measured, agop: measured });
@@ -54,6 +62,7 @@ const trainSchema = z.object({
     batch: count,
     measureEvery: count,
     seeds: z.array(z.number()).min(1),
+    selection: selectionSchema,
     preset: presetSchema,
   }),
   made: madeSchema,

@@ -32,11 +32,15 @@ interface DeviceRates {
 }
 
 type Phases = Omit<LayerMetrics['seconds'], 'total' | 'compilation' | 'metrics'>;
+const PHASES = ['kernel', 'solve', 'agop', 'sqrt', 'features'] as const satisfies readonly (keyof Phases)[];
 /** Operations of each phase by the rate they run at. */
 type Operations = Record<keyof Phases, Partial<Record<keyof DeviceRates, number>>>;
 
-/** Floating-point operations of a layer with d features; the AGOP is taken to have full rank. */
-function operationsOf(size: ProblemSize, d: number, plan: RunPlan): Operations {
+/**
+ * Floating-point operations of a layer with d features. The gradients lie in the span of the n rows, so an AGOP whose rank is
+ * not known is taken to have min(d, n).
+ */
+function operationsOf(size: ProblemSize, d: number, plan: RunPlan, rank = Math.min(d, size.n)): Operations {
   const { n, testN, outputs, width } = size;
   const sizes = { n, d, outputs };
   const { keepDistances } = plan;
@@ -46,7 +50,7 @@ function operationsOf(size: ProblemSize, d: number, plan: RunPlan): Operations {
     kernel: { distance, product: gemmWork(testN, outputs, n).flops },
     solve: solveFlops(sizes, plan.solve, keepDistances),
     agop: agopFlops(sizes, agopPlanOf(size, plan), kept),
-    sqrt: { product: rootFlops(d, Math.min(d, n * outputs)) },
+    sqrt: { product: rootFlops(d, rank) },
     features: { product: featuresWork(n + testN, d, width || d).flops + gemmWork(n + testN, d, d).flops },
   };
 }
@@ -75,15 +79,40 @@ export interface LayerEstimate {
   total: number;
 }
 
+/** A layer with so many features; `rank` is that of its AGOP, where it is known. */
+function estimateLayer(size: ProblemSize, features: number, plan: RunPlan, rates: Rates, rank?: number): LayerEstimate {
+  const operations = operationsOf(size, features, plan, rank);
+  const seconds = secondsOf(operations, rates);
+  if (size.cosine) seconds.features += ((size.width || features) * features) / rates.weight;
+  const total = Object.values(seconds).reduce((sum, value) => sum + value, 0);
+  return { features, operations: sumOf(operations), seconds, total };
+}
+
 /** The first layer, and where there are more, what each of them takes. */
-export function estimateLayers(size: ProblemSize, depth: number, plan: RunPlan, rates: Rates): LayerEstimate[] {
-  return [size.d, ...(depth > 1 ? [size.width || size.d] : [])].map((features) => {
-    const operations = operationsOf(size, features, plan);
-    const seconds = secondsOf(operations, rates);
-    if (size.cosine) seconds.features += ((size.width || features) * features) / rates.weight;
-    const total = Object.values(seconds).reduce((sum, value) => sum + value, 0);
-    return { features, operations: sumOf(operations), seconds, total };
-  });
+export const estimateLayers = (size: ProblemSize, depth: number, plan: RunPlan, rates: Rates): LayerEstimate[] =>
+  [size.d, ...(depth > 1 ? [size.width || size.d] : [])].map((features) => estimateLayer(size, features, plan, rates));
+
+/** Rates of no adapter in particular: where two layers on one adapter are compared, only their proportions count. */
+const USUAL: Rates = { product: 4e10, distance: 2e10, cholesky: 1e10, weight: 2.5e7 };
+
+/**
+ * Seconds that each layer after the first will take, from what the first one took: phase by phase, by the operations of the
+ * two. They may have far fewer features, and an AGOP of smaller rank. Compilation is in neither.
+ * @param size of the run, of finite width.
+ */
+export function laterLayerSeconds(
+  size: ProblemSize,
+  plan: RunPlan,
+  { agop, seconds }: Pick<LayerMetrics, 'agop' | 'seconds'>,
+): number {
+  const { d } = size;
+  const width = size.width || d;
+  const rank = Math.min(d, agop.rank ?? size.n);
+  const first = estimateLayer(size, d, plan, USUAL, rank).seconds;
+  const later = estimateLayer(size, width, plan, USUAL, Math.min(width, rank)).seconds;
+  // Most of it are the largest eigenvalues, from products with the d × d root.
+  const measured = seconds.metrics * (width / d) ** 2;
+  return PHASES.reduce((sum, phase) => sum + seconds[phase] * (later[phase] / first[phase]), measured);
 }
 
 /** Of a run of `depth` layers, from `estimateLayers`. */

@@ -1,4 +1,4 @@
-import type { Made, PresetUse } from '../made.js';
+import type { Made, PresetUse, RowSelection } from '../made.js';
 import type { Numbers } from '../numbers.js';
 import type { AgopPath } from '../ops/agop/agop.js';
 import type { FeatureWeights } from '../ops/features/features.js';
@@ -37,6 +37,7 @@ export interface RunConfig extends KernelSettings {
   agopSamples: number;
   solver: Solver;
   gramLayers: number[];
+  selection?: RowSelection | undefined;
   preset?: PresetUse | undefined;
 }
 

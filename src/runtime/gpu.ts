@@ -48,8 +48,11 @@ export interface Gpu extends AsyncDisposable {
   tileBytes: number;
   /** Floating-point operations a second of products, measured as they run; what one dispatch may do depends on it: see division.ts. */
   readonly rate: { flops: number };
-  /** Seconds that the device and the work waited for shaders to be compiled; see `start` in batch.ts. */
-  readonly compiling: { seconds: number };
+  /**
+   * Seconds that the device and the work waited for shaders to be compiled, and since when they do now, by
+   * `performance.now()`; see `start` in submission.ts.
+   */
+  readonly compiling: { seconds: number; since: number | null };
   /** Settles when the device has done what it was sent so far; null when it has. */
   readonly sent: { last: Promise<void> | null };
   /** Collects the times of dispatches while it is set. */
@@ -124,7 +127,7 @@ export async function openDevice(
     choices: new Map(),
     tileBytes: DEFAULT_TILE_BYTES,
     rate: { flops: FIRST_RATE },
-    compiling: { seconds: 0 },
+    compiling: { seconds: 0, since: null },
     sent: { last: null },
     profile: null,
     guard: (what, calls) =>

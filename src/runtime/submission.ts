@@ -106,6 +106,21 @@ async function warm(
   });
   if (cold.size === 0) return;
   await gpu.sent.last;
+  gpu.compiling.since = performance.now();
+  try {
+    await compileCold(gpu, cold);
+  } finally {
+    gpu.compiling.since = null;
+  }
+  for (const pipeline of cold.keys()) pipeline.warm = true;
+  gpu.compiling.seconds += Math.max(0, performance.now() - since()) / 1000;
+}
+
+/** Kernels by their pipelines, on this device or, where the second one has begun, on that. */
+async function compileCold(
+  gpu: Gpu,
+  cold: ReadonlyMap<Pipeline, { code: string; group: GPUBindGroup }>,
+): Promise<void> {
   const claimed = gpu.compiler?.claimed ?? new Map<string, Promise<void>>();
   const entries = [...cold].map(([pipeline, { code, group }]) => ({ code, entry: [pipeline, group] as const }));
   const others = entries.filter(({ code }) => claimed.has(code));
@@ -122,8 +137,6 @@ async function warm(
     gpu.device,
     others.map(({ entry }) => entry),
   );
-  for (const pipeline of cold.keys()) pipeline.warm = true;
-  gpu.compiling.seconds += Math.max(0, performance.now() - since()) / 1000;
 }
 
 /** Gives the device its work, and returns as soon as it has it; `gpu.sent.last` settles when it is done. */

@@ -248,7 +248,7 @@ describe('predict refuses', () => {
     [{ float64: true }, '--float64: only .npy files have it'],
     [{ n: 41 }, '--n 41: T.npy holds only 40 rows'],
     [{ dataset: 'mnist-sample' }, '--x T.npy: found --dataset mnist-sample as well'],
-    [{ split: 'train' }, '--split train: needs --dataset, found --x T.npy'],
+    [{ part: 'train' }, '--part train: needs --dataset, found --x T.npy'],
   ])('%o', async (more, message) => {
     expect(await refused(flags(more))).toContain(message);
   });

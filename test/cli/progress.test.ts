@@ -33,9 +33,24 @@ describe('lines of a run', () => {
     );
   });
 
-  it('estimate without the first layer once there are others', () => {
-    expect(secondsLeft([9], 3)).toBe(18);
-    expect(secondsLeft([9, 1, 3], 6)).toBe(6);
+  it('name what shaders took to be compiled, which no estimate holds', () => {
+    const compiled = { ...metrics, seconds: { ...metrics.seconds, compilation: 18.2 } };
+    expect(layerLine(compiled, 20, 32.4)).toMatch(/1\.9 s {2}compiling shaders: 18\.2 s {2}about 32 s left$/);
+  });
+
+  it('estimate by the first layer as long as there is no other, and by the others then', () => {
+    const layer = (number: number, total: number, saving: number) => ({
+      saving,
+      metrics: { ...metrics, layer: number, seconds: { ...metrics.seconds, total, compilation: 100 } },
+    });
+    const timing = (depth: number) => ({ depth, gramLayers: [1, 3], later: () => 2 });
+    const drawing = secondsLeft([layer(1, 9, 0)], timing(1));
+    expect(drawing).toBeGreaterThan(0);
+    // Two layers, of which the second has a picture as the first one had.
+    expect(secondsLeft([layer(1, 9, 0.5)], timing(3)) - drawing).toBeCloseTo(2 * 2 + 0.5, 9);
+    // Two more without a picture.
+    const others = [layer(1, 9, 0.5), layer(2, 1, 0.1), layer(3, 3, 0.7)];
+    expect(secondsLeft(others, timing(5)) - drawing).toBeCloseTo(2 * 2 + 2 * 0.1, 9);
   });
 
   it('point out solves that fell short or needed help', () => {

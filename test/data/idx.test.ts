@@ -62,7 +62,7 @@ describe('readIdx', () => {
 
 describe('readIdxRows', () => {
   const read = (path: string, rows: number, part: 'train' | 'test' = 'train') =>
-    readIdxRows({ dir: path, part, rows, flag: '--data-dir' }, IMAGE);
+    readIdxRows({ dir: path, part, rows, flag: '--data-dir' }, { image: IMAGE });
 
   it('takes either spelling of the names, gzipped or not', () => {
     const path = folder('names', {
@@ -125,7 +125,7 @@ describe('readIdxClasses', () => {
     expect(remarks[0]).toMatch(/labels from 1 to 26, so 4 classes, those that occur/);
     expect(remarks[1]).toMatch(TRANSPOSED);
     const read = (part: 'train' | 'test') =>
-      readIdxRows({ dir: path, part, rows: 3, flag: '--data-dir' }, IMAGE, values).labels;
+      readIdxRows({ dir: path, part, rows: 3, flag: '--data-dir' }, { image: IMAGE, classValues: values }).labels;
     expect(read('train')).toEqual(Int32Array.of(3, 0, 2));
     put(path, 't10k-images-idx3-ubyte', images);
     put(path, 't10k-labels-idx1-ubyte', idxBytes([5], Uint8Array.of(2, 13, 7, 1, 1)));
@@ -151,7 +151,7 @@ describe('MNIST', () => {
   const mnist = shared('data', 'mnist');
   it.skipIf(mnist.absent)(`reads the published files${mnist.why}`, () => {
     const request = { dir: mnist.path, flag: '--data-dir' };
-    const train = readIdxRows({ ...request, part: 'train', rows: 60000 }, IMAGE);
+    const train = readIdxRows({ ...request, part: 'train', rows: 60000 }, { image: IMAGE });
     expect(train.x.length).toBe(60000 * 784);
     expect([...train.labels.subarray(0, 10)]).toEqual([5, 0, 4, 1, 9, 2, 1, 3, 1, 4]);
     const counts = new Array(10).fill(0);
@@ -159,9 +159,9 @@ describe('MNIST', () => {
     expect(counts).toEqual([5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]);
     // The mean pixel of the training images, as widely quoted.
     expect((train.x as Float32Array).reduce((sum, value) => sum + value, 0) / train.x.length).toBeCloseTo(0.1307, 4);
-    const test = readIdxRows({ ...request, part: 'test', rows: 10 }, IMAGE);
+    const test = readIdxRows({ ...request, part: 'test', rows: 10 }, { image: IMAGE });
     expect([...test.labels]).toEqual([7, 2, 1, 0, 4, 1, 4, 9, 5, 9]);
-    expect(inputMessage(() => readIdxRows({ ...request, part: 'test', rows: 10001 }, IMAGE))).toMatch(
+    expect(inputMessage(() => readIdxRows({ ...request, part: 'test', rows: 10001 }, { image: IMAGE }))).toMatch(
       /--test-n 10001.*only 10000/,
     );
   });

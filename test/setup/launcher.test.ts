@@ -12,7 +12,7 @@ import { LOCK } from '../../scripts/leftovers.mjs';
 const root = mkdtempSync(join(tmpdir(), 'deep-rfm-launcher-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 const source = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const scripts = ['adapter-env', 'launch', 'leftovers', 'run-child'].map((name) => `scripts/${name}.mjs`);
+const scripts = ['adapter-env', 'dawn-noise', 'launch', 'leftovers', 'run-child'].map((name) => `scripts/${name}.mjs`);
 for (const file of ['bin/deep-rfm.mjs', ...scripts]) {
   cpSync(join(source, file), join(root, file), { recursive: true });
 }
