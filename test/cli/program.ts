@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { afterAll } from 'vitest';
+import { pageScriptPlugin } from '../../scripts/page-script.mjs';
 import { wgslPlugin } from '../../scripts/wgsl.mjs';
 import { writeNpy } from '../../src/data/npy.js';
 
@@ -29,7 +30,7 @@ export function buildProgram(): Promise<void> {
       platform: 'node',
       target: 'node20',
       packages: 'external',
-      plugins: [wgslPlugin],
+      plugins: [wgslPlugin, pageScriptPlugin],
       logLevel: 'error',
       write: false,
     });

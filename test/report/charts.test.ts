@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { PNG } from 'pngjs';
 import { describe, expect, it } from 'vitest';
-import { chartSpec, chartSvg, INLINE } from '../../src/report/charts.js';
+import { chartSpec, INLINE } from '../../src/report/charts.js';
+import { chartSvg } from '../../src/report/draw-chart.js';
 import { svgToPng } from '../../src/report/raster.js';
 import { accuracyFloor, layerTicks, logAxis } from '../../src/report/scales.js';
 import type { RunMetrics } from '../../src/rfm/types.js';

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { undefinedRemark } from '../../src/cli/train-progress.js';
 import type { LayerProbe, Measurement, TrainMetrics } from '../../src/nn/types.js';
-import { chartSvg, PAPER } from '../../src/report/charts.js';
+import { PAPER } from '../../src/report/charts.js';
+import { chartSvg } from '../../src/report/draw-chart.js';
 import { spread, TRAIN_CHARTS, trainChartSpec } from '../../src/report/train-charts.js';
 import { reduction, renderTrainPage } from '../../src/report/train-page.js';
 import { trainCsv } from '../../src/report/train-report.js';
