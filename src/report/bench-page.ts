@@ -55,7 +55,7 @@ export function renderBenchPage(document: BenchDocument, charts: Readonly<Record
       ? ''
       : `<section><h2>${title}</h2><ul>${lines.map((line) => `<li>${escapeHtml(line)}</li>`).join('')}</ul></section>`;
   const figure = (name: string, label: string): string =>
-    charts[name] ? figureBlock(charts[name], { name, label, caption: label }) : '';
+    charts[name] ? figureBlock(charts[name], { name, label }) : '';
   const scalings = scalingOf(document);
   const change = comparison ? ` The changes are against ${comparison.with}.` : '';
   return pageDocument({

@@ -46,23 +46,26 @@ export interface FigureText {
   name: string;
   /** For those who do not see it. */
   label: string;
-  /** HTML. */
-  caption: string;
+  /** HTML; nothing where the figure's own title says it. */
+  caption?: string;
   /** Whether a value of 0 is a fully collapsed layer. */
   collapses?: boolean;
 }
 
 /** A chart whose values the page's script shows, with a table of them. */
-export function figureBlock({ svg, points }: DrawnChart, { name, label, caption, collapses }: FigureText): string {
+export function figureBlock(
+  { svg, points }: DrawnChart,
+  { name, label, caption = '', collapses = false }: FigureText,
+): string {
   if (svg === '') return '';
   const table =
     points.length === 0
       ? ''
       : `<details><summary>Table</summary><div class="scroll" tabindex="0" role="region" aria-label="${escapeHtml(label)}, as a table">
 ${pointsTable(points, label)}</div></details>
-<script type="application/json">${pointsJson(points, collapses ?? false)}</script>`;
+<script type="application/json">${pointsJson(points, collapses)}</script>`;
   return `<figure class="chart" data-chart="${escapeHtml(name)}"><div class="scroll" tabindex="0" role="group" aria-label="${escapeHtml(label)}">${svg}</div>
-<figcaption>${caption}</figcaption>${table}</figure>`;
+${caption === '' ? '' : `<figcaption>${caption}</figcaption>`}${table}</figure>`;
 }
 
 /** A table in a region that scrolls by itself, with a name for its file. */

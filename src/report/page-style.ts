@@ -57,8 +57,8 @@ th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align:
 thead th { background: var(--card); vertical-align: bottom; }
 tbody th { font-weight: 600; }
 th[scope=colgroup] { text-align: center; border-left: 1px solid var(--line); }
-.settings th { text-align: left; vertical-align: top; font-weight: 600; }
-.settings td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
+.settings th { text-align: left; vertical-align: top; font-weight: 600; white-space: normal; min-width: 7rem; }
+.settings td { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 9rem; }
 .layers td.text { text-align: left; }
 tr.repaired > * { background: var(--warn); }
 li { margin: .3rem 0; max-width: 46rem; }

@@ -169,7 +169,7 @@ export function certificateTable({ layers, memory, deviceLosses, seconds, config
       'Largest residual ‖(K + λI)α − Y‖ / ‖Y‖',
       `${largest(layers, ({ solve }) => solve.relativeResidual)}; goal ${formatNumber(RESIDUAL_GOAL)}`,
     ],
-    ['Solver', `${methods}; at most ${Math.max(...layers.map(({ solve }) => solve.refinements))} refinements`],
+    ['Solver', `${methods}; refinements: ${Math.max(...layers.map(({ solve }) => solve.refinements))} at most`],
     ['Largest jitter', largest(layers, ({ solve }) => solve.jitter)],
     ['Largest addition to the ridge', largest(layers, ({ solve }) => solve.addedRidge ?? 0)],
     ['Largest cancellation in the AGOP', largest(layers, ({ agop }) => agop.cancellation)],

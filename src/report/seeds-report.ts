@@ -147,7 +147,7 @@ function seedsTable({ layers }: SeedsDocument): string {
 
 function renderSeedsPage(document: SeedsDocument, runs: readonly RunMetrics[], charts: readonly DrawnChart[]): string {
   const figures = (['nc1', 'nc2'] as const).map((name, i) =>
-    figureBlock(charts[i], { name, label: TITLES[name], caption: TITLES[name], collapses: true }),
+    figureBlock(charts[i], { name, label: TITLES[name], collapses: true }),
   );
   return pageDocument({
     title: `Deep RFM on ${runs[0].config.dataset}, ${runs.length} seeds`,

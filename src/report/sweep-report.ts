@@ -84,6 +84,15 @@ function groupTable({ quantities, rows }: SweepPage): string {
   );
 }
 
+const QUANTITY_NAMES: Readonly<Record<string, string>> = {
+  'nc1.agop': 'NC1 after the AGOP',
+  'nc1.features': 'NC1 of the features',
+  'nc2.agop': 'NC2 after the AGOP',
+  nfa: 'the correlation of AGOP and WᵀW',
+  trainAccuracy: 'training accuracy',
+  testAccuracy: 'test accuracy',
+};
+
 /** Which group has the least and which the most of the first quantity. Plain text. */
 export function sweepVerdict({ rows, quantities }: Pick<SweepPage, 'rows' | 'quantities'>): string {
   const [name] = quantities;
@@ -93,7 +102,7 @@ export function sweepVerdict({ rows, quantities }: Pick<SweepPage, 'rows' | 'qua
     .sort((a, b) => a.mean - b.mean);
   const [least, most] = [known[0], known.at(-1)];
   if (!least || !most || name === undefined) return 'No group has a value to compare.';
-  const at = `At the last layer ${name} is ${formatNumber(least.mean)}`;
+  const at = `At the last layer ${QUANTITY_NAMES[name] ?? name} is ${formatNumber(least.mean)}`;
   if (least === most) return `${at} (${least.label}).`;
   const ratio = least.mean > 0 ? `, ${formatNumber(most.mean / least.mean)} times as much` : '';
   return `${at} for ${least.label}, the least, and ${formatNumber(most.mean)} for ${most.label}, the most${ratio}.`;
@@ -105,7 +114,7 @@ function renderSweepPage(page: SweepPage, charts: readonly DrawnChart[]): string
   const notes = warnings.map((line) => `<li>${escapeHtml(line)}</li>`).join('');
   const figures = charts.map((chart, i) => {
     const { name, title: label, log } = page.figures[i];
-    return figureBlock(chart, { name, label, caption: escapeHtml(label), collapses: log });
+    return figureBlock(chart, { name, label, collapses: log });
   });
   return pageDocument({
     title,

@@ -2,7 +2,7 @@ import type { TopLevelSpec } from 'vega-lite';
 import type { LayerProbe, Measurement, TrainMetrics } from '../nn/types.js';
 import type { Tip } from './chart-points.js';
 import type { Theme } from './charts.js';
-import { adapterLabel, formatNumber, shorten, wrapParts } from './format.js';
+import { adapterLabel, formatNumber, powerOfTen, shorten, wrapParts } from './format.js';
 import { FONT_FAMILY } from './raster.js';
 import { COLLAPSED_NOTE, LOG_FLOOR, type LogAxis, logAxis } from './scales.js';
 
@@ -210,7 +210,8 @@ function notesOf(seeds: number, panels: readonly Panel[], axis: LogAxis): string
     const kind = log ? 'Geometric mean' : 'Mean';
     notes.push(`${kind} over ${seeds} seeds; the band is one standard deviation${log ? ' of the logarithm' : ''}.`);
   }
-  if (axis.clamped) notes.push(COLLAPSED_NOTE);
+  const floor = powerOfTen(Math.round(Math.log10(axis.floor)));
+  if (axis.clamped) notes.push(seeds > 1 ? `${COLLAPSED_NOTE} In means it counts as ${floor}.` : COLLAPSED_NOTE);
   if (panels.some((panel) => valuesOf(panel).some((value) => !Number.isFinite(value)))) {
     notes.push(`Values that are not defined are left out${seeds > 1 ? ': mean and band are of the other seeds' : ''}.`);
   }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { BENCH_SCHEMA, type BenchDocument, type BenchResult, spreadOf } from '../../src/report/bench-document.js';
+import { benchSpec } from '../../src/report/bench-figure.js';
 import { ladders } from '../../src/report/bench-ladder.js';
-import { benchMarkdown, benchSpec, peerTable, remarkLines, resultTable } from '../../src/report/bench-report.js';
+import { benchMarkdown, peerTable, remarkLines, resultTable } from '../../src/report/bench-report.js';
 import { chartSvg } from '../../src/report/draw-chart.js';
 import { tableText } from '../../src/report/text-table.js';
 

@@ -55,7 +55,7 @@ export function addDownloads(part: HTMLElement): void {
       button('CSV', `Save the table ${name} as CSV`, () => saveFile(`${name}.csv`, tableCsv(table), 'text/csv')),
     );
   }
-  const caption = part.querySelector(':scope > figcaption');
-  if (caption) caption.before(tools);
+  const next = part.querySelector(':scope > figcaption, :scope > details');
+  if (next) next.before(tools);
   else part.append(tools);
 }
