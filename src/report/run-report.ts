@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inputError } from '../errors.js';
+import { metricsJson } from '../rfm/run-document.js';
 import type { GramPicture, RunMetrics } from '../rfm/types.js';
 import { ensureOutputDirectory } from './atomic.js';
 import type { DrawnChart } from './chart-points.js';
@@ -8,7 +9,7 @@ import { type ChartName, chartSpec, INLINE, PAPER, type Theme } from './charts.j
 import { drawChart } from './draw-chart.js';
 import { formatNumber, formatPercent } from './format.js';
 import { KNOWN_FILES } from './known-files.js';
-import { metricsCsv, metricsJson } from './metrics-files.js';
+import { metricsCsv } from './metrics-files.js';
 import type { GramFile, PageCharts } from './page.js';
 import { type OutputFile, publish } from './publish.js';
 import { spectraSpec } from './spectra.js';
