@@ -49,7 +49,7 @@ function accuracyText(layers: readonly LayerMetrics[]): string {
 }
 
 /** What a run found. Plain text. */
-export function runVerdict({ layers }: RunMetrics): string {
+export function runVerdict({ layers }: Pick<RunMetrics, 'layers'>): string {
   const [first, last] = [layers[0]!, layers.at(-1)!];
   const [from, to] = [first.nc1.input, last.nc1.features];
   const verb = to < from ? 'fell' : to > from ? 'rose' : 'went';
