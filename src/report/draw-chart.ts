@@ -16,6 +16,10 @@ interface TextMetrics {
   width(item: { fontSize?: number; fontWeight?: string | number }, text: unknown): number;
 }
 
+/** The figure has one description as a whole: vega's roles of its parts have no names. */
+const withoutRoles = (svg: string): string =>
+  svg.replace(/ (?:role="graphics-\w+"|aria-(?:roledescription|label|hidden)="[^"]*")/g, '');
+
 /** Draws a chart as SVG, without a browser or canvas. `label` describes it to those who do not see it. */
 export const chartSvg = async (spec: TopLevelSpec, label: string): Promise<string> =>
   (await drawChart(spec, label)).svg;
@@ -33,7 +37,7 @@ export async function drawChart(spec: TopLevelSpec, label: string): Promise<Draw
   const compiled = vegaLite.compile(spec, { logger: vega.logger(vega.Error) }).spec;
   const view = new vega.View(vega.parse(compiled), { renderer: 'none', logLevel: vega.Error });
   try {
-    const svg = await view.toSVG();
+    const svg = withoutRoles(await view.toSVG());
     const { x, y } = originOf(svg);
     const { root } = view.scenegraph() as unknown as { root: Parameters<typeof tipsIn>[0] };
     const description = label.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);

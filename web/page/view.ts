@@ -7,6 +7,9 @@ import { lineChart, type Series } from './line-chart.js';
 import type { DigitShown, LayerShown, Settings } from './protocol.js';
 import { scatter } from './scatter.js';
 
+/** Pictures stay out of the process that computes: the page would wait for it. */
+const IN_MEMORY: CanvasRenderingContext2DSettings = { willReadFrequently: true };
+
 /** A run as far as it is. */
 export interface ShownRun {
   settings: Settings;
@@ -37,7 +40,11 @@ function gramCanvas({ gram, metrics, projection }: LayerShown): HTMLCanvasElemen
   if (!gram) return canvas;
   canvas.width = gram.side;
   canvas.height = gram.side;
-  canvas.getContext('2d')!.putImageData(new ImageData(gram.pixels, gram.side, gram.side), 0, 0);
+  (canvas.getContext('2d', IN_MEMORY) as CanvasRenderingContext2D).putImageData(
+    new ImageData(gram.pixels, gram.side, gram.side),
+    0,
+    0,
+  );
   return canvas;
 }
 
@@ -197,5 +204,9 @@ export function showScale(): void {
   const canvas = byId<HTMLCanvasElement>('scale');
   const pixels = new Uint8ClampedArray(4 * canvas.width);
   for (let i = 0; i < canvas.width; i++) pixels.set([...divergingColor((2 * i) / (canvas.width - 1) - 1), 255], 4 * i);
-  canvas.getContext('2d')!.putImageData(new ImageData(pixels, canvas.width, 1), 0, 0);
+  (canvas.getContext('2d', IN_MEMORY) as CanvasRenderingContext2D).putImageData(
+    new ImageData(pixels, canvas.width, 1),
+    0,
+    0,
+  );
 }

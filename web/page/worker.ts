@@ -4,7 +4,7 @@ import { RfmError } from '../../src/errors.js';
 import { openGpu } from '../../src/platform/browser/gpu.js';
 import { planOf, sizeOf } from '../../src/rfm/deep-rfm.js';
 import { estimateLayers, measureRates, type Rates, totalOf } from '../../src/rfm/estimate.js';
-import { describeAdapter } from '../../src/runtime/adapter.js';
+import { type AdapterSummary, describeAdapter } from '../../src/runtime/adapter.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 import { embedded, fromFiles, inWords, type Source } from './dropped.js';
 import type { FromWorker, Settings, ToWorker } from './protocol.js';
@@ -58,13 +58,24 @@ const control = (): Control => ({
 
 const MIB = 2 ** 20;
 
+/** Rows of what rates are measured on: the estimate is there in a second or two, and is rather too high. */
+const PROBE = { software: 256, hardware: 1024 } as const;
+
+/** Browsers tell little of an adapter: what they tell, all of it. */
+function adapterText(adapter: AdapterSummary): string {
+  const told = [adapter.vendor, adapter.architecture].filter((part) => part !== '').join(' ');
+  return adapter.device || adapter.description
+    ? describeAdapter(adapter)
+    : `${told || 'unnamed'}${adapter.type === 'software' ? ' (software, runs on the CPU)' : ''}`;
+}
+
 async function open(): Promise<void> {
   const gpu = await renew();
   const { limits, adapter, lanes } = gpu;
   const mib = (bytes: number): string => `${Math.round(bytes / MIB)} MiB`;
   say({
     type: 'opened',
-    adapter: describeAdapter(adapter),
+    adapter: adapterText(adapter),
     software: adapter.type === 'software',
     limits: [
       ['largest buffer', mib(limits.maxBufferSize)],
@@ -87,7 +98,7 @@ async function estimate(settings: Settings): Promise<void> {
   const data = sourceOf().load(settings.n, settings.testN);
   const plan = planOf(gpu, data, options);
   say({ type: 'estimated', bytes: plan.peakBytes, seconds: null });
-  known.rates ??= await measureRates(gpu, settings.n);
+  known.rates ??= await measureRates(gpu, settings.n, PROBE[gpu.adapter.type]);
   const size = sizeOf(options, {
     ...{ n: data.train.rows, testN: data.test?.rows ?? 0 },
     ...{ d: data.train.cols, outputs: data.classes },

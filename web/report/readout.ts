@@ -10,6 +10,9 @@ interface PlacedPoint {
 /** As far from a point as it is still meant, in units of the drawing. */
 const REACH = 40;
 
+/** Marks so near to each other lie on each other. */
+const SAME_PLACE = 1.5;
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 /** Shows the value of the point that is nearest to the pointer; arrow keys go from point to point. */
@@ -38,7 +41,8 @@ export function addReadout(figure: HTMLElement): void {
     ring.setAttribute('cx', String(point.x));
     ring.setAttribute('cy', String(point.y));
     svg.append(ring);
-    said.textContent = point.text;
+    const here = points.filter(({ x, y }) => Math.hypot(x - point.x, y - point.y) <= SAME_PLACE);
+    said.textContent = here.map(({ text }) => text).join('; ');
     said.classList.add('shown');
   };
   const hide = (): void => {
