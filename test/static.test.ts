@@ -20,7 +20,14 @@ async function complaints(name: string, args: readonly string[], cwd = root): Pr
   }
 }
 
-it('type check', async () => expect(await complaints('tsc', ['--noEmit', '-p', '.'])).toBe(''), 120_000);
+it.each([
+  ['the program', '.'],
+  ['its pages, for browsers', 'web'],
+])(
+  'type check of %s',
+  async (_, project) => expect(await complaints('tsc', ['--noEmit', '-p', project])).toBe(''),
+  120_000,
+);
 
 it('lint and format', async () => expect(await complaints('biome', ['check', '--colors=off', '.'])).toBe(''), 120_000);
 
