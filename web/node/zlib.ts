@@ -4,6 +4,9 @@ import { Inflate, type InflateOptions } from 'pako';
 
 export const constants = { Z_SYNC_FLUSH: 2, Z_FINISH: 4 };
 
+/** Of zlib: the input ends before its end. */
+const Z_BUF_ERROR = -5;
+
 interface Options {
   maxOutputLength?: number;
   finishFlush?: number;
@@ -24,8 +27,9 @@ function unpacked(packed: Uint8Array, options: InflateOptions, { maxOutputLength
   };
   const partial = finishFlush === constants.Z_SYNC_FLUSH;
   inflate.push(packed, partial ? 2 : true);
-  if (inflate.err) throw new Error(inflate.msg || `code ${inflate.err}`);
-  if (!partial && !(inflate as unknown as { ended: boolean }).ended) throw new Error('unexpected end of file');
+  if (inflate.err && inflate.err !== Z_BUF_ERROR) throw new Error(inflate.msg || `code ${inflate.err}`);
+  const whole = inflate.err === 0 && (inflate as unknown as { ended: boolean }).ended;
+  if (!whole && !partial) throw new Error('unexpected end of file');
   const out = new Uint8Array(length);
   let at = 0;
   for (const part of parts) {
