@@ -1,9 +1,16 @@
 import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+import { PAGE_SCRIPT, pageScriptModule } from './scripts/page-script.mjs';
 import { wgslModule } from './scripts/wgsl.mjs';
 
 export default defineConfig({
   plugins: [
+    {
+      name: 'page-script',
+      enforce: 'pre',
+      resolveId: (id) => (id === PAGE_SCRIPT ? `\0${PAGE_SCRIPT}` : null),
+      load: (id) => (id === `\0${PAGE_SCRIPT}` ? pageScriptModule() : null),
+    },
     {
       name: 'wgsl',
       enforce: 'pre',

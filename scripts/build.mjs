@@ -5,10 +5,14 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utime
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isMain } from './is-main.mjs';
+import { pageScriptPlugin } from './page-script.mjs';
 import { wgslPlugin } from './wgsl.mjs';
 
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
-const INPUTS = ['src', 'bench', 'shaders', 'package.json', 'tsconfig.json', 'scripts/build.mjs', 'scripts/wgsl.mjs'];
+const INPUTS = [
+  ...['src', 'bench', 'shaders', 'web/report', 'package.json', 'tsconfig.json'],
+  ...['scripts/build.mjs', 'scripts/page-script.mjs', 'scripts/wgsl.mjs'],
+];
 const entry = (root) => join(root, 'src', 'cli', 'main.ts');
 export const output = (root) => join(root, 'dist', 'deep-rfm.js');
 
@@ -46,7 +50,7 @@ export const compileOptions = (root) => ({
   target: 'node20',
   external: OUTSIDE,
   banner: { js: BANNER },
-  plugins: [wgslPlugin],
+  plugins: [wgslPlugin, pageScriptPlugin],
   logLevel: 'warning',
 });
 

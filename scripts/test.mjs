@@ -30,12 +30,13 @@ function installForSweeps(args) {
 }
 
 /**
- * What the tests of the package need beyond setup: a second software adapter, and a browser. Both are large, so they are
- * fetched only where CI is set, or where these tests are named; without them the tests that need them say so.
+ * What the tests of the package and of the pages need beyond setup: a second software adapter, and a browser. Both are
+ * large, so they are fetched only where CI is set, or where these tests are named; without them the tests that need them
+ * say so.
  */
 function installForPackage(args) {
   // The tests of --gpu have two drivers side by side.
-  const named = args.some((arg) => /^test\/(package|platform\/gpus|cli\/gpu)/.test(arg));
+  const named = args.some((arg) => /^test\/(package|web|platform\/gpus|cli\/gpu)/.test(arg));
   const all = Boolean(process.env.CI) && !args.some((arg) => arg.startsWith('test/'));
   if (!named && !all) return;
   const cacheDir = writableCacheDir();

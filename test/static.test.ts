@@ -20,7 +20,10 @@ async function complaints(name: string, args: readonly string[], cwd = root): Pr
   }
 }
 
-it('type check', async () => expect(await complaints('tsc', ['--noEmit', '-p', '.'])).toBe(''));
+it.each([
+  ['the program', '.'],
+  ['its pages, for browsers', 'web'],
+])('type check of %s', async (_, project) => expect(await complaints('tsc', ['--noEmit', '-p', project])).toBe(''));
 
 it('lint and format', async () => expect(await complaints('biome', ['check', '--colors=off', '.'])).toBe(''));
 

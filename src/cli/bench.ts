@@ -153,7 +153,7 @@ async function benchAndShow(ops: readonly Asked[], flags: BenchFlags, signal: Ab
   const output = { dir: out, by: 'bench', inputs, overwrite: flags.overwrite, note: terminal.note } as const;
   await withOutput(output, async () => {
     const document = await bench(request, flags, terminal, signal);
-    const { writeBenchReport } = await import('../report/bench-report.js');
+    const { writeBenchReport } = await import('../report/bench-files.js');
     const files = await writeBenchReport(out, document);
     await show(document, terminal);
     terminal.print(`wrote to ${out}: ${files.join(', ')}`);

@@ -45,9 +45,9 @@ Examples:
 
 Arrays are .npy files of real numbers or booleans, or in an .npz archive:
 data.npz where it holds one, data.npz:X for the one named X. Writes
-M.npy (d × d, divided by its maximum), alpha.npy, metrics.json, and predictions.npy
-with --test-x: those of the fit with the final M. --save-iterations adds M_iterations.npy
-(T × d × d) and predictions_iterations.npy: M and the predictions after each iteration.
+M.npy (d × d, divided by its maximum), alpha.npy, metrics.json, report.html and, where the
+targets form classes, its figure kernel (SVG and PNG); with --test-x predictions.npy: those of
+the fit with the final M. --save-iterations adds M_iterations.npy (T × d × d) and predictions_iterations.npy: M and the predictions after each iteration.
 Rows are used as they are, neither normalised nor standardised.
 --save-model keeps the last fit for deep-rfm predict.
 --metric has M (d × d, symmetric, positive semi-definite) in place of I for the first fit. With
@@ -194,10 +194,14 @@ async function publishRfm(
     for (const remark of solveRemarks(solve)) terminal.note(`note: fit ${index + 1}: ${remark}`);
   });
   const config = configOf(request, flags);
-  const metrics = { schema: 'deep-rfm/rfm/1', version: VERSION, config, adapter, solves, kernels, seconds };
+  const { RFM_SCHEMA, rfmFiles } = await import('../report/rfm-report.js');
+  const metrics = { schema: RFM_SCHEMA, version: VERSION, config, adapter, solves, kernels, seconds };
+  // The page is made of the numbers as the file has them.
+  const json = `${JSON.stringify(metrics, null, 2)}\n`;
   const files = [
     ...outputFiles(request, result, flags.saveIterations === true),
-    { name: 'metrics.json', text: `${JSON.stringify(metrics, null, 2)}\n` },
+    { name: 'metrics.json', text: json },
+    ...(await rfmFiles(JSON.parse(json), 'metrics.json')),
   ];
   const { written, removed } = await publish(out, files, KNOWN_FILES.rfm, flags.float64 === true);
   for (const name of removed) terminal.note(`note: removed ${name} of an earlier command from ${out}`);

@@ -8,8 +8,8 @@ import type { GramFile } from '../report/page.js';
 import type { DeepRfmData, DeepRfmResult } from '../rfm/deep-rfm.js';
 import type { DeepRfmOptions } from '../rfm/options.js';
 import type { ProblemSize, RunPlan } from '../rfm/plan.js';
-import { nc1Decay } from '../rfm/theory.js';
-import { type LayerMetrics, type RunMetrics, SCHEMA } from '../rfm/types.js';
+import { runDocument } from '../rfm/run-document.js';
+import type { LayerMetrics, RunMetrics } from '../rfm/types.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { withGpu } from './gpu-session.js';
 import { messageOf } from './messages.js';
@@ -217,20 +217,11 @@ function metricsOf(
 ): RunMetrics {
   const { config } = request;
   const { layers, classCounts, adapter, deviceLosses, seconds, plan, peakBytes } = found;
-  return {
-    schema: SCHEMA,
-    version: VERSION,
-    config,
+  return runDocument({
+    ...{ version: VERSION, config, adapter, classCounts, layers, deviceLosses, seconds, plan, peakBytes },
     // Of a run that ended early the results are not those of a finished one.
     ...(layers.length === config.depth && { made: madeOf(request, flags) }),
-    adapter,
-    classCounts,
-    layers,
-    nc1Decay: nc1Decay(layers.map(({ nc1 }) => nc1.agop)),
-    memory: { predictedBytes: plan.peakBytes, peakBytes },
-    deviceLosses,
-    seconds,
-  };
+  });
 }
 
 /**

@@ -1,12 +1,7 @@
-import type { TopLevelSpec } from 'vega-lite';
 import type { BenchChange, BenchDocument, BenchResult, HostCost } from './bench-document.js';
 import { ladders } from './bench-ladder.js';
-import { scalingOf, scalingSpec, scalingTable } from './bench-scaling.js';
-import { chartSvg } from './charts.js';
-import { adapterLabel, formatNumber, formatPercent, shorten } from './format.js';
-import { KNOWN_FILES } from './known-files.js';
-import { type OutputFile, publish } from './publish.js';
-import { FONT_FAMILY, svgToPng } from './raster.js';
+import { scalingOf, scalingTable } from './bench-scaling.js';
+import { adapterLabel, formatPercent } from './format.js';
 import type { Table } from './text-table.js';
 
 /** Milliseconds with three digits. */
@@ -119,7 +114,7 @@ export function remarkLines({ results }: BenchDocument): string[] {
   return [...reasons, ...others];
 }
 
-const READING =
+export const READING =
   'ms: median on the device (on the wall where the host takes part between submits), min–max its spread. ' +
   'ceiling: the larger of GFLOP/s and GB/s over what this adapter was measured to do at best. ' +
   'error: relative, against float64.';
@@ -157,86 +152,4 @@ export function benchMarkdown(document: BenchDocument): string {
     ...list('Notes', notes),
     '',
   ].join('\n');
-}
-
-const BAR = 18;
-const OURS = '#0072B2';
-const PEERS = '#E69F00';
-const CEILING = '#D55E00';
-
-/** Bars of GFLOP/s, ours and the peers', with the ceiling as a line. Operations without a rate are left out. */
-export function benchSpec(document: BenchDocument): TopLevelSpec | null {
-  const { results, peers, ceilings, adapter } = document;
-  const cases = [...new Set(results.map(({ op, shape }) => `${op} ${shape}`))];
-  const bars = cases.flatMap((name) => [
-    ...results
-      .filter((r) => `${r.op} ${r.shape}` === name && r.gflops !== null)
-      .map((r) => ({ label: `${name} · ${r.variant}`, gflops: r.gflops, kind: 'deep-rfm' })),
-    ...peers
-      .filter((p) => `${p.op} ${p.shape}` === name && p.gflops !== null)
-      .map((p) => ({ label: `${name} · ${p.name}, ${p.method}`, gflops: p.gflops, kind: 'peer' })),
-  ]);
-  if (bars.length === 0) return null;
-  const labels = bars.map(({ label }) => label);
-  return {
-    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-    width: 520,
-    height: BAR * bars.length,
-    background: '#ffffff',
-    autosize: 'none',
-    // Sizes are set and not left to vega, which without a canvas takes text for wider than it is.
-    padding: { left: 20 + 6.6 * Math.max(...labels.map((label) => label.length)), right: 30, top: 80, bottom: 48 },
-    config: { font: FONT_FAMILY, view: { stroke: null } },
-    title: {
-      text: 'GFLOP/s, and the ceiling of this adapter',
-      subtitle: [
-        shorten(adapterLabel(adapter, 60), 75),
-        `Blue: deep-rfm.${peers.length > 0 ? ' Orange: peers.' : ''} Dashed: multiply-adds from registers.`,
-      ],
-      anchor: 'start',
-      // At the plot: beside the labels of the bars, whose width vega can only guess here.
-      frame: 'group',
-      fontSize: 15,
-    },
-    layer: [
-      {
-        data: { values: bars },
-        mark: { type: 'bar', height: BAR - 5 },
-        encoding: {
-          y: { field: 'label', type: 'nominal', sort: labels, axis: { title: null, labelLimit: 900, ticks: false } },
-          x: { field: 'gflops', type: 'quantitative', axis: { title: 'GFLOP/s' } },
-          color: {
-            field: 'kind',
-            type: 'nominal',
-            scale: { domain: ['deep-rfm', 'peer'], range: [OURS, PEERS] },
-            legend: null,
-          },
-        },
-      },
-      {
-        data: { values: [{ ceiling: ceilings.gflops }] },
-        mark: { type: 'rule', color: CEILING, strokeDash: [6, 4], strokeWidth: 2 },
-        encoding: { x: { field: 'ceiling', type: 'quantitative' } },
-      },
-    ],
-  };
-}
-
-/** Writes bench.json, bench.md and, where there is something to draw, bench and scaling (SVG and PNG). Returns their names. */
-export async function writeBenchReport(dir: string, document: BenchDocument): Promise<string[]> {
-  const rates = `GFLOP/s of ${document.results.length} results, up to ${formatNumber(Math.max(...document.results.map((r) => r.gflops ?? 0)))}; ceiling ${formatNumber(document.ceilings.gflops)}.`;
-  const powers = scalingOf(document).map(({ phase, exponent }) => `${phase} n^${exponent.toFixed(2)}`);
-  const files: OutputFile[] = [
-    { name: 'bench.json', text: `${JSON.stringify(document, null, 2)}\n` },
-    { name: 'bench.md', text: benchMarkdown(document) },
-  ];
-  for (const [name, spec, description] of [
-    ['bench', benchSpec(document), rates],
-    ['scaling', scalingSpec(document), `Time of a layer against n: ${powers.join(', ')}.`],
-  ] as const) {
-    if (spec === null) continue;
-    const svg = await chartSvg(spec, description);
-    files.push({ name: `${name}.svg`, text: svg }, { name: `${name}.png`, text: await svgToPng(svg) });
-  }
-  return (await publish(dir, files, KNOWN_FILES.bench)).written;
 }

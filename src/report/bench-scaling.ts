@@ -1,5 +1,7 @@
 import type { TopLevelSpec } from 'vega-lite';
 import type { BenchDocument } from './bench-document.js';
+import type { Tip } from './chart-points.js';
+import { PAPER, type Theme } from './charts.js';
 import { adapterLabel, shorten } from './format.js';
 import { FONT_FAMILY } from './raster.js';
 import type { Table } from './text-table.js';
@@ -57,29 +59,42 @@ export function scalingTable(scalings: readonly Scaling[]): Table {
 const COLOURS = ['#0072B2', '#E69F00', '#AA4499', '#56B4E9', '#009E73', '#D98CB3', '#1f2328'];
 
 /** Time against n, both on logarithmic axes, a line a phase; the label beside its end tells the exponent. */
-export function scalingSpec(document: BenchDocument): TopLevelSpec | null {
+export function scalingSpec(document: BenchDocument, theme: Theme = PAPER): TopLevelSpec | null {
   const scalings = scalingOf(document);
   if (scalings.length === 0) return null;
+  const { ink } = theme;
   const label = ({ phase, exponent }: Scaling): string => `${phase}, n^${exponent.toFixed(2)}`;
   const values = scalings.flatMap((scaling) =>
     scaling.points
       .filter(({ milliseconds }) => milliseconds > 0)
-      .map(({ n, milliseconds }) => ({ n, seconds: milliseconds / 1000, phase: label(scaling) })),
+      .map(({ n, milliseconds }) => {
+        const seconds = milliseconds / 1000;
+        const tip: Tip = { series: `${scaling.phase}, seconds`, axis: 'n', at: n, value: seconds };
+        return { n, seconds, phase: label(scaling), tip };
+      }),
   );
   return {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     width: 520,
     height: 340,
-    background: '#ffffff',
+    background: theme.background ?? 'transparent',
     autosize: 'none',
     padding: { left: 72, right: 190, top: 64, bottom: 52 },
-    config: { font: FONT_FAMILY, view: { stroke: null } },
+    config: {
+      font: FONT_FAMILY,
+      aria: false,
+      view: { stroke: null },
+      axis: { labelColor: ink, titleColor: ink, gridColor: ink, gridOpacity: 0.13, domainColor: ink, tickColor: ink },
+      legend: { labelColor: ink, titleColor: ink },
+    },
     title: {
       text: 'Time of a layer against the number of rows',
       subtitle: [shorten(adapterLabel(document.adapter, 60), 75)],
       anchor: 'start',
       frame: 'group',
       fontSize: 15,
+      color: ink,
+      subtitleColor: ink,
     },
     data: { values },
     layer: [{ mark: { type: 'line', strokeWidth: 2 } }, { mark: { type: 'point', filled: true, size: 45 } }],

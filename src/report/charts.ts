@@ -1,8 +1,10 @@
 import type { TopLevelSpec } from 'vega-lite';
 import type { LayerMetrics, RunMetrics, Stages } from '../rfm/types.js';
-import { powerOfTen, runParts, wrapParts } from './format.js';
+import type { Tip } from './chart-points.js';
+import { FONT_SIZE, textWidth } from './draw-chart.js';
+import { runParts, wrapParts } from './format.js';
 import { FONT_FAMILY } from './raster.js';
-import { accuracyFloor, type LogAxis, layerTicks, logAxis } from './scales.js';
+import { accuracyFloor, COLLAPSED_NOTE, LOG_FLOOR, type LogAxis, layerTicks, logAxis } from './scales.js';
 
 /** Colours of a chart's text and lines. Series keep theirs: they have a contrast of 3 on white and on dark. */
 export interface Theme {
@@ -33,7 +35,6 @@ interface Series {
 
 const WIDTH = 640;
 const HEIGHT = 340;
-const FONT_SIZE = 12;
 /** Height that vega gives to a title, besides the lines of its subtitle. */
 const TITLE_HEIGHT = 39;
 const LINE_HEIGHT = 16;
@@ -75,16 +76,6 @@ const stageSeries = (of: (layer: LayerMetrics) => Stages): Series[] => [
   { ...STYLES[1]!, label: 'after M¹⁄² (AGOP projection)', value: (l) => of(l).agop },
   { ...STYLES[2]!, label: 'after random features φ(W M¹⁄²X)', value: (l) => of(l).features },
 ];
-
-/** Width of a text in DejaVu Sans, one of the widest faces: within a few per cent, never clearly too small. */
-const textWidth = (text: string, size = FONT_SIZE): number =>
-  [...text].reduce((sum, c) => sum + (/[ijlftrI.,:()¹²⁄ ]/.test(c) ? 0.38 : /[mwMWOφ]/.test(c) ? 0.85 : 0.62), 0) *
-  size;
-
-/** What vega lays texts out by. */
-interface TextMetrics {
-  width(item: { fontSize?: number; fontWeight?: string | number }, text: unknown): number;
-}
 
 interface LegendItem {
   label: string;
@@ -192,6 +183,12 @@ interface YScale {
   axis: Record<string, unknown>;
 }
 
+/** A collapsed layer's mark is a ring on the line of zero. */
+const HOLLOW_WHERE_COLLAPSED = {
+  fillOpacity: { condition: { test: 'datum.collapsed', value: 0 }, value: 1 },
+  strokeWidth: { condition: { test: 'datum.collapsed', value: 2 }, value: 0 },
+} as const;
+
 /** Lines with marks over the layers, one for each series, with its own rows so that gaps stay gaps. */
 function lines(
   metrics: RunMetrics,
@@ -214,10 +211,12 @@ function lines(
     },
     y: { field: 'value', type: 'quantitative', ...y },
   } satisfies ChartLayer['encoding'];
-  return series.flatMap(({ color, dash, shape, value }): ChartLayer[] => {
+  const log = y.scale.type === 'log';
+  return series.flatMap(({ label, color, dash, shape, value }): ChartLayer[] => {
     const rows = metrics.layers.map((layer) => {
       const raw = value(layer);
-      return { layer: layer.layer, value: Number.isFinite(raw) ? place(raw) : null };
+      const tip: Tip = { series: label, axis: 'layer', at: layer.layer, value: raw };
+      return { layer: layer.layer, value: Number.isFinite(raw) ? place(raw) : null, collapsed: raw < LOG_FLOOR, tip };
     });
     // More marks than that would run together into a band.
     const marked = rows.filter((row) => row.value !== null && (ticks.includes(row.layer) || row.layer === last));
@@ -230,7 +229,7 @@ function lines(
       {
         data: { values: marked },
         mark: { type: 'point', filled: true, color, shape, size: 55, opacity: 1 },
-        encoding,
+        encoding: log ? { ...encoding, ...HOLLOW_WHERE_COLLAPSED } : encoding,
       },
     ];
   });
@@ -256,9 +255,8 @@ function collapseChart(frame: Omit<Frame, 'notes'>, title: string, of: (layer: L
   const series = stageSeries(of);
   const values = frame.metrics.layers.flatMap((layer) => series.map(({ value }) => value(layer)));
   const axis = logAxis(values);
-  const floor = powerOfTen(Math.round(Math.log10(axis.floor)));
   const notes: string[] = [];
-  if (axis.clamped) notes.push(`Values below ${floor}, zeros included, are drawn at ${floor}.`);
+  if (axis.clamped) notes.push(COLLAPSED_NOTE);
   if (values.some((value) => !Number.isFinite(value))) notes.push('Values that are not defined are left out.');
   return chart({ ...frame, notes }, [
     ...lines(frame.metrics, series, logScale(axis, title), (value) => Math.max(value, axis.floor)),
@@ -311,11 +309,18 @@ function timeChart(frame: Frame): TopLevelSpec {
     ({ value }) => value !== otherSeconds || layers.some((layer, i) => otherSeconds(layer) > 0.005 * totals[i]!),
   );
   const base = new Float64Array(layers.length);
-  const bars = phases.map(({ color, value }): ChartLayer => {
+  const bars = phases.map(({ label, color, value }): ChartLayer => {
     const values = layers.map((layer, index) => {
       const from = base[index]!;
       base[index] = from + unit.factor * finiteOrZero(value(layer));
-      return { layer: layer.layer, from, to: base[index] };
+      const seconds = finiteOrZero(value(layer));
+      const tip: Tip = {
+        series: `${label}, ${unit.name}`,
+        axis: 'layer',
+        at: layer.layer,
+        value: unit.factor * seconds,
+      };
+      return { layer: layer.layer, from, to: base[index], tip };
     });
     return {
       data: { values },
@@ -371,26 +376,5 @@ export function chartSpec(name: ChartName, metrics: RunMetrics, theme: Theme = P
       return accuracyChart({ title: 'Accuracy of the kernel predictor at each layer', metrics, theme });
     case 'time':
       return timeChart({ title: 'Time in each phase', metrics, theme });
-  }
-}
-
-/** Draws a chart as SVG, without a browser or canvas. `label` describes it to those who do not see it. */
-export async function chartSvg(spec: TopLevelSpec, label: string): Promise<string> {
-  // Loaded here and not above: vega takes half a second, which commands that draw nothing need not wait for.
-  const [vega, vegaLite] = await Promise.all([import('vega'), import('vega-lite')]);
-  // Without a canvas vega takes text for a third wider than it is, which leaves figures with an empty third. Its types
-  // leave this out.
-  const { textMetrics } = vega as unknown as { textMetrics: TextMetrics };
-  textMetrics.width = ({ fontSize = 11, fontWeight }, text) =>
-    textWidth(String(text ?? ''), fontSize) * (fontWeight === 'bold' ? 1.12 : 1);
-  // The specifications are this program's own: what vega would say about them is no word to users.
-  const compiled = vegaLite.compile(spec, { logger: vega.logger(vega.Error) }).spec;
-  const view = new vega.View(vega.parse(compiled), { renderer: 'none', logLevel: vega.Error });
-  try {
-    const svg = await view.toSVG();
-    const description = label.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
-    return svg.replace('<svg ', `<svg role="img" aria-label="${description}" `);
-  } finally {
-    view.finalize();
   }
 }

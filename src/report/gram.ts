@@ -1,39 +1,7 @@
 import { PNG } from 'pngjs';
 import type { GramPicture } from '../rfm/types.js';
+import { divergingColor, MISSING } from './colors.js';
 import { FONT_FAMILY, svgToPng } from './raster.js';
-
-type Rgb = readonly [number, number, number];
-
-/**
- * ColorBrewer's RdBu with eleven steps, from blue (−1) to red (+1), with a pure white middle so that orthogonal rows
- * do not look grey. It is safe for colour-blind readers.
- */
-const STOPS: readonly Rgb[] = [
-  [5, 48, 97],
-  [33, 102, 172],
-  [67, 147, 195],
-  [146, 197, 222],
-  [209, 229, 240],
-  [255, 255, 255],
-  [253, 219, 199],
-  [244, 165, 130],
-  [214, 96, 77],
-  [178, 24, 43],
-  [103, 0, 31],
-];
-
-/** What is not a number: no colour of the map comes near to it. */
-const MISSING: Rgb = [120, 190, 60];
-
-/** Colour of a cosine similarity; values outside [−1, 1] take the colour of the nearer end. */
-export function divergingColor(value: number): Rgb {
-  if (Number.isNaN(value)) return MISSING;
-  const position = ((Math.min(1, Math.max(-1, value)) + 1) / 2) * (STOPS.length - 1);
-  const index = Math.min(STOPS.length - 2, Math.floor(position));
-  const [a, b] = [STOPS[index]!, STOPS[index + 1]!];
-  const mix = (channel: 0 | 1 | 2): number => Math.round(a[channel] + (position - index) * (b[channel] - a[channel]));
-  return [mix(0), mix(1), mix(2)];
-}
 
 // Steps of 0.01: finer ones cannot be seen, and 2.5 times as many made a noisy picture's file a third larger.
 const LEVELS = 100;

@@ -4,7 +4,7 @@ import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs
 import { join } from 'node:path';
 import { type FileNames, filesOf } from './publish.js';
 
-export type Writer = 'run' | 'train' | 'layer' | 'rfm' | 'bench' | 'theory';
+export type Writer = 'run' | 'train' | 'layer' | 'rfm' | 'bench' | 'theory' | 'compare';
 
 const figures = (...names: string[]): string[] => names.flatMap((name) => [`${name}.svg`, `${name}.png`]);
 
@@ -47,10 +47,13 @@ export const KNOWN_FILES: Readonly<Record<Writer, FileNames>> = {
     'M_iterations.npy',
     'predictions_iterations.npy',
     'metrics.json',
+    ...figures('kernel'),
+    'report.html',
     TRACE,
   ],
-  bench: ['bench.json', 'bench.md', ...figures('bench', 'scaling')],
+  bench: ['bench.json', 'bench.md', ...figures('bench', 'scaling'), 'report.html'],
   theory: ['theory.json', ...figures('collapse', 'kernel')],
+  compare: ['compare.json', 'compare.csv', ...figures('nc1', 'nc2', 'accuracy', 'nfa'), 'report.html'],
 };
 
 /** Results found in a folder. `by` is null for a file that has the name of a result and is none of this program. */
@@ -66,6 +69,7 @@ const SCHEMAS: readonly [file: string, schema: RegExp, by: Writer][] = [
   ['metrics.json', /^deep-rfm\/rfm\//, 'rfm'],
   ['bench.json', /^deep-rfm\/bench\//, 'bench'],
   ['theory.json', /^deep-rfm\/theory-/, 'theory'],
+  ['compare.json', /^deep-rfm\/compare\//, 'compare'],
 ];
 
 function schemaOf(path: string): string | null {
@@ -96,7 +100,7 @@ export function writerOf(path: string): Writer | null {
 /** What a folder holds of results. */
 export function findingsIn(dir: string): Finding[] {
   const found: Finding[] = [];
-  for (const file of ['metrics.json', 'bench.json', 'theory.json']) {
+  for (const file of new Set(SCHEMAS.map(([name]) => name))) {
     if (!existsSync(join(dir, file))) continue;
     const schema = schemaOf(join(dir, file)) ?? '';
     const known = SCHEMAS.find(([name, pattern]) => name === file && pattern.test(schema));

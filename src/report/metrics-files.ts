@@ -124,9 +124,6 @@ const runSchema = z.object({
   seconds: z.number(),
 });
 
-/** The document of `metrics.json`: indented, every number with all its digits, NaN and infinities as null. */
-export const metricsJson = (metrics: RunMetrics): string => `${JSON.stringify(metrics, null, 2)}\n`;
-
 /** Of a table. */
 export type Cell = number | string | null;
 

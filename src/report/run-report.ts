@@ -1,14 +1,18 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inputError } from '../errors.js';
+import { metricsJson } from '../rfm/run-document.js';
 import type { GramPicture, RunMetrics } from '../rfm/types.js';
 import { ensureOutputDirectory } from './atomic.js';
-import { type ChartName, chartSpec, chartSvg, INLINE, PAPER } from './charts.js';
+import type { DrawnChart } from './chart-points.js';
+import { type ChartName, chartSpec, INLINE, PAPER, type Theme } from './charts.js';
+import { drawChart } from './draw-chart.js';
 import { formatNumber, formatPercent } from './format.js';
 import { KNOWN_FILES } from './known-files.js';
-import { metricsCsv, metricsJson } from './metrics-files.js';
-import type { GramFile } from './page.js';
+import { metricsCsv } from './metrics-files.js';
+import type { GramFile, PageCharts } from './page.js';
 import { type OutputFile, publish } from './publish.js';
+import { spectraSpec } from './spectra.js';
 
 const GRAM_FILE = /^gram-layer-(\d{2,})\.png$/;
 const PNG_SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
@@ -42,8 +46,25 @@ function chartDescription(name: ChartName, { layers }: RunMetrics): string {
   }
 }
 
-const draw = (name: ChartName, metrics: RunMetrics, theme = PAPER): Promise<string> =>
-  chartSvg(chartSpec(name, metrics, theme), chartDescription(name, metrics));
+const draw = (name: ChartName, metrics: RunMetrics, theme: Theme): Promise<DrawnChart> =>
+  drawChart(chartSpec(name, metrics, theme), chartDescription(name, metrics));
+
+const NOTHING: DrawnChart = { svg: '', points: [] };
+
+/** The charts of the page. */
+async function inlineCharts(metrics: RunMetrics, learning: boolean): Promise<PageCharts> {
+  const inline = (name: ChartName) => draw(name, metrics, INLINE);
+  const spectra = spectraSpec(metrics, INLINE);
+  return {
+    nc1: await inline('nc1'),
+    nc2: await inline('nc2'),
+    kernel: learning ? await inline('kernel') : NOTHING,
+    'kernel-entries': learning ? await inline('kernel-entries') : NOTHING,
+    spectra: spectra ? await drawChart(spectra, 'Largest eigenvalues of M over the largest, by layer.') : NOTHING,
+    accuracy: await inline('accuracy'),
+    time: await inline('time'),
+  };
+}
 
 /** The files that follow from the metrics and the pictures; the page is the last, so that it implies the rest. */
 async function figuresOf(metrics: RunMetrics, grams: readonly GramFile[]): Promise<OutputFile[]> {
@@ -52,17 +73,10 @@ async function figuresOf(metrics: RunMetrics, grams: readonly GramFile[]): Promi
   // Earlier versions measured no kernels.
   const learning = metrics.layers.some(({ kernel }) => Number.isFinite(kernel?.ratio));
   for (const name of ['nc1', 'nc2', ...(learning ? (['kernel'] as const) : [])] as const) {
-    const svg = await draw(name, metrics);
+    const { svg } = await draw(name, metrics, PAPER);
     files.push({ name: `${name}.svg`, text: svg }, { name: `${name}.png`, text: await svgToPng(svg) });
   }
-  const charts = {
-    nc1: await draw('nc1', metrics, INLINE),
-    nc2: await draw('nc2', metrics, INLINE),
-    kernel: learning ? await draw('kernel', metrics, INLINE) : '',
-    'kernel-entries': learning ? await draw('kernel-entries', metrics, INLINE) : '',
-    accuracy: await draw('accuracy', metrics, INLINE),
-    time: await draw('time', metrics, INLINE),
-  };
+  const charts = await inlineCharts(metrics, learning);
   return [...files, { name: 'report.html', text: renderPage({ metrics, charts, grams }) }];
 }
 

@@ -3,11 +3,14 @@ import { powerOfTen } from './format.js';
 /** Values below this are not told apart from zero: float32 features do not carry that much. */
 export const LOG_FLOOR = 1e-12;
 
+/** What is said of them below a title. */
+export const COLLAPSED_NOTE = `A layer that has collapsed entirely, to below ${powerOfTen(Math.round(Math.log10(LOG_FLOOR)))}, is drawn on the line 0.`;
+
 /** A logarithmic axis: its ends, ticks with labels (empty for minor ticks), and what is drawn below it. */
 export interface LogAxis {
   domain: [number, number];
   ticks: ReadonlyArray<{ value: number; label: string }>;
-  /** Values below this are drawn here. */
+  /** Values below `LOG_FLOOR` are drawn here, where the axis says 0. */
   floor: number;
   /** Whether there are such values. */
   clamped: boolean;
@@ -40,7 +43,11 @@ export function logAxis(values: readonly number[]): LogAxis {
   } else if (finite.length === 0) {
     low = -1;
   }
-  return { domain: [scaled(1, low), scaled(1, high)], ticks: logTicks(low, high), floor: scaled(1, low), clamped };
+  const ticks = logTicks(low, high);
+  const floor = scaled(1, low);
+  // No logarithm leads from 0 to the decade above it: that decade has no ticks of its own.
+  const shown = clamped ? [{ value: floor, label: '0' }, ...ticks.filter(({ value }) => value >= 9.99 * floor)] : ticks;
+  return { domain: [floor, scaled(1, high)], ticks: shown, floor, clamped };
 }
 
 function logTicks(low: number, high: number): Array<{ value: number; label: string }> {

@@ -1,8 +1,10 @@
 /** Figures and the page of a sweep: curves of groups over the layers, with bands over seeds. */
 
-import { chartSvg, INLINE, PAPER, type Theme } from './charts.js';
+import type { DrawnChart } from './chart-points.js';
+import { INLINE, PAPER, type Theme } from './charts.js';
+import { drawChart } from './draw-chart.js';
 import { escapeHtml, formatNumber } from './format.js';
-import { PAGE_STYLE } from './page-style.js';
+import { figureBlock, pageDocument, tableBlock, verdictBlock } from './page-shell.js';
 import type { OutputFile } from './publish.js';
 import { svgToPng } from './raster.js';
 import { bandFigure, type Curve, MOST_CURVES, type Panel } from './train-charts.js';
@@ -37,6 +39,8 @@ export interface SweepPage {
   /** Most seeds of a group. */
   seeds: number;
   version: string;
+  /** Where the numbers are. */
+  source: string;
 }
 
 /** Panels of at most as many curves as can be told apart. */
@@ -54,10 +58,10 @@ function panelsOf({ panels, log }: SweepFigure): Panel[] {
   });
 }
 
-function draw(figure: SweepFigure, { title, seeds }: SweepPage, theme: Theme): Promise<string> {
+function draw(figure: SweepFigure, { title, seeds }: SweepPage, theme: Theme): Promise<DrawnChart> {
   const ownLegends = figure.panels.some(({ curves }) => curves.length > MOST_CURVES);
   const spec = bandFigure(figure.title, panelsOf(figure), { parts: [title], seeds, ownLegends }, theme);
-  return chartSvg(spec, `${figure.title}, by group.`);
+  return drawChart(spec, `${figure.title}, by group.`);
 }
 
 const cellText = ({ mean, deviation }: SweepRow['cells'][number]): string => {
@@ -71,50 +75,66 @@ function groupTable({ quantities, rows }: SweepPage): string {
     ({ label, seeds, cells }) =>
       `<tr><th scope="row">${escapeHtml(label)}</th><td>${seeds}</td>${cells.map((cell) => `<td>${cellText(cell)}</td>`).join('')}</tr>`,
   );
-  return `<div class="scroll" tabindex="0" role="region" aria-label="Values of each group"><table class="layers">
+  return tableBlock(
+    'groups',
+    'Values of each group',
+    `<table class="layers">
 <caption>Mean ± standard deviation over the seeds, at the last layer.</caption>
-<thead><tr>${head}</tr></thead><tbody>${body.join('\n')}</tbody></table></div>`;
+<thead><tr>${head}</tr></thead><tbody>${body.join('\n')}</tbody></table>`,
+  );
 }
 
-/** The page, which needs nothing else. `charts` are the figures as SVG. */
-function renderSweepPage(page: SweepPage, charts: readonly string[]): string {
+const QUANTITY_NAMES: Readonly<Record<string, string>> = {
+  'nc1.agop': 'NC1 after the AGOP',
+  'nc1.features': 'NC1 of the features',
+  'nc2.agop': 'NC2 after the AGOP',
+  nfa: 'the correlation of AGOP and WᵀW',
+  trainAccuracy: 'training accuracy',
+  testAccuracy: 'test accuracy',
+};
+
+/** Which group has the least and which the most of the first quantity. Plain text. */
+export function sweepVerdict({ rows, quantities }: Pick<SweepPage, 'rows' | 'quantities'>): string {
+  const [name] = quantities;
+  const known = rows
+    .map(({ label, cells }) => ({ label, mean: cells[0]?.mean ?? Number.NaN }))
+    .filter(({ mean }) => Number.isFinite(mean))
+    .sort((a, b) => a.mean - b.mean);
+  const [least, most] = [known[0], known.at(-1)];
+  if (!least || !most || name === undefined) return 'No group has a value to compare.';
+  const at = `At the last layer ${QUANTITY_NAMES[name] ?? name} is ${formatNumber(least.mean)}`;
+  if (least === most) return `${at} (${least.label}).`;
+  const ratio = least.mean > 0 ? `, ${formatNumber(most.mean / least.mean)} times as much` : '';
+  return `${at} for ${least.label}, the least, and ${formatNumber(most.mean)} for ${most.label}, the most${ratio}.`;
+}
+
+/** The page, which needs nothing else. */
+function renderSweepPage(page: SweepPage, charts: readonly DrawnChart[]): string {
   const { title, lines, warnings, version } = page;
   const notes = warnings.map((line) => `<li>${escapeHtml(line)}</li>`).join('');
-  const figures = charts.map(
-    (svg, i) =>
-      `<figure class="chart"><div class="scroll" tabindex="0" role="region" aria-label="${escapeHtml(page.figures[i].title)}">${svg}</div></figure>`,
-  );
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>${escapeHtml(title)}</title>
-<style>${PAGE_STYLE}</style>
-</head>
-<body>
-<header><h1>${escapeHtml(title)}</h1>
-${lines.map((line) => `<p>${escapeHtml(line)}</p>`).join('\n')}</header>
-<main>
-${warnings.length === 0 ? '' : `<div class="note warn" role="note"><p><strong>Differences between the runs</strong></p><ul>${notes}</ul></div>`}
+  const figures = charts.map((chart, i) => {
+    const { name, title: label, log } = page.figures[i];
+    return figureBlock(chart, { name, label, collapses: log });
+  });
+  return pageDocument({
+    title,
+    header: `${verdictBlock(escapeHtml(sweepVerdict(page)))}
+${lines.map((line) => `<p>${escapeHtml(line)}</p>`).join('\n')}`,
+    main: `${warnings.length === 0 ? '' : `<div class="note warn" role="note"><p><strong>Differences between the runs</strong></p><ul>${notes}</ul></div>`}
 <section><h2>Groups</h2>
 ${groupTable(page)}</section>
 <section><h2>Figures</h2>
-${figures.join('\n') || '<p>These results have no layers to draw over.</p>'}</section>
-</main>
-<footer class="muted">Made by deep-rfm ${escapeHtml(version)}. The numbers are in runs.csv and groups.csv beside this page.</footer>
-</body>
-</html>
-`;
+${figures.join('\n') || '<p>These results have no layers to draw over.</p>'}</section>`,
+    footer: `Made by deep-rfm ${escapeHtml(version)}. ${escapeHtml(page.source)}`,
+  });
 }
 
 /** The figures of a sweep as SVG and PNG, and its page. */
 export async function sweepFiles(page: SweepPage): Promise<OutputFile[]> {
   const files: OutputFile[] = [];
-  const inline: string[] = [];
+  const inline: DrawnChart[] = [];
   for (const figure of page.figures) {
-    const svg = await draw(figure, page, PAPER);
+    const { svg } = await draw(figure, page, PAPER);
     files.push({ name: `${figure.name}.svg`, text: svg }, { name: `${figure.name}.png`, text: await svgToPng(svg) });
     inline.push(await draw(figure, page, INLINE));
   }

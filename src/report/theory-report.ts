@@ -4,7 +4,7 @@ import type { CollapseLayer } from '../rfm/theory-collapse.js';
 import type { KernelPoint } from '../rfm/theory-kernel-path.js';
 import type { AdapterSummary } from '../runtime/adapter.js';
 import { ensureOutputDirectory } from './atomic.js';
-import { chartSvg } from './charts.js';
+import { chartSvg } from './draw-chart.js';
 import { adapterLabel, formatNumber, shorten } from './format.js';
 import { KNOWN_FILES } from './known-files.js';
 import { type OutputFile, publish } from './publish.js';

@@ -1,9 +1,10 @@
 import type { TopLevelSpec } from 'vega-lite';
 import type { LayerProbe, Measurement, TrainMetrics } from '../nn/types.js';
+import type { Tip } from './chart-points.js';
 import type { Theme } from './charts.js';
 import { adapterLabel, formatNumber, powerOfTen, shorten, wrapParts } from './format.js';
 import { FONT_FAMILY } from './raster.js';
-import { type LogAxis, logAxis } from './scales.js';
+import { COLLAPSED_NOTE, LOG_FLOOR, type LogAxis, logAxis } from './scales.js';
 
 /** The figures of a training. */
 export const TRAIN_CHARTS = ['nc1', 'nfa', 'variance', 'loss', 'singular-values'] as const;
@@ -95,11 +96,31 @@ function logDomain(points: readonly Point[]): [number, number] {
   ];
 }
 
-function panelSpec({ title, curves, x, y, log, size, ordered = false }: Panel, floor: number, ink: string) {
+/** What a point says: means as they are, also where they are drawn on the line 0. */
+function tipOf(point: Omit<Point, 'x'>, of: { title: string; label: string; x: string }, sample: Sample): Tip {
+  const { mean, low, high } = point;
+  const collapsed = sample.values.every((value) => !Number.isFinite(value) || Math.abs(value) < LOG_FLOOR);
+  const band = sample.values.length > 1 ? { low, high } : {};
+  const named = of.title === '' ? {} : { panel: of.title };
+  return { ...named, series: of.label, axis: of.x, at: sample.x, value: collapsed ? 0 : mean, ...band };
+}
+
+/** Ticks of a logarithmic axis; where values stand at its floor, that is the line 0. */
+function logTicks(points: readonly Point[], { floor, clamped }: LogAxis) {
+  if (!clamped || !points.some(({ low }) => low <= floor)) return { format: '.0e', tickCount: 6 };
+  const top = Math.max(...points.map(({ high }) => high));
+  const decades = Math.floor(Math.log10(top / floor) + 1e-9);
+  const step = Math.max(1, Math.ceil(decades / 5));
+  const exponents = Array.from({ length: Math.floor(decades / step) }, (_, i) => (i + 1) * step);
+  const values = [floor, ...exponents.map((exponent) => Number((floor * 10 ** exponent).toPrecision(6)))];
+  return { values, labelExpr: `datum.value <= ${1.01 * floor} ? '0' : format(datum.value, '.0e')` };
+}
+
+function panelSpec({ title, curves, x, y, log, size, ordered = false }: Panel, whole: LogAxis, ink: string) {
   const values = curves.flatMap(({ label, samples }) =>
     samples.flatMap((sample) => {
-      const point = spread(sample.values, log ? floor : null);
-      return point ? [{ x: sample.x, ...point, series: label }] : [];
+      const point = spread(sample.values, log ? whole.floor : null);
+      return point ? [{ x: sample.x, ...point, series: label, tip: tipOf(point, { title, label, x }, sample) }] : [];
     }),
   );
   const labels = curves.map(({ label }) => label);
@@ -132,7 +153,7 @@ function panelSpec({ title, curves, x, y, log, size, ordered = false }: Panel, f
   const scale = log
     ? { type: 'log', domain: logDomain(values), nice: false }
     : { type: 'linear', zero: false, nice: true, ...(values.length === 0 && { domain: [0, 1] }) };
-  const axis = { title: y, titlePadding: 8, ...(log && { format: '.0e', tickCount: 6 }) };
+  const axis = { title: y, titlePadding: 8, ...(log && logTicks(values, whole)) };
   const encodeX = {
     field: 'x',
     type: 'quantitative',
@@ -190,7 +211,7 @@ function notesOf(seeds: number, panels: readonly Panel[], axis: LogAxis): string
     notes.push(`${kind} over ${seeds} seeds; the band is one standard deviation${log ? ' of the logarithm' : ''}.`);
   }
   const floor = powerOfTen(Math.round(Math.log10(axis.floor)));
-  if (axis.clamped) notes.push(`Values below ${floor}, zeros included, are drawn at ${floor}.`);
+  if (axis.clamped) notes.push(seeds > 1 ? `${COLLAPSED_NOTE} In means it counts as ${floor}.` : COLLAPSED_NOTE);
   if (panels.some((panel) => valuesOf(panel).some((value) => !Number.isFinite(value)))) {
     notes.push(`Values that are not defined are left out${seeds > 1 ? ': mean and band are of the other seeds' : ''}.`);
   }
@@ -239,7 +260,7 @@ export function bandFigure(
       subtitleColor: ink,
     },
     columns: panels.length === 1 ? 1 : 2,
-    concat: panels.map((panel) => panelSpec(panel, axis.floor, ink)),
+    concat: panels.map((panel) => panelSpec(panel, axis, ink)),
     ...(of.ownLegends && { resolve: { scale: { color: 'independent', strokeDash: 'independent' } } }),
     config: {
       font: FONT_FAMILY,

@@ -1,4 +1,5 @@
 import type { Measurement, SeedRecord, TrainMetrics } from '../nn/types.js';
+import type { DrawnChart } from './chart-points.js';
 import {
   adapterLabel,
   classesText,
@@ -12,7 +13,8 @@ import {
   presetRow,
   UNDEFINED_REASON,
 } from './format.js';
-import { PAGE_STYLE } from './page-style.js';
+import { figureBlock, pageDocument, tableBlock, verdictBlock } from './page-shell.js';
+import { pairTable } from './run-certificate.js';
 import type { TrainChartName } from './train-charts.js';
 
 const MODEL_NAMES = {
@@ -80,13 +82,17 @@ function partsTable(metrics: TrainMetrics): string {
     ];
     return `<tr><th scope="row">${layer}</th>${cells.map((cell) => `<td>${cell}</td>`).join('')}</tr>`;
   });
-  return `<div class="scroll" tabindex="0" role="region" aria-label="Parts of each layer"><table class="layers">
+  return tableBlock(
+    'parts',
+    'Parts of each layer',
+    `<table class="layers">
 <caption>At the end of training, means over the seeds that have a value: by which factor NC1 falls from Φ to S VᵀΦ, from there to the output of the
 ReLU (below 1 it rises; ∞: to 0; n/a: 0 before and after, or not defined), and from Φ to AGOP<sup>1/2</sup>Φ; correlations with WᵀW; ${decays ? FACT_CAPTION : ''}effective rank of W; smallest principal
 angle between the top right singular vectors of W and the top eigenvectors of the AGOP, as many as classes.</caption>
 <thead><tr><th scope="col">Layer</th><th scope="col">S Vᵀ</th><th scope="col">ReLU</th><th scope="col">AGOP<sup>1/2</sup></th>
 <th scope="col">AGOP, WᵀW</th><th scope="col">AGOP<sup>1/2</sup>, WᵀW</th>${decays ? '<th scope="col">FACT, WᵀW</th><th scope="col">FACT difference</th>' : ''}<th scope="col">effective rank</th><th scope="col">angle °</th></tr></thead>
-<tbody>${rows.join('\n')}</tbody></table></div>`;
+<tbody>${rows.join('\n')}</tbody></table>`,
+  );
 }
 
 /** What has no value, in which seeds and layers. */
@@ -125,10 +131,14 @@ function seedTable(metrics: TrainMetrics): string {
     ];
     return `<tr><th scope="row">${record.seed}</th>${cells.map((cell) => `<td>${cell}</td>`).join('')}</tr>`;
   });
-  return `<div class="scroll"><table class="layers"><caption>Each seed at the end.</caption>
+  return tableBlock(
+    'seeds',
+    'Each seed at the end',
+    `<table class="layers"><caption>Each seed at the end.</caption>
 <thead><tr><th scope="col">Seed</th><th scope="col">Epochs</th><th scope="col">Loss</th><th scope="col">Accuracy</th>
 <th scope="col">Test loss</th><th scope="col">Test accuracy</th><th scope="col">between</th><th scope="col">within</th></tr></thead>
-<tbody>${rows.join('\n')}</tbody></table></div>`;
+<tbody>${rows.join('\n')}</tbody></table>`,
+  );
 }
 
 function settingsTable(metrics: TrainMetrics): string {
@@ -156,35 +166,47 @@ function settingsTable(metrics: TrainMetrics): string {
     ['Device memory', `${formatBytes(memory.peakBytes)} at most`],
     ['deep-rfm', escapeHtml(metrics.version)],
   ];
-  return `<div class="scroll"><table class="settings"><caption>Settings and resources</caption><tbody>${rows
-    .map(([name, value]) => `<tr><th scope="row">${name}</th><td>${value}</td></tr>`)
-    .join('')}</tbody></table></div>`;
+  return pairTable('settings', 'Settings and resources', rows);
 }
 
-/** The report of a training as one page without scripts or links to other files. */
-export function renderTrainPage(metrics: TrainMetrics, charts: Readonly<Record<TrainChartName, string>>): string {
+/** What a training found, at its end. Plain text. */
+export function trainVerdict(metrics: TrainMetrics): string {
+  const last = metrics.seeds.map(lastOf).filter((found) => found !== undefined);
+  const layers = last[0]?.layers.map(({ layer }) => layer) ?? [];
+  if (layers.length === 0) return 'Nothing was measured.';
+  const over = (of: (measurement: Measurement) => number): number => mean(finite(last.map(of)));
+  const factorOf = (part: 'right' | 'nonlinearity'): number => {
+    const logs = layers.map((layer) => Math.log(reduction(metrics, layer, part)));
+    return Math.exp(mean(finite(logs)));
+  };
+  const does = (factor: number): string =>
+    factor >= 1 ? `divides NC1 by ${formatNumber(factor)}` : `multiplies NC1 by ${formatNumber(1 / factor)}`;
+  const [right, relu] = [factorOf('right'), factorOf('nonlinearity')];
+  const parts =
+    Number.isFinite(right) && Number.isFinite(relu)
+      ? `In a layer (geometric mean over ${layers.length}) the right singular part S Vᵀ of the weights ${does(right)}, and the ReLU ${does(relu)}. `
+      : '';
+  const nfa = over(({ layers: probes }) => mean(finite(probes.map((probe) => probe.nfa))));
+  const between = over(({ variance }) => variance.between);
+  const epochs = Math.max(...last.map(({ epoch }) => epoch));
+  return (
+    `After ${epochs} ${epochs === 1 ? 'epoch' : 'epochs'} ${formatPercent(between)} of the variance after the last hidden layer lies between the ` +
+    `classes. ${parts}AGOP and WᵀW correlate at ${formatNumber(nfa)} on average over the layers.`
+  );
+}
+
+/** The report of a training as one page without links to other files. */
+export function renderTrainPage(metrics: TrainMetrics, charts: Readonly<Record<TrainChartName, DrawnChart>>): string {
   const { config } = metrics;
   const missing = missingClassesText(metrics.classCounts);
-  const title = `${MODEL_NAMES[config.model]} on ${escapeHtml(config.dataset)}`;
   const section = (name: TrainChartName): string =>
-    `<figure class="chart"><div class="scroll" tabindex="0" role="region" aria-label="Figure ${name}">${charts[name]}</div>
-<figcaption>${CAPTIONS[name]}</figcaption></figure>`;
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>${title}</title>
-<style>${PAGE_STYLE}</style>
-</head>
-<body>
-<header><h1>${title}</h1>
+    figureBlock(charts[name], { name, label: `Figure ${name}`, caption: CAPTIONS[name], collapses: name === 'nc1' });
+  return pageDocument({
+    title: `${MODEL_NAMES[config.model]} on ${config.dataset}`,
+    header: `${verdictBlock(escapeHtml(trainVerdict(metrics)))}
 <p>How the features of ${config.n} training rows collapse while a network learns, which part of a layer does it, and how the
-layer’s weights relate to the average gradient outer product (AGOP) of the network at its input.${missing === null ? '' : ` ${missing}.`}</p></header>
-<main>
-${undefinedNote(metrics)}
-${settingsTable(metrics)}
+layer’s weights relate to the average gradient outer product (AGOP) of the network at its input.${missing === null ? '' : ` ${missing}.`}</p>`,
+    main: `${undefinedNote(metrics)}
 <section><h2>Collapse</h2>
 ${section('nc1')}
 ${partsTable(metrics)}
@@ -195,6 +217,8 @@ ${section('singular-values')}</section>
 <section><h2>Loss</h2>
 ${section('loss')}
 ${seedTable(metrics)}</section>
+<section><h2>Settings</h2>
+${settingsTable(metrics)}</section>
 <section><h2>References</h2>
 <ul>
 <li>D. Beaglehole, P. Súkeník, M. Mondelli, M. Belkin. <cite>Average gradient outer product as a mechanism for deep neural
@@ -203,10 +227,7 @@ collapse.</cite> NeurIPS 2024. <a href="https://arxiv.org/abs/2402.13728">arXiv:
 networks and kernel machines that recursively learn features.</cite> 2022.
 <a href="https://arxiv.org/abs/2212.13881">arXiv:2212.13881</a>.</li>
 ${config.weightDecay > 0 ? '<li>The FACT identity: <a href="https://arxiv.org/abs/2507.05644">arXiv:2507.05644</a>.</li>' : ''}
-</ul></section>
-</main>
-<footer class="muted">Made by deep-rfm ${escapeHtml(metrics.version)}. The numbers are in metrics.json and metrics.csv beside this page.</footer>
-</body>
-</html>
-`;
+</ul></section>`,
+    footer: `Made by deep-rfm ${escapeHtml(metrics.version)}. The numbers are in metrics.json and metrics.csv beside this page.`,
+  });
 }

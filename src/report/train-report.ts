@@ -1,6 +1,8 @@
 import type { SeedRecord, TrainMetrics } from '../nn/types.js';
 import { ensureOutputDirectory } from './atomic.js';
-import { chartSvg, INLINE, PAPER, type Theme } from './charts.js';
+import type { DrawnChart } from './chart-points.js';
+import { INLINE, PAPER, type Theme } from './charts.js';
+import { drawChart } from './draw-chart.js';
 import { KNOWN_FILES } from './known-files.js';
 import { type OutputFile, publish } from './publish.js';
 import { TRAIN_CHARTS, type TrainChartName, trainChartSpec } from './train-charts.js';
@@ -99,21 +101,21 @@ export function trainCsv({ seeds }: TrainMetrics): string {
   return `${[COLUMNS.join(','), ...lines].join('\n')}\n`;
 }
 
-const draw = (name: TrainChartName, metrics: TrainMetrics, theme: Theme): Promise<string> =>
-  chartSvg(trainChartSpec(name, metrics, theme), DESCRIPTIONS[name]);
+const draw = (name: TrainChartName, metrics: TrainMetrics, theme: Theme): Promise<DrawnChart> =>
+  drawChart(trainChartSpec(name, metrics, theme), DESCRIPTIONS[name]);
 
 /** What follows from the metrics; the page is the last, so that it implies the rest. */
 async function figuresOf(metrics: TrainMetrics): Promise<OutputFile[]> {
   const { svgToPng } = await import('./raster.js');
   const { renderTrainPage } = await import('./train-page.js');
   const files: OutputFile[] = [{ name: 'metrics.csv', text: trainCsv(metrics) }];
-  const inline: Partial<Record<TrainChartName, string>> = {};
+  const inline: Partial<Record<TrainChartName, DrawnChart>> = {};
   for (const name of TRAIN_CHARTS) {
-    const svg = await draw(name, metrics, PAPER);
+    const { svg } = await draw(name, metrics, PAPER);
     files.push({ name: `${name}.svg`, text: svg }, { name: `${name}.png`, text: await svgToPng(svg) });
     inline[name] = await draw(name, metrics, INLINE);
   }
-  const page = renderTrainPage(metrics, inline as Record<TrainChartName, string>);
+  const page = renderTrainPage(metrics, inline as Record<TrainChartName, DrawnChart>);
   return [...files, { name: 'report.html', text: page }];
 }
 

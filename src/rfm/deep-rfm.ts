@@ -44,6 +44,8 @@ export interface DeepRfmProgress {
    * back from the device only if this is given.
    */
   save?(state: DeepRfmState, gram: GramPicture | null): void | Promise<void>;
+  /** Receives M^{1/2} of every layer of finite width, d × d, with which `throughLayers` takes other rows through it. */
+  onRoot?(layer: number, root: Float32Array): void;
   /** Checked at every phase. */
   signal?: AbortSignal;
 }
@@ -279,6 +281,7 @@ const runLayer = (outer: Gpu, task: Task, rows: LayerRows, layer: number): Promi
       weights: { kind: 'random', seed, layerIndex: layer - 1, width: finite(width), gamma },
     });
     if (task.keep && alpha) await task.keep.layer(gpu, { layer, centers: parked.x, ...alpha, root, map: output.map });
+    if (progress.onRoot) progress.onRoot(layer, await download(gpu, root));
     const gram = options.gramLayers.includes(layer)
       ? await clock.phase('metrics', () => pictureOf(gpu, layer, output.mx, labels, data.classes))
       : null;

@@ -144,9 +144,9 @@ function weightRate(): number {
 /**
  * Measures the rates on an idle adapter, for a layer of n rows: the fastest of three runs each, after one that compiles.
  * What a factorisation takes beyond its products, block after block, grows with n and not with its operations.
+ * @param rows of the matrices to measure on: fewer are sooner done, and show lower rates.
  */
-export async function measureRates(gpu: Gpu, n: number): Promise<Rates> {
-  const rows = PROBE[gpu.adapter.type];
+export async function measureRates(gpu: Gpu, n: number, rows: number = PROBE[gpu.adapter.type]): Promise<Rates> {
   const [a, out, factored] = [1, 2, 3].map(() => allocate(gpu, rows, rows));
   const factor = allocateFactor(gpu, factored);
   const fastest = async (record: Parameters<typeof runBatch>[1]): Promise<number> => {

@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { BENCH_SCHEMA, type BenchDocument, type BenchResult, spreadOf } from '../../src/report/bench-document.js';
+import { benchSpec } from '../../src/report/bench-figure.js';
 import { ladders } from '../../src/report/bench-ladder.js';
-import { benchMarkdown, benchSpec, peerTable, remarkLines, resultTable } from '../../src/report/bench-report.js';
-import { chartSvg } from '../../src/report/charts.js';
+import { benchVerdict, renderBenchPage } from '../../src/report/bench-page.js';
+import { benchMarkdown, peerTable, remarkLines, resultTable } from '../../src/report/bench-report.js';
+import { chartSvg, drawChart } from '../../src/report/draw-chart.js';
 import { tableText } from '../../src/report/text-table.js';
 
 const result = (
@@ -149,5 +151,25 @@ describe('the chart', () => {
 
   it('is left out where there is no rate', () => {
     expect(benchSpec({ ...document, results: document.results.slice(4), peers: [] })).toBeNull();
+  });
+});
+
+describe('the page', () => {
+  it('says what is fastest and how the peers compare, and has every table', async () => {
+    expect(benchVerdict(document)).toBe(
+      'The fastest of 5 results is gemm 64 with 100 GFLOP/s, 50.0 % of the 200 GFLOP/s from registers. Against peers deep-rfm is faster in 2 of 2 comparisons, by factors from 1.5 to 3.',
+    );
+    expect(benchVerdict({ ...document, results: [], ratios: [] })).toBe('Nothing was measured.');
+    const bench = await drawChart(benchSpec(document)!, 'x');
+    expect(bench.points.map(({ at, value }) => [at, value])[0]).toEqual(['gemm 64 · tiles', 100]);
+    const html = renderBenchPage(document, { bench });
+    expect([...html.matchAll(/data-table="([^"]*)"/g)].map((match) => match[1])).toEqual([
+      'results',
+      'peers',
+      'ladder-gemm',
+    ]);
+    expect(html).toContain('<td class="text">gemm</td>');
+    expect(html).toContain('a GPU | of ours');
+    expect(html).toContain('<li>torch is left out</li>');
   });
 });

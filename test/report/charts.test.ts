@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { PNG } from 'pngjs';
 import { describe, expect, it } from 'vitest';
-import { chartSpec, chartSvg, INLINE } from '../../src/report/charts.js';
+import { chartSpec, INLINE } from '../../src/report/charts.js';
+import { chartSvg } from '../../src/report/draw-chart.js';
 import { svgToPng } from '../../src/report/raster.js';
 import { accuracyFloor, layerTicks, logAxis } from '../../src/report/scales.js';
 import type { RunMetrics } from '../../src/rfm/types.js';
@@ -152,7 +153,10 @@ describe('charts', () => {
   it('draws zeros at the floor and says so', async () => {
     const svg = await chartSvg(chartSpec('nc2', constantRun(0, { classCounts: [30, 30] })), 'x');
     for (const mark of marks(svg, COLORS.agop)) expect(mark.y).toBeCloseTo(PLOT.height, 6);
-    expect(svg).toContain('Values below 10⁻¹², zeros included, are drawn at 10⁻¹².');
+    expect(svg).toContain('A layer that has collapsed entirely, to below 10⁻¹², is drawn on the line 0.');
+    expect(yLabels(svg)[0]).toMatchObject({ text: '0' });
+    // Rings, where values have filled marks.
+    expect(svg).toMatch(/fill="#D55E00"[^>]*fill-opacity="0"/);
     expect(svg).not.toMatch(/NaN|Infinity|undefined/);
   });
 

@@ -1,6 +1,7 @@
 import { PNG } from 'pngjs';
 import { describe, expect, it } from 'vitest';
-import { divergingColor, gramFileName, gramLayout, gramPng } from '../../src/report/gram.js';
+import { divergingColor } from '../../src/report/colors.js';
+import { gramFileName, gramLayout, gramPng } from '../../src/report/gram.js';
 import type { GramPicture } from '../../src/rfm/types.js';
 import { blockGram } from './fixtures.js';
 

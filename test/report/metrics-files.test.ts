@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { metricsCsv, metricsJson, readMetricsJson, validateMetrics } from '../../src/report/metrics-files.js';
+import { metricsCsv, readMetricsJson, validateMetrics } from '../../src/report/metrics-files.js';
+import { metricsJson } from '../../src/rfm/run-document.js';
 import type { RunMetrics } from '../../src/rfm/types.js';
 import { fallingRun, golden, goldenRun } from './fixtures.js';
 

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { undefinedRemark } from '../../src/cli/train-progress.js';
 import type { LayerProbe, Measurement, TrainMetrics } from '../../src/nn/types.js';
-import { chartSvg, PAPER } from '../../src/report/charts.js';
+import type { DrawnChart } from '../../src/report/chart-points.js';
+import { PAPER } from '../../src/report/charts.js';
+import { chartSvg } from '../../src/report/draw-chart.js';
 import { spread, TRAIN_CHARTS, trainChartSpec } from '../../src/report/train-charts.js';
 import { reduction, renderTrainPage } from '../../src/report/train-page.js';
 import { trainCsv } from '../../src/report/train-report.js';
@@ -66,6 +68,11 @@ const training = (last: Measurement): TrainMetrics => ({
 const chart = (name: (typeof TRAIN_CHARTS)[number], metrics: TrainMetrics) =>
   chartSvg(trainChartSpec(name, metrics, PAPER), 'a figure');
 
+const blank = Object.fromEntries(TRAIN_CHARTS.map((name) => [name, { svg: '', points: [] }])) as unknown as Record<
+  (typeof TRAIN_CHARTS)[number],
+  DrawnChart
+>;
+
 describe('means over seeds', () => {
   it('are of the values that are defined; 0 counts as the floor', () => {
     expect(spread([1, 3, Number.NaN], null)).toMatchObject({ mean: 2 });
@@ -93,11 +100,6 @@ describe('a training with weight decay', () => {
     config: { ...plain.config, weightDecay: 0.01 },
     seeds: plain.seeds.map((record) => ({ ...record, measurements: [measurement(1, layers)] })),
   };
-  const blank = Object.fromEntries(TRAIN_CHARTS.map((name) => [name, ''])) as Record<
-    (typeof TRAIN_CHARTS)[number],
-    string
-  >;
-
   it('has the FACT identity in the table of numbers, on the page and in the figure, and no other has', async () => {
     const [header, first, second] = trainCsv(decayed).split('\n');
     const column = header.split(',').indexOf('fact_correlation');
@@ -114,7 +116,7 @@ describe('a training with weight decay', () => {
     expect(html).toContain('<th scope="col">FACT difference</th>');
     expect(html).toContain('<td>0.375</td>');
     expect(html).toContain('<li>Seed 0, layer 2</li>');
-    expect(html).not.toMatch(/NaN|Infinity|undefined<|>undefined/);
+    expect(html).not.toMatch(/>NaN|Infinity<|undefined<|>undefined/);
     expect(renderTrainPage(plain, blank)).not.toContain('FACT difference');
     expect(await chart('nfa', decayed)).toContain('FACT and WᵀW');
     expect(await chart('nfa', plain)).not.toContain('FACT');
@@ -135,7 +137,9 @@ describe('a training with zeros and values that are not defined', () => {
 
   it('figures name the floor of zeros, and what is left out', async () => {
     const nc1 = await chart('nc1', metrics);
-    expect(nc1).toContain('Values below 10⁻⁴, zeros included, are drawn at 10⁻⁴.');
+    expect(nc1).toContain(
+      'A layer that has collapsed entirely, to below 10⁻¹², is drawn on the line 0. In means it counts as 10⁻⁴.',
+    );
     expect(nc1).toContain('Values that are not defined are left out: mean and band are of the other seeds.');
     const nfa = await chart('nfa', metrics);
     expect(nfa).toContain('Values that are not defined are left out');
@@ -146,15 +150,11 @@ describe('a training with zeros and values that are not defined', () => {
   });
 
   it('page, table and remark say what is not defined', () => {
-    const blank = Object.fromEntries(TRAIN_CHARTS.map((name) => [name, ''])) as Record<
-      (typeof TRAIN_CHARTS)[number],
-      string
-    >;
     const html = renderTrainPage(metrics, blank);
     expect(html).toContain('Not defined at some epoch');
     expect(html).toContain('<li>Seed 1, layer 2</li>');
     expect(html).toContain('<td>∞</td>');
-    expect(html).not.toMatch(/NaN|Infinity|undefined<|>undefined/);
+    expect(html).not.toMatch(/>NaN|Infinity<|undefined<|>undefined/);
     expect(renderTrainPage(training(measurement(1, [probe(1), probe(2)])), blank)).not.toContain('Not defined');
     expect(undefinedRemark(1, metrics.seeds[1].measurements[1])).toBe(
       'seed 1, epoch 1: not defined: layer 2: NC1 and NC2 of SVᵀΦ, ReLU, AGOP½Φ; NC2 of Φ, NFA, angles ' +

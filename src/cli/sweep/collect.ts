@@ -10,21 +10,26 @@ import { flagsOf } from './tasks.js';
 /** Flags by which runs of a group differ. */
 const SEEDS = new Set(['--seed', '--seeds']);
 
-/** A finished run. */
-export interface CollectedRun {
-  status: TaskStatus;
+/** Results with what they were asked for. */
+export interface GroupedRun {
+  /** Flags, or settings, by name. */
   flags: Map<string, string>;
   version: string;
   adapter: string;
   measured: Measured[];
 }
 
+/** A finished run of a sweep. */
+export interface CollectedRun extends GroupedRun {
+  status: TaskStatus;
+}
+
 /** Runs that differ in nothing but their seed. */
-export interface Group {
+export interface Group<Run extends GroupedRun = GroupedRun> {
   /** The flags that tell it from the others. */
   label: string;
   flags: Map<string, string>;
-  runs: CollectedRun[];
+  runs: Run[];
 }
 
 /** Mean and standard deviation (n − 1) over seeds. */
@@ -53,11 +58,11 @@ export function collectedRuns(statuses: readonly TaskStatus[]): CollectedRun[] {
   });
 }
 
-const groupKey = ({ flags }: CollectedRun): string => JSON.stringify([...flags].filter(([flag]) => !SEEDS.has(flag)));
+const groupKey = ({ flags }: GroupedRun): string => JSON.stringify([...flags].filter(([flag]) => !SEEDS.has(flag)));
 
 /** Groups in the order of their first tasks. */
-export function groupsOf(runs: readonly CollectedRun[]): Group[] {
-  const byKey = new Map<string, CollectedRun[]>();
+export function groupsOf<Run extends GroupedRun>(runs: readonly Run[]): Group<Run>[] {
+  const byKey = new Map<string, Run[]>();
   for (const run of runs) byKey.set(groupKey(run), [...(byKey.get(groupKey(run)) ?? []), run]);
   const all = [...byKey.values()];
   const names = [...new Set(runs.flatMap(({ flags }) => [...flags.keys()]))].filter((flag) => !SEEDS.has(flag));
@@ -86,7 +91,7 @@ export const layersOf = (group: Group): (number | null)[] =>
   );
 
 /** Names of all that was measured, in the order of the results. */
-export const namesIn = (runs: readonly CollectedRun[]): string[] => [
+export const namesIn = (runs: readonly GroupedRun[]): string[] => [
   ...new Set(runs.flatMap(({ measured }) => measured.flatMap(({ values }) => Object.keys(values)))),
 ];
 
@@ -104,16 +109,22 @@ export function summariesOf(group: Group): Summary[] {
   );
 }
 
-/** What the runs do not have in common: what is compared may differ by it. */
-export function differences(runs: readonly CollectedRun[]): string[] {
+/**
+ * What the runs do not have in common: what is compared may differ by it.
+ * @param named how a run, or several, are called.
+ */
+export function differences<Run extends GroupedRun>(
+  runs: readonly Run[],
+  named: { one: string; several: string; name(run: Run): string | number },
+): string[] {
   return (['version', 'adapter'] as const).flatMap((what) => {
     const values = [...new Set(runs.map((run) => run[what]))];
     if (values.length < 2) return [];
     const words = values.map((value) => {
-      const tasks = runs.filter((run) => run[what] === value).map(({ status }) => status.task.index);
+      const names = runs.filter((run) => run[what] === value).map(named.name);
       const listed =
-        tasks.length > 8 ? `${tasks.slice(0, 8).join(', ')} and ${tasks.length - 8} more` : tasks.join(', ');
-      return `${value} (${tasks.length === 1 ? 'task' : 'tasks'} ${listed})`;
+        names.length > 8 ? `${names.slice(0, 8).join(', ')} and ${names.length - 8} more` : names.join(', ');
+      return `${value} (${names.length === 1 ? named.one : named.several} ${listed})`;
     });
     return [`runs of different ${what === 'version' ? 'versions of deep-rfm' : 'adapters'}: ${words.join('; ')}`];
   });

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import {
+  type CollectedRun,
   collectedRuns,
   differences,
   groupsCsv,
@@ -55,8 +56,9 @@ it('has a row for every run and layer, and names runs of other versions', () => 
     '2,runs/2,2,1.1,"GPU, hardware",0,run,80,0,yes,,1,7',
     '2,runs/2,2,1.1,"GPU, hardware",0,run,80,0,yes,,2,8',
   ]);
-  expect(differences(runs)).toEqual(['runs of different versions of deep-rfm: 1.0 (tasks 0, 1); 1.1 (task 2)']);
-  expect(differences(runs.slice(0, 2))).toEqual([]);
+  const named = { one: 'task', several: 'tasks', name: ({ status }: CollectedRun) => status.task.index };
+  expect(differences(runs, named)).toEqual(['runs of different versions of deep-rfm: 1.0 (tasks 0, 1); 1.1 (task 2)']);
+  expect(differences(runs.slice(0, 2), named)).toEqual([]);
 });
 
 it('takes the last measurement of every seed of a training, and the numbers of a single result', () => {

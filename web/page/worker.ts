@@ -1,0 +1,198 @@
+/** The page's worker: device and method are here, so that the page itself never waits for them. */
+
+import { RfmError } from '../../src/errors.js';
+import { openGpu } from '../../src/platform/browser/gpu.js';
+import { planOf, sizeOf } from '../../src/rfm/deep-rfm.js';
+import { estimateLayers, measureRates, type Rates, totalOf } from '../../src/rfm/estimate.js';
+import { type AdapterSummary, describeAdapter } from '../../src/runtime/adapter.js';
+import type { Gpu } from '../../src/runtime/gpu.js';
+import { embedded, fromFiles, inWords, type Source } from './dropped.js';
+import type { FromWorker, Settings, ToWorker } from './protocol.js';
+import { type Control, digitThrough, type FinishedRun, optionsOf, runOn } from './run.js';
+
+/** Of package.json; scripts/web.mjs puts it here. */
+declare const VERSION: string;
+
+/** What is used of a worker's global scope; the types of pages and of workers exclude each other. */
+interface WorkerScope {
+  postMessage(message: FromWorker, transfer: Transferable[]): void;
+  addEventListener(type: 'message', listen: (event: MessageEvent<ToWorker>) => void): void;
+}
+const scope = self as unknown as WorkerScope;
+const say = (message: FromWorker, transfer: Transferable[] = []): void => scope.postMessage(message, transfer);
+
+const known: { gpu: Gpu | null; source: Source | null; rates: Rates | null; finished: FinishedRun[] } = {
+  ...{ gpu: null, source: null, rates: null },
+  finished: [],
+};
+
+/** What the page asked for while a run goes on. */
+const wish = { paused: false, steps: 0, waited: 0, wake: () => {}, abort: new AbortController() };
+
+function device(): Gpu {
+  if (!known.gpu) throw new RfmError('noAdapter', 'no device is open; load the page again');
+  return known.gpu;
+}
+
+async function renew(): Promise<Gpu> {
+  await known.gpu?.close();
+  known.gpu = await openGpu();
+  return known.gpu;
+}
+
+const control = (): Control => ({
+  signal: wish.abort.signal,
+  waited: () => wish.waited,
+  async next(layer) {
+    if (wish.paused && wish.steps > 0) wish.steps--;
+    if (!wish.paused || wish.steps > 0) return;
+    say({ type: 'paused', layer });
+    const since = performance.now();
+    await new Promise<void>((resolve) => {
+      wish.wake = resolve;
+    });
+    wish.waited += performance.now() - since;
+    wish.abort.signal.throwIfAborted();
+  },
+});
+
+const MIB = 2 ** 20;
+
+/** Rows of what rates are measured on: the estimate is there in a second or two, and is rather too high. */
+const PROBE = { software: 256, hardware: 1024 } as const;
+
+/** Browsers tell little of an adapter: what they tell, all of it. */
+function adapterText(adapter: AdapterSummary): string {
+  const told = [adapter.vendor, adapter.architecture].filter((part) => part !== '').join(' ');
+  return adapter.device || adapter.description
+    ? describeAdapter(adapter)
+    : `${told || 'unnamed'}${adapter.type === 'software' ? ' (software, runs on the CPU)' : ''}`;
+}
+
+async function open(): Promise<void> {
+  const gpu = await renew();
+  const { limits, adapter, lanes } = gpu;
+  const mib = (bytes: number): string => `${Math.round(bytes / MIB)} MiB`;
+  say({
+    type: 'opened',
+    adapter: adapterText(adapter),
+    software: adapter.type === 'software',
+    limits: [
+      ['largest buffer', mib(limits.maxBufferSize)],
+      ['largest binding', mib(limits.maxStorageBufferBindingSize)],
+      ['invocations in a workgroup', String(limits.maxComputeInvocationsPerWorkgroup)],
+      ['workgroup memory', `${limits.maxComputeWorkgroupStorageSize / 1024} KiB`],
+      ['lanes of a subgroup', lanes > 0 ? String(lanes) : 'not used'],
+    ],
+  });
+}
+
+function sourceOf(): Source {
+  if (!known.source) throw new RfmError('input', 'no data were chosen');
+  return known.source;
+}
+
+async function estimate(settings: Settings): Promise<void> {
+  const gpu = device();
+  const options = optionsOf(settings);
+  const data = sourceOf().load(settings.n, settings.testN);
+  const plan = planOf(gpu, data, options);
+  say({ type: 'estimated', bytes: plan.peakBytes, seconds: null });
+  known.rates ??= await measureRates(gpu, settings.n, PROBE[gpu.adapter.type]);
+  const size = sizeOf(options, {
+    ...{ n: data.train.rows, testN: data.test?.rows ?? 0 },
+    ...{ d: data.train.cols, outputs: data.classes },
+  });
+  const { total } = totalOf(estimateLayers(size, settings.depth, plan, known.rates), settings.depth);
+  say({ type: 'estimated', bytes: plan.peakBytes, seconds: total });
+}
+
+async function run(runs: readonly Settings[]): Promise<void> {
+  Object.assign(wish, { paused: false, steps: 0, abort: new AbortController() });
+  known.finished = [];
+  try {
+    for (const [index, settings] of runs.entries()) {
+      const { info, load } = sourceOf();
+      say({ type: 'started', run: index, settings });
+      const task = {
+        run: index,
+        settings,
+        dataset: info.name,
+        data: load(settings.n, settings.testN),
+        version: VERSION,
+      };
+      known.finished[index] = await runOn({ current: device, renew }, { ...task, say, control: control() });
+    }
+    say({ type: 'ended', stopped: false });
+  } catch (error) {
+    if (!wish.abort.signal.aborted) throw error;
+    say({ type: 'ended', stopped: true });
+  }
+}
+
+async function digit(pixels: Float32Array): Promise<void> {
+  for (const [index, finished] of known.finished.entries()) {
+    say({ type: 'digit', shown: await digitThrough(device(), index, finished, pixels) });
+  }
+}
+
+async function data(source: Promise<Source>): Promise<void> {
+  try {
+    known.source = await source;
+    say({ type: 'data', info: known.source.info });
+  } catch (error) {
+    say({ type: 'refused', message: inWords(error instanceof Error ? error.message : String(error)) });
+  }
+}
+
+/** What takes time goes one after another; the rest acts at once on what goes on. */
+let queue: Promise<void> = Promise.resolve();
+
+function enqueue(task: () => Promise<void>): void {
+  queue = queue.then(task).catch((error: unknown) => {
+    const kind = error instanceof RfmError ? error.kind : 'internal';
+    say({ type: 'failed', kind, message: inWords(error instanceof Error ? error.message : String(error)) });
+  });
+}
+
+function act(message: ToWorker): void {
+  switch (message.type) {
+    case 'open':
+      enqueue(open);
+      break;
+    case 'embedded':
+      enqueue(() => data(embedded()));
+      break;
+    case 'files':
+      enqueue(() => data(fromFiles(message.files)));
+      break;
+    case 'estimate':
+      enqueue(() => estimate(message.settings));
+      break;
+    case 'run':
+      enqueue(() => run(message.runs));
+      break;
+    case 'digit':
+      enqueue(() => digit(message.pixels));
+      break;
+    case 'pause':
+      wish.paused = true;
+      break;
+    case 'continue':
+      wish.paused = false;
+      wish.wake();
+      break;
+    case 'step':
+      Object.assign(wish, { paused: true, steps: wish.steps + 1 });
+      wish.wake();
+      break;
+    case 'stop':
+      wish.abort.abort();
+      wish.wake();
+      break;
+    case 'lose-device':
+      known.gpu?.device.destroy();
+  }
+}
+
+scope.addEventListener('message', (event) => act(event.data));
