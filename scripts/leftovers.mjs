@@ -32,7 +32,9 @@ export function removeParts(folder, pid) {
   }
   // Layers of a model, of which no checkpoint speaks.
   const checkpoint = join(folder, 'checkpoint');
-  if (!existsSync(join(checkpoint, 'state.bin'))) rmSync(join(checkpoint, 'model'), { recursive: true, force: true });
+  const layers = join(checkpoint, 'model');
+  if (existsSync(layers) && !existsSync(join(checkpoint, 'state.bin')))
+    rmSync(layers, { recursive: true, force: true });
 }
 
 /** The same, the lock, and the folders that were made for what was not written: {folder, pid, token, made}. */

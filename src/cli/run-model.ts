@@ -19,7 +19,10 @@ import { checkModelPlace } from './save-model.js';
 /** Where layers wait. */
 const stagingOf = (out: string): string => join(out, 'checkpoint', 'model');
 
-export const removeStagedModel = (out: string): void => rmSync(stagingOf(out), { recursive: true, force: true });
+export function removeStagedModel(out: string): void {
+  // Where checkpoint is a file, or nothing, there is no such folder.
+  if (existsSync(stagingOf(out))) rmSync(stagingOf(out), { recursive: true, force: true });
+}
 
 export type RunModelWriter = ReturnType<typeof deepRfmWriter>;
 
