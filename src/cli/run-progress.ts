@@ -52,8 +52,8 @@ export function layerLine(metrics: LayerMetrics, depth: number, left: number): s
   return parts.join('  ');
 }
 
-/** Seconds that the figures and the page take at the end. */
-const DRAWING = 1.5;
+/** What the figures and the page take at the end: so many Gram pictures, or seconds where none was drawn. */
+const DRAWING = { pictures: 5, seconds: 2 };
 
 /** How the time that is left is known. */
 export interface RunTiming {
@@ -67,8 +67,8 @@ export interface RunTiming {
 /** A layer that is done. */
 export interface LayerTime {
   metrics: LayerMetrics;
-  /** Seconds beyond those of its phases, for its checkpoint and its picture. */
-  saving: number;
+  /** Seconds beyond those of its phases, for its checkpoint and its picture; null where an earlier command took them. */
+  saving: number | null;
 }
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -81,13 +81,15 @@ export function secondsLeft(layers: readonly LayerTime[], { depth, gramLayers, l
   const [first, ...others] = layers;
   const each = others.length === 0 ? later(first.metrics) : mean(others.map(({ metrics }) => metrics.seconds.total));
   const hasPicture = (layer: number): boolean => gramLayers.includes(layer);
-  let left = (depth - layers.length) * each + DRAWING;
-  for (const pictured of [true, false]) {
-    const known = layers.filter(({ metrics }) => hasPicture(metrics.layer) === pictured);
-    if (known.length === 0) continue;
-    const saving = mean(known.map((layer) => layer.saving));
-    for (let layer = layers.length + 1; layer <= depth; layer++) if (hasPicture(layer) === pictured) left += saving;
-  }
+  const savingOf = (pictured: boolean): number | null => {
+    const known = layers.filter(({ metrics, saving }) => saving !== null && hasPicture(metrics.layer) === pictured);
+    return known.length === 0 ? null : mean(known.map(({ saving }) => saving ?? 0));
+  };
+  const picture = savingOf(true);
+  const plain = savingOf(false) ?? 0;
+  const drawing = picture === null ? DRAWING.seconds : DRAWING.pictures * picture;
+  let left = (depth - layers.length) * each + drawing;
+  for (let layer = layers.length + 1; layer <= depth; layer++) left += hasPicture(layer) ? (picture ?? plain) : plain;
   return left;
 }
 
@@ -145,7 +147,7 @@ function beyond(started: number, { seconds }: LayerMetrics): number {
 /** A line a layer on stderr, and below them a bar where stderr is a terminal. `done` are the layers of before. */
 export function runProgress(terminal: Terminal, timing: RunTiming, done: readonly LayerMetrics[] = []): RunProgress {
   const { depth } = timing;
-  const times: LayerTime[] = done.map((metrics) => ({ metrics, saving: 0 }));
+  const times: LayerTime[] = done.map((metrics) => ({ metrics, saving: null }));
   const bars =
     terminal.quiet || !process.stderr.isTTY
       ? null
