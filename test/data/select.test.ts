@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { PNG } from 'pngjs';
 import { describe, expect, it } from 'vitest';
-import { type DatasetRequest, loadDataset, loadNpyDataset } from '../../src/data/dataset.js';
+import { type DatasetRequest, loadDataset, loadNpyDataset, loadPart } from '../../src/data/dataset.js';
 import { writeNpy } from '../../src/data/npy.js';
 import { UNIT } from '../../src/data/rows.js';
 import { pickOf, shares } from '../../src/data/select.js';
@@ -86,6 +86,12 @@ describe('EMNIST', () => {
     expect({ classes: some.classes, classValues: some.classValues }).toEqual({ classes: 2, classValues: [1, 26] });
     expect(some.train.labels).toEqual(Int32Array.of(1, 0, 0));
     expect(load({ stratified: true, n: 4, testN: 0 }).train.labels).toEqual(Int32Array.of(3, 0, 2, 1));
+    const { rows, classValues } = loadPart(
+      { name: 'emnist', dataDir: dir, split: 'letters', classes: [26] },
+      'test',
+      1,
+    );
+    expect([[...rows.labels].map((label) => classValues[label]), rows.x]).toEqual([[26], load({ testN: 1 }).test?.x]);
     expect(inputMessage(() => load({ classes: [1, 7] }))).toBe(
       '--classes 1,7: emnist has no class 7, expected some of 1 to 26',
     );
@@ -183,6 +189,11 @@ describe('the other formats', () => {
       const wanted = [...all.labels.keys()].filter((row) => [0, 3, 8].includes(all.labels[row]));
       const { train, classValues } = loadDataset({ ...request, n: wanted.length - 1, classes: [0, 3, 8] });
       expect(classValues).toEqual([0, 3, 8]);
+      // A part by itself has the labels of the file.
+      const part = loadPart({ ...request, classes: [0, 3, 8] }, 'train', wanted.length - 1);
+      expect(part.rows.x).toEqual(train.x);
+      expect([...part.rows.labels]).toEqual(wanted.slice(0, -1).map((row) => all.labels[row]));
+      expect(inputMessage(() => loadPart({ ...request, classes: [0, 11] }, 'train', 2))).toMatch(/has no class 11/);
       expect(train.rows).toBe(wanted.length - 1);
       wanted.slice(0, -1).forEach((row, i) => {
         expect([0, 3, 8][train.labels[i]]).toBe(all.labels[row]);
