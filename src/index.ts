@@ -20,9 +20,10 @@ export {
   sqrtPsd,
 } from './api/operations.js';
 export { type ErrorKind, RfmError } from './errors.js';
+export { lpLaplace, type SumPower, sumPowerLaplace } from './ops/kernels/coordinate-kernels.js';
 export { gaussian } from './ops/kernels/gaussian.js';
 export { generalizedLaplace } from './ops/kernels/generalized-laplace.js';
-export type { KernelShader, RadialKernel } from './ops/kernels/kernel.js';
+export type { CoordinateDistance, KernelShader, RadialKernel } from './ops/kernels/kernel.js';
 export { laplace } from './ops/kernels/laplace.js';
 export type { DeepRfmProgress, DeepRfmResult } from './rfm/deep-rfm.js';
 export type { DeepRfmOptions } from './rfm/options.js';

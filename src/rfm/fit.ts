@@ -90,7 +90,7 @@ export const predict = (
 ): Promise<Float32Array> =>
   owning(outer, async (gpu) => {
     const outputs = alpha.tiles[0].rows;
-    const flat = reach <= kernel.excessReach * kernel.bandwidth;
+    const flat = !kernel.coordinates && reach <= kernel.excessReach * kernel.bandwidth;
     const [out, lows] = [allocateColumns(gpu, t.grid, outputs), allocateColumns(gpu, t.grid, outputs)];
     for (const [i, rows] of t.tiles.entries()) {
       const sum = { high: out.tiles[i], low: lows.tiles[i] };

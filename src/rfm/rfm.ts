@@ -3,7 +3,7 @@ import type { Numbers } from '../numbers.js';
 import { copyScaled, divideByRoot } from '../ops/elementwise/elementwise.js';
 import { gemm, gemmNN, syrkTN } from '../ops/gemm/gemm.js';
 import { transposeHost } from '../ops/host-rows.js';
-import type { RadialKernel } from '../ops/kernels/kernel.js';
+import { type RadialKernel, refuseCoordinates } from '../ops/kernels/kernel.js';
 import { diagonalMaximum, factorRows, zeroAgop } from '../ops/sqrt-psd/sqrt-psd.js';
 import { rowLengths } from '../ops/statistics/statistics.js';
 import { allocateRows, type Columns, cut, type RowGrid, type Rows, uploadColumns, uploadRows } from '../ops/tiles.js';
@@ -59,6 +59,7 @@ export async function rfm(
   onIteration: (iteration: number) => void = () => {},
 ): Promise<RfmResult> {
   const options = rfmOptions(given);
+  refuseCoordinates(options.kernel, 'rfm');
   const { n, d, outputs } = input;
   const size = { n, testN: input.testRows, d, outputs, width: 0, agopSamples: null } as const;
   const plan = planRun({ ...size, agop: 'auto', solver: 'auto', holds: 'metric' }, limitsOf(gpu, null));
