@@ -85,7 +85,7 @@ export const fitKernel = (context: LayerContext, problem: RidgeProblem): Promise
 export const predict = (
   outer: Gpu,
   t: Rows,
-  { system: { x, kernel }, alpha, coefficients }: FittedKernel,
+  { system: { x, kernel }, alpha, coefficients }: Pick<FittedKernel, 'system' | 'alpha' | 'coefficients'>,
   reach = 2,
 ): Promise<Float32Array> =>
   owning(outer, async (gpu) => {

@@ -199,7 +199,7 @@ function identity(d: number): Float32Array {
 const SMALLEST_BANDWIDTH = 1e-15;
 
 /** The largest length of a row. */
-const longestRow = (outer: Gpu, rows: Rows): Promise<number> =>
+export const longestRow = (outer: Gpu, rows: Rows): Promise<number> =>
   owning(outer, async (gpu) => {
     let longest = 0;
     for (const tile of rows.tiles) {
@@ -212,7 +212,7 @@ const longestRow = (outer: Gpu, rows: Rows): Promise<number> =>
   });
 
 /** X Fᵀ. Release it. */
-const timesFactor = (outer: Gpu, x: Rows, factor: Matrix): Promise<Rows> =>
+export const timesFactor = (outer: Gpu, x: Rows, factor: Matrix): Promise<Rows> =>
   owning(outer, async (gpu, keep) => {
     const out = keep(allocateRows(gpu, x.grid, factor.rows));
     await sendBatch(gpu, (batch) =>
@@ -222,7 +222,7 @@ const timesFactor = (outer: Gpu, x: Rows, factor: Matrix): Promise<Rows> =>
   });
 
 /** G F over the root of the largest entry of (G F)ᵀ G F, for the AGOP GᵀG, whose matrix is released; F = I if null. */
-const nextFactor = (outer: Gpu, { matrix }: Agop, factor: Matrix | null): Promise<Matrix> =>
+export const nextFactor = (outer: Gpu, { matrix }: Agop, factor: Matrix | null): Promise<Matrix> =>
   owning(outer, async (gpu, keep) => {
     const own = await factorRows(gpu, matrix, FACTOR_TOLERANCE);
     release(gpu, matrix.high, matrix.low);

@@ -60,6 +60,24 @@ const sumPower = (exponent: number, power: number, constantMix: number): Referen
   };
 };
 
+/** exp(−factor (‖x − z‖/L)^q): Laplace kernels, and with q = 2 and factor ½ the Gaussian. */
+export const euclideanReference = (
+  name: string,
+  q: number,
+  factor: number,
+  kernel: ReferenceKernel['kernel'],
+): ReferenceKernel => ({
+  name,
+  kernel,
+  value: (x, z, l) => Math.exp(-factor * (Math.sqrt(sumOver(x, z, (t) => t * t)) / l) ** q),
+  slope(x, z, l) {
+    const r = Math.sqrt(sumOver(x, z, (t) => t * t));
+    if (r === 0) return new Float64Array(x.length);
+    const size = -factor * q * l ** -q * r ** (q - 2) * Math.exp(-factor * (r / l) ** q);
+    return Float64Array.from({ length: x.length }, (_, i) => size * (x[i] - z[i]));
+  },
+});
+
 export const COORDINATE_KERNELS: ReferenceKernel[] = [
   lpq(1, 1),
   lpq(1, 0.6),
