@@ -6,7 +6,8 @@
 
 export { matrix, toArray, type Values } from './api/arrays.js';
 export type { LabelledData } from './api/data.js';
-export { deepRfm } from './api/deep-rfm.js';
+export { type DeepRfmCall, deepRfm } from './api/deep-rfm.js';
+export { loadModel, type ModelBytes, type PredictOptions, predict, predictLayers, saveModel } from './api/models.js';
 export { type TrainOptions, trainNetworks } from './api/networks.js';
 export {
   type AgopOptions,
@@ -20,6 +21,9 @@ export {
   sqrtPsd,
 } from './api/operations.js';
 export { type ErrorKind, RfmError } from './errors.js';
+export type { ModelDocument } from './model/document.js';
+export type { Model } from './model/files.js';
+export type { Predictions } from './model/predict.js';
 export { lpLaplace, type SumPower, sumPowerLaplace } from './ops/kernels/coordinate-kernels.js';
 export { gaussian } from './ops/kernels/gaussian.js';
 export { generalizedLaplace } from './ops/kernels/generalized-laplace.js';

@@ -1,9 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { version } from '../../package.json';
 
-/** Version of the program, as in package.json. */
-export const VERSION: string = version;
+export { VERSION } from '../version.js';
 
 /** Version of the package webgpu (Dawn) that is installed. */
 export function webgpuVersion(): string {

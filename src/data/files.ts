@@ -114,23 +114,28 @@ export function writeAtomic(path: string, chunks: readonly Uint8Array[]): void {
     renameSync(temporary, path);
   } catch (error) {
     if (created) rmSync(temporary, { force: true });
-    const code = errorCode(error);
-    if (code === '') throw error;
-    const why: Record<string, string> = {
-      ENOENT: 'the directory does not exist; create it first',
-      ENOTDIR: 'a part of the path is not a directory',
-      EACCES: 'no permission to write there',
-      EPERM: 'no permission to write there',
-      EISDIR: 'a directory has this name',
-      ENOSPC: 'the disk is full; free some space',
-      EDQUOT: 'the disk quota is used up; free some space',
-      EFBIG: 'the file is larger than this system allows',
-      EIO: 'the disk failed',
-      EROFS: 'the file system is read-only',
-    };
-    throw new RfmError(
-      WRITE_FAULTS.has(code) ? 'internal' : 'input',
-      `${path}: cannot be written: ${why[code] ?? code}`,
-    );
+    throw cannotWrite(path, error);
   }
+}
+
+/** What a failed write into `path` means for the user; any other error as it is. */
+export function cannotWrite(path: string, error: unknown): unknown {
+  const code = errorCode(error);
+  if (code === '') return error;
+  const why: Record<string, string> = {
+    ENOENT: 'the directory does not exist; create it first',
+    ENOTDIR: 'a part of the path is not a directory',
+    EACCES: 'no permission to write there',
+    EPERM: 'no permission to write there',
+    EISDIR: 'a directory has this name',
+    ENOSPC: 'the disk is full; free some space',
+    EDQUOT: 'the disk quota is used up; free some space',
+    EFBIG: 'the file is larger than this system allows',
+    EIO: 'the disk failed',
+    EROFS: 'the file system is read-only',
+  };
+  return new RfmError(
+    WRITE_FAULTS.has(code) ? 'internal' : 'input',
+    `${path}: cannot be written: ${why[code] ?? code}`,
+  );
 }

@@ -40,7 +40,7 @@ export function classCountsOf(labels: Int32Array, classes: number): number[] {
 }
 
 /** Where a column's values lie, and how far they spread. */
-interface ColumnStatistics {
+export interface ColumnStatistics {
   /** The first row: distances to it lose nothing where the values are nearly equal. */
   first: Float64Array;
   /** Mean minus first. */
@@ -81,6 +81,9 @@ export function columnStatistics({ x, rows, cols }: HostRows): ColumnStatistics 
   return { first, shift, deviation };
 }
 
+/** Whether standardised rows are divided by their lengths, too. */
+export type RowLengths = 'of length 1' | 'as they are';
+
 /**
  * Every column minus its training mean, over its n − 1 standard deviation; a constant column becomes 0. In float64, and
  * rounded to float32 only then: columns far from zero (times, identifiers) or in any unit keep their digits.
@@ -90,29 +93,42 @@ export function columnStatistics({ x, rows, cols }: HostRows): ColumnStatistics 
 export function standardize(
   train: HostRows,
   test: HostRows | null,
-  lengths: 'of length 1' | 'as they are' = 'as they are',
+  lengths: RowLengths = 'as they are',
 ): { train: Float32Array; test: Float32Array | null } {
-  const { first, shift, deviation } = columnStatistics(train);
-  const apply = ({ x, rows, cols }: HostRows, part: string): Float32Array => {
-    const out = new Float32Array(rows * cols);
-    const row = new Float64Array(cols);
-    for (let i = 0; i < rows; i++) {
-      for (let j = 0; j < cols; j++) {
-        row[j] = deviation[j] === 0 ? 0 : (x[i * cols + j] - first[j] - shift[j]) / deviation[j];
-      }
-      const length = lengths === 'of length 1' ? lengthOf(row) || 1 : 1;
-      for (let j = 0; j < cols; j++) {
-        const at = i * cols + j;
-        out[at] = row[j] / length;
-        if (Number.isFinite(out[at])) continue;
-        throw inputError(
-          `${part} row ${i}, column ${j} (from 0): ${x[at]} is further from the training mean than 3.4e38 standard deviations, beyond float32; check that the parts are in the same units`,
-        );
-      }
-    }
-    return out;
+  const statistics = columnStatistics(train);
+  return {
+    train: standardizeBy(statistics, train, lengths, 'training row'),
+    test: test && standardizeBy(statistics, test, lengths, 'test row'),
   };
-  return { train: apply(train, 'training'), test: test && apply(test, 'test') };
+}
+
+/**
+ * The same with statistics that are known.
+ * @param part what a message calls a row.
+ */
+export function standardizeBy(
+  { first, shift, deviation }: ColumnStatistics,
+  { x, rows, cols }: HostRows,
+  lengths: RowLengths,
+  part: string,
+): Float32Array {
+  const out = new Float32Array(rows * cols);
+  const row = new Float64Array(cols);
+  for (let i = 0; i < rows; i++) {
+    for (let j = 0; j < cols; j++) {
+      row[j] = deviation[j] === 0 ? 0 : (x[i * cols + j] - first[j] - shift[j]) / deviation[j];
+    }
+    const length = lengths === 'of length 1' ? lengthOf(row) || 1 : 1;
+    for (let j = 0; j < cols; j++) {
+      const at = i * cols + j;
+      out[at] = row[j] / length;
+      if (Number.isFinite(out[at])) continue;
+      throw inputError(
+        `${part} ${i}, column ${j} (from 0): ${x[at]} is further from the training mean than 3.4e38 standard deviations, beyond float32; check that the parts are in the same units`,
+      );
+    }
+  }
+  return out;
 }
 
 /** Euclidean, of numbers of any size. */

@@ -1,6 +1,6 @@
 import { inputError, RfmError, say, the } from '../errors.js';
 import type { LabelledRows } from '../numbers.js';
-import { classCountsOf, classOrder, transposeHost } from '../ops/host-rows.js';
+import { classCountsOf, classOrder, columnStatistics, transposeHost } from '../ops/host-rows.js';
 import { refuseCoordinates } from '../ops/kernels/kernel.js';
 import { evenlySpaced } from '../ops/solve/nystrom.js';
 import { gramPicture } from '../ops/statistics/collapse.js';
@@ -14,6 +14,7 @@ import type { Agop } from './agop.js';
 import { createClock, type LayerContext, type Phase } from './context.js';
 import { accuracy, type FittedKernel, predict } from './fit.js';
 import { type InfiniteLayer, infiniteLayer, startCosines } from './infinite-width.js';
+import { type KeepDeepRfm, type KeptAlpha, keptAlpha } from './kept.js';
 import { layerBody } from './layer-body.js';
 import { normalized } from './normalize.js';
 import { type DeepRfmOptions, deepRfmOptions } from './options.js';
@@ -67,6 +68,8 @@ export interface DeepRfmRun {
   plan?: RunPlan;
   /** Bytes of device memory not to go beyond. */
   memoryLimit?: number | null;
+  /** Told of all that predictions for other rows need, layer by layer; of the layers that this call computes. */
+  keep?: KeepDeepRfm | null;
 }
 
 /** Sizes of the data of a run. */
@@ -117,15 +120,21 @@ export async function deepRfm(
 ): Promise<DeepRfmResult> {
   const options = deepRfmOptions(given);
   const { memoryLimit = null, plan = planOf(gpu, data, options, memoryLimit), progress = {}, resume = null } = run;
+  const keep = run.keep ?? null;
+  if (keep && options.width === 'inf') throw noInfiniteModel();
   const restore = adopt(gpu, plan, memoryLimit);
   try {
     const { order, starts } = classOrder(data.train.labels);
     const labels = Int32Array.from(order, (i) => data.train.labels[i]);
     if (options.width === 'inf')
-      return await runInfinite(gpu, { data, options, plan, progress, order, starts, labels, sampled: null }, resume);
+      return await runInfinite(
+        gpu,
+        { data, options, plan, progress, order, starts, labels, sampled: null, keep },
+        resume,
+      );
     const samples = samplesOf(options.agopSamples, data.train.rows);
     const sampled = samples === null ? null : evenlySpaced(data.train.rows, samples);
-    return await runLayers(gpu, { data, options, plan, progress, order, starts, labels, sampled }, resume);
+    return await runLayers(gpu, { data, options, plan, progress, order, starts, labels, sampled, keep }, resume);
   } finally {
     restore();
   }
@@ -144,6 +153,7 @@ interface Task {
   labels: Int32Array;
   /** Rows whose Jacobians are summed; null: all. */
   sampled: readonly number[] | null;
+  keep: KeepDeepRfm | null;
 }
 
 /** On the device: training rows in class order, test rows, and targets, of which one is `targetUnit`. */
@@ -167,6 +177,8 @@ const runLayers = (outer: Gpu, task: Task, resume: DeepRfmState | null): Promise
   owning(outer, async (gpu) => {
     const { data, options, progress } = task;
     let rows = uploaded(gpu, task, resume);
+    const { targetUnit } = rows;
+    await task.keep?.start({ statistics: columnStatistics(data.train), targetUnit });
     const layers: LayerMetrics[] = [...(resume?.layers ?? [])];
     const grams: GramPicture[] = [];
     let predictions = resume?.predictions ?? null;
@@ -251,11 +263,16 @@ const runLayer = (outer: Gpu, task: Task, rows: LayerRows, layer: number): Promi
     const context = { gpu, plan, clock };
     const { x, t, deadRows } = await unitRows(gpu, task, rows, layer);
     const { kernel, ridge, agop, activation, seed, width, gamma } = options;
+    let alpha = null as KeptAlpha | null;
     const body = await layerBody(context, {
       ...{ x, y: rows.y, kernel, ridge, targetUnit: rows.targetUnit },
       agop: { starts, agop, samples: sampled },
-      use: async (fitted) =>
-        t && data.test && onTestRows(context, fitted, t, { labels: data.test.labels, targetUnit: rows.targetUnit }),
+      use: async (fitted) => {
+        if (task.keep) alpha = await keptAlpha(gpu, fitted);
+        return (
+          t && data.test && onTestRows(context, fitted, t, { labels: data.test.labels, targetUnit: rows.targetUnit })
+        );
+      },
     });
     const parked = await rootWithRowsParked(context, body.agop, x, t);
     const { root } = parked.root;
@@ -263,6 +280,7 @@ const runLayer = (outer: Gpu, task: Task, rows: LayerRows, layer: number): Promi
       ...{ root, starts, shift: null, cosine: activation === 'cos' },
       weights: { kind: 'random', seed, layerIndex: layer - 1, width: finite(width), gamma },
     });
+    if (task.keep && alpha) await task.keep.layer(gpu, { layer, centers: parked.x, ...alpha, root, map: output.map });
     const gram = options.gramLayers.includes(layer)
       ? await clock.phase('metrics', () => pictureOf(gpu, layer, output.mx, labels, data.classes))
       : null;
@@ -340,6 +358,12 @@ function inLayer(error: unknown, layer: number): unknown {
     return error;
   return error.within(`layer ${layer}`);
 }
+
+const noInfiniteModel = (): RfmError =>
+  inputError(
+    say`${the.width} inf: features of infinite width are known as inner products of the given rows alone, so that there is no model for other rows`,
+    say`give ${the.width} as a number, or save no model`,
+  );
 
 const zeroRow = (row: number): RfmError =>
   inputError(

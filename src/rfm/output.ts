@@ -107,8 +107,8 @@ export const layerOutput = (
     };
   });
 
-/** `turned`: X M^{1/2}; `rounding`: how much rounding changes cosines on average, 0 for ReLU. */
-const projectRows = (
+/** What rows become: `turned`: X M^{1/2}; `rounding`: how much rounding changes cosines on average, 0 for ReLU. */
+export const projectRows = (
   outer: Gpu,
   x: Rows,
   { root, map, shift }: { root: Matrix; map: FeatureMap; shift: Matrix | null },

@@ -15,6 +15,7 @@ import { enter } from '../runtime/timing.js';
 import type { Agop, AgopRequest } from './agop.js';
 import { createClock, type LayerContext } from './context.js';
 import { type FittedKernel, predict } from './fit.js';
+import { type KeepRfm, keptAlpha } from './kept.js';
 import { type Body, layerBody } from './layer-body.js';
 import type { MetricFactor } from './metric.js';
 import { type RfmOptions, rfmOptions } from './options.js';
@@ -57,6 +58,7 @@ export async function rfm(
   input: RfmInput,
   given: RfmOptions = {},
   onIteration: (iteration: number) => void = () => {},
+  keep: KeepRfm | null = null,
 ): Promise<RfmResult> {
   const options = rfmOptions(given);
   refuseCoordinates(options.kernel, 'rfm');
@@ -91,7 +93,7 @@ export async function rfm(
         start = { ...problem, metricUnit: 1 };
         onIteration(iteration);
       }
-      const { body, found } = await learn(context, start, factor, { agop: null, report: true });
+      const { body, found } = await learn(context, start, factor, { agop: null, report: true, keep });
       if (!found) throw new RfmError('internal', 'rfm: the last fit gave no metric');
       const alpha = problem.inUnits(transposeHost(body.coefficients, outputs, n));
       return {
@@ -116,6 +118,9 @@ interface Problem {
   ridge: number;
   agop: AgopRequest;
   targetUnit: number;
+  /** What the rows were relative to, and their unit. */
+  mean: Float64Array;
+  unit: number;
   /** Takes numbers in the unit of the targets. */
   inUnits(values: Numbers): Float64Array;
 }
@@ -127,7 +132,7 @@ function uploaded(
   { kernel, ridge }: Required<RfmOptions>,
 ): Problem {
   const rows = { x, rows: n, cols: d };
-  const { train, test, unit } = centred(rows, testX && { x: testX, rows: testRows, cols: d });
+  const { train, test, mean, unit } = centred(rows, testX && { x: testX, rows: testRows, cols: d });
   refuseLostDifferences(rows, train, kernel);
   const targets = scaledTargets(y, ridge);
   return {
@@ -138,6 +143,7 @@ function uploaded(
     ridge,
     agop: { starts: [0, n], agop: 'auto', unit },
     targetUnit: targets.unit,
+    ...{ mean, unit },
     inUnits: (values) => Float64Array.from(values, (value) => value * targets.unit),
   };
 }
@@ -167,11 +173,12 @@ interface Learned<A extends AgopRequest | null> {
 /** A fit with the metric FᵀF, I where the factor is null. */
 const learn = <A extends AgopRequest | null>(
   { gpu: outer, ...how }: LayerContext,
-  { x: given, y, test, kernel, ridge, targetUnit, inUnits, metricUnit }: Start,
+  start: Start,
   factor: Matrix | null,
-  { agop, report }: { agop: A; report: boolean },
+  { agop, report, keep: keepFit = null }: { agop: A; report: boolean; keep?: KeepRfm | null },
 ): Promise<Learned<A>> =>
   owning(outer, async (gpu, keep) => {
+    const { x: given, y, test, kernel, ridge, targetUnit, inUnits, metricUnit } = start;
     const x = factor ? await timesFactor(gpu, given, factor) : given;
     const reach = 2 * (await longestRow(gpu, x));
     const body = await layerBody(
@@ -179,7 +186,10 @@ const learn = <A extends AgopRequest | null>(
       {
         ...{ x, y, kernel, ridge, targetUnit },
         agop: agop && { ...agop, reach },
-        use: async (fitted) => (report && test ? inUnits(await predictTest(gpu, test, factor, fitted)) : null),
+        async use(fitted) {
+          if (keepFit) await keepFit(gpu, { ...start, ...(await keptAlpha(gpu, fitted)), centers: x, factor });
+          return report && test ? inUnits(await predictTest(gpu, test, factor, fitted)) : null;
+        },
       },
     );
     keep(body.agop?.matrix);

@@ -101,6 +101,8 @@ export function unitRows({ x, rows, cols }: HostRows): UnitRows {
 export interface CentredRows {
   train: Float32Array;
   test: Float32Array | null;
+  /** Of the training rows. */
+  mean: Float64Array;
   /** A power of two: distances are this many times those of what is returned. */
   unit: number;
 }
@@ -109,20 +111,29 @@ export interface CentredRows {
 export function centred(train: HostRows, test: HostRows | null): CentredRows {
   const { first, shift } = columnStatistics(train);
   const mean = first.map((value, j) => value + shift[j]);
-  const apart = ({ x }: HostRows): Float64Array => subtractMean(x, mean, new Float64Array(x.length));
-  const [own, others] = [apart(train), test && apart(test)];
+  const own = subtractMean(train.x, mean, new Float64Array(train.x.length));
   const unit = magnitude(own);
-  const far = others?.findIndex((value) => !(Math.abs(value / unit) < FARTHEST)) ?? -1;
-  if (test && others && far >= 0) {
+  return { train: inUnit(own, unit), test: test && centredBy({ mean, unit }, test, 'test row'), mean, unit };
+}
+
+/**
+ * Other rows by the same mean and unit.
+ * @param part what a message calls a row.
+ * @throws input error for a row too far away for float32.
+ */
+export function centredBy(
+  { mean, unit }: Pick<CentredRows, 'mean' | 'unit'>,
+  rows: HostRows,
+  part: string,
+): Float32Array {
+  const apart = subtractMean(rows.x, mean, new Float64Array(rows.x.length));
+  const far = apart.findIndex((value) => !(Math.abs(value / unit) < FARTHEST));
+  if (far >= 0) {
     throw inputError(
-      `test row ${Math.floor(far / test.cols)}, column ${far % test.cols} (from 0): ${test.x[far]} is ${(Math.abs(others[far]) / unit).toExponential(1)} times as far from the mean of the training rows as these are; check that both are in the same units`,
+      `${part} ${Math.floor(far / rows.cols)}, column ${far % rows.cols} (from 0): ${rows.x[far]} is ${(Math.abs(apart[far]) / unit).toExponential(1)} times as far from the mean of the training rows as these are; check that both are in the same units`,
     );
   }
-  return {
-    train: inUnit(own, unit),
-    test: others && inUnit(others, unit),
-    unit,
-  };
+  return inUnit(apart, unit);
 }
 
 /** The square of a longer row is beyond float32. */

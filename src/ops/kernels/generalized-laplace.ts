@@ -33,6 +33,7 @@ export function generalizedLaplace(bandwidth: number, exponent: number): RadialK
     label: `Laplace with exponent ${exponent}`,
     formula: `exp(−(‖x − z‖ / L)^${exponent})`,
     bandwidth: checkedBandwidth(bandwidth),
+    exponent,
     withBandwidth: (other) => generalizedLaplace(other, exponent),
     shader: { source, constants: { EXPONENT_HEAD, EXPONENT_REST } },
     // The logarithm of L^−q, which itself may be beyond float32.

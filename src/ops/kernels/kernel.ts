@@ -45,6 +45,8 @@ export interface RadialKernel {
   readonly formula: string;
   /** L, what distances are divided by. */
   readonly bandwidth: number;
+  /** Of the Laplace kernel with one. */
+  readonly exponent?: number;
   /** The same kernel of another bandwidth. */
   withBandwidth(bandwidth: number): RadialKernel;
   readonly shader: KernelShader;

@@ -31,3 +31,19 @@ export interface KernelSettings {
  */
 export const kernelOf = ({ kernel, bandwidth, exponent }: KernelSettings): RadialKernel =>
   BY_NAME[kernel](bandwidth, exponent);
+
+/**
+ * The settings of a kernel: the reverse of `kernelOf`.
+ * @throws input error for a kernel that files have no name for.
+ */
+export function settingsOf({ name, bandwidth, exponent, shader }: RadialKernel): KernelSettings {
+  for (const kernel of KERNEL_NAMES) {
+    const settings = { kernel, bandwidth, ...(exponent !== undefined && { exponent }) };
+    if (exponent !== undefined && kernel !== 'laplace') continue;
+    const same = kernelOf(settings);
+    if (same.name === name && same.shader.source === shader.source) return settings;
+  }
+  throw inputError(
+    `the kernel ${name} is one of your own, which files have no name for; use laplace, gaussian or generalizedLaplace`,
+  );
+}

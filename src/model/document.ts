@@ -1,0 +1,169 @@
+/** model.json: what a saved model is, beside its numbers. */
+
+import { z } from 'zod';
+import { inputError, type RfmError } from '../errors.js';
+import { KERNEL_NAMES, type KernelSettings } from '../ops/kernels/kernels.js';
+import { repeatedKey } from './json-keys.js';
+
+export const MODEL_SCHEMA = 'deep-rfm/model/1';
+export const MODEL_FILE = 'model.json';
+
+const positiveInteger = z.int().positive();
+const fileName = z.string().regex(/^[\w-]+(\.[\w-]+)*$/);
+
+const adapterSchema = z.object({
+  vendor: z.string(),
+  architecture: z.string(),
+  device: z.string(),
+  description: z.string(),
+  type: z.enum(['hardware', 'software']),
+  pci: z.string().optional(),
+});
+
+const kernelSchema = z.object({
+  kernel: z.enum(KERNEL_NAMES),
+  bandwidth: z.number().positive(),
+  exponent: z.number().positive().optional(),
+}) satisfies z.ZodType<KernelSettings>;
+
+/**
+ * What an output stands for. 'sign': fitted to +1 at the class and −1 elsewhere, 'one-hot': to 1 and 0, 'logits': the softmax of the
+ * outputs are the probabilities of the classes, 'values': a number. A single output of 'sign' or 'one-hot' tells two classes.
+ */
+export const OUTPUT_CODES = ['sign', 'one-hot', 'logits', 'values'] as const;
+export type OutputCode = (typeof OUTPUT_CODES)[number];
+
+const common = {
+  schema: z.literal(MODEL_SCHEMA),
+  /** Of the program that wrote it. */
+  version: z.string(),
+  /** Numbers in a row that is given. */
+  columns: positiveInteger,
+  outputs: positiveInteger,
+  code: z.enum(OUTPUT_CODES),
+  /** Names of the classes 0, 1, …; null for values. */
+  classes: z.array(z.string()).nullable(),
+  /** What the model was made with, for people: nothing that predicts reads it. */
+  settings: z.record(z.string(), z.unknown()),
+  /** Checksums of the rows that it was made from, by what they are. */
+  data: z.record(z.string(), z.string().nullable()),
+  /** Where it was made. On such a device, with the same variants of operations, predictions are the same to the bit. */
+  adapter: adapterSchema,
+  lanes: z.int().nonnegative(),
+  choices: z.array(z.tuple([z.string(), z.string()])),
+  files: z.array(z.object({ name: fileName, bytes: z.int().positive(), sha256: z.string().regex(/^[0-9a-f]{64}$/) })),
+};
+
+const deepRfmSchema = z.object({
+  ...common,
+  kind: z.literal('deep-rfm'),
+  kernel: kernelSchema,
+  activation: z.enum(['relu', 'cos']),
+  /** Rows that the layers were fitted to, in class order. */
+  centers: positiveInteger,
+  /** Rows of a tile of them: sums over centres are added up tile by tile. */
+  tileRows: positiveInteger,
+  /** What an output of 1 is worth. */
+  targetUnit: z.number().positive(),
+  /** Of the statistics that rows are standardised with: F64 tensors `first`, `shift` and `deviation`, one number a column. */
+  standardization: fileName,
+  /** In order: the file of each with F32 tensors `centers`, `alpha`, `alpha_low`, `agop_sqrt`, `weights` and, of cosines, `phase`. */
+  layers: z.array(z.object({ file: fileName, inputs: positiveInteger, width: positiveInteger })).min(1),
+});
+
+const rfmSchema = z.object({
+  ...common,
+  kind: z.literal('rfm'),
+  /** Of distances between rows over `unit`, after the factor of the metric. */
+  kernel: kernelSchema,
+  centers: positiveInteger,
+  tileRows: positiveInteger,
+  targetUnit: z.number().positive(),
+  /** A power of two that rows are divided by once the mean was subtracted. */
+  unit: z.number().positive(),
+  /** Rows of the factor F of the metric M = metricUnit · FᵀF; null where M = I and there is no factor. */
+  rank: positiveInteger.nullable(),
+  metricUnit: z.number().positive(),
+  /** With the tensors F64 `mean` (columns), F32 `centers` (centers × rank), `alpha` and `alpha_low` (outputs × centers), `factor` (rank × columns). */
+  weights: fileName,
+});
+
+const networkSchema = z.object({
+  ...common,
+  kind: z.literal('network'),
+  model: z.enum(['mlp', 'resnet18', 'vgg11']),
+  depth: positiveInteger,
+  width: positiveInteger,
+  input: z.object({ channels: positiveInteger, height: positiveInteger, width: positiveInteger }),
+  /** With the statistics `first`, `shift` and `deviation` (F64, columns), and parameters and running statistics (F32) by name. */
+  weights: fileName,
+});
+
+const modelSchema = z.discriminatedUnion('kind', [deepRfmSchema, rfmSchema, networkSchema]);
+
+export type DeepRfmDocument = z.infer<typeof deepRfmSchema>;
+export type RfmDocument = z.infer<typeof rfmSchema>;
+export type NetworkDocument = z.infer<typeof networkSchema>;
+export type ModelDocument = z.infer<typeof modelSchema>;
+export type ModelKind = ModelDocument['kind'];
+
+const MAKE_AGAIN = 'copy the folder or make the model again';
+
+/**
+ * model.json from its text.
+ * @param at what messages call the file.
+ * @throws input error where it is no JSON, of another schema, or holds what a model cannot have; the message names the entry.
+ */
+export function parseModelDocument(text: string, at: string): ModelDocument {
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    throw inputError(`${at}: is no JSON, so that it was cut short or changed; ${MAKE_AGAIN}`);
+  }
+  const schema = (document as { schema?: unknown } | null)?.schema;
+  if (schema !== MODEL_SCHEMA) {
+    throw inputError(`${at}: has the schema ${JSON.stringify(schema) ?? 'of nothing'}, ${otherSchema(schema)}`);
+  }
+  const repeated = repeatedKey(text);
+  if (repeated !== null) throw inputError(`${at}: has ${JSON.stringify(repeated)} twice; ${MAKE_AGAIN}`);
+  const found = modelSchema.safeParse(document);
+  if (!found.success) {
+    const [{ path, message }] = found.error.issues;
+    throw inputError(
+      `${at}: ${path.join('.') || 'the whole'}: ${message.replace(/^Invalid input: /, '')}; ${MAKE_AGAIN}`,
+    );
+  }
+  checkAgreement(found.data, (what) => inputError(`${at}: ${what}; ${MAKE_AGAIN}`));
+  return found.data;
+}
+
+const otherSchema = (schema: unknown): string =>
+  typeof schema === 'string' && /^deep-rfm\/model\//.test(schema)
+    ? `this version reads ${MODEL_SCHEMA}; use the version of deep-rfm that wrote it`
+    : `expected ${MODEL_SCHEMA}; give a folder that --save-model wrote`;
+
+/** What no single entry shows. */
+function checkAgreement(document: ModelDocument, wrong: (what: string) => RfmError): void {
+  const { classes, code, outputs, files } = document;
+  const expected = code === 'values' ? null : outputs === 1 ? 2 : outputs;
+  if ((classes?.length ?? null) !== expected) {
+    throw wrong(
+      `classes are ${classes?.length ?? 'null'}, but ${outputs} outputs of ${code} need ${expected ?? 'null'}`,
+    );
+  }
+  const names = files.map(({ name }) => name);
+  if (new Set(names).size !== names.length) throw wrong('two files have one name');
+  const used = filesUsed(document);
+  for (const name of used) if (!names.includes(name)) throw wrong(`files has no ${name}, which the model needs`);
+  if (document.kind !== 'deep-rfm') return;
+  document.layers.forEach(({ inputs }, l) => {
+    const before = l === 0 ? document.columns : document.layers[l - 1].width;
+    if (inputs !== before) throw wrong(`layers.${l}.inputs is ${inputs}, but what it gets has ${before} columns`);
+  });
+}
+
+const filesUsed = (document: ModelDocument): string[] =>
+  document.kind === 'deep-rfm'
+    ? [document.standardization, ...document.layers.map(({ file }) => file)]
+    : [document.weights];
