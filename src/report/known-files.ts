@@ -4,7 +4,7 @@ import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs
 import { join } from 'node:path';
 import { type FileNames, filesOf } from './publish.js';
 
-export type Writer = 'run' | 'train' | 'layer' | 'rfm' | 'bench' | 'theory';
+export type Writer = 'run' | 'train' | 'layer' | 'rfm' | 'fit' | 'bench' | 'theory';
 
 const figures = (...names: string[]): string[] => names.flatMap((name) => [`${name}.svg`, `${name}.png`]);
 
@@ -49,6 +49,16 @@ export const KNOWN_FILES: Readonly<Record<Writer, FileNames>> = {
     'metrics.json',
     TRACE,
   ],
+  fit: [
+    'metrics.json',
+    'summary.txt',
+    ...figures('curve', 'importances', 'predictions'),
+    'M.npy',
+    'predictions.csv',
+    'trials.csv',
+    'report.html',
+    TRACE,
+  ],
   bench: ['bench.json', 'bench.md', ...figures('bench', 'scaling')],
   theory: ['theory.json', ...figures('collapse', 'kernel')],
 };
@@ -64,6 +74,7 @@ const SCHEMAS: readonly [file: string, schema: RegExp, by: Writer][] = [
   ['metrics.json', /^deep-rfm\/train\//, 'train'],
   ['metrics.json', /^deep-rfm\/layer\//, 'layer'],
   ['metrics.json', /^deep-rfm\/rfm\//, 'rfm'],
+  ['metrics.json', /^deep-rfm\/fit\//, 'fit'],
   ['bench.json', /^deep-rfm\/bench\//, 'bench'],
   ['theory.json', /^deep-rfm\/theory-/, 'theory'],
 ];
@@ -83,7 +94,7 @@ export function writerOf(path: string): Writer | null {
     try {
       const start = Buffer.alloc(64);
       readSync(file, start, 0, start.length, 0);
-      const by = /^deep-rfm (run|train) checkpoint /.exec(start.toString('latin1'))?.[1];
+      const by = /^deep-rfm (run|train|fit) checkpoint /.exec(start.toString('latin1'))?.[1];
       return (by as Writer | undefined) ?? null;
     } finally {
       closeSync(file);

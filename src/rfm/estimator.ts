@@ -42,8 +42,8 @@ export type Bandwidth = { length: number } | { multiple: number };
 export interface EstimatorOptions {
   family: KernelFamily;
   bandwidth: Bandwidth;
-  /** λ, added to the diagonal of the kernel matrix. */
-  ridge: number;
+  /** λ, added to the diagonal of the kernel matrix: in every fit, or in each, the last for those beyond. */
+  ridge: number | readonly number[];
   /** Updates of M: there is one fit more. */
   iterations: number;
   metricForm: MetricForm;
@@ -123,7 +123,7 @@ export function estimatorSize(
   };
 }
 
-const samplesOf = (asked: number, n: number): number | null => (asked > 0 && asked < n ? asked : null);
+export const samplesOf = (asked: number, n: number): number | null => (asked > 0 && asked < n ? asked : null);
 
 /** How a fit is computed on a device. */
 export const planEstimator = (data: EstimatorData, options: EstimatorOptions, device: DeviceLimits): RunPlan =>
@@ -156,13 +156,20 @@ export async function fitEstimator(
         const context = { gpu: scope, plan, clock };
         const { fitted, predicted, kernel, agop } = await fitOnce(context, data, options, {
           metric: state.metric,
+          iteration,
           last,
         });
         const score = hooks.score?.(predicted, iteration) ?? null;
         const report = { iteration, bandwidth: kernel.bandwidth, score, solve: fitted.solve };
         if (isBest(score, state.reports)) {
           const alpha = transposeHost(fitted.coefficients, data.outputs, data.n);
-          state.best = { iteration, bandwidth: kernel.bandwidth, ridge: options.ridge, metric: state.metric, alpha };
+          state.best = {
+            iteration,
+            bandwidth: kernel.bandwidth,
+            ridge: ridgeOf(options, iteration),
+            metric: state.metric,
+            alpha,
+          };
         }
         state.reports.push(report);
         if (agop) state.metric = await agop();
@@ -176,12 +183,15 @@ export async function fitEstimator(
   }
 }
 
+const ridgeOf = ({ ridge }: Pick<EstimatorOptions, 'ridge'>, iteration: number): number =>
+  typeof ridge === 'number' ? ridge : ridge[Math.min(iteration, ridge.length - 1)];
+
 /** Whether the score is better than all before; where nothing is scored the last one is. */
-const isBest = (score: number | null, before: readonly IterationReport[]): boolean =>
+export const isBest = (score: number | null, before: readonly IterationReport[]): boolean =>
   score === null || before.every((report) => report.score === null || score < report.score);
 
 /** Whether so many fits in a row were no better than one before. */
-function exhausted(reports: readonly IterationReport[], patience: number): boolean {
+export function exhausted(reports: readonly Pick<IterationReport, 'score'>[], patience: number): boolean {
   if (patience === 0) return false;
   let best = Number.POSITIVE_INFINITY;
   let since = 0;
@@ -196,15 +206,17 @@ function exhausted(reports: readonly IterationReport[], patience: number): boole
 async function fitOnce(
   { gpu, plan, clock }: LayerContext,
   { x, n, d, y, outputs, validation }: EstimatorData,
-  { family, bandwidth, ridge, metricForm, agop: path, agopSamples }: EstimatorOptions,
-  { metric, last }: { metric: Metric; last: boolean },
+  options: EstimatorOptions,
+  { metric, iteration, last }: { metric: Metric; iteration: number; last: boolean },
 ): Promise<{
   fitted: FittedKernel;
   predicted: Predicted;
   kernel: RadialKernel;
   agop: (() => Promise<Metric>) | null;
 }> {
+  const { family, bandwidth, metricForm, agop: path, agopSamples } = options;
   const context = { gpu, plan, clock };
+  const ridge = ridgeOf(options, iteration);
   const rows = await applyMetric(gpu, plan.grid, x, d, metric);
   const kernel = family.at(await bandwidthOf(gpu, rows, family, bandwidth));
   const targets = uploadColumns(gpu, plan.grid, outputs, transposeHost(y, n, outputs));
@@ -242,7 +254,8 @@ async function fitOnce(
   return { fitted, predicted, kernel, agop };
 }
 
-const bandwidthOf = async (gpu: Gpu, rows: Rows, family: KernelFamily, bandwidth: Bandwidth): Promise<number> =>
+/** The bandwidth of a fit to these rows (n × d). */
+export const bandwidthOf = async (gpu: Gpu, rows: Rows, family: KernelFamily, bandwidth: Bandwidth): Promise<number> =>
   'length' in bandwidth ? bandwidth.length : bandwidth.multiple * (await medianDistance(gpu, rows, family));
 
 /** What predictions of a fitted estimator take. */

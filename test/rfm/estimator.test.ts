@@ -37,7 +37,7 @@ import {
 const gpu = useGpu();
 reportErrors();
 
-const BASE: Omit<EstimatorOptions, 'family'> = {
+const BASE: Omit<EstimatorOptions, 'family' | 'ridge'> & { ridge: number } = {
   bandwidth: { multiple: 1 },
   ridge: 0.02,
   iterations: 2,
@@ -67,9 +67,13 @@ interface Problem {
   test: Dense;
 }
 
-/** A table whose targets depend on two of its columns, one by its absolute value. */
-function problem(n: number, d: number, outputs: number, seed: number): Problem {
-  const next = normals(seed);
+/**
+ * A table whose targets depend on two of its columns, one by its absolute value. `coarse`: of numbers with few digits, whose
+ * differences float32 holds, once they are scaled, too.
+ */
+function problem(n: number, d: number, outputs: number, seed: number, coarse = false): Problem {
+  const draw = normals(seed);
+  const next = coarse ? () => Math.round(64 * draw()) / 64 : draw;
   const x = rounded(dense(n, d, (_, j) => (j % 5 === 4 ? Math.sign(next()) : next())));
   const y = dense(n, outputs, (i, c) => Math.abs(at(x, i, c % d)) + 0.5 * at(x, i, (c + 1) % d) + 0.1 * next());
   return { x, y, test: rounded(dense(17, d, () => next())) };
@@ -82,6 +86,9 @@ const dataOf = ({ x, y, test }: Problem): EstimatorData => ({
 });
 
 function rootOf(m: Dense): Dense {
+  // Exactly: coordinates that agree are to agree after it, too.
+  const diagonal = m.data.every((value, e) => value === 0 || e % (m.cols + 1) === 0);
+  if (diagonal) return dense(m.rows, m.rows, (i, j) => Math.sqrt(at(m, i, j)));
   const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(
     Matrix.from1DArray(m.rows, m.rows, Array.from(m.data)),
     { assumeSymmetric: true },
@@ -142,13 +149,13 @@ describe.each(CASES.map((one) => [one[1].name, one] as const))('%s against float
         fc.integer({ min: 1, max: 3 }),
         fc.nat(1e6),
         async (n, d, outputs, seed) => {
-          const given = problem(n, d, outputs, seed);
+          const given = problem(n, d, outputs, seed, familyOf(one[0]).norm < 1);
           const expected = inFloat64(one, given, metricForm);
           let fit = 0;
           const options = { ...BASE, family: familyOf(one[0]), metricForm };
-          // With p < 1 a gradient grows without bound as coordinates come together. Those of rows times a root of M do, and float32
-          // holds such a difference to three digits less.
-          const bound = options.family.norm < 1 ? 1e-3 : 1e-4;
+          // With p < 1 a gradient grows without bound as coordinates come together. Those of rotated rows do, and float32 holds
+          // such a difference to three digits less.
+          const bound = options.family.norm < 1 && metricForm === 'full' ? 1e-3 : 1e-4;
           const { best, reports } = await fitEstimator(gpu(), dataOf(given), options, {
             score: ({ validation }, iteration) => {
               expect(iteration).toBe(fit);
