@@ -9,6 +9,7 @@ import {
   writeCheckpoint,
 } from '../data/checkpoint.js';
 import { inputError } from '../errors.js';
+import type { FitIteration } from '../report/fit-document.js';
 import { writerOf } from '../report/known-files.js';
 import type { EstimatorState, FittedEstimator } from '../rfm/estimator.js';
 import type { Metric } from '../rfm/estimator-metric.js';
@@ -23,8 +24,9 @@ const FORMAT: CheckpointFormat = { command: 'fit', layout: 1 };
 
 /** What is kept. */
 export interface FitCheckpoint {
-  /** Folds or trials that are done, as metrics.json has them. */
+  /** Folds or trials that are done, and fits of the last machine, as metrics.json has them. */
   done: unknown[];
+  iterations: FitIteration[];
   /** Of the last fit; null before it began. */
   state: EstimatorState | null;
   /** Time taken so far. */
@@ -39,6 +41,7 @@ interface FitHeader extends DeviceIdentity {
   settings: Record<string, unknown>;
   checksums: Record<string, string | null>;
   done: unknown[];
+  iterations: FitIteration[];
   seconds: number;
   state: {
     reports: EstimatorState['reports'];
@@ -52,7 +55,7 @@ export function fitSettings({ config, encoding }: FitRequest, flags: FitFlags): 
   const settings = Object.fromEntries(Object.entries(config).map(([name, value]) => [flagOf(name), value]));
   return {
     ...settings,
-    '--drop': encoding.leaveOut.slice(1),
+    '--drop': encoding.drop,
     '--categories': encoding.categories,
     '--no-tune': flags.tune === false,
     '--memory-limit': flags.memoryLimit ?? null,
@@ -83,11 +86,11 @@ export function fitCheckpointWriter(request: FitRequest, flags: FitFlags, gpu: G
     checksums: request.checksums,
     ...identityOf(gpu),
   };
-  return ({ done, state, seconds }) => {
+  return ({ done, iterations, state, seconds }) => {
     const best = state?.best ?? null;
     const header: FitHeader = {
       ...fixed,
-      ...{ done, seconds },
+      ...{ done, iterations, seconds },
       state: state && {
         reports: state.reports,
         metric: shapeOf(state.metric),
@@ -120,7 +123,8 @@ export function readFitCheckpoint(
   if (!existsSync(path) || (flags.overwrite && writerOf(path) !== 'fit')) return null;
   const { header: found, arrays } = readCheckpoint(path, FORMAT);
   // The checksum fits, so this is what some version of this program wrote.
-  const { version, webgpu, settings, checksums, adapter, lanes, choices, done, seconds, state } = found as FitHeader;
+  const { version, webgpu, settings, checksums, adapter, lanes, choices, done, iterations, seconds, state } =
+    found as FitHeader;
   if (version !== VERSION || webgpu !== webgpuVersion()) {
     throw inputError(
       `--resume ${path}: was made by deep-rfm ${version} with webgpu ${webgpu}, this is ${VERSION} with ${webgpuVersion()}; delete it, or start again without --resume`,
@@ -136,7 +140,7 @@ export function readFitCheckpoint(
   const alpha = arrays.get('alpha');
   return {
     device: { adapter, lanes, choices },
-    ...{ done, seconds },
+    ...{ done, iterations, seconds },
     state: state && {
       reports: state.reports,
       metric: metricFrom(state.metric, arrays.get('metric')),

@@ -152,7 +152,8 @@ export async function readFitRequest(path: string, flags: FitFlags): Promise<Fit
     validation,
     test,
     encoding: {
-      leaveOut: [target, ...(flags.drop ?? [])],
+      target,
+      drop: flags.drop ?? [],
       categories: flags.categories ?? [],
       missing: config.missing,
     },

@@ -19,8 +19,10 @@ export type ColumnEncoding =
 export type Missing = 'refuse' | 'mean' | 'median';
 
 export interface EncodingOptions {
-  /** Columns that are no features. */
-  leaveOut: readonly string[];
+  /** The column that is predicted. */
+  target: string;
+  /** Columns that are to be no features. */
+  drop: readonly string[];
   /** Columns of numbers that are categories. */
   categories: readonly string[];
   missing: Missing;
@@ -49,9 +51,9 @@ export function learnEncoding(
 ): { encoding: ColumnEncoding[]; changes: string[] } {
   const encoding: ColumnEncoding[] = [];
   const changes: string[] = [];
-  for (const name of options.leaveOut) changes.push(`${shownName(name)} was left out`);
+  for (const name of options.drop) changes.push(`${shownName(name)} was dropped, as asked for`);
   for (const given of table.columns) {
-    if (options.leaveOut.includes(given.name)) continue;
+    if (given.name === options.target || options.drop.includes(given.name)) continue;
     const column = options.categories.includes(given.name) ? asText(given) : given;
     const found =
       column.kind === 'number'

@@ -93,7 +93,7 @@ export interface EstimatorState {
 
 export interface EstimatorHooks {
   /** The score of predictions, smaller for better ones; null: none, and the last fit is kept. */
-  score: ((predicted: Predicted, iteration: number) => number) | null;
+  score: ((predicted: Predicted, iteration: number) => number | null) | null;
   /** Hears of each fit; M of the next one has been learned, and the state may be kept. May throw to stop. */
   onIteration?(report: IterationReport, state: EstimatorState): void;
 }
