@@ -22,7 +22,16 @@ import { isGain, type Scores } from '../rfm/scores.js';
 import type { Split } from '../rfm/split.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { type FitCheckpoint, fitCheckpointWriter, fitSettings } from './fit-checkpoint.js';
-import { type Decoded, decode, type EncodedRows, type Prepared, prepare, scoreOf, scoresOf } from './fit-prepare.js';
+import {
+  confusionOf,
+  type Decoded,
+  decode,
+  type EncodedRows,
+  type Prepared,
+  prepare,
+  scoreOf,
+  scoresOf,
+} from './fit-prepare.js';
 import { estimatorOptions, type FitConfig, type FitFlags, type FitRequest, splitsOf } from './fit-request.js';
 import { describeFit, predictionsText, shownOf } from './fit-results.js';
 import { bestTrial, configAt, search } from './fit-tune.js';
@@ -88,7 +97,8 @@ export async function computeFit(
     rows && decode(await predictEstimator(gpu, predictor, rows.x, flags.memoryLimit ?? null), prepared.outputs);
   const [validation, test] = [await of(prepared.validation), await of(prepared.test)];
   const train = validation || test ? null : await of(prepared.train);
-  const shown = await describeFit({ prepared, best, fits: iterations, validation, test, train });
+  const { folds, trials } = chosen;
+  const shown = await describeFit({ prepared, best, fits: iterations, folds, validation, test, train });
   const document: FitDocument = {
     schema: FIT_SCHEMA,
     version: VERSION,
@@ -98,8 +108,7 @@ export async function computeFit(
     adapter: gpu.adapter,
     task: request.config.task,
     ...shown.document,
-    folds: chosen.folds,
-    trials: chosen.trials,
+    ...{ folds, trials },
     memory: { predictedBytes: result.plan.peakBytes, peakBytes: gpu.pool.bytes.peak },
     notes: [...request.remarks, ...notesOf(result, config)],
     seconds: elapsed(),
@@ -107,7 +116,7 @@ export async function computeFit(
   const parts: FitParts = {
     score: request.config.score,
     metric: shown.metric,
-    shown: shownOf(prepared, { validation, test, train }),
+    ...shown.pictured,
     predictions: predictionsText(prepared, { validation, test, train }),
   };
   return { document, parts, prepared, predictor, fitted: best, config };
@@ -168,7 +177,7 @@ async function choose(gpu: Gpu, command: FitCommand, done: unknown[], keep: () =
       },
       done as FitTrial[],
     );
-    const best = bestTrial(trials);
+    const best = bestTrial(trials, config.score);
     if (best === null)
       throw inputError(`--tune: no trial has a score; the first one says: ${trials[0]?.failure ?? 'nothing'}`);
     const own = configAt(config, best);
@@ -196,6 +205,7 @@ async function choose(gpu: Gpu, command: FitCommand, done: unknown[], keep: () =
     const held = (fit: FitIteration): Scores => fit.validation ?? fit.train;
     all.push({
       fold: k + 1,
+      ...(await heldOut(gpu, prepared, config, best)),
       iteration: best.iteration,
       scores: held(fits[best.iteration]),
       curve: fits.map((fit) => scoreOf(held(fit), config.score)),
@@ -206,6 +216,24 @@ async function choose(gpu: Gpu, command: FitCommand, done: unknown[], keep: () =
   const iterations = bestUpdates(all, config);
   const options = { ...estimatorOptions(config, prepared.data.n, memoryLimit), iterations, patience: 0 };
   return { prepared, config: { ...config, iterations }, options, folds: [...all], trials: null };
+}
+
+/** What a fold's best fit predicts of the rows that it held out. */
+async function heldOut(
+  gpu: Gpu,
+  prepared: Prepared,
+  config: FitConfig,
+  best: FittedEstimator,
+): Promise<Pick<FitFold, 'confusion' | 'points'>> {
+  const { validation, data, outputs } = prepared;
+  if (!validation) return { confusion: null, points: [] };
+  const { predictEstimator } = await import('./method.js');
+  const predictor = { ...best, family: familyOf(config), centers: data.x, n: data.n, d: data.d, outputs: data.outputs };
+  const decoded = decode(await predictEstimator(gpu, predictor, validation.x), outputs);
+  return {
+    confusion: confusionOf(validation.target, decoded),
+    points: shownOf(prepared, { validation: decoded, test: null, train: null })?.points ?? [],
+  };
 }
 
 /** The number of updates whose mean score over the folds is best. */

@@ -1,6 +1,6 @@
 /** What is said and written of a fit. */
 
-import type { FitDocument, FitIteration, Shown } from '../report/fit-document.js';
+import type { FitDocument, FitFold, FitIteration, Shown } from '../report/fit-document.js';
 import type { FitParts } from '../report/fit-report.js';
 import type { FittedEstimator } from '../rfm/estimator.js';
 import { confusionOf, type Decoded, type EncodedRows, type Prepared, scoresOf } from './fit-prepare.js';
@@ -17,6 +17,7 @@ interface Given extends PartPredictions {
   prepared: Prepared;
   best: FittedEstimator;
   fits: readonly FitIteration[];
+  folds: readonly FitFold[] | null;
 }
 
 type Described = Pick<
@@ -44,10 +45,11 @@ export async function describeFit({
   prepared,
   best,
   fits,
+  folds,
   validation,
   test,
   train,
-}: Given): Promise<{ document: Described; metric: FitParts['metric'] }> {
+}: Given): Promise<{ document: Described; metric: FitParts['metric']; pictured: Pick<FitParts, 'part' | 'shown'> }> {
   const { metricDiagonal, metricMatrix, topEigenvectors } = await import('./method.js');
   const { features, data } = prepared;
   const { d } = data;
@@ -66,7 +68,7 @@ export async function describeFit({
   }));
   const whole = best.metric?.form !== 'diagonal' && d <= MOST_SAVED;
   const kept = fits.find(({ iteration }) => iteration === best.iteration);
-  const [rows, decoded] = rowsShown(prepared, { validation, test, train });
+  const pictured = pictureOf(prepared, { validation, test, train }, test ? null : folds);
   const of = (part: EncodedRows | null, found: Decoded | null) => part && found && scoresOf(part.target, found);
   return {
     document: {
@@ -82,8 +84,9 @@ export async function describeFit({
         test: of(prepared.test, test),
       },
       ...{ importances, eigenvectors },
-      confusion: confusionOf(rows.target, decoded),
+      confusion: pictured.confusion,
     },
+    pictured: { part: pictured.part, shown: pictured.shown },
     metric: whole ? { shape: [d, d], data: metricMatrix(best.metric, d) } : { shape: [d], data: diagonal },
   };
 }
@@ -99,6 +102,26 @@ function rowsShown({ train, validation, test }: Prepared, found: PartPredictions
   if (test && found.test) return [test, found.test];
   if (validation && found.validation) return [validation, found.validation];
   return [train, found.train ?? { values: new Float64Array(train.rows) }];
+}
+
+/** The rows that are drawn: those that folds held out, where there are some. */
+function pictureOf(
+  prepared: Prepared,
+  found: PartPredictions,
+  folds: readonly FitFold[] | null,
+): Pick<FitParts, 'part' | 'shown'> & { confusion: number[][] | null } {
+  if (folds === null) {
+    const [rows, decoded] = rowsShown(prepared, found);
+    const part = found.test ? 'test' : found.validation ? 'validation' : 'training';
+    return { part, shown: shownOf(prepared, found), confusion: confusionOf(rows.target, decoded) };
+  }
+  const tables = folds.flatMap(({ confusion }) => (confusion ? [confusion] : []));
+  const confusion =
+    tables.length > 0
+      ? tables[0].map((row, t) => row.map((_, p) => tables.reduce((sum, table) => sum + table[t][p], 0)))
+      : null;
+  const points = folds.flatMap((fold) => fold.points);
+  return { part: 'held-out', shown: confusion ? null : { part: 'held-out', points }, confusion };
 }
 
 /** Points of a picture at most. */

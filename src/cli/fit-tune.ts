@@ -4,7 +4,7 @@ import { RfmError } from '../errors.js';
 import { type FamilyName, type FamilySettings, familyOf, takesSetting } from '../ops/kernels/families.js';
 import type { FitTrial } from '../report/fit-document.js';
 import { formatNumber, formatSeconds } from '../report/format.js';
-import { isGain } from '../rfm/scores.js';
+import { isGain, type ScoreName } from '../rfm/scores.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { decode, type Prepared, scoreOf, scoresOf } from './fit-prepare.js';
 import { estimatorOptions, type FitConfig, type FitFlags } from './fit-request.js';
@@ -17,6 +17,7 @@ export const SEARCH_RIDGES: readonly number[] = Array.from({ length: 16 }, (_, i
 const KERNELS: readonly FamilyName[] = ['laplace', 'product-laplace'];
 /** Of the median distance. */
 const MULTIPLES = { min: 0.5, max: 16 };
+/** In steps of 0.1: each exponent is a shader of its own, which a software adapter compiles for a second or two. */
 const EXPONENTS = { min: 0.7, max: 1.4 };
 /** Share of the trials that are drawn from the whole space. */
 const WIDE = 2 / 3;
@@ -37,7 +38,9 @@ function pointAt(u: readonly number[], flags: FitFlags, around: Point | null): P
   const logs = { min: Math.log(MULTIPLES.min), max: Math.log(MULTIPLES.max) };
   const multiple = Math.exp(within(u[1], logs, around && Math.log(around.multiple)));
   const searched = takesSetting(kernel as FamilyName, 'exponent') && flags.exponent === undefined;
-  const exponent = searched ? within(u[2], EXPONENTS, around?.exponent ?? null) : (flags.exponent ?? null);
+  const exponent = searched
+    ? Math.round(10 * within(u[2], EXPONENTS, around?.exponent ?? null)) / 10
+    : (flags.exponent ?? null);
   return { kernel, exponent, multiple, metricForm };
 }
 
@@ -54,11 +57,16 @@ export function configAt(config: FitConfig, { kernel, exponent, multiple, metric
   return { ...rest, ...family, bandwidth: 'length' in config.bandwidth ? config.bandwidth : { multiple }, metricForm };
 }
 
-export const bestTrial = (trials: readonly FitTrial[]): FitTrial | null =>
-  trials.reduce<FitTrial | null>(
-    (best, trial) => (trial.score !== null && (best?.score == null || trial.score < best.score) ? trial : best),
-    null,
-  );
+/** The trial with the best score; null where none has one. */
+export function bestTrial(trials: readonly FitTrial[], score: ScoreName): FitTrial | null {
+  const sign = isGain(score) ? -1 : 1;
+  let best: FitTrial | null = null;
+  for (const trial of trials) {
+    if (trial.score === null || !Number.isFinite(trial.score)) continue;
+    if (best?.score == null || sign * trial.score < sign * best.score) best = trial;
+  }
+  return best;
+}
 
 interface Search {
   prepared: Prepared;
@@ -78,13 +86,14 @@ export async function search(
   const { lowDiscrepancy, searchTrial } = await import('./method.js');
   const count = config.tune ?? 0;
   const trials = [...done];
+  const before = trials.length;
   const sign = isGain(config.score) ? -1 : 1;
   const { validation, outputs, data } = prepared;
   const started = performance.now();
   for (let t = trials.length; t < count; t++) {
-    const before = performance.now();
+    const begun = performance.now();
     // Of what was found so far, and of nothing else: so that a search that goes on finds the same.
-    const around = t >= Math.ceil(WIDE * count) ? bestTrial(trials.slice(0, t)) : null;
+    const around = t >= Math.ceil(WIDE * count) ? bestTrial(trials.slice(0, t), config.score) : null;
     const point = pointAt(lowDiscrepancy(t, 4, config.seed), flags, around);
     const own = configAt(config, point);
     const options = { ...estimatorOptions(own, data.n, flags.memoryLimit ?? null), family: familyOf(own) };
@@ -108,15 +117,15 @@ export async function search(
       ...point,
       iteration: failed ? 0 : found.iteration,
       ridges: failed ? [] : found.ridges.map((ridge) => ridge / relative),
-      score: failed ? null : found.score,
+      score: failed ? null : sign * found.score,
       failure: failed ? messageOf(found) : null,
-      seconds: (performance.now() - before) / 1000,
+      seconds: (performance.now() - begun) / 1000,
     });
     onTrial(trials);
-    const left = ((performance.now() - started) / 1000 / (t + 1 - done.length)) * (count - t - 1);
-    const best = bestTrial(trials);
+    const left = ((performance.now() - started) / 1000 / (t + 1 - before)) * (count - t - 1);
+    const best = bestTrial(trials, config.score);
     terminal.note(
-      `trial ${String(t + 1).padStart(String(count).length)}/${count}  ${point.kernel}${point.exponent === null ? '' : ` q ${point.exponent.toFixed(2)}`} ${point.multiple.toFixed(2)}x ${point.metricForm}  ${failed ? messageOf(found) : `score ${formatNumber(found.score)}`}  best ${formatNumber(best?.score ?? Number.NaN)}${t + 1 < count ? `  about ${formatSeconds(Math.max(1, Math.round(left)))} left` : ''}`,
+      `trial ${String(t + 1).padStart(String(count).length)}/${count}  ${point.kernel}${point.exponent === null ? '' : ` q ${point.exponent.toFixed(2)}`} ${point.multiple.toFixed(2)}x ${point.metricForm}  ${failed ? messageOf(found) : `score ${formatNumber(sign * found.score)}`}  best ${formatNumber(best?.score ?? Number.NaN)}${t + 1 < count ? `  about ${formatSeconds(Math.max(1, Math.round(left)))} left` : ''}`,
     );
   }
   return trials;

@@ -156,7 +156,7 @@ export function confusionSpec(
             color: {
               field: 'share',
               type: 'quantitative',
-              scale: { domain: [0, 1], range: ['#ffffff', BLUE] },
+              scale: { domain: [0, 1], range: ['#ffffff', BLUE], interpolate: 'rgb' },
               legend: null,
             },
           },

@@ -24,6 +24,9 @@ export interface FitFold {
   scores: Scores;
   /** Scores of each fit, by which the number of updates for all rows is chosen. */
   curve: number[];
+  /** Held-out rows by their class and the predicted one; null of a regression, of which there are pairs. */
+  confusion: number[][] | null;
+  points: Shown['points'];
 }
 
 export interface FitTrial {
@@ -35,7 +38,7 @@ export interface FitTrial {
   metricForm: 'full' | 'diagonal';
   iteration: number;
   ridges: number[];
-  /** Smaller is better: of a score that grows, its negative. null: it failed, and why. */
+  /** null: it failed, and why. */
   score: number | null;
   failure: string | null;
   seconds: number;
@@ -74,7 +77,7 @@ export interface FitDocument {
   importances: { feature: string; value: number }[];
   /** Of M, largest first, with the features that count most in each. */
   eigenvectors: { value: number; share: number; entries: { feature: string; weight: number }[] }[];
-  /** Rows of each class (down) by what they were predicted as; of the test rows, or else the validation rows. */
+  /** Rows of each class (down) by what they were predicted as; of the test rows, or else those that fits were scored by. */
   confusion: number[][] | null;
   memory: { predictedBytes: number; peakBytes: number };
   notes: string[];
@@ -83,6 +86,6 @@ export interface FitDocument {
 
 /** Pairs of truth and prediction that the page shows, of a regression. */
 export interface Shown {
-  part: 'test' | 'validation' | 'training';
+  part: 'test' | 'validation' | 'held-out' | 'training';
   points: { truth: number; prediction: number }[];
 }

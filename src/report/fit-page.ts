@@ -1,6 +1,6 @@
-import type { ScoreName, Scores } from '../rfm/scores.js';
+import { isGain, type ScoreName, type Scores } from '../rfm/scores.js';
 import { SCORE_NAMES } from './fit-charts.js';
-import type { FitDocument } from './fit-document.js';
+import type { FitDocument, FitTrial } from './fit-document.js';
 import {
   adapterLabel,
   escapeHtml,
@@ -123,7 +123,7 @@ function iterationTable({ iterations, best }: FitDocument, score: ScoreName): st
   );
 }
 
-function searchSection({ trials, folds }: FitDocument): string {
+function searchSection({ trials, folds }: FitDocument, score: ScoreName): string {
   const parts: string[] = [];
   if (folds) {
     const rows = folds.map(({ fold, iteration, scores }) => {
@@ -140,9 +140,9 @@ function searchSection({ trials, folds }: FitDocument): string {
     );
   }
   if (trials) {
-    const sorted = [...trials].sort(
-      (a, b) => (a.score ?? Number.POSITIVE_INFINITY) - (b.score ?? Number.POSITIVE_INFINITY),
-    );
+    const sign = isGain(score) ? -1 : 1;
+    const rank = (t: FitTrial): number => (t.score === null ? Number.POSITIVE_INFINITY : sign * t.score);
+    const sorted = [...trials].sort((a, b) => rank(a) - rank(b));
     const rows = sorted
       .slice(0, 10)
       .map(
@@ -152,7 +152,7 @@ function searchSection({ trials, folds }: FitDocument): string {
     parts.push(
       table(
         `The ten best of ${trials.length} trials; all are in trials.csv`,
-        ['Trial', 'Kernel', 'Exponent', 'Bandwidth / median', 'M', 'Ridge', 'Updates of M', 'Score (smaller is better)']
+        ['Trial', 'Kernel', 'Exponent', 'Bandwidth / median', 'M', 'Ridge', 'Updates of M', SCORE_NAMES[score]]
           .map((name) => `<th scope="col">${name}</th>`)
           .join(''),
         rows,
@@ -186,7 +186,7 @@ ${settingsTable(document)}
 ${eigenvectorTable(document)}</section>
 <section><h2>Updates of M</h2>${figure(charts.curve, 'Chart of scores', 'The dashed line is the fit that was kept.')}
 ${iterationTable(document, score)}</section>
-${searchSection(document)}
+${searchSection(document, score)}
 </main>
 <footer class="muted">Made by deep-rfm ${escapeHtml(document.version)}. The numbers are in metrics.json beside this page.</footer>
 </body>

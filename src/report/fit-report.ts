@@ -16,7 +16,8 @@ export interface FitParts {
   score: ScoreName;
   /** M, d × d, or its diagonal of d numbers. */
   metric: { shape: readonly number[]; data: Float64Array };
-  /** Pairs to draw; null of a classification. */
+  /** The rows whose predictions are drawn, and of a regression the pairs. */
+  part: Shown['part'];
   shown: Shown | null;
   /** predictions.csv. */
   predictions: string;
@@ -92,7 +93,7 @@ export function trialsText(trials: readonly FitTrial[]): string {
 export async function writeFitReport(dir: string, document: FitDocument, parts: FitParts): Promise<string[]> {
   await ensureOutputDirectory(dir);
   const { score, metric, shown } = parts;
-  const part = document.scores.test ? 'test' : document.scores.validation ? 'validation' : 'training';
+  const { part } = parts;
   const specs = {
     curve: [curveSpec(document, score), `${SCORE_NAMES[score]} over the updates of M.`] as const,
     importances: [importancesSpec(document), 'The largest entries of the diagonal of M.'] as const,
