@@ -9,23 +9,27 @@ export function shownName(name: string): string {
   return line.length > 60 ? `${line.slice(0, 59)}…"` : line;
 }
 
-/** Numbers beyond are not all told apart in float64. */
-export const LARGEST_WHOLE = Number.MAX_SAFE_INTEGER;
+/** @throws input error for an infinity in a column. */
+export function checkNumbers({ at, rowName }: Pick<Table, 'at' | 'rowName'>, { name, values }: NumberColumn): void {
+  const row = values.findIndex((value) => !Number.isFinite(value) && !Number.isNaN(value));
+  if (row < 0) return;
+  throw inputError(
+    `${at}: column ${shownName(name)}, ${rowName(row)}: is infinite; remove the row, or drop the column with --drop`,
+  );
+}
 
 /**
- * Checks the numbers of a column.
- * @throws input error for an infinity, and for whole numbers that float64 does not tell apart.
+ * @param wholeAt whether the value of a row is written as a whole number.
+ * @throws input error for whole numbers that float64 does not tell apart.
  */
-export function checkNumbers({ at, rowName }: Pick<Table, 'at' | 'rowName'>, { name, values }: NumberColumn): void {
-  for (let i = 0; i < values.length; i++) {
-    if (Number.isFinite(values[i]) || Number.isNaN(values[i])) continue;
-    throw inputError(
-      `${at}: column ${shownName(name)}, ${rowName(i)}: is infinite; remove the row, or drop the column with --drop`,
-    );
-  }
-  const huge = values.findIndex((value) => Math.abs(value) > LARGEST_WHOLE && Number.isInteger(value));
-  if (huge < 0 || values.some((value) => Number.isFinite(value) && !Number.isInteger(value))) return;
+export function checkWhole(
+  { at, rowName }: Pick<Table, 'at' | 'rowName'>,
+  { name, values }: NumberColumn,
+  wholeAt: (row: number) => boolean,
+): void {
+  const row = values.findIndex((value, i) => Math.abs(value) > Number.MAX_SAFE_INTEGER && wholeAt(i));
+  if (row < 0) return;
   throw inputError(
-    `${at}: column ${shownName(name)}, ${rowName(huge)}: holds whole numbers beyond 2^53, which float64 does not tell apart, such as identifiers; drop the column with --drop`,
+    `${at}: column ${shownName(name)}, ${rowName(row)}: holds whole numbers beyond 2^53, which float64 does not tell apart, such as identifiers; drop the column from the file`,
   );
 }

@@ -4,7 +4,7 @@ import { CsvError, parse } from 'csv-parse/sync';
 import { inputError, type RfmError } from '../errors.js';
 import { allocateFor, place, withFile } from './files.js';
 import { recognize } from './recognize.js';
-import { checkNumbers, shownName } from './table-checks.js';
+import { checkNumbers, checkWhole, shownName } from './table-checks.js';
 import type { Column, Table, TableOptions } from './table-types.js';
 
 const DELIMITERS = [',', '\t', ';', '|'] as const;
@@ -13,6 +13,7 @@ const NAMES: Readonly<Record<string, string>> = { ',': 'comma', '\t': 'tab', ';'
 /** What stands for a value that is missing. */
 const MISSING = new Set(['', 'na', 'n/a', 'nan', 'null', 'none', '?', '#n/a']);
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+const WHOLE = /^[+-]?\d+$/;
 const INFINITE = /^[+-]?(inf|infinity|∞)$/i;
 const DECIMAL_COMMA = /^[+-]?\d+,\d+$/;
 
@@ -39,7 +40,11 @@ export function csvTable(path: string, flag: string, { delimiter }: TableOptions
       ),
   );
   const table = { at, rows: rows.length, columns, rowName, remarks: [] };
-  for (const one of columns) if (one.kind === 'number') checkNumbers(table, one);
+  columns.forEach((one, j) => {
+    if (one.kind !== 'number') return;
+    checkNumbers(table, one);
+    checkWhole(table, one, (row) => WHOLE.test(rows[row][j].trim()));
+  });
   return table;
 }
 

@@ -3,7 +3,7 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { inputError } from '../errors.js';
 import { allocateFor, place, withFile } from './files.js';
-import { checkNumbers, shownName } from './table-checks.js';
+import { checkNumbers, checkWhole, shownName } from './table-checks.js';
 import type { Column, Table } from './table-types.js';
 
 /**
@@ -46,7 +46,11 @@ export async function parquetTable(path: string, flag: string): Promise<Table> {
       ),
   );
   const table = { at, rows: found.length, columns, rowName, remarks: [] };
-  for (const one of columns) if (one.kind === 'number') checkNumbers(table, one);
+  for (const one of columns) {
+    if (one.kind !== 'number') continue;
+    checkNumbers(table, one);
+    checkWhole(table, one, (row) => typeof found[row][one.name] === 'bigint');
+  }
   return table;
 }
 

@@ -26,7 +26,7 @@ reportErrors();
 const RIDGES = Array.from({ length: 20 }, (_, i) => 10 ** (-4 + (5 * i) / 19));
 
 describe('solutions for many ridges with one factorisation', () => {
-  const [n, d, outputs] = [211, 9, 3];
+  const [n, d, outputs] = [147, 9, 3];
   const x = normalMatrix(n, d, 1);
   const y = dense(outputs, n, (c, i) => Math.sin(at(x, i, c)) + 0.3 * at(normalMatrix(outputs, n, 2), c, i));
   const cases: [name: string, RadialKernel, (bandwidth: number) => ReturnType<typeof kernelMatrixOf>, number][] = [
@@ -39,7 +39,7 @@ describe('solutions for many ridges with one factorisation', () => {
     '%s: as elimination in float64 gives them, in one tile and in several',
     async (name, kernel, matrixOf, bandwidth) => {
       const k = matrixOf(bandwidth);
-      for (const most of [n, 96]) {
+      for (const most of [n, 64]) {
         const [rows, targets] = [putRows(gpu(), x, most), putColumns(gpu(), y, most)];
         const found = await ridgePath(
           gpu(),
@@ -51,6 +51,7 @@ describe('solutions for many ridges with one factorisation', () => {
         expect(found.solutions).toHaveLength(20);
         expect(Math.max(...found.residuals)).toBeLessThan(1e-4);
         for (const [i, ridge] of RIDGES.entries()) {
+          if (i % 4 !== 3 && i > 0) continue;
           const system = dense(n, n, (r, c) => at(k, r, c) + (r === c ? ridge : 0));
           const alpha = transposed(solved(system, transposed(y)));
           const solution = { rows: outputs, cols: n, data: found.solutions[i] };
