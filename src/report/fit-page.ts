@@ -70,7 +70,9 @@ function settingsTable(document: FitDocument): string {
     ['Kernel', `${escapeHtml(settings.formula)}, L = ${formatNumber(settings.bandwidth)}`],
     [
       'Ridge',
-      `${formatNumber(settings.ridge)}${settings.ridgeForm === 'relative' ? ' (of relative form, times the number of rows)' : ''}`,
+      settings.ridgeForm === 'relative'
+        ? `${formatNumber(settings.ridge)}, ${formatNumber(settings.ridge / rows.train)} times the number of training rows`
+        : formatNumber(settings.ridge),
     ],
     ['M', settings.metricForm],
     ['Updates of M', `${document.best} of the fit that was kept, ${document.iterations.length - 1} made`],
