@@ -20,6 +20,7 @@ const SETTINGS = {
   lambdaMap: 'lambda map',
   lr: 'learning rate',
   memoryLimit: 'memory limit',
+  metricForm: 'metric form',
   model: 'model',
   momentum: 'momentum',
   n: 'number of rows',

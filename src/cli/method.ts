@@ -10,9 +10,12 @@ export {
   sizeOf,
 } from '../rfm/deep-rfm.js';
 export { estimateLayers, laterLayerSeconds, measureRates, totalOf } from '../rfm/estimate.js';
+export { fitEstimator, planEstimator, predictEstimator } from '../rfm/estimator.js';
+export { metricDiagonal, metricMatrix, topEigenvectors } from '../rfm/estimator-metric.js';
 export { rfmLayer } from '../rfm/layer.js';
 export { type DeviceLimits, limitsOf, PLAN_PHASES, planRun, type RunPlan } from '../rfm/plan.js';
 export { rfm } from '../rfm/rfm.js';
+export { lowDiscrepancy, searchTrial } from '../rfm/search.js';
 export { fitFactor, fitWindow, kappaOf, predictCollapse } from '../rfm/theory.js';
 export { linearCollapse } from '../rfm/theory-collapse.js';
 export { classTargets, kernelOptimum } from '../rfm/theory-kernel.js';

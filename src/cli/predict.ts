@@ -155,7 +155,7 @@ async function compute(
   return { found, adapter: gpu.adapter };
 }
 
-const KINDS = { rfm: 'RFM', network: 'network' } as const;
+const KINDS = { rfm: 'RFM', estimator: 'estimator', network: 'network' } as const;
 
 /** Milliseconds between two lines of progress at least. */
 const BETWEEN_LINES = 2000;

@@ -3,6 +3,7 @@ import { inputError } from '../errors.js';
 import { addBench } from './bench.js';
 import { addData } from './data/command.js';
 import { addDoctor } from './doctor.js';
+import { addFit } from './fit.js';
 import { addLayer } from './layer.js';
 import { addPredict } from './predict.js';
 import { addPresets } from './presets.js';
@@ -24,6 +25,8 @@ Examples:
       a small run on the MNIST sample that comes with the program
   $ deep-rfm layer --x X.npy --y Y.npy --out out
       one layer on your own arrays
+  $ deep-rfm fit houses.csv --target price
+      an estimator for your own table
   $ deep-rfm doctor
       which adapters there are, and whether they work
 
@@ -68,6 +71,7 @@ export function buildProgram(signal: AbortSignal): Command {
   addTrain(program, signal);
   addLayer(program, signal);
   addRfm(program, signal);
+  addFit(program, signal);
   addPredict(program, signal);
   addBench(program, signal);
   addDoctor(program);

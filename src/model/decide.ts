@@ -15,7 +15,7 @@ export interface Decisions {
  * for 'one-hot' whether it is above ½. Of 'logits' the probabilities are the softmax. A least-squares fit estimates of each class the
  * expectation of its target, so that p = (f + 1) / 2 for 'sign' and p = f for 'one-hot', cut to 0 … 1 and divided by their sum.
  */
-export function decide(scores: Numbers, outputs: number, code: OutputCode): Decisions {
+export function decide(scores: Numbers, outputs: number, code: Exclude<OutputCode, 'prevalence'>): Decisions {
   if (code === 'values') return { labels: null, probabilities: null };
   const rows = scores.length / outputs;
   const classes = outputs === 1 ? 2 : outputs;

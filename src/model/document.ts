@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { inputError, type RfmError } from '../errors.js';
+import { FAMILY_NAMES } from '../ops/kernels/families.js';
 import { KERNEL_NAMES, type KernelSettings } from '../ops/kernels/kernels.js';
 import { repeatedKey } from './json-keys.js';
 
@@ -28,9 +29,10 @@ const kernelSchema = z.object({
 
 /**
  * What an output stands for. 'sign': fitted to +1 at the class and −1 elsewhere, 'one-hot': to 1 and 0, 'logits': the softmax of the
- * outputs are the probabilities of the classes, 'values': a number. A single output of 'sign' or 'one-hot' tells two classes.
+ * outputs are the probabilities of the classes, 'values': a number, 'prevalence': to corners of a simplex in an output less than there
+ * are classes (see codes.ts). A single output of 'sign' or 'one-hot' tells two classes.
  */
-export const OUTPUT_CODES = ['sign', 'one-hot', 'logits', 'values'] as const;
+export const OUTPUT_CODES = ['sign', 'one-hot', 'logits', 'values', 'prevalence'] as const;
 export type OutputCode = (typeof OUTPUT_CODES)[number];
 
 const common = {
@@ -99,10 +101,58 @@ const networkSchema = z.object({
   weights: fileName,
 });
 
-const modelSchema = z.discriminatedUnion('kind', [deepRfmSchema, rfmSchema, networkSchema]);
+/** A column of a table, and the features that it becomes: see table-encoding.ts. */
+const columnSchema = z.discriminatedUnion('kind', [
+  z.object({
+    name: z.string(),
+    kind: z.literal('number'),
+    mean: z.number(),
+    deviation: z.number().positive(),
+    /** In place of a missing value; null: refused. */
+    fill: z.number().nullable(),
+  }),
+  z.object({
+    name: z.string(),
+    kind: z.literal('category'),
+    levels: z.array(z.string()).min(2),
+    fill: z.string().nullable(),
+  }),
+]);
+
+const estimatorSchema = z.object({
+  ...common,
+  kind: z.literal('estimator'),
+  family: z.object({
+    kernel: z.enum(FAMILY_NAMES),
+    exponent: z.number().positive().optional(),
+    norm: z.number().positive().optional(),
+    power: positiveInteger.optional(),
+    constantMix: z.number().nonnegative().optional(),
+  }),
+  bandwidth: z.number().positive(),
+  /** Of M: the rank of its factor where it is full; null: I. */
+  metric: z
+    .discriminatedUnion('form', [
+      z.object({ form: z.literal('full'), rank: positiveInteger }),
+      z.object({ form: z.literal('diagonal') }),
+    ])
+    .nullable(),
+  centers: positiveInteger,
+  /** Numbers that an output of 1 and 0 are worth: deviation and mean of the targets; null for classes. */
+  scale: z.object({ mean: z.number(), deviation: z.number().positive() }).nullable(),
+  /** Share of each class in the training rows; null for values. */
+  prior: z.array(z.number()).nullable(),
+  /** Columns of a table that become the features, in order, and the one that is predicted. */
+  table: z.object({ target: z.string(), columns: z.array(columnSchema).min(1) }),
+  /** With the tensors F32 `centers` (centers × columns), F64 `alpha` (centers × outputs), F32 `factor` (rank × columns) or F64 `roots` (columns). */
+  weights: fileName,
+});
+
+const modelSchema = z.discriminatedUnion('kind', [deepRfmSchema, rfmSchema, networkSchema, estimatorSchema]);
 
 export type DeepRfmDocument = z.infer<typeof deepRfmSchema>;
 export type RfmDocument = z.infer<typeof rfmSchema>;
+export type EstimatorDocument = z.infer<typeof estimatorSchema>;
 export type NetworkDocument = z.infer<typeof networkSchema>;
 export type ModelDocument = z.infer<typeof modelSchema>;
 export type ModelKind = ModelDocument['kind'];
@@ -146,7 +196,7 @@ const otherSchema = (schema: unknown): string =>
 /** What no single entry shows. */
 function checkAgreement(document: ModelDocument, wrong: (what: string) => RfmError): void {
   const { classes, code, outputs, files } = document;
-  const expected = code === 'values' ? null : outputs === 1 ? 2 : outputs;
+  const expected = code === 'values' ? null : code === 'prevalence' ? outputs + 1 : outputs === 1 ? 2 : outputs;
   if ((classes?.length ?? null) !== expected) {
     throw wrong(
       `classes are ${classes?.length ?? 'null'}, but ${outputs} outputs of ${code} need ${expected ?? 'null'}`,
@@ -161,6 +211,8 @@ function checkAgreement(document: ModelDocument, wrong: (what: string) => RfmErr
     const numbers = channels * height * width;
     if (numbers !== document.columns) throw wrong(`input makes ${numbers} columns, but columns is ${document.columns}`);
   }
+  if (document.kind === 'estimator' && document.prior?.length !== classes?.length)
+    throw wrong('prior has no share for each class');
   if (document.kind !== 'deep-rfm') return;
   document.layers.forEach(({ inputs }, l) => {
     const before = l === 0 ? document.columns : document.layers[l - 1].width;

@@ -1,9 +1,12 @@
 import { inputError, type RfmError } from '../errors.js';
 import type { HostRows, Numbers } from '../numbers.js';
 import type { Gpu } from '../runtime/gpu.js';
+import { codesOf, decideBy } from './codes.js';
 import { asMadeOn, type PredictionOptions } from './context.js';
-import { decide } from './decide.js';
+import { type Decisions, decide } from './decide.js';
 import { deepRfmScores } from './deep-rfm.js';
+import type { ModelDocument } from './document.js';
+import { estimatorScores } from './estimator.js';
 import type { Model } from './files.js';
 import { networkScores } from './network.js';
 import { rfmScores } from './rfm.js';
@@ -40,15 +43,24 @@ export async function predictRows(
   { layers, ...options }: PredictionOptions & LayerChoice = {},
 ): Promise<Predictions[]> {
   const { document } = model;
-  const { columns, outputs, code, classes } = document;
+  const { columns, outputs, classes } = document;
   if (rows.cols !== columns) throw otherColumns(rows.cols, columns);
   const wanted = layersOf(model, layers);
   const own = asMadeOn(gpu, model);
   const found = await scoresOf(own, model, rows, wanted, options);
   return found.map((scores, i) => ({
     ...{ layer: wanted[i] ?? null, scores, outputs, classes },
-    ...decide(scores, outputs, code),
+    ...decisionsOf(document, scores),
   }));
+}
+
+/** Of 'prevalence' the shares of the classes say what outputs stand for. */
+function decisionsOf(document: ModelDocument, scores: Numbers): Decisions {
+  const { code, outputs } = document;
+  if (code !== 'prevalence') return decide(scores, outputs, code);
+  const prior = document.kind === 'estimator' ? document.prior : null;
+  if (prior === null) throw inputError(`a model of kind ${document.kind} has no code prevalence; make the model again`);
+  return decideBy(Float64Array.from(scores), codesOf(code, prior));
 }
 
 const otherColumns = (found: number, expected: number): RfmError =>
@@ -66,6 +78,8 @@ async function scoresOf(
       return deepRfmScores(gpu, model, rows, layers, options);
     case 'rfm':
       return [await rfmScores(gpu, model, rows, options)];
+    case 'estimator':
+      return [await estimatorScores(gpu, model, rows, options)];
     case 'network':
       return [await networkScores(gpu, model, rows, options)];
   }

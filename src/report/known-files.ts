@@ -4,7 +4,7 @@ import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs
 import { join } from 'node:path';
 import { type FileNames, filesOf } from './publish.js';
 
-export type Writer = 'run' | 'train' | 'layer' | 'rfm' | 'bench' | 'theory' | 'compare';
+export type Writer = 'run' | 'train' | 'layer' | 'rfm' | 'fit' | 'bench' | 'theory' | 'compare';
 
 const figures = (...names: string[]): string[] => names.flatMap((name) => [`${name}.svg`, `${name}.png`]);
 
@@ -51,6 +51,16 @@ export const KNOWN_FILES: Readonly<Record<Writer, FileNames>> = {
     'report.html',
     TRACE,
   ],
+  fit: [
+    'metrics.json',
+    'summary.txt',
+    ...figures('curve', 'importances', 'predictions'),
+    'M.npy',
+    'predictions.csv',
+    'trials.csv',
+    'report.html',
+    TRACE,
+  ],
   bench: ['bench.json', 'bench.md', ...figures('bench', 'scaling'), 'report.html'],
   theory: ['theory.json', ...figures('collapse', 'kernel')],
   compare: ['compare.json', 'compare.csv', ...figures('nc1', 'nc2', 'accuracy', 'nfa'), 'report.html'],
@@ -67,6 +77,7 @@ const SCHEMAS: readonly [file: string, schema: RegExp, by: Writer][] = [
   ['metrics.json', /^deep-rfm\/train\//, 'train'],
   ['metrics.json', /^deep-rfm\/layer\//, 'layer'],
   ['metrics.json', /^deep-rfm\/rfm\//, 'rfm'],
+  ['metrics.json', /^deep-rfm\/fit\//, 'fit'],
   ['bench.json', /^deep-rfm\/bench\//, 'bench'],
   ['theory.json', /^deep-rfm\/theory-/, 'theory'],
   ['compare.json', /^deep-rfm\/compare\//, 'compare'],
@@ -87,7 +98,7 @@ export function writerOf(path: string): Writer | null {
     try {
       const start = Buffer.alloc(64);
       readSync(file, start, 0, start.length, 0);
-      const by = /^deep-rfm (run|train) checkpoint /.exec(start.toString('latin1'))?.[1];
+      const by = /^deep-rfm (run|train|fit) checkpoint /.exec(start.toString('latin1'))?.[1];
       return (by as Writer | undefined) ?? null;
     } finally {
       closeSync(file);

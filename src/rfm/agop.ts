@@ -8,10 +8,11 @@ import {
   gramForm,
   leastCancellation,
 } from '../ops/agop/agop.js';
-import type { SampledAgop } from '../ops/agop/agop-jacobian.js';
+import { agopDiagonal, type SampledAgop } from '../ops/agop/agop-jacobian.js';
 import { gradientsAreRounding } from '../ops/agop/agop-rounding.js';
 import type { AgopInput } from '../ops/agop/gradients.js';
 import { weightsFromDistances } from '../ops/kernel-matrix/kernel-matrix.js';
+import { type RadialKernel, radialBandwidth } from '../ops/kernels/kernel.js';
 import {
   forEachDistanceTile,
   type KernelSystem,
@@ -19,6 +20,7 @@ import {
   releaseDistances,
 } from '../ops/solve/kernel-system.js';
 import { evenlySpaced } from '../ops/solve/nystrom.js';
+import { zeroAgop } from '../ops/sqrt-psd/sqrt-psd.js';
 import { allocateTriangle, gatherRows, type Rows, type StoredTriangle, tileCount } from '../ops/tiles.js';
 import { sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
@@ -66,12 +68,19 @@ const NO_VALUES = 87;
  */
 async function nearestOf(gpu: Gpu, system: KernelSystem, reach: number, unit: number): Promise<number> {
   const { x, kernel } = system;
-  if (reach <= kernel.distanceAt(SMALL_VALUES) * kernel.bandwidth) return 0;
+  const { coordinates } = kernel;
+  // Of distances by coordinates the reach is not known.
+  if (!coordinates && reach <= kernel.distanceAt(SMALL_VALUES) * kernel.bandwidth) return 0;
   const vanishing = kernel.distanceAt(NO_VALUES);
   const nearest = await nearestDistance(gpu, system);
   if (nearest === Number.POSITIVE_INFINITY)
     throw inputError('all rows coincide: no two are apart; give data that differ');
-  if (nearest <= vanishing * kernel.bandwidth) return nearest;
+  if (nearest <= vanishing * radialBandwidth(kernel)) return nearest;
+  if (coordinates) {
+    throw inputError(
+      say`${the.bandwidth} ${(kernel.bandwidth * unit).toPrecision(3)}: all rows are so far apart that kernel values vanish; use a larger ${the.bandwidth}`,
+    );
+  }
   const median = unit * (await medianDistance(gpu, x));
   throw inputError(
     say`${the.bandwidth}: the nearest rows are ${(nearest * unit).toPrecision(3)} apart, more than the ${Math.floor(vanishing)} bandwidths at which kernel values vanish; the median distance is ${median.toPrecision(3)}: use ${the.bandwidth} ${median.toPrecision(2)}`,
@@ -107,25 +116,59 @@ const SUSPECT_CANCELLATION = 1e9;
 const ROUNDING_ALONE =
   'the AGOP is not defined: the gradients of the predictor are rounding alone, as where equal rows have opposite targets; check the labels or targets';
 
+/** What the AGOP is computed of, in units of √unit. May release the distances; the weights belong to the scope of `gpu`. */
+async function agopInput(
+  gpu: Gpu,
+  { system, alpha }: Pick<FittedKernel, 'system' | 'alpha'>,
+  { starts, reach = 2, unit = 1 }: AgopRequest,
+): Promise<{ input: AgopInput; nearest: number; unit: number }> {
+  const { x, kernel } = system;
+  const nearest = await nearestOf(gpu, system, reach, unit);
+  const whole = tileCount(x.grid) === 1 && system.kept !== null;
+  const weights: AgopInput['weights'] = whole
+    ? { kind: 'stored', triangle: await weightsOf(gpu, system, nearest) }
+    : { kind: 'computed', kernel, nearest };
+  const { coordinates: distance, bandwidth } = kernel;
+  const input = { x, alpha, weights, starts, coordinates: distance && { distance, bandwidth } };
+  return { input, nearest, unit: kernel.weightUnit(nearest) ** 2 };
+}
+
+/** The diagonal of the AGOP, of d numbers, over its largest entry; see `agopDiagonal`. May release the distances. */
+export const agopDiagonalOf = (
+  { gpu: outer, clock }: LayerContext,
+  fitted: Pick<FittedKernel, 'system' | 'alpha'>,
+  request: AgopRequest,
+): Promise<Float64Array> =>
+  clock.phase('agop', () =>
+    owning(outer, async (gpu) => {
+      const { input } = await agopInput(gpu, fitted, request);
+      const diagonal = await agopDiagonal(gpu, input, request.samples);
+      const largest = diagonal.reduce((max, value) => Math.max(max, value), 0);
+      if (!(largest > 0)) throw zeroAgop();
+      return diagonal.map((value) => value / largest);
+    }),
+  );
+
 /** The AGOP of the fitted predictor at its centres. May release the distances. */
 export const agopOf = (
   { gpu: outer, plan, clock }: LayerContext,
   { system, alpha }: Pick<FittedKernel, 'system' | 'alpha'>,
-  { starts, agop, samples = null, reach = 2, unit = 1, accurate = false }: AgopRequest,
+  request: AgopRequest,
 ): Promise<Agop> =>
   clock.phase('agop', () =>
     owning(outer, async (gpu, keep) => {
-      const { x, kernel } = system;
+      const { starts, agop, samples = null, accurate = false } = request;
+      const { x } = system;
       const { n } = x.grid;
       const [d, outputs] = [x.tiles[0].cols, alpha.tiles[0].rows];
       const [high, low] = [allocate(gpu, d, d), allocate(gpu, d, d)];
-      const nearest = await nearestOf(gpu, system, reach, unit);
-      const whole = tileCount(x.grid) === 1 && system.kept !== null;
-      let stored: StoredTriangle | null = whole ? await weightsOf(gpu, system, nearest) : null;
-      const weights: AgopInput['weights'] = stored
-        ? { kind: 'stored', triangle: stored }
-        : { kind: 'computed', kernel, nearest };
-      const input = { x, alpha, weights, starts };
+      const { input, nearest, unit } = await agopInput(gpu, { system, alpha }, request);
+      const found = { matrix: keep({ high, low }), unit };
+      if (input.coordinates) {
+        refuseGram(system.kernel, agop);
+        const sampled = await agopJacobian(gpu, input, found.matrix, samples);
+        return { ...found, report: { path: 'jacobian', cancellation: 1, ...sampled } };
+      }
       const origins = await agopCancellation(gpu, input);
       const cancellation = leastCancellation(origins);
       if (!(origins.mean < SUSPECT_CANCELLATION) && (await gradientsAreRounding(gpu, input))) {
@@ -133,18 +176,27 @@ export const agopOf = (
       }
       const cheapest = plan.gram && !samples ? chooseAgopPath(n, d, outputs, origins) : 'jacobian';
       const path = agop === 'auto' ? cheapest : agop;
-      const found = { matrix: keep({ high, low }), unit: kernel.weightUnit(nearest) ** 2 };
       if (path === 'jacobian') {
         const sampled = await agopJacobian(gpu, input, found.matrix, samples);
         return { ...found, report: { path, cancellation, ...sampled } };
       }
       refuseHopeless(cancellation);
-      stored ??= await weightsOf(gpu, system, nearest);
+      const { weights } = input;
+      const triangle = weights.kind === 'stored' ? weights.triangle : await weightsOf(gpu, system, nearest);
       const form = { ...gramForm(n, d, origins), ...(accurate && { accurate: 'all' as const }) };
-      await agopGram(gpu, { x, alpha, triangle: stored, ...form, classes: form.classes ? starts : null }, found.matrix);
+      await agopGram(gpu, { x, alpha, triangle, ...form, classes: form.classes ? starts : null }, found.matrix);
       return { ...found, report: { path, cancellation, samples: n, samplingError: 0 } };
     }),
   );
+
+/** @throws input error for the Gram form of a kernel that has none. */
+function refuseGram({ name }: RadialKernel, agop: AgopPath | 'auto'): void {
+  if (agop !== 'gram') return;
+  throw inputError(
+    say`${the.agop} gram: the ${name} kernel has no Gram form, which needs the Euclidean distance`,
+    say`use ${the.agop} jacobian or auto`,
+  );
+}
 
 /** @throws input error where the terms of the Gram form leave no digits. */
 function refuseHopeless(cancellation: number): void {

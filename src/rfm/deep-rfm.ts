@@ -1,6 +1,7 @@
 import { inputError, RfmError, say, the } from '../errors.js';
 import type { LabelledRows } from '../numbers.js';
 import { classCountsOf, classOrder, columnStatistics, transposeHost } from '../ops/host-rows.js';
+import { refuseCoordinates } from '../ops/kernels/kernel.js';
 import { evenlySpaced } from '../ops/solve/nystrom.js';
 import { gramPicture } from '../ops/statistics/collapse.js';
 import { type Columns, cut, downloadRows, type Rows, releasePanels, uploadColumns, uploadRows } from '../ops/tiles.js';
@@ -78,8 +79,9 @@ export type DataSize = Pick<ProblemSize, 'n' | 'testN' | 'd' | 'outputs'>;
 
 /** All sizes of a run, for `planRun`. */
 export function sizeOf(given: DeepRfmOptions, data: DataSize): ProblemSize {
-  const { width, activation, agop, agopSamples, solver } = deepRfmOptions(given);
+  const { width, activation, agop, agopSamples, solver, kernel } = deepRfmOptions(given);
   if (width === 'inf') {
+    refuseCoordinates(kernel, 'a layer of infinite width');
     // Inner products with all rows take the place of features.
     const all = data.n + data.testN;
     const size = { ...data, d: Math.max(data.d, all), width: all, cosine: false, agop: 'gram' } as const;

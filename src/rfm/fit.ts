@@ -97,7 +97,7 @@ export interface KernelSum {
 export const predict = (
   gpu: Gpu,
   t: Rows,
-  { system: { x, kernel }, alpha, coefficients }: FittedKernel,
+  { system: { x, kernel }, alpha, coefficients }: Pick<FittedKernel, 'system' | 'alpha' | 'coefficients'>,
   reach?: number,
 ): Promise<Float32Array> =>
   sumKernels(
@@ -125,7 +125,7 @@ export const sumKernels = (
   reach = 2,
 ): Promise<Float32Array> =>
   owning(outer, async (gpu) => {
-    const flat = reach <= kernel.excessReach * kernel.bandwidth;
+    const flat = !kernel.coordinates && reach <= kernel.excessReach * kernel.bandwidth;
     const [out, lows] = [allocateColumns(gpu, t.grid, outputs), allocateColumns(gpu, t.grid, outputs)];
     await forEachTile(gpu, async ({ centers, alpha }, first) => {
       for (const [i, rows] of t.tiles.entries()) {

@@ -75,6 +75,10 @@ export interface ProblemSize {
   solver: Solver;
   /** What the classic RFM holds beside, or a single layer on arrays. Default: nothing. */
   holds?: 'metric' | 'layer';
+  /** Of the AGOP only the diagonal is computed, and M is diagonal. Default: false. */
+  diagonal?: boolean;
+  /** Distances are by coordinates: tiles of rows are transposed for them. Default: false. */
+  coordinates?: boolean;
 }
 
 export type PlanPhase = 'rows' | 'solve' | 'predict' | 'agop' | 'sqrt' | 'features';
@@ -126,6 +130,7 @@ function itemsOf(size: ProblemSize, device: DeviceLimits, plan: LayerPlan): Plan
     ...inSolve,
     ...agopItems(size, plan, tiled),
     ...featureItems(size, tiled),
+    ...coordinateItems(size, tiled),
   ];
   return items.filter(({ bytes, phases }) => bytes > 0 && phases.length > 0);
 }
@@ -134,7 +139,20 @@ function itemsOf(size: ProblemSize, device: DeviceLimits, plan: LayerPlan): Plan
 const testBytes = (testN: number, { grid, d }: TiledSize): number =>
   testN > 0 ? rowBytes(cut(testN, largestTile(grid)), d) : 0;
 
-function rowItems({ testN, holds }: ProblemSize, { parkRows }: LayerPlan, tiled: TiledSize): PlanItem[] {
+/** Tiles of rows, transposed, and the rows whose gradients are computed. */
+function coordinateItems({ coordinates = false }: ProblemSize, { grid, d }: TiledSize): PlanItem[] {
+  if (!coordinates) return [];
+  const tile = largestTile(grid);
+  const bytes = matrixBytes(d, tile) + matrixBytes(tile, d);
+  return [{ name: 'rows by coordinates', bytes, phases: ['rows', 'solve', 'predict', 'agop'] }];
+}
+
+/** Bytes of a d × d matrix; none where M is diagonal. */
+const metricBytes = ({ diagonal = false }: ProblemSize, d: number): number =>
+  diagonal ? matrixBytes(1, d) : matrixBytes(d, d);
+
+function rowItems(size: ProblemSize, { parkRows }: LayerPlan, tiled: TiledSize): PlanItem[] {
+  const { testN, holds } = size;
   const x = rowBytes(tiled.grid, tiled.d);
   const test = testBytes(testN, tiled);
   const phases = parkRows ? ALL_BUT_SQRT : PLAN_PHASES;
@@ -147,7 +165,7 @@ function rowItems({ testN, holds }: ProblemSize, { parkRows }: LayerPlan, tiled:
   return [
     ...items,
     { name: 'rows after the root of the metric', bytes: x, phases: PLAN_PHASES },
-    { name: 'metric, its root', bytes: 2 * matrixBytes(tiled.d, tiled.d), phases: PLAN_PHASES },
+    { name: 'metric, its root', bytes: 2 * metricBytes(size, tiled.d), phases: PLAN_PHASES },
     { name: 'test rows after the root of the metric', bytes: test, phases: ['predict'] },
   ];
 }
@@ -198,11 +216,15 @@ function predictItems({ testN }: ProblemSize, { keepDistances }: LayerPlan, tile
 
 function agopItems(size: ProblemSize, plan: LayerPlan, tiled: TiledSize): PlanItem[] {
   const { d, copies } = tiled;
-  const metric = matrixBytes(d, d);
+  const metric = metricBytes(size, d);
   const how = { tileBytes: plan.tileBytes, stored: plan.keepDistances && tileCount(plan.grid) === 1 };
-  return [
+  const items: PlanItem[] = [
     { name: 'AGOP and its low part', bytes: 2 * metric, phases: ['agop'] },
     { ...agopBytes(tiled, agopPlanOf(size, plan), how), phases: ['agop'] },
+  ];
+  if (size.diagonal) return items;
+  return [
+    ...items,
     {
       name: 'factor of the AGOP and polar iterates',
       bytes: rootBytes(d) + transposedCopies(copies) * metric + copyBytes(copies, d, d, d),
@@ -218,7 +240,10 @@ export const agopPlanOf = ({ agop, agopSamples }: ProblemSize, { gram }: LayerPl
   samples: agopSamples,
 });
 
-function featureItems({ n, testN, d: inputs, width, holds }: ProblemSize, tiled: TiledSize): PlanItem[] {
+function featureItems(size: ProblemSize, tiled: TiledSize): PlanItem[] {
+  const { n, testN, d: inputs, width, holds } = size;
+  // An estimator has no features.
+  if (size.diagonal !== undefined) return [];
   const { grid, d, outputs, copies } = tiled;
   const wide = width || inputs;
   const tile = largestTile(grid);
@@ -326,11 +351,11 @@ function refuseMetric(size: ProblemSize, device: DeviceLimits): void {
       say`use fewer outputs, or a smaller ${the.width}`,
     );
   }
-  if (needed > most) {
+  if (needed > most && !size.diagonal) {
     throw new RfmError(
       'doesNotFit',
       `${d} features make an AGOP of ${needed} bytes, this adapter binds at most ${most}`,
-      say`use a smaller ${the.width}, or data with at most ${Math.floor(Math.sqrt(most / 4))} features`,
+      say`use ${size.diagonal === undefined ? say`a smaller ${the.width}` : say`${the.metricForm} diagonal`}, or data with at most ${Math.floor(Math.sqrt(most / 4))} features`,
     );
   }
 }

@@ -3,7 +3,7 @@ import type { Numbers } from '../numbers.js';
 import { copyScaled, divideByRoot } from '../ops/elementwise/elementwise.js';
 import { gemm, gemmNN, syrkTN } from '../ops/gemm/gemm.js';
 import { transposeHost } from '../ops/host-rows.js';
-import type { RadialKernel } from '../ops/kernels/kernel.js';
+import { type RadialKernel, refuseCoordinates } from '../ops/kernels/kernel.js';
 import { diagonalMaximum, factorRows, zeroAgop } from '../ops/sqrt-psd/sqrt-psd.js';
 import { rowLengths } from '../ops/statistics/statistics.js';
 import { allocateRows, type Columns, cut, type RowGrid, type Rows, uploadColumns, uploadRows } from '../ops/tiles.js';
@@ -61,6 +61,7 @@ export async function rfm(
   keep: KeepRfm | null = null,
 ): Promise<RfmResult> {
   const options = rfmOptions(given);
+  refuseCoordinates(options.kernel, 'rfm');
   const { n, d, outputs } = input;
   const size = { n, testN: input.testRows, d, outputs, width: 0, agopSamples: null } as const;
   const plan = planRun({ ...size, agop: 'auto', solver: 'auto', holds: 'metric' }, limitsOf(gpu, null));
@@ -231,7 +232,7 @@ export const timesFactor = (outer: Gpu, x: Rows, factor: Matrix): Promise<Rows> 
   });
 
 /** G F over the root of the largest entry of (G F)ᵀ G F, for the AGOP GᵀG, whose matrix is released; F = I if null. */
-const nextFactor = (outer: Gpu, { matrix }: Agop, factor: Matrix | null): Promise<Matrix> =>
+export const nextFactor = (outer: Gpu, { matrix }: Agop, factor: Matrix | null): Promise<Matrix> =>
   owning(outer, async (gpu, keep) => {
     const own = await factorRows(gpu, matrix, FACTOR_TOLERANCE);
     release(gpu, matrix.high, matrix.low);

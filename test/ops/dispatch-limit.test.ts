@@ -10,8 +10,11 @@ import { createOptimizer, type OptimizerName } from '../../src/nn/optimizer.js';
 import { adaptivePool, maxPool } from '../../src/nn/pool.js';
 import { flatShape } from '../../src/nn/tensor.js';
 import { agopGram, agopJacobian } from '../../src/ops/agop/agop.js';
+import { agopDiagonal } from '../../src/ops/agop/agop-jacobian.js';
 import { philoxFill } from '../../src/ops/features/features.js';
 import { GEMM, GEMM_SMALL, gemm, gemmNN, gemmTN, syrk } from '../../src/ops/gemm/gemm.js';
+import { pairDistances } from '../../src/ops/kernel-matrix/pair-distances.js';
+import { lpLaplace } from '../../src/ops/kernels/coordinate-kernels.js';
 import { laplace } from '../../src/ops/kernels/laplace.js';
 import { nearestDistance } from '../../src/ops/solve/kernel-system.js';
 import { pivotedCholesky, rootOfFactor } from '../../src/ops/sqrt-psd/sqrt-psd.js';
@@ -184,6 +187,28 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
       return [values, [samplingError]];
     }));
 
+  it('distances and gradients by coordinates, sums of squares of columns', () =>
+    expectSame(opened(), async (gpu) => {
+      const [n, d, outputs] = [530, 37, 5];
+      const rows = putRows(gpu, normalMatrix(n, d, 1), n);
+      const alpha = putColumns(gpu, normalMatrix(outputs, n, 2), n);
+      const kernel = lpLaplace(30, 1, 1);
+      const [squared, low] = [put(gpu, normalMatrix(n, n, 3)), put(gpu, normalMatrix(n, n, 3))];
+      await runBatch(gpu, (batch) => {
+        const [x] = rows.tiles;
+        pairDistances(batch, kernel, x, x, squared);
+        pairDistances(batch, kernel, x, x, { high: squared, low });
+      });
+      const weights = { kind: 'computed' as const, kernel, nearest: 0 };
+      const coordinates = kernel.coordinates && { distance: kernel.coordinates, bandwidth: 30 };
+      const samples = Array.from({ length: 40 }, (_, i) => 13 * i);
+      const diagonal = await agopDiagonal(gpu, { x: rows, alpha, weights, coordinates, starts: [0, n] }, samples);
+      const values = [await download(gpu, squared), await download(gpu, low), diagonal];
+      releasePanels(gpu, rows, alpha);
+      release(gpu, squared, low);
+      return values;
+    }));
+
   it('the smallest distance', () =>
     expectSame(opened(), async (gpu) => {
       const x = putRows(gpu, normalMatrix(40, 5, 6), 32);
@@ -266,7 +291,7 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
   /** Kernels of the benchmarks, and of adapters with matrix units. */
   const ABSENT = /^(bench_\w+|gemm_nt_subgroup_matrix)\.wgsl$/;
   /** What a row of workgroups takes is stated for them, and rows are all there is: a parameter says where a part begins. */
-  const ROWS_ALONE = /^(residual|pivot_candidates|pivot_columns|trsm_panel_\w+)\.wgsl$/;
+  const ROWS_ALONE = /^(residual|coordinate_gradients|pivot_candidates|pivot_columns|trsm_panel_\w+)\.wgsl$/;
 
   afterAll(() => {
     const placed = [...opened().pipelines.keys()].filter((code) => code.includes('placeInGrid'));

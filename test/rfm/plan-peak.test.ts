@@ -3,33 +3,11 @@ import { type DeepRfmData, deepRfm, planOf } from '../../src/rfm/deep-rfm.js';
 import { rfmLayer } from '../../src/rfm/layer.js';
 import type { DeepRfmOptions } from '../../src/rfm/options.js';
 import { rfm } from '../../src/rfm/rfm.js';
-import type { Gpu } from '../../src/runtime/gpu.js';
-import type { Pool } from '../../src/runtime/pool.js';
+import { boundedGpu } from '../support/bounded-gpu.js';
 import { useGpu } from '../support/gpu.js';
 import { collapsedRows, normalMatrix } from '../support/reference.js';
 
 const opened = useGpu();
-
-/** A device whose memory is what the plan foresees, to the byte; `held` tells the plan, and the most that was in use. */
-function bounded(tileBytes: number): { gpu: Gpu; held: { planned: number; live: number } } {
-  const { pool } = opened();
-  pool.trim();
-  const held = { planned: 0, live: 0 };
-  const note = <T>(taken: T): T => {
-    held.live = Math.max(held.live, pool.bytes.live);
-    return taken;
-  };
-  const own: Pool = {
-    ...pool,
-    take: (bytes) => note(pool.take(bytes)),
-    takeTexture: (width, height) => note(pool.takeTexture(width, height)),
-    limit({ soft }) {
-      held.planned = Number.isFinite(soft) ? soft : held.planned;
-      pool.limit({ soft, hard: soft });
-    },
-  };
-  return { gpu: { ...opened(), pool: own, tileBytes }, held };
-}
 
 /** Rows in class order; `first`: the share of them in class 0. */
 function labelled(n: number, d: number, classes: number, first: number, seed: number) {
@@ -74,7 +52,7 @@ describe('what is held on the device is never more than the plan foresees', () =
   it.each(cases)(
     'run: %j, d = %i, %i classes, %d in the first, tiles of %i bytes',
     async (sizes, d, classes, first, tile) => {
-      const { gpu, held } = bounded(tile);
+      const { gpu, held } = boundedGpu(opened(), tile);
       const { n, testN } = sizes;
       const data: DeepRfmData = {
         train: labelled(n, d, classes, first, 1),
@@ -90,7 +68,7 @@ describe('what is held on the device is never more than the plan foresees', () =
   );
 
   it.each(arrays)('rfm: n = %i, d = %i, %i outputs, tiles of %i bytes', async (n, d, outputs, tile) => {
-    const { gpu, held } = bounded(tile);
+    const { gpu, held } = boundedGpu(opened(), tile);
     const input = {
       x: normal(n, d, 1),
       n,
@@ -106,7 +84,7 @@ describe('what is held on the device is never more than the plan foresees', () =
   });
 
   it.each(arrays)('layer: n = %i, d = %i, %i outputs, tiles of %i bytes', async (n, d, outputs, tile) => {
-    const { gpu, held } = bounded(tile);
+    const { gpu, held } = boundedGpu(opened(), tile);
     const labels = Int32Array.from({ length: n }, (_, i) => i % 3);
     const features = { kind: 'random' as const, seed: 1, layerIndex: 0, width: 33, gamma: 0.1 };
     const input = { x: normal(n, d, 1), n, d, y: normal(n, outputs, 2), outputs, labels, features };

@@ -7,11 +7,13 @@ import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
 import { copyBytes, SMALL_SUM, texelBytes, transposedCopies } from '../gemm/factor-copies.js';
 import { syrk, syrkTN } from '../gemm/gemm.js';
+import { columnSquares } from '../statistics/column-squares.js';
 import { meanOfRows } from '../statistics/row-statistics.js';
 import { rowLengths } from '../statistics/statistics.js';
 import { largestTile, type TiledSize } from '../tiled-size.js';
-import { tileCount, tileSize } from '../tiles.js';
+import { gatherRows, tileCount, tileSize } from '../tiles.js';
 import type { Counts } from '../work.js';
+import { coordinateGradients } from './coordinate-gradients.js';
 import { type AgopInput, gradients, shiftedTiles, weightRows, weightSums } from './gradients.js';
 
 const blockSquares = defineKernel({
@@ -100,6 +102,38 @@ async function sumJacobians(
   return { samples: count, samplingError: await standardError(gpu, 'high' in out ? out.high : out, squares, n) };
 }
 
+/**
+ * The diagonal of the AGOP, of d numbers, by the same Jacobians: for so many features that d × d numbers are too many. In float64,
+ * of sums in float32 over as many rows as are held at a time.
+ */
+export async function agopDiagonal(
+  gpu: Gpu,
+  input: AgopInput,
+  samples: readonly number[] | null = null,
+): Promise<Float64Array> {
+  const { x, alpha, starts } = input;
+  const { n } = x.grid;
+  const d = x.tiles[0].cols;
+  const outputs = alpha.tiles[0].rows;
+  const most = gradientRows(gpu.tileBytes, n, tileSize(x.grid, 0), d, outputs);
+  const work = agopJacobianWork(n, d, outputs, samples?.length);
+  const diagonal = new Float64Array(d);
+  await scoped(gpu, { op: 'agop-diagonal', ...work }, async () => {
+    for (const parts of portions(starts, samples, most, classRows(n, outputs, most))) {
+      await owning(gpu, async (gpu) => {
+        const [mean, sums] = [allocate(gpu, 1, d), allocate(gpu, 1, d)];
+        await sendBatch(gpu, (batch) =>
+          columnSquares(batch, recordGradients(batch, input, parts, mean).jacobians, sums),
+        );
+        (await download(gpu, sums)).forEach((square, j) => {
+          diagonal[j] += square / (samples?.length ?? n);
+        });
+      });
+    }
+  });
+  return diagonal;
+}
+
 /** Rows of one class. */
 interface ClassPart {
   group: number;
@@ -113,7 +147,7 @@ function recordGradients(
   parts: readonly ClassPart[],
   mean: Matrix,
 ): { jacobians: Matrix; ofPart: View[] } {
-  const { x, alpha, starts } = input;
+  const { x, alpha, starts, coordinates } = input;
   const d = x.tiles[0].cols;
   const outputs = alpha.tiles[0].rows;
   const rows = parts.reduce((sum, { ids }) => sum + ids.length, 0);
@@ -121,15 +155,22 @@ function recordGradients(
   const jacobians = batch.temporary(rows * outputs, d);
   let from = 0;
   const ofPart = parts.map(({ group, ids }) => {
+    const own = block(jacobians, from * outputs, 0, ids.length * outputs, d);
+    from += ids.length;
+    if (coordinates) {
+      const mine = batch.temporary(ids.length, d);
+      gatherRows(batch, x, ids, mine);
+      const w = weightRows(batch, input, ids, longest);
+      coordinateGradients(batch, { x, alpha, coordinates, own: mine, w }, own);
+      return own;
+    }
     meanOfRows(batch, x, [starts[group], starts[group + 1]], mean);
     // Shifted anew for every part: a few hundredths of the products that need it, and no second X.
     const z = shiftedTiles(batch, x, mean);
     const w = weightRows(batch, input, ids, longest);
     const sums = batch.temporary(outputs, ids.length);
     weightSums(batch, input, w, sums);
-    const own = block(jacobians, from * outputs, 0, ids.length * outputs, d);
     gradients(batch, input, { ids, w, sums, z }, own, longest);
-    from += ids.length;
     return own;
   });
   return { jacobians, ofPart };

@@ -5,9 +5,10 @@ import { defineKernel, read, readView, readWrite } from '../../runtime/kernel.js
 import { block, leadingBlock, type Matrix, type View } from '../../runtime/matrix.js';
 import { subtractColumn, subtractRow } from '../elementwise/elementwise.js';
 import { transpose } from '../elementwise/transpose.js';
-import { gemm, gemmNN, squaredDistances } from '../gemm/gemm.js';
+import { gemm, gemmNN } from '../gemm/gemm.js';
 import { weightsFromDistances } from '../kernel-matrix/kernel-matrix.js';
-import type { RadialKernel } from '../kernels/kernel.js';
+import { pairDistances } from '../kernel-matrix/pair-distances.js';
+import type { CoordinateDistance, RadialKernel } from '../kernels/kernel.js';
 import { startsBuffer } from '../statistics/statistics.js';
 import { type Columns, gatherRows, type Rows, type Triangle, tileCount } from '../tiles.js';
 
@@ -41,6 +42,12 @@ export type Weights =
   | { kind: 'stored'; triangle: Triangle }
   | { kind: 'computed'; kernel: RadialKernel; nearest: number };
 
+/** A distance by coordinates, and the bandwidth L of its kernel. */
+export interface ScaledCoordinates {
+  distance: CoordinateDistance;
+  bandwidth: number;
+}
+
 /**
  * What both forms of the AGOP need. The predictor is f(x) = Σ_j α_j k(x, x_j); its gradients are
  * taken at the centres themselves: ∇f_c(x_i) = Σ_j W_ij α_jc (x_j − x_i), in units of the kernel's `weightUnit`.
@@ -51,6 +58,8 @@ export interface AgopInput {
   /** outputs × n: α transposed. */
   alpha: Columns;
   weights: Weights;
+  /** Of a kernel of a distance by coordinates, with 1/L; see `coordinateGradients`. Default: none. */
+  coordinates?: ScaledCoordinates | undefined;
   /** First row of each class, then n. Without classes: 0 and n. Rows of a class may be near-duplicates of each other. */
   starts: readonly number[];
 }
@@ -110,7 +119,7 @@ export function weightRows(batch: Batch, { x, weights }: AgopInput, ids: readonl
   const own = rowsBy(batch, x, ids);
   return x.tiles.map((tile) => {
     const squared = leadingBlock(batch.scratch(most, tile.rows, 'squared'), ids.length, tile.rows);
-    squaredDistances(batch, own, tile, squared);
+    pairDistances(batch, kernel, own, tile, squared);
     const w = batch.temporary(ids.length, tile.rows);
     weightsFromDistances(batch, squared, w, kernel, nearest);
     return w;

@@ -5,11 +5,12 @@ import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, read, readWrite, specialize } from '../../runtime/kernel.js';
 import type { Matrix } from '../../runtime/matrix.js';
 import { isHardware, type Operation, type Variant, variantOf } from '../../runtime/variants.js';
-import { distanceKernel, squaredDistances } from '../gemm/gemm.js';
+import { distanceKernel } from '../gemm/gemm.js';
 import { blocked, type GemmVariant, packed, subgroup } from '../gemm/gemm-variants.js';
-import type { RadialKernel } from '../kernels/kernel.js';
+import { type RadialKernel, radialBandwidth } from '../kernels/kernel.js';
 import { perKernel } from '../kernels/shader.js';
 import type { Counts } from '../work.js';
+import { pairDistances } from './pair-distances.js';
 
 const declared = (name: string, values: { WEIGHTS: boolean; EXCESS: boolean }) =>
   perKernel((kernelText) =>
@@ -49,7 +50,7 @@ function fromDistances(
   const { form, diagonal = 0, nearest = 0 } = what;
   batch.dispatch(KERNELS[form](kernel), {
     bindings: { squared, out },
-    params: { m: out.rows, n: out.cols, stride: out.stride, bandwidth: kernel.bandwidth, diagonal, nearest },
+    params: { m: out.rows, n: out.cols, stride: out.stride, bandwidth: radialBandwidth(kernel), diagonal, nearest },
     grid: [ceilDiv(out.stride / 4, 64), out.rows],
   });
 }
@@ -74,7 +75,7 @@ export function kernelFromDistances(
 /** out_ij = k(a_i, b_j) − 1 to its last digit, for rows that are all within `kernel.excessReach` bandwidths of each other. */
 export function kernelExcess(batch: Batch, a: Matrix, b: Matrix, out: Matrix, kernel: RadialKernel): void {
   const squared = batch.temporary(out.rows, out.cols);
-  squaredDistances(batch, a, b, squared);
+  pairDistances(batch, kernel, a, b, squared);
   fromDistances(batch, squared, out, kernel, { form: 'excess' });
 }
 
@@ -110,7 +111,7 @@ const separate: KernelMatrixVariant = {
   usable: () => true,
   record(batch, a, b, out, kernel) {
     const squared = batch.temporary(out.rows, out.cols);
-    squaredDistances(batch, a, b, squared);
+    pairDistances(batch, kernel, a, b, squared);
     kernelFromDistances(batch, squared, out, kernel);
   },
 };
@@ -121,7 +122,11 @@ export const KERNEL_MATRIX: Operation<KernelMatrixVariant> = {
   variants: [fused(blocked, isHardware), fused(subgroup, (gpu) => !isHardware(gpu) && !packed.usable(gpu)), separate],
 };
 
-/** out_ij = k(a_i, b_j) for the rows of A (m × d) and B (n × d). Relative error about 1e-7 between near-duplicates, too. */
+/**
+ * out_ij = k(a_i, b_j) for the rows of A (m × d) and B (n × d). Relative error about 1e-7 between near-duplicates, too. Variants
+ * differ for kernels of the Euclidean distance alone, which is made by the product.
+ */
 export function kernelMatrix(batch: Batch, a: Matrix, b: Matrix, out: Matrix, kernel: RadialKernel): void {
-  batch.scope({ op: 'kernel-matrix' }, () => variantOf(batch.gpu, KERNEL_MATRIX).record(batch, a, b, out, kernel));
+  const variant = kernel.coordinates ? separate : variantOf(batch.gpu, KERNEL_MATRIX);
+  batch.scope({ op: 'kernel-matrix' }, () => variant.record(batch, a, b, out, kernel));
 }

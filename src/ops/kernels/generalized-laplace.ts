@@ -3,10 +3,10 @@ import { inputError } from '../../errors.js';
 import { checkedBandwidth, type RadialKernel } from './kernel.js';
 
 /** The bits of a float32. */
-const f32bits = (value: number): number => new Uint32Array(new Float32Array([value]).buffer)[0];
+export const f32bits = (value: number): number => new Uint32Array(new Float32Array([value]).buffer)[0];
 
 /** The first 12 significant bits, and what they lack, as the bits of two float32: products of the first with whole numbers up to 4096 are exact. */
-function halves(value: number): [head: number, rest: number] {
+export function halves(value: number): [head: number, rest: number] {
   const head = new Float32Array(new Uint32Array([f32bits(value) & 0xfffff000]).buffer)[0];
   return [f32bits(head), f32bits(value - head)];
 }

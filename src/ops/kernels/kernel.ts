@@ -14,6 +14,26 @@ export interface KernelShader {
 }
 
 /**
+ * A distance S(x, z) = rate · Σ_i ψ(x_i − z_i) by coordinates, in place of ‖x − z‖². The kernel is k = exp(−E(r)) of r = √S, and
+ * its gradient ∇_x k = unit · w · rate · g(z − x), with g = ψ′/2 of every coordinate (0 where a coordinate agrees).
+ */
+export interface CoordinateDistance {
+  /**
+   * `coordinateTerm(difference, scale)`, ψ of four differences, and `coordinateSlope(difference, scale)`, g of four, with scale =
+   * 1/L.
+   */
+  readonly source: WgslPart;
+  readonly constants: Readonly<Record<string, number>>;
+  readonly rate: number;
+  /** Whether S is a mean over coordinates: then the rate is over their number. */
+  readonly mean: boolean;
+  /** What the kernel's text takes as its bandwidth. */
+  readonly bandwidth: number;
+  /** Operations of ψ, and of g; see `RowWork`. */
+  readonly operations: number;
+}
+
+/**
  * A radial kernel k(x, z) = exp(−E(r)) of r = ‖x − z‖, with E(0) = 0 and rising: all that depends on which kernel it is. A
  * kernel of your own is one more function that returns such an object, with its shader.
  */
@@ -48,6 +68,22 @@ export interface RadialKernel {
   readonly gradientFades: boolean;
   /** Operations of a value in double-float; see `RowWork`. */
   readonly operations: number;
+  /** The distance that r is the root of; Euclidean where it is left out. All that is said of r, in bandwidths, is of that root. */
+  readonly coordinates?: CoordinateDistance;
+}
+
+/** What r is divided by in the text of the kernel. */
+export const radialBandwidth = ({ bandwidth, coordinates }: RadialKernel): number =>
+  coordinates?.bandwidth ?? bandwidth;
+
+/**
+ * @throws input error for a kernel of a distance by coordinates, which rows must not be rotated for.
+ */
+export function refuseCoordinates({ name, coordinates }: RadialKernel, what: string): void {
+  if (!coordinates) return;
+  throw inputError(
+    `${what} takes kernels of the Euclidean distance, found ${name}; use laplace or gaussian, or the estimator of fit`,
+  );
 }
 
 /** @throws input error unless the bandwidth is a number above 0. */

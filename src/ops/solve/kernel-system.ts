@@ -3,11 +3,11 @@ import { type Batch, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, read, readWrite } from '../../runtime/kernel.js';
 import { allocate, download, type Matrix, release } from '../../runtime/matrix.js';
-import { squaredDistances } from '../gemm/gemm.js';
+import { pairDistances } from '../kernel-matrix/pair-distances.js';
 import type { RadialKernel } from '../kernels/kernel.js';
 import { type Columns, type Rows, tileCount, tileSize } from '../tiles.js';
 
-/** ‖x_i − x_j‖² of two tiles of rows, as squared + low (see `squaredDistances`). */
+/** ‖x_i − x_j‖² of two tiles of rows, or what the kernel takes in its place, as squared + low (see `pairDistances`). */
 export interface DistanceTile {
   squared: Matrix;
   low: Matrix | null;
@@ -29,12 +29,18 @@ export interface RidgeEquation {
 }
 
 /** Distances of tile i's rows to tile j's. One that is computed lives as long as the batch. */
-function distancesOf(batch: Batch, { x, kept }: KernelSystem, i: number, j: number, withLow: boolean): DistanceTile {
+function distancesOf(
+  batch: Batch,
+  { x, kernel, kept }: KernelSystem,
+  i: number,
+  j: number,
+  withLow: boolean,
+): DistanceTile {
   if (kept) return kept[i][j];
   const [rows, cols] = [tileSize(x.grid, i), tileSize(x.grid, j)];
   const tile = { squared: batch.temporary(rows, cols), low: withLow ? batch.temporary(rows, cols) : null };
   const { squared, low } = tile;
-  squaredDistances(batch, x.tiles[i], x.tiles[j], low ? { high: squared, low } : squared);
+  pairDistances(batch, kernel, x.tiles[i], x.tiles[j], low ? { high: squared, low } : squared);
   return tile;
 }
 
@@ -43,7 +49,7 @@ function distancesOf(batch: Batch, { x, kept }: KernelSystem, i: number, j: numb
  * @throws doesNotFit where the device cannot hold them; nothing stays allocated.
  */
 export async function keepDistances(gpu: Gpu, system: Omit<KernelSystem, 'kept'>): Promise<KernelSystem> {
-  const { x } = system;
+  const { x, kernel } = system;
   const kept: DistanceTile[][] = [];
   try {
     for (let i = 0; i < tileCount(x.grid); i++) {
@@ -53,7 +59,7 @@ export async function keepDistances(gpu: Gpu, system: Omit<KernelSystem, 'kept'>
         const tile = { squared: allocate(gpu, rows, cols), low: allocate(gpu, rows, cols) };
         kept[i].push(tile);
         const out = { high: tile.squared, low: tile.low };
-        await sendBatch(gpu, (batch) => squaredDistances(batch, x.tiles[i], x.tiles[j], out));
+        await sendBatch(gpu, (batch) => pairDistances(batch, kernel, x.tiles[i], x.tiles[j], out));
       }
     }
     return { ...system, kept };

@@ -14,8 +14,9 @@ import {
 } from '../cholesky/cholesky.js';
 import { addDiagonal } from '../elementwise/elementwise.js';
 import { copyBytes } from '../gemm/factor-copies.js';
-import { gemm, gemmNN, squaredDistances, syrkTN } from '../gemm/gemm.js';
+import { gemm, gemmNN, syrkTN } from '../gemm/gemm.js';
 import { kernelFromDistances, kernelMatrix } from '../kernel-matrix/kernel-matrix.js';
+import { pairDistances } from '../kernel-matrix/pair-distances.js';
 import { rowLengths } from '../statistics/statistics.js';
 import { largestTile, type TiledSize } from '../tiled-size.js';
 import { allocateRows, type Columns, gatherRows, type RowGrid, type Rows, releasePanels, rowBytes } from '../tiles.js';
@@ -112,7 +113,7 @@ async function projectOnLandmarks(
     for (let jitter = 1e-6; ; jitter *= 10) {
       await sendBatch(gpu, (batch) => {
         const squared = batch.temporary(rank, rank);
-        squaredDistances(batch, rows, rows, squared);
+        pairDistances(batch, kernel, rows, rows, squared);
         kernelFromDistances(batch, squared, corner, kernel, jitter);
         potrf(batch, factor);
       });

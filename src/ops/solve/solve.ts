@@ -46,7 +46,7 @@ export interface SolveReport {
 }
 
 /** An approximate solver of (K + ridge I) X = B (outputs × n, one right-hand side a row); `b` is overwritten. */
-interface LinearSolver {
+export interface LinearSolver {
   readonly jitter: number;
   iterations?(): number;
   apply(b: Columns, out: Columns): Promise<void>;
@@ -109,7 +109,7 @@ async function solveOnce(
     solver =
       plan.method === 'conjugate-gradients'
         ? await iterativeSolver(gpu, system, ridge, plan.landmarks)
-        : await cholesky(gpu, system, ridge, plan.method === 'cholesky' ? 'device' : 'host');
+        : await factoredSystem(gpu, system, ridge, plan.method === 'cholesky' ? 'device' : 'host');
     const normY = norm(await downloadColumns(gpu, y));
     // Y = 0 has the solution 0.
     const relative = async (residuals: Columns) => norm(await downloadColumns(gpu, residuals)) / (normY || 1);
@@ -161,8 +161,17 @@ const copyColumns = (gpu: Gpu, ...pairs: [from: Columns, to: Columns][]): Promis
     for (const [from, to] of pairs) from.tiles.forEach((tile, i) => void copyScaled(batch, tile, to.tiles[i]));
   });
 
-/** Factors K + (ridge + jitter) I, with jitter 0 where that works, else growing tenfold from 1e-7 of the largest diagonal entry, 1 for every kernel. */
-async function cholesky(gpu: Gpu, system: KernelSystem, ridge: number, place: TilePlace): Promise<LinearSolver> {
+/**
+ * Factors K + (ridge + jitter) I (n × n), with jitter 0 where that works, else growing tenfold from 1e-7 of the largest diagonal
+ * entry, 1 for every kernel.
+ * @throws input error where not even 0.1 suffices.
+ */
+export async function factoredSystem(
+  gpu: Gpu,
+  system: KernelSystem,
+  ridge: number,
+  place: TilePlace,
+): Promise<LinearSolver> {
   const { kernel, x } = system;
   for (let jitter = 0; jitter < 1; jitter = jitter === 0 ? 1e-7 : jitter * 10) {
     const found = await factorTiles(

@@ -1,0 +1,23 @@
+// No kernel of its own: ψ(Δ) = |Δ|^p of a distance by coordinates (see `CoordinateDistance`), 0 < p ≤ 2. EXPONENT_HEAD,
+// EXPONENT_REST: the bits of p as in generalized_laplace.wgsl. ABSOLUTE: 1 where p = 1.
+#include "logarithm.wgsl"
+
+const P = Exponent(bitcast<f32>(EXPONENT_HEAD), bitcast<f32>(EXPONENT_REST));
+
+// Below, a power would be of a number that adapters flush to 0.
+const LEAST = 1.17549435e-38;
+
+fn coordinateTerm(difference: vec4f, scale: f32) -> vec4f {
+  let x = abs(difference);
+  if (ABSOLUTE == 1u) { return x; }
+  return select(power(x, P), vec4f(), x < vec4f(LEAST));
+}
+
+// ψ'(Δ)/2 = (p/2) |Δ|^(p − 1) sign Δ, and 0 at 0.
+fn coordinateSlope(difference: vec4f, scale: f32) -> vec4f {
+  if (ABSOLUTE == 1u) { return 0.5 * sign(difference); }
+  let x = abs(difference);
+  let small = x < vec4f(LEAST);
+  let safe = select(x, vec4f(1.0), small);
+  return select(0.5 * (P.head + P.rest) * (power(safe, P) / safe) * sign(difference), vec4f(), small);
+}

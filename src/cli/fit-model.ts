@@ -1,0 +1,59 @@
+/** `fit --save-model`. */
+
+import { join, resolve } from 'node:path';
+import { refuseForeignFolder, stageFolder } from '../data/folder-files.js';
+import { inputError } from '../errors.js';
+import { MODEL_FILES } from '../model/files.js';
+import type { Gpu } from '../runtime/gpu.js';
+import type { FitOutcome } from './fit-compute.js';
+import type { FitRequest } from './fit-request.js';
+
+/** @throws input error where the folder is that of the other results, or holds what is no model. */
+export function checkModelFolder(dir: string, out: string): void {
+  if (resolve(dir) === resolve(out)) {
+    throw inputError(
+      `--save-model ${dir}: is --out, and a model needs a folder of its own; use for example --save-model ${join(out, 'model')}`,
+    );
+  }
+  refuseForeignFolder(dir, '--save-model', MODEL_FILES, 'a model');
+}
+
+/** Writes the model, whole or not at all. */
+export async function saveFit(
+  gpu: Gpu,
+  dir: string,
+  request: FitRequest,
+  { prepared, predictor, config }: FitOutcome,
+): Promise<void> {
+  const [{ writeEstimator }, { writeModelDocument }] = await Promise.all([
+    import('../model/estimator.js'),
+    import('../model/files.js'),
+  ]);
+  const { outputs } = prepared;
+  const classes = outputs.task === 'classes' ? outputs : null;
+  const { kernel, exponent, norm, power, constantMix } = config;
+  const staged = stageFolder(dir);
+  try {
+    const document = await writeEstimator(gpu, staged, predictor, {
+      code: classes ? classes.codes.code : 'values',
+      classes: classes?.classes ?? null,
+      scale: outputs.task === 'regression' ? { mean: outputs.mean, deviation: outputs.deviation } : null,
+      prior: classes ? [...classes.codes.prior] : null,
+      table: { target: request.config.target, columns: prepared.encoding },
+      family: {
+        kernel,
+        ...(exponent !== undefined && { exponent }),
+        ...(norm !== undefined && { norm }),
+        ...(power !== undefined && { power }),
+        ...(constantMix !== undefined && { constantMix }),
+      },
+      settings: { ...request.config },
+      data: request.checksums,
+    });
+    await writeModelDocument(staged, document);
+    staged.commit();
+  } catch (error) {
+    staged.discard();
+    throw error;
+  }
+}

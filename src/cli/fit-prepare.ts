@@ -1,0 +1,129 @@
+/** Rows of a table as the estimator takes them, and what its outputs say. */
+
+import { type ColumnEncoding, encodeRows, featureNames, learnEncoding } from '../data/table-encoding.js';
+import { type Target, targetRows } from '../data/table-target.js';
+import { inputError } from '../errors.js';
+import { type Codes, codesOf, decideBy, encodeLabels } from '../model/codes.js';
+import type { EstimatorData } from '../rfm/estimator.js';
+import { classificationScores, confusionMatrix, regressionScores, type ScoreName, type Scores } from '../rfm/scores.js';
+import type { Split } from '../rfm/split.js';
+import type { FitRequest, TargetTable } from './fit-request.js';
+
+/** What outputs mean: numbers of this mean and deviation, or codes of classes. */
+export type Outputs =
+  | { task: 'regression'; mean: number; deviation: number }
+  | { task: 'classes'; codes: Codes; classes: string[] };
+
+/** Predictions in the unit of the target, or classes with their probabilities. */
+export type Decoded =
+  | { values: Float64Array }
+  | { labels: Int32Array /** rows × classes. */; probabilities: Float32Array };
+
+/** Rows that were encoded, with their targets. */
+export interface EncodedRows {
+  x: Float32Array;
+  rows: number;
+  target: Target;
+}
+
+export interface Prepared {
+  encoding: ColumnEncoding[];
+  features: string[];
+  /** What was dropped or changed of the columns, a sentence each. */
+  changes: string[];
+  data: EstimatorData;
+  outputs: Outputs;
+  train: EncodedRows;
+  validation: EncodedRows | null;
+  test: EncodedRows | null;
+}
+
+/**
+ * Encodes the rows of a split, and those of the other tables, by what the training rows say.
+ * @throws input error for values that cannot be encoded, and a class or value that no training row has.
+ */
+export function prepare(request: FitRequest, { train, held }: Split): Prepared {
+  const { rows, validation, test } = request;
+  const { encoding, changes } = learnEncoding(rows.table, train, request.encoding);
+  const own = encoded(rows, encoding, changes, train);
+  const others = held.length > 0 ? encoded(rows, encoding, changes, held) : null;
+  const given = validation && encoded(validation, encoding, changes);
+  const outputs = outputsOf(own.target, request);
+  const y = targetsOf(own.target, outputs);
+  const scored = given ?? others;
+  const d = featureNames(encoding).length;
+  return {
+    encoding,
+    features: featureNames(encoding),
+    changes,
+    data: {
+      ...{ x: own.x, n: own.rows, d, y, outputs: y.length / own.rows },
+      validation: scored && { x: scored.x, rows: scored.rows },
+    },
+    outputs,
+    train: own,
+    validation: scored,
+    test: test && encoded(test, encoding, changes),
+  };
+}
+
+function encoded(
+  { table, target }: TargetTable,
+  encoding: readonly ColumnEncoding[],
+  changes: string[],
+  ids?: Int32Array,
+): EncodedRows {
+  const { x, rows, unknown } = encodeRows(table, encoding, ids);
+  for (const [name, count] of unknown) {
+    changes.push(
+      `"${name}" has ${count} value${count === 1 ? '' : 's'} in ${ids ? 'held-out rows' : table.at} that no training row has: all its features are 0 there`,
+    );
+  }
+  return { x, rows, target: ids ? targetRows(target, ids) : target };
+}
+
+function outputsOf(target: Target, { config, rows }: FitRequest): Outputs {
+  if (target.task === 'regression') {
+    const { values } = target;
+    const mean = values.reduce((sum, value) => sum + (value - values[0]) / values.length, 0) + values[0];
+    const deviation = Math.sqrt(
+      values.reduce((sum, value) => sum + ((value - mean) / Math.max(1, values.length - 1)) * (value - mean), 0),
+    );
+    if (!(deviation > 0 && Number.isFinite(deviation))) {
+      throw inputError(
+        `${rows.table.at}: the target "${config.target}" has one value in all training rows, or spreads beyond float64; give another target, or scale it`,
+      );
+    }
+    return { task: 'regression', mean, deviation };
+  }
+  const { classes, labels } = target;
+  const prior = classes.map((_, c) => labels.reduce((sum, label) => sum + (label === c ? 1 : 0), 0) / labels.length);
+  return { task: 'classes', codes: codesOf(config.codes ?? 'one-hot', prior), classes };
+}
+
+const targetsOf = (target: Target, outputs: Outputs): Float64Array =>
+  target.task === 'regression'
+    ? target.values.map((value) => (outputs.task === 'regression' ? (value - outputs.mean) / outputs.deviation : 0))
+    : encodeLabels(target.labels, (outputs as Outputs & { task: 'classes' }).codes);
+
+/** What scores (rows × outputs) of the estimator say. */
+export const decode = (scores: Float64Array, outputs: Outputs): Decoded =>
+  outputs.task === 'regression'
+    ? { values: scores.map((score) => score * outputs.deviation + outputs.mean) }
+    : decideBy(scores, outputs.codes);
+
+/** How good they are. */
+export function scoresOf(target: Target, decoded: Decoded): Scores {
+  if (target.task === 'regression') return regressionScores(target.values, 'values' in decoded ? decoded.values : []);
+  if ('values' in decoded) throw new Error('unreachable: classes are decoded as classes');
+  return classificationScores(target.labels, decoded.labels, decoded.probabilities, target.classes.length);
+}
+
+/** One of them. */
+export const scoreOf = (scores: Scores, name: ScoreName): number => (scores as unknown as Record<string, number>)[name];
+
+/** Rows of each class by what they were predicted as; null of a regression. */
+export const confusionOf = (target: Target, decoded: Decoded): number[][] | null =>
+  target.task === 'regression' || 'values' in decoded
+    ? null
+    : confusionMatrix(target.labels, decoded.labels, target.classes.length);

@@ -1,0 +1,30 @@
+/** Tables from NumPy arrays, whose columns have no names: they are x0, x1, … */
+
+import { inputError } from '../errors.js';
+import { place } from './files.js';
+import { readNpy } from './npy.js';
+import { checkNumbers } from './table-checks.js';
+import type { Column, Table } from './table-types.js';
+
+/**
+ * A matrix, rows × columns, as a table.
+ * @throws input error for another array than one of real numbers in one or two dimensions.
+ */
+export function arrayTable(path: string, flag: string, name = 'x'): Table {
+  const at = place(flag, path);
+  const { shape, data } = readNpy(path, { flag });
+  if (shape.length === 0) throw inputError(`${at}: holds a single number, expected rows × columns`);
+  const [rows, cols = 1] = shape;
+  const values = Array.from({ length: cols }, () => new Float64Array(rows));
+  for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) values[j][i] = Number(data[i * cols + j]);
+  const columns = values.map(
+    (column, j): Column => ({
+      name: cols === 1 && name !== 'x' ? name : `${name}${j}`,
+      kind: 'number',
+      values: column,
+    }),
+  );
+  const table = { at, rows, columns, rowName: (row: number) => `row ${row + 1}`, remarks: [] };
+  for (const one of columns) if (one.kind === 'number') checkNumbers(table, one);
+  return table;
+}

@@ -1,0 +1,35 @@
+/** What is wrong with a column. */
+
+import { inputError } from '../errors.js';
+import type { NumberColumn, Table } from './table-types.js';
+
+/** A name or a cell in a message: on one line, and not too long. */
+export function shownName(name: string): string {
+  const line = JSON.stringify(name);
+  return line.length > 60 ? `${line.slice(0, 59)}…"` : line;
+}
+
+/** @throws input error for an infinity in a column. */
+export function checkNumbers({ at, rowName }: Pick<Table, 'at' | 'rowName'>, { name, values }: NumberColumn): void {
+  const row = values.findIndex((value) => !Number.isFinite(value) && !Number.isNaN(value));
+  if (row < 0) return;
+  throw inputError(
+    `${at}: column ${shownName(name)}, ${rowName(row)}: is infinite; remove the row, or drop the column with --drop`,
+  );
+}
+
+/**
+ * @param wholeAt whether the value of a row is written as a whole number.
+ * @throws input error for whole numbers that float64 does not tell apart.
+ */
+export function checkWhole(
+  { at, rowName }: Pick<Table, 'at' | 'rowName'>,
+  { name, values }: NumberColumn,
+  wholeAt: (row: number) => boolean,
+): void {
+  const row = values.findIndex((value, i) => Math.abs(value) > Number.MAX_SAFE_INTEGER && wholeAt(i));
+  if (row < 0) return;
+  throw inputError(
+    `${at}: column ${shownName(name)}, ${rowName(row)}: holds whole numbers beyond 2^53, which float64 does not tell apart, such as identifiers; drop the column from the file`,
+  );
+}

@@ -1,0 +1,160 @@
+/** Tables in text files, by csv-parse, which knows quotes, escapes and byte-order marks. */
+
+import { CsvError, parse } from 'csv-parse/sync';
+import { inputError, type RfmError } from '../errors.js';
+import { allocateFor, place, withFile } from './files.js';
+import { recognize } from './recognize.js';
+import { checkNumbers, checkWhole, shownName } from './table-checks.js';
+import type { Column, Table, TableOptions } from './table-types.js';
+
+const DELIMITERS = [',', '\t', ';', '|'] as const;
+const NAMES: Readonly<Record<string, string>> = { ',': 'comma', '\t': 'tab', ';': 'semicolon', '|': 'bar' };
+
+/** What stands for a value that is missing. */
+const MISSING = new Set(['', 'na', 'n/a', 'nan', 'null', 'none', '?', '#n/a']);
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+const WHOLE = /^[+-]?\d+$/;
+const INFINITE = /^[+-]?(inf|infinity|∞)$/i;
+const DECIMAL_COMMA = /^[+-]?\d+,\d+$/;
+
+/**
+ * A table from a text file with a header.
+ * @throws input error for a file that is empty or no text, has rows of several lengths, or numbers with a decimal comma.
+ */
+export function csvTable(path: string, flag: string, { delimiter }: TableOptions): Table {
+  const at = place(flag, path);
+  const text = readText(path, flag);
+  const found = delimiter ?? delimiterOf(path, text);
+  const { cells, lines } = records(at, text, found, delimiter !== undefined);
+  const [header, ...rows] = cells;
+  const names = header.map((name) => name.trim());
+  checkHeader(at, names, found, rows[0] ?? null);
+  const rowName = (row: number): string => `line ${lines[row + 1]}`;
+  const columns = names.map(
+    (name, j): Column =>
+      column(
+        at,
+        name,
+        rows.map((row) => row[j].trim()),
+        rowName,
+      ),
+  );
+  const table = { at, rows: rows.length, columns, rowName, remarks: [] };
+  columns.forEach((one, j) => {
+    if (one.kind !== 'number') return;
+    checkNumbers(table, one);
+    checkWhole(table, one, (row) => WHOLE.test(rows[row][j].trim()));
+  });
+  return table;
+}
+
+function readText(path: string, flag: string): string {
+  return withFile(path, flag, ({ at, size, read }) => {
+    if (size === 0) throw inputError(`${at}: is empty; give a table with a header and rows`);
+    const bytes = allocateFor(at, size, () => new Uint8Array(size));
+    read(bytes, 0);
+    const start = Buffer.from(bytes.subarray(0, 512)).toString('latin1');
+    const known = recognize(start);
+    if (known) throw inputError(`${at}: is ${known.what}, expected a table as text; ${known.remedy}`);
+    if ((bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff)) {
+      throw inputError(`${at}: is UTF-16 text, expected UTF-8; save it as UTF-8`);
+    }
+    if (bytes.includes(0)) throw inputError(`${at}: holds zero bytes, so it is no text; give a .csv or .tsv file`);
+    try {
+      return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    } catch {
+      throw inputError(`${at}: is not UTF-8 text; save it as UTF-8`);
+    }
+  });
+}
+
+/** By the file's name, or the delimiter that the header has most of. */
+function delimiterOf(path: string, text: string): string {
+  if (/\.tsv$/i.test(path)) return '\t';
+  const [header = ''] = text.split(/\r?\n/, 1);
+  const bare = header.replace(/"[^"]*"/g, '');
+  const counts = DELIMITERS.map((delimiter) => bare.split(delimiter).length - 1);
+  return DELIMITERS[counts.indexOf(Math.max(...counts))];
+}
+
+interface Records {
+  cells: string[][];
+  /** The line that each record begins on, from 1. */
+  lines: number[];
+}
+
+function records(at: string, text: string, delimiter: string, given: boolean): Records {
+  try {
+    const found = parse(text, { bom: true, delimiter, skip_empty_lines: true, info: true, relax_column_count: false });
+    const parsed = found as unknown as { record: string[]; info: { lines: number } }[];
+    if (parsed.length === 0) throw inputError(`${at}: holds blank lines alone; give a table with a header and rows`);
+    return { cells: parsed.map(({ record }) => record), lines: linesOf(parsed) };
+  } catch (error) {
+    if (error instanceof CsvError) throw csvError(at, error, delimiter, given);
+    throw error;
+  }
+}
+
+/** A record ends on the line that the parser counts; it begins as many lines before as its cells have breaks. */
+const linesOf = (parsed: readonly { record: string[]; info: { lines: number } }[]): number[] =>
+  parsed.map(({ record, info }) => info.lines - record.reduce((sum, cell) => sum + cell.split('\n').length - 1, 0));
+
+function csvError(at: string, error: CsvError, delimiter: string, given: boolean): RfmError {
+  const line = Number(error.lines ?? 0);
+  const name = NAMES[delimiter] ?? shownName(delimiter);
+  switch (error.code) {
+    case 'CSV_RECORD_INCONSISTENT_FIELDS_LENGTH':
+    case 'CSV_RECORD_INCONSISTENT_COLUMNS': {
+      const record = error.record as string[] | undefined;
+      const asked = given ? 'as --delimiter says' : 'found in the header; give another with --delimiter';
+      return inputError(
+        `${at}: line ${line} has ${record?.length ?? 'other'} fields, the header has another number, with ${name} as the delimiter (${asked}); make every row as long as the header`,
+      );
+    }
+    case 'CSV_QUOTE_NOT_CLOSED':
+      return inputError(
+        `${at}: a quote that opens on or before line ${line} is not closed; close it, or double a quote inside`,
+      );
+    default:
+      return inputError(`${at}: line ${line}: ${error.message.split('\n')[0]}; check the quotes of this line`);
+  }
+}
+
+/** @throws input error for a header that is none. */
+function checkHeader(at: string, names: readonly string[], delimiter: string, first: readonly string[] | null): void {
+  const empty = names.indexOf('');
+  if (empty >= 0) throw inputError(`${at}: column ${empty + 1} of the header has no name; give it one`);
+  if (names.length > 1 && names.every((name) => NUMBER.test(name))) {
+    throw inputError(`${at}: line 1 holds numbers alone, expected the names of the columns; add a header`);
+  }
+  if (names.length > 1 || first === null) return;
+  const inside = DELIMITERS.find((other) => other !== delimiter && first[0].split(other).length > 1);
+  throw inputError(
+    `${at}: has one column, ${shownName(names[0])}, with ${NAMES[delimiter] ?? shownName(delimiter)} as the delimiter; ${
+      inside
+        ? `rows have ${NAMES[inside]}s: use --delimiter '${inside === '\t' ? 'tab' : inside}'`
+        : 'a table needs a target and a feature at least'
+    }`,
+  );
+}
+
+/** Numbers where every value is one, else texts. */
+function column(at: string, name: string, cells: readonly string[], rowName: (row: number) => string): Column {
+  const missing = cells.map((cell) => MISSING.has(cell.toLowerCase()));
+  const isNumber = (cell: string): boolean => NUMBER.test(cell) || INFINITE.test(cell);
+  const present = cells.filter((_, i) => !missing[i]);
+  const comma = cells.findIndex((cell, i) => !missing[i] && DECIMAL_COMMA.test(cell));
+  if (comma >= 0 && present.every((cell) => DECIMAL_COMMA.test(cell) || isNumber(cell))) {
+    throw inputError(
+      `${at}: column ${shownName(name)}, ${rowName(comma)}: ${cells[comma]} has a decimal comma, expected a point; write ${cells[comma].replace(',', '.')}`,
+    );
+  }
+  if (present.every(isNumber)) {
+    const values = Float64Array.from(cells, (cell, i) => (missing[i] ? Number.NaN : numberOf(cell)));
+    return { name, kind: 'number', values };
+  }
+  return { name, kind: 'text', values: cells.map((cell, i) => (missing[i] ? null : cell)) };
+}
+
+const numberOf = (cell: string): number =>
+  INFINITE.test(cell) ? (cell.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY) : Number(cell);

@@ -1,0 +1,33 @@
+/** A table: columns by name, of numbers or of texts. */
+
+/** Numbers; NaN where a value is missing. */
+export interface NumberColumn {
+  name: string;
+  kind: 'number';
+  values: Float64Array;
+}
+
+/** Texts; null where a value is missing. */
+export interface TextColumn {
+  name: string;
+  kind: 'text';
+  values: (string | null)[];
+}
+
+export type Column = NumberColumn | TextColumn;
+
+export interface Table {
+  /** What messages call it: the flag and the file. */
+  at: string;
+  rows: number;
+  columns: Column[];
+  /** The number of a row for people: that of its line in a text file, else counted from 1. */
+  rowName(row: number): string;
+  /** What was changed while it was read, for people. */
+  remarks: string[];
+}
+
+export interface TableOptions {
+  /** Of CSV; found by itself where it is not given. */
+  delimiter?: string | undefined;
+}

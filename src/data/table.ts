@@ -1,0 +1,60 @@
+/** Tables: columns by name, of numbers or of texts, as they are in a file. */
+
+import { inputError, type RfmError } from '../errors.js';
+import { place } from './files.js';
+import { arrayTable } from './table-arrays.js';
+import { shownName } from './table-checks.js';
+import { csvTable } from './table-csv.js';
+import { parquetTable } from './table-parquet.js';
+import type { Table, TableOptions } from './table-types.js';
+
+export type { Column, NumberColumn, Table, TableOptions, TextColumn } from './table-types.js';
+
+/**
+ * Reads a table: .csv, .tsv or .txt, .parquet, .npy or .npz.
+ * @throws input error, in one line, for a file that is no table: empty, ragged, with two columns of one name, of another format.
+ */
+export async function readTable(path: string, flag: string, options: TableOptions = {}): Promise<Table> {
+  const at = place(flag, path);
+  const extension = /\.(\w+)(:[^:/\\]+)?$/.exec(path)?.[1]?.toLowerCase() ?? '';
+  const table = await byExtension(extension, path, flag, options);
+  if (table.rows === 0) throw inputError(`${at}: has no rows below its header; give a table with rows`);
+  checkNames(table);
+  return table;
+}
+
+async function byExtension(extension: string, path: string, flag: string, options: TableOptions): Promise<Table> {
+  switch (extension) {
+    case 'npy':
+    case 'npz':
+      return arrayTable(path, flag);
+    case 'parquet':
+      return parquetTable(path, flag);
+    case 'feather':
+    case 'arrow':
+    case 'ipc':
+      throw other(place(flag, path), 'an Arrow file', 'write it as Parquet or CSV');
+    case 'xlsx':
+    case 'xls':
+    case 'ods':
+      throw other(place(flag, path), 'a spreadsheet', 'export it as CSV');
+    default:
+      return csvTable(path, flag, options);
+  }
+}
+
+const other = (at: string, what: string, remedy: string): RfmError =>
+  inputError(`${at}: is ${what}, expected .csv, .tsv, .parquet, .npy or .npz; ${remedy}`);
+
+function checkNames({ at, columns }: Table): void {
+  const seen = new Map<string, number>();
+  columns.forEach(({ name }, i) => {
+    const before = seen.get(name);
+    if (before !== undefined) {
+      throw inputError(
+        `${at}: columns ${before + 1} and ${i + 1} are both called ${shownName(name)}; give each column a name of its own`,
+      );
+    }
+    seen.set(name, i);
+  });
+}

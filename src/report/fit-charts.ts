@@ -1,0 +1,179 @@
+import type { TopLevelSpec } from 'vega-lite';
+import type { ScoreName } from '../rfm/scores.js';
+import type { FitDocument, Shown } from './fit-document.js';
+import { shorten } from './format.js';
+import { FONT_FAMILY } from './raster.js';
+
+const BLUE = '#0072B2';
+const VERMILION = '#D55E00';
+
+/** Names of scores for people. */
+export const SCORE_NAMES: Readonly<Record<ScoreName, string>> = {
+  rmse: 'RMSE',
+  mae: 'MAE',
+  r2: 'R²',
+  accuracy: 'accuracy',
+  logLoss: 'log loss',
+  brier: 'Brier score',
+  auc: 'AUC',
+  f1: 'F1',
+};
+
+interface Chart {
+  title: string;
+  width: number;
+  height: number;
+}
+
+const frame = ({ title, width, height }: Chart, rest: object): TopLevelSpec =>
+  ({
+    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
+    width,
+    height,
+    background: '#ffffff',
+    config: { font: FONT_FAMILY, view: { stroke: null } },
+    title: { text: title, anchor: 'start', frame: 'group', fontSize: 15 },
+    ...rest,
+  }) as TopLevelSpec;
+
+const scoreAt = (scores: object, name: ScoreName): number => (scores as Record<string, number>)[name];
+
+/** The score over the updates of M, on training and on validation rows. */
+export function curveSpec({ iterations, best }: FitDocument, score: ScoreName): TopLevelSpec {
+  const values = iterations.flatMap(({ iteration, train, validation }) => [
+    { iteration, rows: 'training', value: scoreAt(train, score) },
+    ...(validation ? [{ iteration, rows: 'validation', value: scoreAt(validation, score) }] : []),
+  ]);
+  const encoding = {
+    x: { field: 'iteration', type: 'quantitative', axis: { title: 'updates of M', tickMinStep: 1, grid: false } },
+    y: { field: 'value', type: 'quantitative', scale: { zero: false }, axis: { title: SCORE_NAMES[score] } },
+    color: {
+      field: 'rows',
+      type: 'nominal',
+      scale: { domain: ['training', 'validation'], range: [BLUE, VERMILION] },
+      legend: { title: null, orient: 'right' },
+    },
+  };
+  return frame(
+    { title: `${SCORE_NAMES[score]} over the updates of M`, width: 480, height: 280 },
+    {
+      data: { values: values.filter(({ value }) => Number.isFinite(value)) },
+      layer: [
+        {
+          mark: { type: 'rule', strokeDash: [4, 4], color: '#8A8A8A' },
+          encoding: { x: { datum: best, type: 'quantitative' } },
+        },
+        { mark: { type: 'line', strokeWidth: 2 }, encoding },
+        { mark: { type: 'point', filled: true, size: 44 }, encoding },
+      ],
+    },
+  );
+}
+
+/** Features that a chart has room for. */
+const MOST_FEATURES = 20;
+
+/** The largest entries of the diagonal of M. */
+export function importancesSpec({ importances }: FitDocument): TopLevelSpec {
+  const values = importances
+    .slice(0, MOST_FEATURES)
+    .map(({ feature, value }) => ({ feature: shorten(feature, 32), value }));
+  return frame(
+    { title: 'Importance of features: the diagonal of M', width: 420, height: 20 * values.length + 10 },
+    {
+      data: { values },
+      mark: { type: 'bar', color: BLUE },
+      encoding: {
+        y: { field: 'feature', type: 'nominal', sort: null, axis: { title: null, labelLimit: 240 } },
+        x: { field: 'value', type: 'quantitative', axis: { title: 'M, over its largest entry' } },
+      },
+    },
+  );
+}
+
+/** Predictions against the truth, with the line on which both agree. */
+export function truthSpec({ part, points }: Shown, target: string): TopLevelSpec {
+  const all = points.flatMap(({ truth, prediction }) => [truth, prediction]);
+  const [low, high] = [Math.min(...all), Math.max(...all)];
+  const axis = (field: string, title: string): object => ({
+    field,
+    type: 'quantitative',
+    scale: { domain: [low, high], nice: true, zero: false },
+    axis: { title },
+  });
+  return frame(
+    { title: `Predictions of ${part} rows`, width: 360, height: 360 },
+    {
+      layer: [
+        {
+          data: {
+            values: [
+              { truth: low, prediction: low },
+              { truth: high, prediction: high },
+            ],
+          },
+          mark: { type: 'line', color: '#8A8A8A', strokeDash: [4, 4] },
+          encoding: { x: axis('truth', target), y: axis('prediction', 'prediction') },
+        },
+        {
+          data: { values: points },
+          mark: { type: 'point', filled: true, size: 18, opacity: 0.5, color: BLUE },
+          encoding: { x: axis('truth', target), y: axis('prediction', 'prediction') },
+        },
+      ],
+    },
+  );
+}
+
+/** The confusion matrix: each row of it by its share. */
+export function confusionSpec(
+  confusion: readonly (readonly number[])[],
+  classes: readonly string[],
+  part: string,
+): TopLevelSpec {
+  const names = classes.map((name) => shorten(name, 20));
+  const values = confusion.flatMap((row, t) => {
+    const all = row.reduce((sum, count) => sum + count, 0);
+    return row.map((count, p) => ({ truth: names[t], predicted: names[p], count, share: all > 0 ? count / all : 0 }));
+  });
+  const position = (field: string, title: string): object => ({
+    field,
+    type: 'nominal',
+    sort: null,
+    axis: { title, labelLimit: 160 },
+  });
+  const size = Math.max(120, Math.min(480, 44 * classes.length));
+  const encoding = { x: position('predicted', 'predicted'), y: position('truth', 'true class') };
+  return frame(
+    { title: `Predictions of ${part} rows`, width: size, height: size },
+    {
+      data: { values },
+      layer: [
+        {
+          mark: 'rect',
+          encoding: {
+            ...encoding,
+            color: {
+              field: 'share',
+              type: 'quantitative',
+              scale: { domain: [0, 1], range: ['#ffffff', BLUE], interpolate: 'rgb' },
+              legend: null,
+            },
+          },
+        },
+        ...(classes.length <= 15
+          ? [
+              {
+                mark: { type: 'text', fontSize: 12 },
+                encoding: {
+                  ...encoding,
+                  text: { field: 'count', type: 'quantitative' },
+                  color: { condition: { test: 'datum.share > 0.6', value: '#ffffff' }, value: '#1f2328' },
+                },
+              },
+            ]
+          : []),
+      ],
+    },
+  );
+}

@@ -1,0 +1,197 @@
+import { isGain, type ScoreName, type Scores } from '../rfm/scores.js';
+import { SCORE_NAMES } from './fit-charts.js';
+import type { FitDocument, FitTrial } from './fit-document.js';
+import {
+  adapterLabel,
+  escapeHtml,
+  formatBytes,
+  formatCell,
+  formatNumber,
+  formatPercent,
+  formatSeconds,
+} from './format.js';
+import { PAGE_STYLE } from './page-style.js';
+
+/** Charts of a fit as SVG; '' where there is none. */
+export interface FitCharts {
+  curve: string;
+  importances: string;
+  predictions: string;
+}
+
+/** A score as people read it. */
+export const scoreText = (name: ScoreName, value: number): string =>
+  name === 'accuracy' ? formatPercent(value) : formatNumber(value);
+
+const entriesOf = (scores: Scores): [ScoreName, number][] => Object.entries(scores) as [ScoreName, number][];
+
+const figure = (svg: string, label: string, caption: string): string =>
+  svg === ''
+    ? ''
+    : `<figure class="chart"><div class="scroll" tabindex="0" role="region" aria-label="${label}">${svg}</div>
+<figcaption>${caption}</figcaption></figure>`;
+
+function scoresTable({ scores, rows }: FitDocument): string {
+  const parts = (['train', 'validation', 'test'] as const).filter((part) => scores[part] !== null);
+  const names = entriesOf(scores.train).map(([name]) => name);
+  const label = { train: 'training', validation: 'validation', test: 'test' } as const;
+  const head = names.map((name) => `<th scope="col">${SCORE_NAMES[name]}</th>`).join('');
+  const lines = parts.map((part) => {
+    const own = new Map(entriesOf(scores[part] as Scores));
+    const cells = names.map((name) => `<td>${scoreText(name, own.get(name) ?? Number.NaN)}</td>`).join('');
+    return `<tr><th scope="row">${label[part]}, ${rows[part]} rows</th>${cells}</tr>`;
+  });
+  return table('Scores of the fit that was kept', `<th scope="col">Rows</th>${head}`, lines);
+}
+
+const table = (caption: string, head: string, rows: readonly string[]): string =>
+  `<div class="scroll" tabindex="0" role="region" aria-label="${caption}"><table class="layers"><caption>${caption}</caption>
+<thead><tr>${head}</tr></thead><tbody>${rows.join('\n')}</tbody></table></div>`;
+
+function settingsTable(document: FitDocument): string {
+  const { settings, rows, features, classes, adapter, memory, seconds, version, config } = document;
+  const counts = classes
+    ? classes.names
+        .map((name, c) => `${name}: ${classes.counts[c]}`)
+        .slice(0, 12)
+        .join(', ')
+    : '';
+  const entries: [string, string][] = [
+    ['Table', escapeHtml(String(config.table))],
+    ['Target', `${escapeHtml(String(config.target))}, ${document.task}`],
+    ...(classes
+      ? ([['Classes', `${classes.names.length} (${escapeHtml(counts)}${classes.names.length > 12 ? ', …' : ''})`]] as [
+          string,
+          string,
+        ][])
+      : []),
+    ['Rows', `${rows.train} to learn from, ${rows.validation} to score by, ${rows.test} test rows`],
+    ['Features', String(features.length)],
+    ['Kernel', `${escapeHtml(settings.formula)}, L = ${formatNumber(settings.bandwidth)}`],
+    [
+      'Ridge',
+      settings.ridgeForm === 'relative'
+        ? `${formatNumber(settings.ridge)}, ${formatNumber(settings.ridge / rows.train)} times the number of training rows`
+        : formatNumber(settings.ridge),
+    ],
+    ['M', settings.metricForm],
+    ['Updates of M', `${document.best} of the fit that was kept, ${document.iterations.length - 1} made`],
+    ['Adapter', escapeHtml(adapterLabel(adapter))],
+    ['Device memory', `${formatBytes(memory.peakBytes)} at most (predicted: ${formatBytes(memory.predictedBytes)})`],
+    ['Total time', formatSeconds(seconds)],
+    ['deep-rfm', escapeHtml(version)],
+  ];
+  return `<div class="scroll"><table class="settings"><caption>Settings and resources</caption><tbody>${entries
+    .map(([name, value]) => `<tr><th scope="row">${name}</th><td>${value}</td></tr>`)
+    .join('')}</tbody></table></div>`;
+}
+
+const list = (items: readonly string[]): string =>
+  `<ul>${items.map((item) => `<li>${escapeHtml(item)}</li>`).join('')}</ul>`;
+
+function notesBox({ changes, notes }: FitDocument): string {
+  const parts = [
+    ...(notes.length > 0 ? [`<p><strong>Notes</strong></p>${list(notes)}`] : []),
+    changes.length > 0
+      ? `<p><strong>Columns that were dropped or changed</strong></p>${list(changes)}`
+      : '<p>No column was dropped or changed.</p>',
+  ];
+  return `<div class="note${notes.length > 0 ? ' warn' : ''}" role="note">${parts.join('')}</div>`;
+}
+
+function eigenvectorTable({ eigenvectors }: FitDocument): string {
+  const rows = eigenvectors.map(({ value, share, entries }, i) => {
+    const names = entries.map(({ feature, weight }) => `${escapeHtml(feature)} (${formatNumber(weight)})`).join(', ');
+    return `<tr><th scope="row">${i + 1}</th><td>${formatCell(value)}</td><td>${formatPercent(share)}</td><td class="text">${names}</td></tr>`;
+  });
+  return table(
+    'Largest eigenvalues of M, and the features that count most in their vectors',
+    '<th scope="col"></th><th scope="col">Eigenvalue</th><th scope="col">Share of the trace</th><th scope="col">Features (weight)</th>',
+    rows,
+  );
+}
+
+function iterationTable({ iterations, best }: FitDocument, score: ScoreName): string {
+  const rows = iterations.map(({ iteration, bandwidth, train, validation, solve }) => {
+    const own = (scores: Scores | null): string =>
+      scores ? scoreText(score, (scores as unknown as Record<string, number>)[score]) : '–';
+    return `<tr><th scope="row">${iteration}${iteration === best ? ' (kept)' : ''}</th><td>${formatCell(bandwidth)}</td><td>${own(train)}</td><td>${own(validation)}</td><td>${formatCell(solve.relativeResidual)}</td></tr>`;
+  });
+  const name = SCORE_NAMES[score];
+  return table(
+    'The fits',
+    `<th scope="col">Updates of M</th><th scope="col">Bandwidth</th><th scope="col">${name}, training</th><th scope="col">${name}, validation</th><th scope="col">Residual</th>`,
+    rows,
+  );
+}
+
+function searchSection({ trials, folds }: FitDocument, score: ScoreName): string {
+  const parts: string[] = [];
+  if (folds) {
+    const rows = folds.map(({ fold, iteration, scores }) => {
+      const cells = entriesOf(scores).map(([name, value]) => `<td>${scoreText(name, value)}</td>`);
+      return `<tr><th scope="row">${fold}</th><td>${iteration}</td>${cells.join('')}</tr>`;
+    });
+    const heads = entriesOf(folds[0].scores).map(([name]) => `<th scope="col">${SCORE_NAMES[name]}</th>`);
+    parts.push(
+      table(
+        'Held-out scores of each fold',
+        `<th scope="col">Fold</th><th scope="col">Updates of M</th>${heads.join('')}`,
+        rows,
+      ),
+    );
+  }
+  if (trials) {
+    const sign = isGain(score) ? -1 : 1;
+    const rank = (t: FitTrial): number => (t.score === null ? Number.POSITIVE_INFINITY : sign * t.score);
+    const sorted = [...trials].sort((a, b) => rank(a) - rank(b));
+    const rows = sorted
+      .slice(0, 10)
+      .map(
+        (t) =>
+          `<tr><th scope="row">${t.trial}</th><td class="text">${escapeHtml(t.kernel)}</td><td>${t.exponent === null ? '–' : formatNumber(t.exponent)}</td><td>${formatNumber(t.multiple)}</td><td class="text">${t.metricForm}</td><td>${formatNumber(t.ridges.at(-1) ?? Number.NaN)}</td><td>${t.iteration}</td><td>${formatNumber(t.score ?? Number.NaN)}</td></tr>`,
+      );
+    parts.push(
+      table(
+        `The ten best of ${trials.length} trials; all are in trials.csv`,
+        ['Trial', 'Kernel', 'Exponent', 'Bandwidth / median', 'M', 'Ridge', 'Updates of M', SCORE_NAMES[score]]
+          .map((name) => `<th scope="col">${name}</th>`)
+          .join(''),
+        rows,
+      ),
+    );
+  }
+  return parts.length > 0 ? `<section><h2>Search and folds</h2>${parts.join('\n')}</section>` : '';
+}
+
+/** The report as one page that needs nothing else, without scripts. */
+export function renderFitPage(document: FitDocument, charts: FitCharts, score: ScoreName): string {
+  const title = `${escapeHtml(String(document.config.target))} from ${escapeHtml(String(document.config.table))}`;
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>${title}</title>
+<style>${PAGE_STYLE}</style>
+</head>
+<body>
+<header><h1>${title}</h1>
+<p>A Recursive Feature Machine: kernel ridge regression whose metric M is the average gradient outer product of the fit before.</p></header>
+<main>
+<section><h2>Scores</h2>${scoresTable(document)}</section>
+${notesBox(document)}
+${settingsTable(document)}
+<section><h2>Predictions</h2>${figure(charts.predictions, 'Chart of predictions', document.confusion ? 'Rows of each true class by the class that was predicted.' : 'On the dashed line predictions are the truth.')}</section>
+<section><h2>Features</h2>${figure(charts.importances, 'Chart of importances', 'How much the predictor changes with each feature, by the diagonal of M. Numbers were divided by their standard deviation before; features of categories are 0 or 1.')}
+${eigenvectorTable(document)}</section>
+<section><h2>Updates of M</h2>${figure(charts.curve, 'Chart of scores', 'The dashed line is the fit that was kept.')}
+${iterationTable(document, score)}</section>
+${searchSection(document, score)}
+</main>
+<footer class="muted">Made by deep-rfm ${escapeHtml(document.version)}. The numbers are in metrics.json beside this page.</footer>
+</body>
+</html>
+`;
+}

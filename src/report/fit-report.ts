@@ -1,0 +1,125 @@
+import type { ScoreName, Scores } from '../rfm/scores.js';
+import { ensureOutputDirectory } from './atomic.js';
+import { chartSvg } from './draw-chart.js';
+import { confusionSpec, curveSpec, importancesSpec, SCORE_NAMES, truthSpec } from './fit-charts.js';
+import type { FitDocument, FitTrial, Shown } from './fit-document.js';
+import { renderFitPage, scoreText } from './fit-page.js';
+import { formatNumber, formatSeconds } from './format.js';
+import { KNOWN_FILES } from './known-files.js';
+import { type OutputFile, publish } from './publish.js';
+import { svgToPng } from './raster.js';
+import { tableText } from './text-table.js';
+
+/** What is written beside metrics.json. */
+export interface FitParts {
+  /** By which the fit was chosen. */
+  score: ScoreName;
+  /** M, d × d, or its diagonal of d numbers. */
+  metric: { shape: readonly number[]; data: Float64Array };
+  /** The rows whose predictions are drawn, and of a regression the pairs. */
+  part: Shown['part'];
+  shown: Shown | null;
+  /** predictions.csv. */
+  predictions: string;
+}
+
+const scoreLine = (name: string, scores: Scores | null): string[] =>
+  scores
+    ? [
+        `${name}  ${Object.entries(scores)
+          .map(([key, value]) => `${SCORE_NAMES[key as ScoreName]} ${scoreText(key as ScoreName, value as number)}`)
+          .join(', ')}`,
+      ]
+    : [];
+
+/** What a fit came to, in lines for people. */
+export function summaryLines(document: FitDocument): string[] {
+  const { scores, rows, features, settings, importances, changes, notes, best, iterations, folds } = document;
+  const leading = importances.slice(0, 10).map(({ feature, value }) => [feature, formatNumber(value)]);
+  const mean = folds && meanScores(folds.map((fold) => fold.scores));
+  return [
+    `${document.task}: ${String(document.config.target)} from ${features.length} features of ${rows.train} rows`,
+    `kernel      ${settings.formula}, L = ${formatNumber(settings.bandwidth)}, ridge ${formatNumber(settings.ridge)}, M ${settings.metricForm}`,
+    `kept        the fit after ${best} of ${iterations.length - 1} updates of M`,
+    ...scoreLine('training  ', scores.train),
+    ...scoreLine('validation', scores.validation),
+    ...(mean ? scoreLine(`${folds.length} folds   `, mean) : []),
+    ...scoreLine('test      ', scores.test),
+    '',
+    'features that count most, by the diagonal of M:',
+    ...tableText({ header: ['feature', 'M'], rows: leading, left: 1 }).map((line) => `  ${line}`),
+    ...(changes.length > 0
+      ? ['', 'columns that were dropped or changed:', ...changes.map((change) => `  ${change}`)]
+      : []),
+    ...(notes.length > 0 ? ['', ...notes.map((note) => `note: ${note}`)] : []),
+    '',
+    `${formatSeconds(document.seconds)} on ${document.adapter.description || 'the adapter'} (${document.adapter.type})`,
+  ];
+}
+
+/** The mean of each score over several. */
+export function meanScores(all: readonly Scores[]): Scores {
+  const names = Object.keys(all[0]);
+  const value = (scores: Scores, name: string): number => (scores as unknown as Record<string, number>)[name];
+  return Object.fromEntries(
+    names.map((name) => [name, all.reduce((sum, scores) => sum + value(scores, name) / all.length, 0)]),
+  ) as unknown as Scores;
+}
+
+/** trials.csv. */
+export function trialsText(trials: readonly FitTrial[]): string {
+  const header = 'trial,kernel,exponent,multiple,metric_form,iteration,ridge,score,seconds,failure';
+  const lines = trials.map((t) =>
+    [
+      t.trial,
+      t.kernel,
+      t.exponent ?? '',
+      t.multiple,
+      t.metricForm,
+      t.iteration,
+      t.ridges.at(-1) ?? '',
+      t.score ?? '',
+      t.seconds.toFixed(3),
+      t.failure === null ? '' : JSON.stringify(t.failure.replaceAll('"', "'")),
+    ].join(','),
+  );
+  return `${[header, ...lines].join('\n')}\n`;
+}
+
+/**
+ * Writes metrics.json, summary.txt, the figures, M.npy, predictions.csv and the page into a folder, which is made if needed.
+ * @returns names of the files.
+ */
+export async function writeFitReport(dir: string, document: FitDocument, parts: FitParts): Promise<string[]> {
+  await ensureOutputDirectory(dir);
+  const { score, metric, shown } = parts;
+  const { part } = parts;
+  const specs = {
+    curve: [curveSpec(document, score), `${SCORE_NAMES[score]} over the updates of M.`] as const,
+    importances: [importancesSpec(document), 'The largest entries of the diagonal of M.'] as const,
+    predictions: [
+      document.confusion && document.classes
+        ? confusionSpec(document.confusion, document.classes.names, part)
+        : truthSpec(shown ?? { part, points: [] }, String(document.config.target)),
+      `Predictions of ${part} rows.`,
+    ] as const,
+  };
+  const files: OutputFile[] = [];
+  const charts = { curve: '', importances: '', predictions: '' };
+  for (const name of ['curve', 'importances', 'predictions'] as const) {
+    charts[name] = await chartSvg(specs[name][0], specs[name][1]);
+    files.push(
+      { name: `${name}.svg`, text: charts[name] },
+      { name: `${name}.png`, text: await svgToPng(charts[name]) },
+    );
+  }
+  files.push(
+    { name: 'metrics.json', text: `${JSON.stringify(document, null, 2)}\n` },
+    { name: 'summary.txt', text: `${summaryLines(document).join('\n')}\n` },
+    { name: 'M.npy', shape: metric.shape, data: metric.data },
+    { name: 'predictions.csv', text: parts.predictions },
+    { name: 'report.html', text: renderFitPage(document, charts, score) },
+    ...(document.trials ? [{ name: 'trials.csv', text: trialsText(document.trials) }] : []),
+  );
+  return (await publish(dir, files, KNOWN_FILES.fit)).written;
+}

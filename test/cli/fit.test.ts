@@ -1,0 +1,217 @@
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { messageOf } from '../../src/cli/messages.js';
+import { tableRows } from '../../src/cli/predict-table.js';
+import { buildProgram as programOf } from '../../src/cli/program.js';
+import { folderFiles } from '../../src/data/folder-files.js';
+import { RfmError } from '../../src/errors.js';
+import { openModel } from '../../src/model/files.js';
+import { predictRows } from '../../src/model/predict.js';
+import type { FitDocument } from '../../src/report/fit-document.js';
+import { useGpu } from '../support/gpu.js';
+import { normals, uniforms } from '../support/reference.js';
+import { buildProgram, deepRfm, workFolder } from './program.js';
+
+const cwd = workFolder();
+const gpu = useGpu();
+const runFit = (...args: string[]) => deepRfm(['fit', ...args], { cwd });
+const documentOf = (out: string): FitDocument => JSON.parse(readFileSync(join(cwd, out, 'metrics.json'), 'utf8'));
+const lines = (path: string): string[] => readFileSync(join(cwd, path), 'utf8').trimEnd().split('\n');
+
+/** What the program, in this process, says to arguments that it refuses. */
+async function refusal(args: readonly string[]): Promise<string> {
+  const paths = args.map((arg) => (/\.csv$/.test(arg) || ['none', 'parts'].includes(arg) ? join(cwd, arg) : arg));
+  const failure = await programOf(new AbortController().signal)
+    .parseAsync(['fit', ...paths, '--quiet'], { from: 'user' })
+    .then(
+      () => null,
+      (error: unknown) => error,
+    );
+  if (!(failure instanceof RfmError)) throw failure ?? new Error('expected an input error, but nothing was thrown');
+  expect(failure.kind).toBe('input');
+  const message = messageOf(failure);
+  expect(message).not.toContain('\n');
+  return message.replaceAll(`${cwd}/`, '');
+}
+
+/** A table whose price depends on three of its columns, with a category, an identifier and a constant beside. */
+function houses(n: number, seed: number): string {
+  const [next, noise] = [uniforms(seed), normals(seed + 1)];
+  const rows = Array.from({ length: n }, (_, i) => {
+    const [a, b, c, d] = [next(), next(), next(), next()];
+    const city = ['Bonn', 'Köln', '"Ulm, Donau"'][i % 3];
+    const price = 100 + 40 * a * b + 20 * Math.abs(c - 0.5) + (i % 3 === 0 ? 15 : 0) + 0.5 * noise();
+    return [a, b, c, d]
+      .map((v) => v.toFixed(5))
+      .concat([city, `h${i}`, '7', price.toFixed(3), price > 115 ? 'dear' : 'cheap'])
+      .join(',');
+  });
+  return `a,b,c,d,city,id,const,price,kind\n${rows.join('\n')}\n`;
+}
+
+beforeAll(async () => {
+  await buildProgram();
+  writeFileSync(join(cwd, 'houses.csv'), houses(150, 1));
+  writeFileSync(join(cwd, 'later.csv'), houses(40, 5));
+});
+
+describe('fit', () => {
+  it('fits a regression, says what it did with the columns, and keeps a model that predicts the same elsewhere', async () => {
+    const flags =
+      'houses.csv --target price --drop kind --kernel product-laplace --metric-form diagonal --iterations 2';
+    const { code, stdout, stderr } = await runFit(
+      ...flags.split(' '),
+      '--test',
+      'later.csv',
+      '--out',
+      'price',
+      '--save-model',
+      'model',
+    );
+    expect([code, stderr.filter((line) => /^error/i.test(line))]).toEqual([0, []]);
+    const found = documentOf('price');
+    expect(found.task).toBe('regression');
+    expect(found.rows).toEqual({ train: 120, validation: 30, test: 40 });
+    expect(found.features).toEqual(['a', 'b', 'c', 'd', 'city=Bonn', 'city=Köln', 'city=Ulm, Donau']);
+    expect(found.changes).toEqual([
+      '"kind" was dropped, as asked for',
+      '"city" became 3 features, one for each level',
+      '"id" was dropped: its 120 texts in 120 rows are no categories',
+      '"const" was dropped: it is 7 in every training row',
+    ]);
+    const { test } = found.scores as { test: { r2: number; rmse: number } };
+    expect(test.r2).toBeGreaterThan(0.8);
+    expect(found.importances.map(({ feature }) => feature).indexOf('d')).toBeGreaterThan(2);
+    expect(found.iterations).toHaveLength(3);
+    // Each of the importances is an entry of M, and the eigenvectors of a diagonal M are its axes.
+    expect(found.eigenvectors[0].entries[0]).toEqual({ feature: found.importances[0].feature, weight: 1 });
+    expect(stdout).toContain('columns that were dropped or changed:');
+    expect(lines('price/summary.txt')).toEqual(stdout.split('\n').slice(0, lines('price/summary.txt').length));
+    const page = readFileSync(join(cwd, 'price', 'report.html'), 'utf8');
+    for (const text of ['city=Ulm, Donau', 'Columns that were dropped or changed', 'RMSE', '40 rows'])
+      expect(page).toContain(text);
+    expect(page).not.toMatch(/<script|https?:\/\/(?!www\.w3\.org)/);
+    // The model alone, in another folder, for rows of a table.
+    cpSync(join(cwd, 'model'), join(cwd, 'moved'), { recursive: true });
+    const model = await openModel(folderFiles(join(cwd, 'moved')));
+    const { rows } = await tableRows(model, join(cwd, 'later.csv'), '');
+    const [{ scores }] = await predictRows(gpu(), model, rows);
+    const written = lines('price/predictions.csv').filter((line) => line.startsWith('test,'));
+    const expected = written.map((line) => Number(line.split(',')[2]));
+    expect(expected).toHaveLength(40);
+    expect([...scores].map((score) => score.toPrecision(7))).toEqual(expected.map((score) => score.toPrecision(7)));
+    const truth = written.map((line) => Number(line.split(',')[1]));
+    const rmse = Math.sqrt(expected.reduce((sum, value, i) => sum + (value - truth[i]) ** 2, 0) / 40);
+    expect(test.rmse).toBeCloseTo(rmse, 9);
+  });
+
+  it('fits classes by folds, and goes on after a kill to the same bits', async () => {
+    const flags =
+      'houses.csv --target kind --drop price,id --iterations 2 --codes prevalence --folds 3 --score accuracy'.split(
+        ' ',
+      );
+    const whole = await runFit(...flags, '--out', 'whole', '--save-model', 'classes');
+    expect(whole.code).toBe(0);
+    const killed = await deepRfm(['fit', ...flags, '--out', 'parts'], {
+      cwd,
+      kill: { when: /^fold 3\/3/m, signal: 'SIGKILL' },
+    });
+    expect(killed.signal).toBe('SIGKILL');
+    const other = refusal([...flags, '--ridge', '0.1', '--out', 'parts', '--resume']);
+    expect(await other).toMatch(/was made with another configuration \(.*--ridge: 0.001 in the checkpoint, now 0.1\)/);
+    const resumed = await runFit(...flags, '--out', 'parts', '--resume');
+    expect(resumed.code).toBe(0);
+    expect(resumed.stderr.join('\n')).not.toMatch(/^fold 1\/3/m);
+    const text = (out: string) =>
+      JSON.stringify({ ...documentOf(out), memory: 0 }, (key, value) => (key === 'seconds' ? 0 : value));
+    expect(text('parts')).toBe(text('whole'));
+    const { folds, confusion, classes } = documentOf('whole');
+    expect(classes?.names).toEqual(['cheap', 'dear']);
+    // Every row was held out once.
+    expect(confusion?.flat().reduce((sum, n) => sum + n, 0)).toBe(150);
+    expect(folds).toHaveLength(3);
+    const right = (confusion?.[0][0] ?? 0) + (confusion?.[1][1] ?? 0);
+    expect(right / 150).toBeGreaterThan(0.8);
+    const model = await openModel(folderFiles(join(cwd, 'classes')));
+    const { rows } = await tableRows(model, join(cwd, 'later.csv'), '');
+    const [{ labels, probabilities }] = await predictRows(gpu(), model, rows);
+    const kinds = lines('later.csv')
+      .slice(1)
+      .map((line) => (line.endsWith('dear') ? 1 : 0));
+    const correct = kinds.filter((kind, i) => labels?.[i] === kind).length;
+    expect(correct / 40).toBeGreaterThan(0.8);
+    expect((probabilities?.[0] ?? 0) + (probabilities?.[1] ?? 0)).toBeCloseTo(1, 6);
+  });
+
+  it('searches, and finds the same when it goes on', async () => {
+    const flags =
+      'houses.csv --target price --drop kind,id --kernel laplace --iterations 1 --exponent 1 --tune 4 --seed 3'.split(
+        ' ',
+      );
+    const killed = await deepRfm(['fit', ...flags, '--out', 'search'], {
+      cwd,
+      kill: { when: /^trial 2\/4/m, signal: 'SIGKILL' },
+    });
+    expect(killed.signal).toBe('SIGKILL');
+    const resumed = await runFit(...flags, '--out', 'search', '--resume');
+    expect(resumed.code).toBe(0);
+    expect(resumed.stderr.join('\n')).not.toMatch(/^trial 1\/4/m);
+    const whole = await runFit(...flags, '--out', 'again');
+    expect(whole.code).toBe(0);
+    const [a, b] = [documentOf('search'), documentOf('again')];
+    const bare = ({ trials }: FitDocument) => trials?.map((trial) => ({ ...trial, seconds: 0 }));
+    expect(bare(a)).toEqual(bare(b));
+    expect(a.trials).toHaveLength(4);
+    expect(new Set(a.trials?.map(({ multiple }) => multiple)).size).toBe(4);
+    expect(lines('search/trials.csv')).toHaveLength(5);
+    // The fit with refined solutions has the score of the trial, which has none.
+    const scores = a.trials?.map(({ score }) => score ?? Number.POSITIVE_INFINITY) ?? [];
+    const { rmse } = a.scores.validation as { rmse: number };
+    expect(Math.abs(rmse / Math.min(...scores) - 1)).toBeLessThan(1e-3);
+  });
+
+  it('plans, and fits nothing', async () => {
+    const { code, stdout } = await runFit(
+      'houses.csv',
+      '--target',
+      'price',
+      '--plan',
+      '--json',
+      '--memory-limit',
+      '64MiB',
+    );
+    expect(code).toBe(0);
+    const plan = JSON.parse(stdout);
+    expect(plan).toMatchObject({ schema: 'deep-rfm/fit-plan/1', n: 120, outputs: 1 });
+    expect(plan.memory.predictedBytes).toBeLessThanOrEqual(64 * 2 ** 20);
+  });
+});
+
+describe('what fit refuses, in one line', () => {
+  const refused: [args: string, message: RegExp][] = [
+    ['houses.csv', /--target is missing; name the column to predict, for example --target kind/],
+    ['houses.csv --target cost', /--target cost: houses.csv has no such column, found "a", "b"/],
+    ['none.csv --target a', /none.csv: no such file/],
+    ['houses.csv --target price --drop cost', /--drop cost: houses.csv has no such column/],
+    ['houses.csv --target id', /has 150 different values in 150 rows, too many for classes/],
+    ['houses.csv --target kind --task regression', /the target "kind" is "\w+" on line 2, expected numbers/],
+    ['houses.csv --target const', /the target "const" is "7" in every row/],
+    ['houses.csv --target price --norm 1.5', /norm 1.5: the laplace kernel takes none; drop it, or use lpq-laplace/],
+    ['houses.csv --target price --kernel lpq-laplace --norm 1 --exponent 1.5', /expected 0 < q ≤ p ≤ 2/],
+    ['houses.csv --target price --score auc', /--score auc: is no score of a regression task/],
+    ['houses.csv --target price --codes sign', /--codes sign: a regression has no classes/],
+    ['houses.csv --target price --folds 3 --validation 0.5', /--folds 3: holds rows out by itself/],
+    ['houses.csv --target price --validation 1.5', /--validation 1.5: expected a share from 0 to below 1/],
+    ['houses.csv --target price --bandwidth wide', /--bandwidth wide: expected a number above 0/],
+  ];
+  it.each(refused)('%s', async (args, message) => {
+    expect(await refusal([...args.split(' '), '--out', 'none'])).toMatch(message);
+  });
+
+  it('with exit code 2, and nothing on stdout', async () => {
+    const { code, stdout, stderr } = await runFit('houses.csv', '--target', 'const', '--out', 'none');
+    expect({ code, stdout, lines: stderr.length }).toEqual({ code: 2, stdout: '', lines: 1 });
+    expect(existsSync(join(cwd, 'none'))).toBe(false);
+  });
+});

@@ -1,0 +1,247 @@
+import { describe, expect, it } from 'vitest';
+import { writeNpy } from '../../src/data/npy.js';
+import { readTable, type Table } from '../../src/data/table.js';
+import { encodeRows, featureNames, learnEncoding } from '../../src/data/table-encoding.js';
+import { readTarget, readTargetAs } from '../../src/data/table-target.js';
+import { RfmError } from '../../src/errors.js';
+import { put, temporaryFolder } from './helpers.js';
+
+const dir = temporaryFolder();
+let count = 0;
+const table = (text: string | Uint8Array, name = 't.csv', delimiter?: string): Promise<Table> =>
+  readTable(put(dir, `${++count}-${name}`, text), '', { delimiter });
+
+/** The message of what is refused; it is one line, and of kind input. */
+async function refusal(work: Promise<unknown> | (() => unknown)): Promise<string> {
+  try {
+    await (typeof work === 'function' ? work() : work);
+  } catch (error) {
+    if (!(error instanceof RfmError)) throw error;
+    expect(error.kind).toBe('input');
+    expect(error.message).not.toContain('\n');
+    return error.message.replaceAll(dir, '').replace(/^\/?\d+-/, '');
+  }
+  throw new Error('expected an input error, but nothing was thrown');
+}
+
+const all = (t: Table): number[] => Array.from({ length: t.rows }, (_, i) => i);
+const options = { target: 'y', drop: [], categories: [], missing: 'refuse' } as const;
+
+describe('a table from text', () => {
+  it('has numbers and texts, with quotes, signs, exponents and what stands for a missing value', async () => {
+    const t = await table(
+      '\uFEFFid,size,"city, town",y\r\n1,-1.5e2,"Köln ""am Rhein""",0\r\n\r\n2,.5,NA,1\r\n3,+7,"two\nlines",?\r\n4,nan,Bonn,2\r\n',
+    );
+    expect(t.rows).toBe(4);
+    expect(t.columns.map(({ name, kind }) => [name, kind])).toEqual([
+      ['id', 'number'],
+      ['size', 'number'],
+      ['city, town', 'text'],
+      ['y', 'number'],
+    ]);
+    expect([...t.columns[1].values]).toEqual([-150, 0.5, 7, Number.NaN]);
+    expect(t.columns[2].values).toEqual(['Köln "am Rhein"', null, 'two\nlines', 'Bonn']);
+    expect([...t.columns[3].values]).toEqual([0, 1, Number.NaN, 2]);
+    expect([0, 1, 2, 3].map((row) => t.rowName(row))).toEqual(['line 2', 'line 4', 'line 5', 'line 7']);
+  });
+
+  it('finds the delimiter, or takes the one that is given', async () => {
+    for (const [mark, name] of [
+      [';', 'a.csv'],
+      ['|', 'b.txt'],
+      ['\t', 'c.tsv'],
+      ['\t', 'd.csv'],
+    ] as const) {
+      const t = await table(`a${mark}b${mark}c\n1${mark}x${mark}3\n`, name);
+      expect(t.columns.map((column) => column.name)).toEqual(['a', 'b', 'c']);
+    }
+    const t = await table('a:b\n1:2\n', 'e.csv', ':');
+    expect(t.columns.map((column) => [...column.values])).toEqual([[1], [2]]);
+  });
+
+  it.each([
+    ['', /is empty; give a table/],
+    ['\n\n', /holds blank lines alone/],
+    ['a,b\n', /has no rows below its header/],
+    ['a,b\n1,2\n3\n', /line 3 has 1 fields, the header has another number, with comma as the delimiter/],
+    ['a,b\n1,2\n3,4,5\n', /line 3 has 3 fields/],
+    ['a,b\n1,"2\n3,4\n', /a quote that opens on or before line \d+ is not closed/],
+    ['a,b,a\n1,2,3\n', /columns 1 and 3 are both called "a"/],
+    ['a,,b\n1,2,3\n', /column 2 of the header has no name/],
+    ['1,2\n3,4\n', /line 1 holds numbers alone, expected the names/],
+    ['a\n1\n2\n', /has one column, "a", with comma as the delimiter; a table needs a target/],
+    ['a;b\n1,5;2\n3,25;4\n', /column "a", line 2: 1,5 has a decimal comma, expected a point; write 1.5/],
+    ['a,b\n1,2\n3,inf\n', /column "b", line 3: is infinite/],
+    ['a,b\n1,2\n3,-Infinity\n', /column "b", line 3: is infinite/],
+    ['a,b\n1,12345678901234567890\n2,3\n', /column "b", line 2: holds whole numbers beyond 2\^53/],
+    ['<!doctype html><p>not found', /is a web page, expected a table/],
+    ['a,b\n1,\u0000\n', /holds zero bytes, so it is no text/],
+  ])('%j is refused in one line', async (text, message) => {
+    expect(await refusal(table(text))).toMatch(message);
+  });
+
+  it('refuses other encodings, formats and delimiters by name', async () => {
+    expect(await refusal(table('a\tb\n1\t2\n', 'x.csv', ','))).toMatch(
+      /one column.*rows have tabs: use --delimiter 'tab'/,
+    );
+    expect(await refusal(table(Uint8Array.of(0xff, 0xfe, 97, 0)))).toMatch(/is UTF-16 text/);
+    expect(await refusal(table(Uint8Array.of(97, 44, 98, 10, 0xe4, 44, 49, 10)))).toMatch(/is not UTF-8 text/);
+    expect(await refusal(table('x', 't.xlsx'))).toMatch(/is a spreadsheet.*export it as CSV/);
+    expect(await refusal(table('x', 't.feather'))).toMatch(/is an Arrow file.*write it as Parquet or CSV/);
+    expect(await refusal(readTable('/nowhere/t.csv', '--test'))).toMatch(/--test \/nowhere\/t.csv: no such file/);
+  });
+});
+
+/** Written by hyparquet-writer: a column of doubles, one of 64-bit integers, one of texts; the first and last with a null. */
+const PARQUET =
+  'UEFSMRUGFTQVMFwVCBUCFQgVABUEFQAAAAMLGAAABQEE+D8FBygABEAAAAAAAAAQQBUGFUQVNFwVCBUAFQgVABUEFQAAAAMPIAQBAAkBAAIJBwQAAw0IHAQAAAAAAAAAFQYVOBU8XBUIFQIVCBUAFQQVAAAAAwsaZAUAAABLw7ZsbgQAAABCb25uBQAAAEvDtmxuFQQZTEgEcm9vdBUGABUKJQIYBHNpemUAFQQlAhgFcm9vbXMAFQwlAhgEY2l0eSUAABYIGRwZPCYIHBUKGRUAGRgEc2l6ZRUCFggWXhZaJgg8NgIoCAAAAAAAABBAGAgAAAAAAAD4PzYAABkcFQYVABUCAAAAJmIcFQQZFQAZGAVyb29tcxUCFggWbhZeJmI8NgAoCAQAAAAAAAAAGAgBAAAAAAAAAAAZHBUGFQAVAgAAACbAARwVDBkVABkYBGNpdHkVAhYIFmIWZibAATw2AigFS8O2bG4YBEJvbm4AGRwVBhUAFQIAAAAWrgIWCDaeAgAoCWh5cGFycXVldBk8HAAAHAAAHAAAAAkBAABQQVIx';
+
+describe('a table from other files', () => {
+  it('reads Parquet', async () => {
+    const t = await table(Buffer.from(PARQUET, 'base64'), 't.parquet');
+    expect(t.columns.map(({ name, kind, values }) => [name, kind, [...values]])).toEqual([
+      ['size', 'number', [1.5, 2.5, Number.NaN, 4]],
+      ['rooms', 'number', [1, 2, 3, 4]],
+      ['city', 'text', ['Köln', 'Bonn', null, 'Köln']],
+    ]);
+    expect(t.rowName(1)).toBe('row 2');
+    const cut = Buffer.from(PARQUET, 'base64').subarray(0, 100);
+    expect(await refusal(table(cut, 'cut.parquet'))).toMatch(/cannot be read as Parquet/);
+  });
+
+  it('names the columns of arrays by their numbers', async () => {
+    const path = put(dir, 'a.npy', '');
+    writeNpy(path, [2, 3], Float64Array.of(1, 2, 3, 4, 5, 6));
+    const t = await readTable(path, '');
+    expect(t.columns.map(({ name, values }) => [name, [...values]])).toEqual([
+      ['x0', [1, 4]],
+      ['x1', [2, 5]],
+      ['x2', [3, 6]],
+    ]);
+  });
+});
+
+describe('columns as features', () => {
+  it('standardises numbers by the training rows, and makes a feature of each level', async () => {
+    const t = await table('a,k,c,y\n1,7,red,0\n3,7,blue,1\n5,7,red,0\n100,7,green,1\n');
+    const { encoding, changes } = learnEncoding(t, [0, 1, 2], options);
+    expect(featureNames(encoding)).toEqual(['a', 'c=blue', 'c=red']);
+    expect(encoding[0]).toEqual({ name: 'a', kind: 'number', mean: 3, deviation: 2, fill: null });
+    expect(changes).toEqual([
+      '"k" was dropped: it is 7 in every training row',
+      '"c" became 2 features, one for each level',
+    ]);
+    const { x, unknown } = encodeRows(t, encoding);
+    expect([...x]).toEqual([-1, 0, 1, 0, 1, 0, 1, 0, 1, 48.5, 0, 0]);
+    expect([...unknown]).toEqual([['c', 1]]);
+  });
+
+  it('keeps the digits of numbers far from 0', async () => {
+    const t = await table('a,y\n1000000000.001,0\n1000000000.002,1\n1000000000.003,1\n');
+    const { encoding } = learnEncoding(t, all(t), options);
+    const { x } = encodeRows(t, encoding);
+    [-1, 0, 1].forEach((value, i) => void expect(x[i]).toBeCloseTo(value, 3));
+  });
+
+  it('puts means, medians and the most frequent level in the place of missing values, or refuses them', async () => {
+    const t = await table('a,c,y\n1,red,0\n,red,1\n2,,0\n9,blue,1\n');
+    expect(await refusal(() => learnEncoding(t, all(t), options))).toMatch(
+      /column "a", line 3: has no value \(1 of its rows have none\); use --missing/,
+    );
+    const mean = learnEncoding(t, all(t), { ...options, missing: 'mean' });
+    expect(mean.encoding[0]).toMatchObject({ fill: 4, mean: 4 });
+    const median = learnEncoding(t, all(t), { ...options, missing: 'median' });
+    expect(median.encoding).toMatchObject([
+      { fill: 2, mean: 3.5 },
+      { fill: 'red', levels: ['blue', 'red'] },
+    ]);
+    expect(median.changes).toEqual([
+      '"a" had no value in 1 training row: 2 (the median) took its place',
+      '"c" became 2 features, one for each level; "red", the most frequent, took the place of 1 missing value',
+    ]);
+    const { x } = encodeRows(t, median.encoding);
+    expect([...x.subarray(6, 9)].map((value) => Math.round(1e3 * value))).toEqual([
+      Math.round(1e3 * (-1.5 / Math.sqrt(41 / 3))),
+      0,
+      1000,
+    ]);
+    const complete = learnEncoding(await table('a,c,y\n1,red,0\n2,blue,1\n'), [0, 1], options);
+    expect(await refusal(() => encodeRows(t, complete.encoding))).toMatch(/column "a", line 3: has no value/);
+  });
+
+  it('drops what is no category, what is asked for, and takes numbers as categories', async () => {
+    const lines = Array.from({ length: 30 }, (_, i) => `r${i},${i % 3},${i},${i % 2}`);
+    const t = await table(`id,code,n,y\n${lines.join('\n')}\n`);
+    const { encoding, changes } = learnEncoding(t, all(t), { ...options, drop: ['n'], categories: ['code'] });
+    expect(featureNames(encoding)).toEqual(['code=0', 'code=1', 'code=2']);
+    expect(changes).toEqual([
+      '"n" was dropped, as asked for',
+      '"id" was dropped: its 30 texts in 30 rows are no categories',
+      '"code" became 3 features, one for each level',
+    ]);
+    expect(await refusal(() => learnEncoding(t, all(t), { ...options, drop: ['n', 'code'] }))).toMatch(
+      /no column is left to learn from/,
+    );
+  });
+
+  it('refuses tables that lack a column, have texts for numbers, or numbers of another unit', async () => {
+    const t = await table('a,b,y\n1,2,0\n2,4,1\n3,5,1\n');
+    const { encoding } = learnEncoding(t, all(t), options);
+    const of = async (text: string) => encodeRows(await table(text), encoding);
+    expect(await refusal(of('a,c\n1,2\n'))).toMatch(
+      /has no column "b", which the model was fitted with \(found: "a", "c"\)/,
+    );
+    expect(await refusal(of('a,b\n1,2\n2,many\n'))).toMatch(/column "b", line 3: is "many", expected a number/);
+    expect(await refusal(of('a,b\n1,2e30\n'))).toMatch(/column "b", line 2: 2e\+30 is .* standard deviations from/);
+    expect((await of('b,y,a\n2,9,1\n')).x).toEqual(encodeRows(t, encoding, [0]).x);
+  });
+});
+
+describe('the target', () => {
+  const of = async (values: readonly string[], task: Parameters<typeof readTarget>[2] = 'auto') =>
+    readTarget(await table(`a,y\n${values.map((value, i) => `${i},${value}`).join('\n')}\n`), 'y', task);
+
+  it('is of the task that its values show, or of the one that is given', async () => {
+    expect((await of(['1', '0', '1'])).target).toEqual({
+      task: 'binary',
+      classes: ['0', '1'],
+      labels: Int32Array.of(1, 0, 1),
+    });
+    expect((await of(['b', 'a', 'c', 'a'])).target).toEqual({
+      task: 'multiclass',
+      classes: ['a', 'b', 'c'],
+      labels: Int32Array.of(1, 0, 2, 0),
+    });
+    expect((await of(['10', '9', '2', '9'])).target).toEqual({
+      task: 'multiclass',
+      classes: ['2', '9', '10'],
+      labels: Int32Array.of(2, 1, 0, 1),
+    });
+    expect((await of(['1.5', '2', '3'])).target).toEqual({ task: 'regression', values: Float64Array.of(1.5, 2, 3) });
+    expect((await of(['1', '2', '3'], 'regression')).target.task).toBe('regression');
+    expect((await of(['1', '0'], 'regression')).found).toBe(null);
+    expect((await of(['1', '0'])).found).toBe(
+      'task: binary, since "y" has 2 different whole numbers; --task says otherwise',
+    );
+  });
+
+  it.each([
+    [['1', '1'], 'auto', /the target "y" is "1" in every row, expected at least two values or classes/],
+    [['1', '', '2'], 'auto', /line 3: the target "y" has no value/],
+    [['1', 'x', '2'], 'regression', /the target "y" is "x" on line 3, expected numbers for --task regression/],
+    [['1', '2', '3'], 'binary', /has 3 classes, expected 2 for --task binary/],
+    [Array.from({ length: 40 }, (_, i) => `t${i}`), 'auto', /has 40 different values in 40 rows, too many for classes/],
+  ] as const)('%j as %s is refused in one line', async (values, task, message) => {
+    expect(await refusal(of(values, task))).toMatch(message);
+  });
+
+  it('is that of another table in the same classes', async () => {
+    const { target } = await of(['b', 'a', 'b']);
+    const like = async (text: string) => readTargetAs(await table(text), 'y', target);
+    expect(await like('a,y\n1,a\n')).toMatchObject({ labels: Int32Array.of(0) });
+    expect(await refusal(like('a,y\n1,a\n2,c\n'))).toMatch(
+      /line 3: the target "y" is "c", a class that no row of the training table has/,
+    );
+    expect(await refusal(like('a,z\n1,a\n'))).toMatch(/--target y: .* has no such column, found "a", "z"/);
+  });
+});
