@@ -41,7 +41,8 @@ try {
 async function served(content: Map<string, string | Uint8Array>): Promise<Server> {
   const server = createServer((request, response) => {
     const found = content.get((request.url ?? '/').slice(1));
-    const type = found === content.get('') ? 'text/html' : request.url === '/page.js' ? 'text/javascript' : 'text/plain';
+    const type =
+      found === content.get('') ? 'text/html' : request.url === '/page.js' ? 'text/javascript' : 'text/plain';
     if (found === undefined) response.writeHead(404).end();
     else response.writeHead(200, { 'content-type': type }).end(found);
   });
