@@ -1,6 +1,7 @@
-/** Tables from Parquet files, by hyparquet, which is loaded when there is one to read. */
+/** Tables from Parquet files. */
 
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import { parquetReadObjects } from 'hyparquet';
 import { inputError } from '../errors.js';
 import { allocateFor, place, withFile } from './files.js';
 import { checkNumbers, checkWhole, shownName } from './table-checks.js';
@@ -8,16 +9,10 @@ import type { Column, Table } from './table-types.js';
 
 /**
  * A table from a Parquet file of flat columns.
- * @throws input error where the package hyparquet is not there, for a file that is damaged, and for columns of lists or structures.
+ * @throws input error for a file that is damaged, and for columns of lists or structures.
  */
 export async function parquetTable(path: string, flag: string): Promise<Table> {
   const at = place(flag, path);
-  const hyparquet = await import('hyparquet').catch(() => null);
-  if (hyparquet === null) {
-    throw inputError(
-      `${at}: Parquet files need the package hyparquet, which is not installed; run npm install hyparquet`,
-    );
-  }
   const bytes = withFile(path, flag, ({ size, read }) => {
     const target = allocateFor(at, size, () => new Uint8Array(size));
     read(target, 0);
@@ -29,7 +24,7 @@ export async function parquetTable(path: string, flag: string): Promise<Table> {
   };
   let found: Record<string, unknown>[];
   try {
-    found = await hyparquet.parquetReadObjects({ file: bytes.buffer, compressors });
+    found = await parquetReadObjects({ file: bytes.buffer, compressors });
   } catch (error) {
     const why = error instanceof Error ? error.message.split('\n')[0] : String(error);
     throw inputError(`${at}: cannot be read as Parquet (${why}); write it again, with compression snappy or none`);
