@@ -1,11 +1,11 @@
 /** The flags of `fit`. */
 
 import { Option } from 'commander';
-import { TASKS } from '../data/table-target.js';
 import { inputError } from '../errors.js';
 import { CLASS_CODES } from '../model/codes.js';
 import { FAMILY_NAMES } from '../ops/kernels/families.js';
 import type { Bandwidth } from '../rfm/estimator.js';
+import { TASKS } from '../table/target.js';
 import {
   AGOP_PATHS,
   adapterOption,

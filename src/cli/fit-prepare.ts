@@ -1,12 +1,12 @@
 /** Rows of a table as the estimator takes them, and what its outputs say. */
 
-import { type ColumnEncoding, encodeRows, featureNames, learnEncoding } from '../data/table-encoding.js';
-import { type Target, targetRows } from '../data/table-target.js';
 import { inputError } from '../errors.js';
 import { type Codes, codesOf, decideBy, encodeLabels } from '../model/codes.js';
 import type { EstimatorData } from '../rfm/estimator.js';
 import { classificationScores, confusionMatrix, regressionScores, type ScoreName, type Scores } from '../rfm/scores.js';
 import type { Split } from '../rfm/split.js';
+import { type ColumnEncoding, encodeRows, featureNames, learnEncoding } from '../table/encoding.js';
+import { type Target, targetRows } from '../table/target.js';
 import type { FitRequest, TargetTable } from './fit-request.js';
 
 /** What outputs mean: numbers of this mean and deviation, or codes of classes. */

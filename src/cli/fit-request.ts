@@ -5,8 +5,6 @@ import { basename } from 'node:path';
 import { withFile } from '../data/files.js';
 import { readTable, type Table } from '../data/table.js';
 import { arrayTable } from '../data/table-arrays.js';
-import type { EncodingOptions, Missing } from '../data/table-encoding.js';
-import { columnOf, readTarget, readTargetAs, type Target, type Task } from '../data/table-target.js';
 import { inputError } from '../errors.js';
 import type { ClassCode } from '../model/codes.js';
 import { type FamilyName, type FamilySettings, familyOf } from '../ops/kernels/families.js';
@@ -16,6 +14,8 @@ import type { ScoreName } from '../rfm/scores.js';
 import { foldSplit, folds, holdOut, type Split } from '../rfm/split.js';
 import type { RunConfig } from '../rfm/types.js';
 import type { AdapterChoice } from '../runtime/adapter.js';
+import type { EncodingOptions, Missing } from '../table/encoding.js';
+import { columnOf, readTarget, readTargetAs, type Target, type Task } from '../table/target.js';
 import type { OutputFlags } from './flags.js';
 
 export interface FitFlags extends OutputFlags {

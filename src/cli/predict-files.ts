@@ -86,7 +86,7 @@ function* csvLines({ classes, outputs }: ModelDocument, found: readonly Judged[]
   const named = (what: string, names: readonly string[] | null): string[] =>
     (names ?? []).map((name) => `${what} ${name}`);
   const scores =
-    outputs === 1 || classes === null
+    outputs === 1 || classes?.length !== outputs
       ? Array.from({ length: outputs }, (_, c) => `${classes ? 'score' : 'prediction'}${outputs > 1 ? ` ${c}` : ''}`)
       : named('score', classes);
   const header = [

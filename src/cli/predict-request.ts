@@ -14,8 +14,10 @@ import { type Model, openModel } from '../model/files.js';
 import { layersOf } from '../model/predict.js';
 import type { HostRows, Numbers } from '../numbers.js';
 import type { AdapterChoice } from '../runtime/adapter.js';
+import { shownName } from '../table/checks.js';
 import type { OutputFlags } from './flags.js';
 import { required, rowsDisagree } from './matrices.js';
+import { tableRows } from './predict-table.js';
 import { checkPlace } from './save-model.js';
 
 export const ARRAYS = ['scores', 'labels', 'probabilities'] as const;
@@ -76,7 +78,7 @@ export async function readPredictRequest(flags: PredictFlags): Promise<PredictRe
   if (array !== 'scores' && model.document.classes === null) {
     throw inputError(`--array ${array}: the model predicts numbers and has no classes; drop --array`);
   }
-  const { rows, truth, remarks } = flags.x === undefined ? fromDataset(flags, model) : fromFiles(flags, flags.x, model);
+  const { rows, truth, remarks } = await rowsFor(flags, model);
   return { model, rows, truth, layers, out, format, array, remarks };
 }
 
@@ -167,6 +169,50 @@ function expectColumns({ cols }: { cols: number }, { document }: Model, at: stri
   );
 }
 
+async function rowsFor(flags: PredictFlags, model: Model): Promise<Found> {
+  const { dataset, x } = flags;
+  if (model.document.kind === 'estimator') {
+    if (x !== undefined) return fromTable(flags, x, model);
+    throw inputError(`--dataset ${dataset}: the model predicts rows of a table; give the table with --x`);
+  }
+  return x === undefined ? fromDataset(flags, model) : fromFiles(flags, x, model);
+}
+
+/** Where the table has the column that the model predicts, predictions are judged by it. */
+async function fromTable({ y, n }: PredictFlags, x: string, model: Model): Promise<Found> {
+  if (y !== undefined)
+    throw inputError(`--y ${y}: a table holds what is predicted as a column; add it there, or drop --y`);
+  const { rows: all, target, remarks } = await tableRows(model, x, '--x');
+  if (n !== undefined && n > all.rows) throw tooFew(n, x, all.rows);
+  const count = n ?? all.rows;
+  const rows = { ...all, x: all.x.subarray(0, count * all.cols), rows: count };
+  if (target === null) return { rows, truth: null, remarks };
+  const values = target.values.slice(0, count);
+  const missing = Array.from<string | number | null>(values).filter(
+    (value) => value === null || Number.isNaN(value),
+  ).length;
+  if (missing > 0) {
+    const remark = `predictions are not judged: ${shownName(target.name)} is missing in ${missing} of ${count} rows`;
+    return { rows, truth: null, remarks: [...remarks, remark] };
+  }
+  const { classes } = model.document;
+  if (classes) {
+    const names = Array.from(values, String);
+    return {
+      rows,
+      truth: { labels: classNumbers(names, classes, `${place('--x', x)}: ${shownName(target.name)}`) },
+      remarks,
+    };
+  }
+  if (target.kind === 'number') return { rows, truth: { targets: Float64Array.from(values as Float64Array) }, remarks };
+  throw inputError(
+    `${place('--x', x)}: ${shownName(target.name)} holds texts, and the model predicts numbers; drop the column`,
+  );
+}
+
+const tooFew = (n: number, x: string, rows: number): RfmError =>
+  inputError(`--n ${n}: ${x} holds only ${rows} rows; use --n ${rows} or less`);
+
 function fromDataset({ dataset, part = 'test', n, ...selection }: PredictFlags, model: Model): Found {
   const name = dataset as DatasetName;
   const at = `--dataset ${name}`;
@@ -188,8 +234,7 @@ function fromFiles({ y, n }: PredictFlags, x: string, model: Model): Found {
   const at = place('--x', x);
   const all = readMatrix(x, '--x');
   expectColumns(all, model, at);
-  if (n !== undefined && n > all.rows)
-    throw inputError(`--n ${n}: ${x} holds only ${all.rows} rows; use --n ${all.rows} or less`);
+  if (n !== undefined && n > all.rows) throw tooFew(n, x, all.rows);
   const count = n ?? all.rows;
   const rows = { x: all.data.subarray(0, count * all.cols), rows: count, cols: all.cols };
   if (y === undefined) return { rows, truth: null, remarks: [] };
@@ -214,9 +259,9 @@ function fromFiles({ y, n }: PredictFlags, x: string, model: Model): Found {
 }
 
 /** The numbers of classes by their names. */
-function classNumbers(values: Int32Array, names: readonly string[], at: string): Int32Array {
+function classNumbers(values: ArrayLike<number | string>, names: readonly string[], at: string): Int32Array {
   const numbers = new Map(names.map((name, c) => [name, c]));
-  return values.map((value, row) => {
+  return Int32Array.from(values, (value, row) => {
     const found = numbers.get(String(value));
     if (found !== undefined) return found;
     const list = names.length > 12 ? `${names.slice(0, 12).join(', ')}, …` : names.join(', ');

@@ -42,8 +42,9 @@ Examples:
   $ deep-rfm predict --model models/digits --x X.npy --y labels.npy --layer all --out layers.json
       every layer of a Deep RFM as a predictor of its own, and how often it is right
   $ deep-rfm predict --model models/digits --x X.npy --array labels --out labels.npy
+  $ deep-rfm predict --model models/houses --x later.csv --out predictions.csv
 
-The model is a folder that --save-model of run, rfm or train wrote. Rows are given as
+The model is a folder that --save-model of run, rfm, train or fit wrote. Rows are given as
 they were given for the fit: what was done to the training rows is done to them.
 A .csv file has a line a row, a .json file all numbers, a .npy file one array.
 On the device that the model was made on, with the same rows given together, scores
@@ -58,7 +59,7 @@ export function addPredict(program: Command, signal: AbortSignal): void {
     .summary('predict with a saved model')
     .description('Predicts labels, scores and probabilities of rows with a model that was saved before.')
     .addOption(valued('--model <folder>', 'the saved model (required)', path('--model')))
-    .addOption(valued('--x <file>', 'rows, n × d (FILE.npy, or FILE.npz:NAME)', path('--x')))
+    .addOption(valued('--x <file>', 'rows, n × d (FILE.npy, or FILE.npz:NAME); of a model of fit a table', path('--x')))
     .addOption(valued('--y <file>', 'their labels or targets, to judge the predictions by', path('--y')))
     .addOption(valued('--dataset <name>', `rows of ${DATASET_NAMES.join(', ')}`, oneOf('--dataset', DATASET_NAMES)))
     .addOption(valued('--part <name>', 'of the dataset: test or train (default: test)', oneOf('--part', PARTS)));

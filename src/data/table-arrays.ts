@@ -1,10 +1,10 @@
 /** Tables from NumPy arrays, whose columns have no names: they are x0, x1, … */
 
 import { inputError } from '../errors.js';
+import { checkNumbers } from '../table/checks.js';
+import type { Column, Table } from '../table/types.js';
 import { place } from './files.js';
 import { readNpy } from './npy.js';
-import { checkNumbers } from './table-checks.js';
-import type { Column, Table } from './table-types.js';
 
 /**
  * A matrix, rows × columns, as a table.

@@ -2,10 +2,10 @@
 
 import { CsvError, parse } from 'csv-parse/sync';
 import { inputError, type RfmError } from '../errors.js';
+import { checkNumbers, checkWhole, shownName } from '../table/checks.js';
+import type { Column, Table, TableOptions } from '../table/types.js';
 import { allocateFor, place, withFile } from './files.js';
 import { recognize } from './recognize.js';
-import { checkNumbers, checkWhole, shownName } from './table-checks.js';
-import type { Column, Table, TableOptions } from './table-types.js';
 
 const DELIMITERS = [',', '\t', ';', '|'] as const;
 const NAMES: Readonly<Record<string, string>> = { ',': 'comma', '\t': 'tab', ';': 'semicolon', '|': 'bar' };

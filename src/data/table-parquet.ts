@@ -3,9 +3,9 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { parquetReadObjects } from 'hyparquet';
 import { inputError } from '../errors.js';
+import { checkNumbers, checkWhole, shownName } from '../table/checks.js';
+import type { Column, Table } from '../table/types.js';
 import { allocateFor, place, withFile } from './files.js';
-import { checkNumbers, checkWhole, shownName } from './table-checks.js';
-import type { Column, Table } from './table-types.js';
 
 /**
  * A table from a Parquet file of flat columns.

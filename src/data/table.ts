@@ -1,14 +1,14 @@
 /** Tables: columns by name, of numbers or of texts, as they are in a file. */
 
 import { inputError, type RfmError } from '../errors.js';
+import { shownName } from '../table/checks.js';
+import type { Table, TableOptions } from '../table/types.js';
 import { place } from './files.js';
 import { arrayTable } from './table-arrays.js';
-import { shownName } from './table-checks.js';
 import { csvTable } from './table-csv.js';
 import { parquetTable } from './table-parquet.js';
-import type { Table, TableOptions } from './table-types.js';
 
-export type { Column, NumberColumn, Table, TableOptions, TextColumn } from './table-types.js';
+export type { Column, NumberColumn, Table, TableOptions, TextColumn } from '../table/types.js';
 
 /**
  * Reads a table: .csv, .tsv or .txt, .parquet, .npy or .npz.

@@ -101,7 +101,7 @@ const networkSchema = z.object({
   weights: fileName,
 });
 
-/** A column of a table, and the features that it becomes: see table-encoding.ts. */
+/** A column of a table, and the features that it becomes: see table/encoding.ts. */
 const columnSchema = z.discriminatedUnion('kind', [
   z.object({
     name: z.string(),

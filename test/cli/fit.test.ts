@@ -1,13 +1,13 @@
 import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { predict, type TableColumns } from '../../src/api/models.js';
 import { messageOf } from '../../src/cli/messages.js';
-import { tableRows } from '../../src/cli/predict-table.js';
 import { buildProgram as programOf } from '../../src/cli/program.js';
 import { folderFiles } from '../../src/data/folder-files.js';
+import { readTable } from '../../src/data/table.js';
 import { RfmError } from '../../src/errors.js';
 import { openModel } from '../../src/model/files.js';
-import { predictRows } from '../../src/model/predict.js';
 import type { FitDocument } from '../../src/report/fit-document.js';
 import { useGpu } from '../support/gpu.js';
 import { normals, uniforms } from '../support/reference.js';
@@ -56,6 +56,9 @@ beforeAll(async () => {
   writeFileSync(join(cwd, 'later.csv'), houses(40, 5));
 });
 
+const columnsOf = async (file: string): Promise<TableColumns> =>
+  Object.fromEntries((await readTable(join(cwd, file), '')).columns.map(({ name, values }) => [name, values]));
+
 describe('fit', () => {
   it('fits a regression, says what it did with the columns, and keeps a model that predicts the same elsewhere', async () => {
     const flags =
@@ -95,12 +98,27 @@ describe('fit', () => {
     // The model alone, in another folder, for rows of a table.
     cpSync(join(cwd, 'model'), join(cwd, 'moved'), { recursive: true });
     const model = await openModel(folderFiles(join(cwd, 'moved')));
-    const { rows } = await tableRows(model, join(cwd, 'later.csv'), '');
-    const [{ scores }] = await predictRows(gpu(), model, rows);
+    const { scores } = await predict(gpu(), model, await columnsOf('later.csv'));
     const written = lines('price/predictions.csv').filter((line) => line.startsWith('test,'));
     const expected = written.map((line) => Number(line.split(',')[2]));
     expect(expected).toHaveLength(40);
     expect([...scores].map((score) => score.toPrecision(7))).toEqual(expected.map((score) => score.toPrecision(7)));
+    // By the command, which finds the truth in the table.
+    const command = 'predict --model moved --x later.csv --out later-predictions.csv --no-tune'.split(' ');
+    const predicted = await deepRfm(command, { cwd });
+    expect(predicted.code, predicted.stderr.join('\n')).toBe(0);
+    const [header, ...cells] = lines('later-predictions.csv').filter((line) => line !== '');
+    expect(header).toBe('row,prediction');
+    expect(cells.map((line) => Number(line.split(',')[1]).toPrecision(7))).toEqual(
+      expected.map((score) => score.toPrecision(7)),
+    );
+    expect(predicted.stdout).toContain(`RMSE ${test.rmse.toExponential(2)}`);
+    const refused = await deepRfm('predict --model moved --dataset mnist-sample --out p.csv'.split(' '), { cwd });
+    expect(refused).toMatchObject({ code: 2, stdout: '' });
+    expect(refused.stderr).toEqual([
+      expect.stringMatching(/^deep-rfm: --dataset mnist-sample: the model predicts rows of a table/),
+    ]);
+    await expect(predict(gpu(), model, [[1, 2]])).rejects.toThrow('the columns of a table by name');
     const truth = written.map((line) => Number(line.split(',')[1]));
     const rmse = Math.sqrt(expected.reduce((sum, value, i) => sum + (value - truth[i]) ** 2, 0) / 40);
     expect(test.rmse).toBeCloseTo(rmse, 9);
@@ -134,8 +152,7 @@ describe('fit', () => {
     const right = (confusion?.[0][0] ?? 0) + (confusion?.[1][1] ?? 0);
     expect(right / 150).toBeGreaterThan(0.8);
     const model = await openModel(folderFiles(join(cwd, 'classes')));
-    const { rows } = await tableRows(model, join(cwd, 'later.csv'), '');
-    const [{ labels, probabilities }] = await predictRows(gpu(), model, rows);
+    const { labels, probabilities } = await predict(gpu(), model, await columnsOf('later.csv'));
     const kinds = lines('later.csv')
       .slice(1)
       .map((line) => (line.endsWith('dear') ? 1 : 0));

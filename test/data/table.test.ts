@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { writeNpy } from '../../src/data/npy.js';
 import { readTable, type Table } from '../../src/data/table.js';
-import { encodeRows, featureNames, learnEncoding } from '../../src/data/table-encoding.js';
-import { readTarget, readTargetAs } from '../../src/data/table-target.js';
 import { RfmError } from '../../src/errors.js';
+import { encodeRows, featureNames, learnEncoding } from '../../src/table/encoding.js';
+import { readTarget, readTargetAs } from '../../src/table/target.js';
 import { put, temporaryFolder } from './helpers.js';
 
 const dir = temporaryFolder();

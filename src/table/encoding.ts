@@ -1,8 +1,8 @@
 /** How columns of a table become numbers: learned from the training rows, and kept with the model. */
 
 import { inputError, type RfmError } from '../errors.js';
-import { shownName } from './table-checks.js';
-import type { Column, Table } from './table-types.js';
+import { shownName } from './checks.js';
+import type { Column, Table } from './types.js';
 
 /** A column of numbers is standardised; of texts there is a feature for each level, 1 where a row has it. */
 export type ColumnEncoding =

@@ -1,7 +1,7 @@
 /** What is wrong with a column. */
 
 import { inputError } from '../errors.js';
-import type { NumberColumn, Table } from './table-types.js';
+import type { NumberColumn, Table } from './types.js';
 
 /** A name or a cell in a message: on one line, and not too long. */
 export function shownName(name: string): string {

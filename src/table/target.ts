@@ -1,8 +1,8 @@
 /** The column that is predicted: classes or numbers. */
 
 import { inputError } from '../errors.js';
-import { shownName } from './table-checks.js';
-import type { Column, Table } from './table-types.js';
+import { shownName } from './checks.js';
+import type { Column, Table } from './types.js';
 
 export const TASKS = ['regression', 'binary', 'multiclass'] as const;
 export type Task = (typeof TASKS)[number];
