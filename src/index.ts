@@ -7,8 +7,15 @@
 export { matrix, toArray, type Values } from './api/arrays.js';
 export type { LabelledData } from './api/data.js';
 export { type DeepRfmCall, deepRfm } from './api/deep-rfm.js';
-export { loadModel, type ModelBytes, type PredictOptions,
-  type TableColumns, predict, predictLayers, saveModel } from './api/models.js';
+export {
+  loadModel,
+  type ModelBytes,
+  type PredictOptions,
+  predict,
+  predictLayers,
+  saveModel,
+  type TableColumns,
+} from './api/models.js';
 export { type TrainOptions, trainNetworks } from './api/networks.js';
 export {
   type AgopOptions,

@@ -1,5 +1,7 @@
 import type { TopLevelSpec } from 'vega-lite';
 import type { ScoreName } from '../rfm/scores.js';
+import type { Tip } from './chart-points.js';
+import type { Theme } from './charts.js';
 import type { FitDocument, Shown } from './fit-document.js';
 import { shorten } from './format.js';
 import { FONT_FAMILY } from './raster.js';
@@ -25,21 +27,27 @@ interface Chart {
   height: number;
 }
 
-const frame = ({ title, width, height }: Chart, rest: object): TopLevelSpec =>
+const frame = ({ title, width, height }: Chart, { ink, background }: Theme, rest: object): TopLevelSpec =>
   ({
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     width,
     height,
-    background: '#ffffff',
-    config: { font: FONT_FAMILY, view: { stroke: null } },
-    title: { text: title, anchor: 'start', frame: 'group', fontSize: 15 },
+    background,
+    config: {
+      font: FONT_FAMILY,
+      aria: false,
+      view: { stroke: null },
+      axis: { labelColor: ink, titleColor: ink, gridColor: ink, gridOpacity: 0.13, domainColor: ink, tickColor: ink },
+      legend: { labelColor: ink },
+    },
+    title: { text: title, anchor: 'start', frame: 'group', fontSize: 15, color: ink },
     ...rest,
   }) as TopLevelSpec;
 
 const scoreAt = (scores: object, name: ScoreName): number => (scores as Record<string, number>)[name];
 
 /** The score over the updates of M, on training and on validation rows. */
-export function curveSpec({ iterations, best }: FitDocument, score: ScoreName): TopLevelSpec {
+export function curveSpec({ iterations, best }: FitDocument, score: ScoreName, theme: Theme): TopLevelSpec {
   const values = iterations.flatMap(({ iteration, train, validation }) => [
     { iteration, rows: 'training', value: scoreAt(train, score) },
     ...(validation ? [{ iteration, rows: 'validation', value: scoreAt(validation, score) }] : []),
@@ -54,32 +62,38 @@ export function curveSpec({ iterations, best }: FitDocument, score: ScoreName): 
       legend: { title: null, orient: 'right' },
     },
   };
-  return frame(
-    { title: `${SCORE_NAMES[score]} over the updates of M`, width: 480, height: 280 },
-    {
-      data: { values: values.filter(({ value }) => Number.isFinite(value)) },
-      layer: [
-        {
-          mark: { type: 'rule', strokeDash: [4, 4], color: '#8A8A8A' },
-          encoding: { x: { datum: best, type: 'quantitative' } },
-        },
-        { mark: { type: 'line', strokeWidth: 2 }, encoding },
-        { mark: { type: 'point', filled: true, size: 44 }, encoding },
-      ],
+  return frame({ title: `${SCORE_NAMES[score]} over the updates of M`, width: 480, height: 280 }, theme, {
+    data: {
+      values: values
+        .filter(({ value }) => Number.isFinite(value))
+        .map((point) => {
+          const tip: Tip = { series: point.rows, axis: 'updates of M', at: point.iteration, value: point.value };
+          return { ...point, tip };
+        }),
     },
-  );
+    layer: [
+      {
+        mark: { type: 'rule', strokeDash: [4, 4], color: '#8A8A8A' },
+        encoding: { x: { datum: best, type: 'quantitative' } },
+      },
+      { mark: { type: 'line', strokeWidth: 2 }, encoding },
+      { mark: { type: 'point', filled: true, size: 44 }, encoding },
+    ],
+  });
 }
 
 /** Features that a chart has room for. */
 const MOST_FEATURES = 20;
 
 /** The largest entries of the diagonal of M. */
-export function importancesSpec({ importances }: FitDocument): TopLevelSpec {
-  const values = importances
-    .slice(0, MOST_FEATURES)
-    .map(({ feature, value }) => ({ feature: shorten(feature, 32), value }));
+export function importancesSpec({ importances }: FitDocument, theme: Theme): TopLevelSpec {
+  const values = importances.slice(0, MOST_FEATURES).map(({ feature, value }) => {
+    const tip: Tip = { series: 'M, over its largest entry', axis: 'feature', at: feature, value };
+    return { feature: shorten(feature, 32), value, tip };
+  });
   return frame(
     { title: 'Importance of features: the diagonal of M', width: 420, height: 20 * values.length + 10 },
+    theme,
     {
       data: { values },
       mark: { type: 'bar', color: BLUE },
@@ -92,7 +106,7 @@ export function importancesSpec({ importances }: FitDocument): TopLevelSpec {
 }
 
 /** Predictions against the truth, with the line on which both agree. */
-export function truthSpec({ part, points }: Shown, target: string): TopLevelSpec {
+export function truthSpec({ part, points }: Shown, target: string, theme: Theme): TopLevelSpec {
   const all = points.flatMap(({ truth, prediction }) => [truth, prediction]);
   const [low, high] = [Math.min(...all), Math.max(...all)];
   const axis = (field: string, title: string): object => ({
@@ -101,28 +115,25 @@ export function truthSpec({ part, points }: Shown, target: string): TopLevelSpec
     scale: { domain: [low, high], nice: true, zero: false },
     axis: { title },
   });
-  return frame(
-    { title: `Predictions of ${part} rows`, width: 360, height: 360 },
-    {
-      layer: [
-        {
-          data: {
-            values: [
-              { truth: low, prediction: low },
-              { truth: high, prediction: high },
-            ],
-          },
-          mark: { type: 'line', color: '#8A8A8A', strokeDash: [4, 4] },
-          encoding: { x: axis('truth', target), y: axis('prediction', 'prediction') },
+  return frame({ title: `Predictions of ${part} rows`, width: 360, height: 360 }, theme, {
+    layer: [
+      {
+        data: {
+          values: [
+            { truth: low, prediction: low },
+            { truth: high, prediction: high },
+          ],
         },
-        {
-          data: { values: points },
-          mark: { type: 'point', filled: true, size: 18, opacity: 0.5, color: BLUE },
-          encoding: { x: axis('truth', target), y: axis('prediction', 'prediction') },
-        },
-      ],
-    },
-  );
+        mark: { type: 'line', color: '#8A8A8A', strokeDash: [4, 4] },
+        encoding: { x: axis('truth', target), y: axis('prediction', 'prediction') },
+      },
+      {
+        data: { values: points },
+        mark: { type: 'point', filled: true, size: 18, opacity: 0.5, color: BLUE },
+        encoding: { x: axis('truth', target), y: axis('prediction', 'prediction') },
+      },
+    ],
+  });
 }
 
 /** The confusion matrix: each row of it by its share. */
@@ -130,11 +141,15 @@ export function confusionSpec(
   confusion: readonly (readonly number[])[],
   classes: readonly string[],
   part: string,
+  theme: Theme,
 ): TopLevelSpec {
   const names = classes.map((name) => shorten(name, 20));
   const values = confusion.flatMap((row, t) => {
     const all = row.reduce((sum, count) => sum + count, 0);
-    return row.map((count, p) => ({ truth: names[t], predicted: names[p], count, share: all > 0 ? count / all : 0 }));
+    return row.map((count, p) => {
+      const tip: Tip = { series: `true class ${classes[t]}`, axis: 'predicted', at: classes[p], value: count };
+      return { truth: names[t], predicted: names[p], count, share: all > 0 ? count / all : 0, tip };
+    });
   });
   const position = (field: string, title: string): object => ({
     field,
@@ -144,36 +159,33 @@ export function confusionSpec(
   });
   const size = Math.max(120, Math.min(480, 44 * classes.length));
   const encoding = { x: position('predicted', 'predicted'), y: position('truth', 'true class') };
-  return frame(
-    { title: `Predictions of ${part} rows`, width: size, height: size },
-    {
-      data: { values },
-      layer: [
-        {
-          mark: 'rect',
-          encoding: {
-            ...encoding,
-            color: {
-              field: 'share',
-              type: 'quantitative',
-              scale: { domain: [0, 1], range: ['#ffffff', BLUE], interpolate: 'rgb' },
-              legend: null,
-            },
+  return frame({ title: `Predictions of ${part} rows`, width: size, height: size }, theme, {
+    data: { values },
+    layer: [
+      {
+        mark: 'rect',
+        encoding: {
+          ...encoding,
+          color: {
+            field: 'share',
+            type: 'quantitative',
+            scale: { domain: [0, 1], range: ['#ffffff', BLUE], interpolate: 'rgb' },
+            legend: null,
           },
         },
-        ...(classes.length <= 15
-          ? [
-              {
-                mark: { type: 'text', fontSize: 12 },
-                encoding: {
-                  ...encoding,
-                  text: { field: 'count', type: 'quantitative' },
-                  color: { condition: { test: 'datum.share > 0.6', value: '#ffffff' }, value: '#1f2328' },
-                },
+      },
+      ...(classes.length <= 15
+        ? [
+            {
+              mark: { type: 'text', fontSize: 12 },
+              encoding: {
+                ...encoding,
+                text: { field: 'count', type: 'quantitative' },
+                color: { condition: { test: 'datum.share > 0.6', value: '#ffffff' }, value: '#1f2328' },
               },
-            ]
-          : []),
-      ],
-    },
-  );
+            },
+          ]
+        : []),
+    ],
+  });
 }

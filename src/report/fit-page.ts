@@ -1,4 +1,5 @@
 import { isGain, type ScoreName, type Scores } from '../rfm/scores.js';
+import type { DrawnChart } from './chart-points.js';
 import { SCORE_NAMES } from './fit-charts.js';
 import type { FitDocument, FitTrial } from './fit-document.js';
 import {
@@ -10,14 +11,11 @@ import {
   formatPercent,
   formatSeconds,
 } from './format.js';
-import { PAGE_STYLE } from './page-style.js';
+import { figureBlock, pageDocument, tableBlock, verdictBlock } from './page-shell.js';
+import { pairTable } from './run-certificate.js';
 
-/** Charts of a fit as SVG; '' where there is none. */
-export interface FitCharts {
-  curve: string;
-  importances: string;
-  predictions: string;
-}
+/** The charts of a fit, and what they show for those who do not see them. */
+export type FitCharts = Record<'curve' | 'importances' | 'predictions', { drawn: DrawnChart; label: string }>;
 
 /** A score as people read it. */
 export const scoreText = (name: ScoreName, value: number): string =>
@@ -25,11 +23,8 @@ export const scoreText = (name: ScoreName, value: number): string =>
 
 const entriesOf = (scores: Scores): [ScoreName, number][] => Object.entries(scores) as [ScoreName, number][];
 
-const figure = (svg: string, label: string, caption: string): string =>
-  svg === ''
-    ? ''
-    : `<figure class="chart"><div class="scroll" tabindex="0" role="region" aria-label="${label}">${svg}</div>
-<figcaption>${caption}</figcaption></figure>`;
+const figure = (charts: FitCharts, name: keyof FitCharts, caption: string): string =>
+  figureBlock(charts[name].drawn, { name, label: charts[name].label, caption });
 
 function scoresTable({ scores, rows }: FitDocument): string {
   const parts = (['train', 'validation', 'test'] as const).filter((part) => scores[part] !== null);
@@ -41,12 +36,17 @@ function scoresTable({ scores, rows }: FitDocument): string {
     const cells = names.map((name) => `<td>${scoreText(name, own.get(name) ?? Number.NaN)}</td>`).join('');
     return `<tr><th scope="row">${label[part]}, ${rows[part]} rows</th>${cells}</tr>`;
   });
-  return table('Scores of the fit that was kept', `<th scope="col">Rows</th>${head}`, lines);
+  return table('scores', 'Scores of the fit that was kept', `<th scope="col">Rows</th>${head}`, lines);
 }
 
-const table = (caption: string, head: string, rows: readonly string[]): string =>
-  `<div class="scroll" tabindex="0" role="region" aria-label="${caption}"><table class="layers"><caption>${caption}</caption>
-<thead><tr>${head}</tr></thead><tbody>${rows.join('\n')}</tbody></table></div>`;
+/** `name` is that of its file. */
+const table = (name: string, caption: string, head: string, rows: readonly string[]): string =>
+  tableBlock(
+    name,
+    caption,
+    `<table class="layers"><caption>${caption}</caption>
+<thead><tr>${head}</tr></thead><tbody>${rows.join('\n')}</tbody></table>`,
+  );
 
 function settingsTable(document: FitDocument): string {
   const { settings, rows, features, classes, adapter, memory, seconds, version, config } = document;
@@ -81,9 +81,7 @@ function settingsTable(document: FitDocument): string {
     ['Total time', formatSeconds(seconds)],
     ['deep-rfm', escapeHtml(version)],
   ];
-  return `<div class="scroll"><table class="settings"><caption>Settings and resources</caption><tbody>${entries
-    .map(([name, value]) => `<tr><th scope="row">${name}</th><td>${value}</td></tr>`)
-    .join('')}</tbody></table></div>`;
+  return pairTable('settings', 'Settings and resources', entries);
 }
 
 const list = (items: readonly string[]): string =>
@@ -105,6 +103,7 @@ function eigenvectorTable({ eigenvectors }: FitDocument): string {
     return `<tr><th scope="row">${i + 1}</th><td>${formatCell(value)}</td><td>${formatPercent(share)}</td><td class="text">${names}</td></tr>`;
   });
   return table(
+    'eigenvalues',
     'Largest eigenvalues of M, and the features that count most in their vectors',
     '<th scope="col"></th><th scope="col">Eigenvalue</th><th scope="col">Share of the trace</th><th scope="col">Features (weight)</th>',
     rows,
@@ -119,6 +118,7 @@ function iterationTable({ iterations, best }: FitDocument, score: ScoreName): st
   });
   const name = SCORE_NAMES[score];
   return table(
+    'fits',
     'The fits',
     `<th scope="col">Updates of M</th><th scope="col">Bandwidth</th><th scope="col">${name}, training</th><th scope="col">${name}, validation</th><th scope="col">Residual</th>`,
     rows,
@@ -135,6 +135,7 @@ function searchSection({ trials, folds }: FitDocument, score: ScoreName): string
     const heads = entriesOf(folds[0].scores).map(([name]) => `<th scope="col">${SCORE_NAMES[name]}</th>`);
     parts.push(
       table(
+        'folds',
         'Held-out scores of each fold',
         `<th scope="col">Fold</th><th scope="col">Updates of M</th>${heads.join('')}`,
         rows,
@@ -153,6 +154,7 @@ function searchSection({ trials, folds }: FitDocument, score: ScoreName): string
       );
     parts.push(
       table(
+        'trials',
         `The ten best of ${trials.length} trials; all are in trials.csv`,
         ['Trial', 'Kernel', 'Exponent', 'Bandwidth / median', 'M', 'Ridge', 'Updates of M', SCORE_NAMES[score]]
           .map((name) => `<th scope="col">${name}</th>`)
@@ -164,34 +166,34 @@ function searchSection({ trials, folds }: FitDocument, score: ScoreName): string
   return parts.length > 0 ? `<section><h2>Search and folds</h2>${parts.join('\n')}</section>` : '';
 }
 
-/** The report as one page that needs nothing else, without scripts. */
+/** What a fit came to. Plain text. */
+export function fitVerdict({ scores, rows, config, importances, best }: FitDocument): string {
+  const part = scores.test ? 'test' : scores.validation ? 'validation' : 'train';
+  const named = entriesOf(scores[part] as Scores)
+    .map(([name, value]) => `${SCORE_NAMES[name]} ${scoreText(name, value)}`)
+    .join(', ');
+  const where = part === 'train' ? `its own ${rows.train} training rows` : `${rows[part]} ${part} rows`;
+  const leading = importances.slice(0, 3).map(({ feature }) => feature);
+  const metric = best === 0 ? 'No update of M improved it' : `M was updated ${best === 1 ? 'once' : `${best} times`}`;
+  return `${String(config.target)} on ${where}: ${named}. ${metric}; what counts most: ${leading.join(', ')}.`;
+}
+
+/** The report as one page that needs nothing else. */
 export function renderFitPage(document: FitDocument, charts: FitCharts, score: ScoreName): string {
-  const title = `${escapeHtml(String(document.config.target))} from ${escapeHtml(String(document.config.table))}`;
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>${title}</title>
-<style>${PAGE_STYLE}</style>
-</head>
-<body>
-<header><h1>${title}</h1>
-<p>A Recursive Feature Machine: kernel ridge regression whose metric M is the average gradient outer product of the fit before.</p></header>
-<main>
-<section><h2>Scores</h2>${scoresTable(document)}</section>
+  return pageDocument({
+    title: `${String(document.config.target)} from ${String(document.config.table)}`,
+    header: `${verdictBlock(escapeHtml(fitVerdict(document)))}
+<p>A Recursive Feature Machine: kernel ridge regression whose metric M is the average gradient outer product of the fit before.</p>`,
+    main: `<section><h2>Scores</h2>${scoresTable(document)}</section>
 ${notesBox(document)}
-${settingsTable(document)}
-<section><h2>Predictions</h2>${figure(charts.predictions, 'Chart of predictions', document.confusion ? 'Rows of each true class by the class that was predicted.' : 'On the dashed line predictions are the truth.')}</section>
-<section><h2>Features</h2>${figure(charts.importances, 'Chart of importances', 'How much the predictor changes with each feature, by the diagonal of M. Numbers were divided by their standard deviation before; features of categories are 0 or 1.')}
+<section><h2>Predictions</h2>${figure(charts, 'predictions', document.confusion ? 'Rows of each true class by the class that was predicted.' : 'On the dashed line predictions are the truth.')}</section>
+<section><h2>Features</h2>${figure(charts, 'importances', 'How much the predictor changes with each feature, by the diagonal of M. Numbers were divided by their standard deviation before; features of categories are 0 or 1.')}
 ${eigenvectorTable(document)}</section>
-<section><h2>Updates of M</h2>${figure(charts.curve, 'Chart of scores', 'The dashed line is the fit that was kept.')}
+<section><h2>Updates of M</h2>${figure(charts, 'curve', 'The dashed line is the fit that was kept.')}
 ${iterationTable(document, score)}</section>
 ${searchSection(document, score)}
-</main>
-<footer class="muted">Made by deep-rfm ${escapeHtml(document.version)}. The numbers are in metrics.json beside this page.</footer>
-</body>
-</html>
-`;
+<section><h2>Settings</h2>
+${settingsTable(document)}</section>`,
+    footer: `Made by deep-rfm ${escapeHtml(document.version)}. The numbers are in metrics.json beside this page.`,
+  });
 }

@@ -1,9 +1,10 @@
 import type { ScoreName, Scores } from '../rfm/scores.js';
 import { ensureOutputDirectory } from './atomic.js';
-import { chartSvg } from './draw-chart.js';
+import { INLINE, PAPER, type Theme } from './charts.js';
+import { chartSvg, drawChart } from './draw-chart.js';
 import { confusionSpec, curveSpec, importancesSpec, SCORE_NAMES, truthSpec } from './fit-charts.js';
 import type { FitDocument, FitTrial, Shown } from './fit-document.js';
-import { renderFitPage, scoreText } from './fit-page.js';
+import { type FitCharts, renderFitPage, scoreText } from './fit-page.js';
 import { formatNumber, formatSeconds } from './format.js';
 import { KNOWN_FILES } from './known-files.js';
 import { type OutputFile, publish } from './publish.js';
@@ -94,31 +95,34 @@ export async function writeFitReport(dir: string, document: FitDocument, parts: 
   await ensureOutputDirectory(dir);
   const { score, metric, shown } = parts;
   const { part } = parts;
-  const specs = {
-    curve: [curveSpec(document, score), `${SCORE_NAMES[score]} over the updates of M.`] as const,
-    importances: [importancesSpec(document), 'The largest entries of the diagonal of M.'] as const,
-    predictions: [
-      document.confusion && document.classes
-        ? confusionSpec(document.confusion, document.classes.names, part)
-        : truthSpec(shown ?? { part, points: [] }, String(document.config.target)),
-      `Predictions of ${part} rows.`,
-    ] as const,
+  const { confusion, classes, config } = document;
+  const specOf = (theme: Theme) => ({
+    curve: curveSpec(document, score, theme),
+    importances: importancesSpec(document, theme),
+    predictions:
+      confusion && classes
+        ? confusionSpec(confusion, classes.names, part, theme)
+        : truthSpec(shown ?? { part, points: [] }, String(config.target), theme),
+  });
+  const [paper, inline] = [specOf(PAPER), specOf(INLINE)];
+  const labels = {
+    curve: `${SCORE_NAMES[score]} over the updates of M.`,
+    importances: 'The largest entries of the diagonal of M.',
+    predictions: `Predictions of ${part} rows.`,
   };
   const files: OutputFile[] = [];
-  const charts = { curve: '', importances: '', predictions: '' };
+  const charts: Partial<FitCharts> = {};
   for (const name of ['curve', 'importances', 'predictions'] as const) {
-    charts[name] = await chartSvg(specs[name][0], specs[name][1]);
-    files.push(
-      { name: `${name}.svg`, text: charts[name] },
-      { name: `${name}.png`, text: await svgToPng(charts[name]) },
-    );
+    const svg = await chartSvg(paper[name], labels[name]);
+    files.push({ name: `${name}.svg`, text: svg }, { name: `${name}.png`, text: await svgToPng(svg) });
+    charts[name] = { drawn: await drawChart(inline[name], labels[name]), label: labels[name] };
   }
   files.push(
     { name: 'metrics.json', text: `${JSON.stringify(document, null, 2)}\n` },
     { name: 'summary.txt', text: `${summaryLines(document).join('\n')}\n` },
     { name: 'M.npy', shape: metric.shape, data: metric.data },
     { name: 'predictions.csv', text: parts.predictions },
-    { name: 'report.html', text: renderFitPage(document, charts, score) },
+    { name: 'report.html', text: renderFitPage(document, charts as FitCharts, score) },
     ...(document.trials ? [{ name: 'trials.csv', text: trialsText(document.trials) }] : []),
   );
   return (await publish(dir, files, KNOWN_FILES.fit)).written;
