@@ -18,7 +18,7 @@ const SAMPLE_TRAIN_ROWS = 8000;
 const PAGE = join(ROOT, 'web', 'page');
 const NODE = join(ROOT, 'web', 'node');
 
-/** Readers of data import modules of Node, for which those in web/node stand. */
+/** Readers of data import modules of Node, and pngjs, for which those in web/node stand. */
 const nodePlugin = {
   name: 'node-in-a-page',
   setup(build) {
@@ -29,6 +29,7 @@ const nodePlugin = {
       if (name === 'path') return { path: createRequire(import.meta.url).resolve('path-browserify') };
       return { path: own[name] ?? join(NODE, 'other.ts') };
     });
+    build.onResolve({ filter: /^pngjs$/ }, () => ({ path: join(NODE, 'pngjs.ts') }));
   },
 };
 
