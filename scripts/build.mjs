@@ -1,5 +1,5 @@
 // The command line as one file: src/cli/main.ts -> dist/deep-rfm.js, with the packages that it uses: a command looks for one
-// file and not for hundreds, and starts in 0.6 of the time.
+// file and not for hundreds.
 
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
