@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { buildProgram, clusters, deepRfm, NO_ADAPTER, numbers, workFolder, writeArrays } from './program.js';
+import { buildProgram, clusters, deepRfm, NO_ADAPTER, numbers, refusal, workFolder, writeArrays } from './program.js';
 
 // All of these run where there is no adapter: bad input has to be found before one is asked for.
 
@@ -122,15 +122,24 @@ const CASES: readonly (readonly [line: string, ...fragments: string[]])[] = [
   ['rfm --x constant.npy --y y.npy --out out', '--x constant.npy', 'all 6 rows', 'differ'],
 ];
 
+const wordsOf = (line: string): string[] =>
+  line
+    .trim()
+    .split(/\s+/)
+    .map((word) => (word === "''" ? '' : word));
+const env = { ...NO_ADAPTER, DEEP_RFM_DATA: '' };
+
+it('a process says what it says here, and ends with that code', async () => {
+  for (const [line] of [CASES[0], CASES.find(([line]) => line === 'rum')!, CASES.at(-1)!]) {
+    const [own, here] = [await deepRfm(wordsOf(line), { cwd, env }), await refusal(wordsOf(line), { cwd, env })];
+    expect(here).toEqual(own);
+  }
+});
+
 describe('bad input', () => {
-  // A few at a time: each is a process of its own.
-  it.concurrent.each(CASES)('%s', async (line, ...fragments) => {
+  it.each(CASES)('%s', async (line, ...fragments) => {
     const before = readdirSync(cwd);
-    const args = line
-      .trim()
-      .split(/\s+/)
-      .map((word) => (word === "''" ? '' : word));
-    const { code, stdout, stderr } = await deepRfm(args, { cwd, env: { ...NO_ADAPTER, DEEP_RFM_DATA: '' } });
+    const { code, stdout, stderr } = await refusal(wordsOf(line), { cwd, env });
     expect(stderr).toHaveLength(1);
     expect(stderr[0]).toMatch(/^deep-rfm: /);
     for (const fragment of fragments) expect(stderr[0]).toContain(fragment);

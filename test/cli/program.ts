@@ -5,8 +5,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll } from 'vitest';
+import { afterAll, vi } from 'vitest';
 import { build, buildNeeded, output } from '../../scripts/build.mjs';
+import { execute } from '../../src/cli/execute.js';
 import { writeNpy } from '../../src/data/npy.js';
 
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
@@ -66,6 +67,30 @@ export async function deepRfm(args: readonly string[], options: RunOptions = {})
       resolve({ code: ended, signal, stdout, stderr: lines });
     });
   });
+}
+
+/** Runs a command line in this process: for what is refused before an adapter is opened, one after the other. */
+export async function refusal(args: readonly string[], { cwd = ROOT, env = {} }: RunOptions): Promise<Outcome> {
+  const before = { cwd: process.cwd(), env: process.env };
+  const said = { stdout: '', stderr: '' };
+  const spies = (['stdout', 'stderr'] as const).map((name) =>
+    vi.spyOn(process[name], 'write').mockImplementation((text) => {
+      said[name] += text;
+      return true;
+    }),
+  );
+  process.chdir(cwd);
+  process.env = { ...before.env, ...env };
+  try {
+    await execute(args, { signal: new AbortController().signal, cause: () => null, end() {} });
+    const lines = said.stderr.split('\n').filter((line) => line.trim() !== '');
+    return { code: Number(process.exitCode ?? 0), signal: null, stdout: said.stdout, stderr: lines };
+  } finally {
+    process.exitCode = undefined;
+    process.env = before.env;
+    process.chdir(before.cwd);
+    for (const spy of spies) spy.mockRestore();
+  }
 }
 
 /** No driver, no adapter: what Dawn finds on a machine without a GPU and without setup. */
