@@ -204,6 +204,10 @@ export const tuneOption = (): Option =>
     'use the built-in variant of each operation, not the one measured to be fastest on this adapter',
   );
 
+/** Figures take a second, which is most of a small run. */
+export const figuresOption = (): Option =>
+  new Option('--no-figures', 'write the numbers alone, without figures and page; report draws them later');
+
 /** --kernel, --exponent, --bandwidth and --ridge. */
 export const kernelOptions = (): Option[] => [
   valued('--kernel <name>', 'laplace or gaussian (default: laplace)', oneOf('--kernel', KERNEL_NAMES)),

@@ -66,6 +66,7 @@ export function refuseOtherRun(
 /** Says that there is nothing left to do, as the command itself said it when it was done. */
 export function showFinished(out: string, by: Writer, document: Finished, terminal: Terminal): void {
   terminal.print(`finished: ${out} holds the results of this command; without --resume it runs again`);
-  terminal.print(`report: ${join(out, 'report.html')}`);
-  terminal.document({ ...document, out, files: filesOf(out, KNOWN_FILES[by]) });
+  const files = filesOf(out, KNOWN_FILES[by]);
+  if (files.includes('report.html')) terminal.print(`report: ${join(out, 'report.html')}`);
+  terminal.document({ ...document, out, files });
 }

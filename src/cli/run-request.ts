@@ -36,6 +36,7 @@ export interface RunFlags extends OutputFlags, KernelFlags, RowFlags {
   adapter?: AdapterChoice;
   gpu?: string;
   tune?: boolean;
+  figures?: boolean;
   out?: string;
   savePredictions?: boolean;
   saveModel?: string;

@@ -9,6 +9,7 @@ import {
   byteSize,
   commonOptions,
   featureOptions,
+  figuresOption,
   gpuOption,
   integer,
   kernelOptions,
@@ -110,6 +111,7 @@ const resultOptions = (): Option[] => [
   valued('--out <folder>', 'where to write (default: results/<dataset>-n<N>-seed<S>)', path('--out')),
   new Option('--save-predictions', "write predictions.npy, too: the last layer's outputs for the test rows"),
   saveModelOption(),
+  figuresOption(),
   overwriteOption(),
   new Option(
     '--resume',
@@ -193,7 +195,7 @@ async function run(command: RunCommand, resume: RunCheckpoint | null): Promise<v
     for (const line of summary(metrics)) terminal.print(line);
     terminal.print('');
     terminal.print(`wrote to ${out}: ${files.join(', ')}`);
-    terminal.print(`report: ${join(out, 'report.html')}`);
+    if (flags.figures !== false) terminal.print(`report: ${join(out, 'report.html')}`);
     if (model) terminal.print(`model: ${model}`);
     terminal.document({ ...metrics, out, files, ...(model && { model }) });
   } catch (error) {
@@ -227,7 +229,7 @@ async function writeResults(
   const { writeRunReport } = await import('../report/run-report.js');
   const shape = [config.testN, dataset.classes];
   const more = flags.savePredictions && predictions ? [{ name: PREDICTIONS, shape, data: predictions }] : [];
-  return writeRunReport(out, metrics, pictures, more);
+  return writeRunReport(out, metrics, pictures, more, flags.figures);
 }
 
 /** @returns the folder of the model, where one was asked for. */

@@ -37,6 +37,7 @@ export interface TrainFlags extends OutputFlags, RowFlags {
   gpu?: string;
   /** false: --no-tune. */
   tune?: boolean;
+  figures?: boolean;
   out?: string;
 }
 

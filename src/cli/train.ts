@@ -17,6 +17,7 @@ import { rowOptions } from './dataset-rows.js';
 import {
   adapterOption,
   commonOptions,
+  figuresOption,
   gpuOption,
   integer,
   oneOf,
@@ -138,6 +139,7 @@ export function addTrain(program: Command, signal: AbortSignal): void {
   for (const option of trainOptions()) command.addOption(option);
   command
     .addOption(saveModelOption())
+    .addOption(figuresOption())
     .addOption(overwriteOption())
     .option(
       '--resume',
@@ -185,11 +187,11 @@ async function train(
       setInterruptOutcome(`no results were written, ${keptIn(out, what)}`);
     });
     const { writeTrainReport } = await import('../report/train-report.js');
-    const files = await writeTrainReport(out, metrics);
+    const files = await writeTrainReport(out, metrics, flags.figures);
     for (const line of summary(metrics)) terminal.print(line);
     terminal.print('');
     terminal.print(`wrote to ${out}: ${files.join(', ')}`);
-    terminal.print(`report: ${join(out, 'report.html')}`);
+    if (flags.figures !== false) terminal.print(`report: ${join(out, 'report.html')}`);
     const models = modelFolders(request, flags);
     if (models.length > 0) terminal.print(`${models.length > 1 ? 'models' : 'model'}: ${models.join(', ')}`);
     terminal.document({ ...metrics, out, files, ...(models.length > 0 && { models }) });

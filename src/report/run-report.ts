@@ -66,10 +66,12 @@ async function inlineCharts(metrics: RunMetrics, learning: boolean): Promise<Pag
   };
 }
 
+const csvOf = (metrics: RunMetrics): OutputFile => ({ name: 'metrics.csv', text: metricsCsv(metrics) });
+
 /** The files that follow from the metrics and the pictures; the page is the last, so that it implies the rest. */
 async function figuresOf(metrics: RunMetrics, grams: readonly GramFile[]): Promise<OutputFile[]> {
   const [{ svgToPng }, { renderPage }] = await Promise.all([import('./raster.js'), import('./page.js')]);
-  const files: OutputFile[] = [{ name: 'metrics.csv', text: metricsCsv(metrics) }];
+  const files: OutputFile[] = [csvOf(metrics)];
   // Earlier versions measured no kernels.
   const learning = metrics.layers.some(({ kernel }) => Number.isFinite(kernel?.ratio));
   for (const name of ['nc1', 'nc2', ...(learning ? (['kernel'] as const) : [])] as const) {
@@ -86,6 +88,7 @@ async function figuresOf(metrics: RunMetrics, grams: readonly GramFile[]): Promi
  * is removed, since nothing would tell it from this one's: so `grams` has to hold every picture, after a resume, too;
  * those that are drawn already are taken as they are.
  * @param more files that are written with them, before the page.
+ * @param figures whether figures and page are drawn; the pictures are there in any case, since nothing could draw them later.
  * @returns Names of the files, in the order in which they were written.
  */
 export async function writeRunReport(
@@ -93,6 +96,7 @@ export async function writeRunReport(
   metrics: RunMetrics,
   grams: readonly (GramPicture | GramFile)[],
   more: readonly OutputFile[] = [],
+  figures = true,
 ): Promise<string[]> {
   if (metrics.layers.length === 0) throw new Error('a report needs at least one layer');
   await ensureOutputDirectory(dir);
@@ -105,7 +109,7 @@ export async function writeRunReport(
     { name: 'metrics.json', text: metricsJson(metrics) },
     ...drawn.map(({ layer, png }) => ({ name: gramFileName(layer), text: png })),
     ...more,
-    ...(await figuresOf(metrics, drawn)),
+    ...(figures ? await figuresOf(metrics, drawn) : [csvOf(metrics)]),
   ];
   return (await publish(dir, files, KNOWN_FILES.run)).written;
 }

@@ -104,11 +104,13 @@ export function trainCsv({ seeds }: TrainMetrics): string {
 const draw = (name: TrainChartName, metrics: TrainMetrics, theme: Theme): Promise<DrawnChart> =>
   drawChart(trainChartSpec(name, metrics, theme), DESCRIPTIONS[name]);
 
+const csvOf = (metrics: TrainMetrics): OutputFile => ({ name: 'metrics.csv', text: trainCsv(metrics) });
+
 /** What follows from the metrics; the page is the last, so that it implies the rest. */
 async function figuresOf(metrics: TrainMetrics): Promise<OutputFile[]> {
   const { svgToPng } = await import('./raster.js');
   const { renderTrainPage } = await import('./train-page.js');
-  const files: OutputFile[] = [{ name: 'metrics.csv', text: trainCsv(metrics) }];
+  const files: OutputFile[] = [csvOf(metrics)];
   const inline: Partial<Record<TrainChartName, DrawnChart>> = {};
   for (const name of TRAIN_CHARTS) {
     const { svg } = await draw(name, metrics, PAPER);
@@ -123,13 +125,15 @@ async function figuresOf(metrics: TrainMetrics): Promise<OutputFile[]> {
  * Writes `metrics.json`, `metrics.csv`, the figures as SVG and PNG, and `report.html` into a folder, which is made if
  * needed; all take their places together. They are made of the numbers that metrics.json holds, so that
  * `rewriteTrainReport` makes the same again.
+ * @param figures whether figures and page are drawn.
  * @returns names of the files.
  */
-export async function writeTrainReport(dir: string, metrics: TrainMetrics): Promise<string[]> {
+export async function writeTrainReport(dir: string, metrics: TrainMetrics, figures = true): Promise<string[]> {
   await ensureOutputDirectory(dir);
   const kept: TrainMetrics = { ...metrics, seeds: metrics.seeds.map(compact) };
   const numbers = { name: 'metrics.json', text: `${JSON.stringify(kept, null, 1)}\n` };
-  return (await publish(dir, [numbers, ...(await figuresOf(kept))], KNOWN_FILES.train)).written;
+  const rest = figures ? await figuresOf(kept) : [csvOf(kept)];
+  return (await publish(dir, [numbers, ...rest], KNOWN_FILES.train)).written;
 }
 
 /**

@@ -23,7 +23,7 @@ const env: NodeJS.ProcessEnv = Object.fromEntries(
   ),
 );
 
-const RUN = 'run --n 20 --test-n 10 --depth 1 --width 16 --gram-layers none --no-tune'.split(' ');
+const RUN = 'run --n 20 --test-n 10 --depth 1 --width 16 --gram-layers none --no-tune --no-figures'.split(' ');
 
 describe.skipIf(MISSING !== '')(`--gpu${MISSING && ` (left out: ${MISSING} is not here)`}`, () => {
   /** What doctor calls the two. */

@@ -6,7 +6,7 @@ import { readNpy } from '../../src/data/npy.js';
 import { buildProgram, clusters, deepRfm, workFolder, writeArrays } from './program.js';
 
 const cwd = workFolder();
-const base = 'run --n 100 --test-n 51 --depth 3 --width 62 --gram-layers 1'.split(' ');
+const base = 'run --n 100 --test-n 51 --depth 3 --width 62 --gram-layers 1 --no-figures'.split(' ');
 const run = (out: string, more: string[] = [], env: NodeJS.ProcessEnv = {}) =>
   deepRfm([...base, '--out', out, ...more], { cwd, env });
 
@@ -79,7 +79,10 @@ describe('run within bounds', () => {
   });
 
   it('--save-predictions: one layer on digits, the same by every solver; what they say is the test accuracy', async () => {
-    const one = 'run --n 100 --test-n 60 --depth 1 --width 32 --gram-layers none --quiet --save-predictions'.split(' ');
+    const one =
+      'run --n 100 --test-n 60 --depth 1 --width 32 --gram-layers none --quiet --save-predictions --no-figures'.split(
+        ' ',
+      );
     for (const solver of ['cholesky', 'cholesky-host', 'conjugate-gradients']) {
       const { code } = await deepRfm([...one, '--solver', solver, '--tile', '128KiB', '--out', `one-${solver}`], {
         cwd,
@@ -107,7 +110,9 @@ describe('run within bounds', () => {
   it('--memory-limit is kept, and what does not fit is refused before it begins', async () => {
     const { x, labels } = clusters(2000, 12, 3);
     writeArrays(cwd, { X: [[2000, 12], x], labels: [[2000], labels] });
-    const args = 'run --dataset npy --x X.npy --y labels.npy --depth 1 --width 12 --quiet --out'.split(' ');
+    const args = 'run --dataset npy --x X.npy --y labels.npy --depth 1 --width 12 --quiet --no-figures --out'.split(
+      ' ',
+    );
     const plain = await deepRfm([...args, 'plain'], { cwd });
     const { memory } = read('plain');
     const limit = Math.ceil(memory.peakBytes / 3);

@@ -8,7 +8,7 @@ import { buildProgram, clusters, deepRfm, workFolder, writeArrays } from './prog
 const cwd = workFolder();
 const STATE = join('checkpoint', 'state.bin');
 const format = { command: 'run', layout: 5 };
-const base = 'run --n 100 --test-n 51 --depth 4 --width 62 --gram-layers 1,4'.split(' ');
+const base = 'run --n 100 --test-n 51 --depth 4 --width 62 --gram-layers 1,4 --no-figures'.split(' ');
 const run = (out: string, ...more: string[]) => deepRfm([...base, '--out', out, ...more], { cwd });
 const killed = (out: string, when: RegExp, ...more: string[]) =>
   deepRfm([...base, '--out', out, ...more], { cwd, kill: { when, signal: 'SIGKILL' } });

@@ -8,7 +8,14 @@ import { buildProgram, workFolder } from '../program.js';
 import { completions, deepRfm, jsonAt, loggedAttempts, metricsOf, start, until } from './support.js';
 
 const cwd = workFolder();
-const FLAGS = { '--test-n': 20, '--depth': 6, '--width': 32, '--gram-layers': 'none', '--no-tune': true };
+const FLAGS = {
+  '--test-n': 20,
+  '--depth': 6,
+  '--width': 32,
+  '--gram-layers': 'none',
+  '--no-tune': true,
+  '--no-figures': true,
+};
 
 /** Plans a sweep of two seeds. */
 async function planned(name: string, flags: object): Promise<string> {

@@ -13,7 +13,14 @@ const obstacle = clusterObstacle();
 const GRID = {
   command: 'run',
   flags: {
-    ...{ '--test-n': 20, '--depth': 2, '--width': 32, '--gram-layers': 'none', '--no-tune': true },
+    ...{
+      '--test-n': 20,
+      '--depth': 2,
+      '--width': 32,
+      '--gram-layers': 'none',
+      '--no-tune': true,
+      '--no-figures': true,
+    },
     ...{ '--n': [50, 60], '--activation': ['relu', 'cos'], '--seed': [0, 1, 2] },
   },
 };
