@@ -69,7 +69,9 @@ export interface RunCheckpoint {
 
 /** Every setting that the metrics depend on, by its flag. */
 function settingsOf({ config }: RunRequest, flags: RunFlags): Record<string, unknown> {
-  const settings = Object.fromEntries(Object.entries(config).map(([name, value]) => [flagOf(name), value]));
+  const { selection, ...own } = config;
+  const all = { ...own, ...selection };
+  const settings = Object.fromEntries(Object.entries(all).map(([name, value]) => [flagOf(name), value]));
   return {
     ...settings,
     '--no-tune': flags.tune === false,

@@ -34,7 +34,8 @@ export interface TrainCheckpoint {
 
 /** Settings by their flags. More epochs are no difference: those done stay as they are. */
 function settingsOf({ config }: TrainRequest, flags: TrainFlags): Record<string, unknown> {
-  const { epochs, learningRate, ...rest } = config;
+  const { epochs, learningRate, selection, ...own } = config;
+  const rest = { ...own, ...selection };
   const settings = Object.fromEntries(Object.entries(rest).map(([name, value]) => [flagOf(name), value]));
   return { ...settings, '--lr': learningRate, '--no-tune': flags.tune === false };
 }
