@@ -1,7 +1,16 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { buildProgram, clusters, deepRfm, NO_ADAPTER, numbers, refusal, workFolder, writeArrays } from './program.js';
+import {
+  buildProgram,
+  clusters,
+  deepRfm,
+  deepRfmHere,
+  NO_ADAPTER,
+  numbers,
+  workFolder,
+  writeArrays,
+} from './program.js';
 
 // All of these run where there is no adapter: bad input has to be found before one is asked for.
 
@@ -131,7 +140,7 @@ const env = { ...NO_ADAPTER, DEEP_RFM_DATA: '' };
 
 it('a process says what it says here, and ends with that code', async () => {
   for (const [line] of [CASES[0], CASES.find(([line]) => line === 'rum')!, CASES.at(-1)!]) {
-    const [own, here] = [await deepRfm(wordsOf(line), { cwd, env }), await refusal(wordsOf(line), { cwd, env })];
+    const [own, here] = [await deepRfm(wordsOf(line), { cwd, env }), await deepRfmHere(wordsOf(line), { cwd, env })];
     expect(here).toEqual(own);
   }
 });
@@ -139,7 +148,7 @@ it('a process says what it says here, and ends with that code', async () => {
 describe('bad input', () => {
   it.each(CASES)('%s', async (line, ...fragments) => {
     const before = readdirSync(cwd);
-    const { code, stdout, stderr } = await refusal(wordsOf(line), { cwd, env });
+    const { code, stdout, stderr } = await deepRfmHere(wordsOf(line), { cwd, env });
     expect(stderr).toHaveLength(1);
     expect(stderr[0]).toMatch(/^deep-rfm: /);
     for (const fragment of fragments) expect(stderr[0]).toContain(fragment);

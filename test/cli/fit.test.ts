@@ -20,7 +20,7 @@ const documentOf = (out: string): FitDocument => JSON.parse(readFileSync(join(cw
 const lines = (path: string): string[] => readFileSync(join(cwd, path), 'utf8').trimEnd().split('\n');
 
 /** What the program, in this process, says to arguments that it refuses. */
-async function refusal(args: readonly string[]): Promise<string> {
+async function deepRfmHere(args: readonly string[]): Promise<string> {
   const paths = args.map((arg) => (/\.csv$/.test(arg) || ['none', 'parts'].includes(arg) ? join(cwd, arg) : arg));
   const failure = await programOf(new AbortController().signal)
     .parseAsync(['fit', ...paths, '--quiet'], { from: 'user' })
@@ -138,7 +138,7 @@ describe('fit', () => {
       kill: { when: /^fold 3\/3/m, signal: 'SIGKILL' },
     });
     expect(killed.signal).toBe('SIGKILL');
-    const other = refusal([...flags, '--ridge', '0.1', '--out', 'parts', '--resume']);
+    const other = deepRfmHere([...flags, '--ridge', '0.1', '--out', 'parts', '--resume']);
     expect(await other).toMatch(/was made with another configuration \(.*--ridge: 0.001 in the checkpoint, now 0.1\)/);
     const resumed = await runFit(...flags, '--out', 'parts', '--resume');
     expect(resumed.code).toBe(0);
@@ -225,7 +225,7 @@ describe('what fit refuses, in one line', () => {
     ['houses.csv --target price --bandwidth wide', /--bandwidth wide: expected a number above 0/],
   ];
   it.each(refused)('%s', async (args, message) => {
-    expect(await refusal([...args.split(' '), '--out', 'none'])).toMatch(message);
+    expect(await deepRfmHere([...args.split(' '), '--out', 'none'])).toMatch(message);
   });
 
   it('with exit code 2, and nothing on stdout', async () => {

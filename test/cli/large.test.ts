@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadDataset } from '../../src/data/dataset.js';
 import { readNpy } from '../../src/data/npy.js';
-import { buildProgram, clusters, deepRfm, workFolder, writeArrays } from './program.js';
+import { buildProgram, clusters, deepRfm, deepRfmHere, workFolder, writeArrays } from './program.js';
 
 const cwd = workFolder();
 const base = 'run --n 100 --test-n 51 --depth 3 --width 62 --gram-layers 1 --no-figures'.split(' ');
@@ -102,7 +102,7 @@ describe('run within bounds', () => {
     const without = one.filter((word) => word !== '--save-predictions');
     expect((await deepRfm([...without, '--seed', '1', '--out', 'one-cholesky'], { cwd })).code).toBe(0);
     expect(existsSync(join(cwd, 'one-cholesky', 'predictions.npy'))).toBe(false);
-    const none = await deepRfm([...one, '--test-n', '0', '--out', 'one-none'], { cwd });
+    const none = await deepRfmHere([...one, '--test-n', '0', '--out', 'one-none'], { cwd });
     expect(none).toMatchObject({ code: 2, stdout: '' });
     expect(none.stderr[0]).toMatch(/--save-predictions: there are no test rows to predict/);
   });
@@ -135,7 +135,9 @@ describe('run within bounds', () => {
       expect(agop.samplingError).toBeGreaterThan(0);
       expect(agop.samplingError).toBeLessThan(1);
     }
-    const gram = await run('gram', ['--agop-samples', '50', '--agop', 'gram', '--quiet']);
+    const gram = await deepRfmHere([...base, '--out', 'gram', '--agop-samples', '50', '--agop', 'gram', '--quiet'], {
+      cwd,
+    });
     expect(gram.code).toBe(2);
     expect(gram.stderr[0]).toMatch(/--agop-samples 50: the Gram form sums over all rows/);
   });
@@ -157,7 +159,7 @@ describe('run within bounds', () => {
       expect(plan.memory.predictedBytes).toBeLessThan(gigabytes * 1e9);
       expect(plan.size).toMatchObject({ n: 50_000, d: 3072 });
     }
-    const unknown = await run('planned', ['--plan-for', 'abacus']);
+    const unknown = await deepRfmHere([...base, '--out', 'planned', '--plan-for', 'abacus'], { cwd });
     expect(unknown.code).toBe(2);
     expect(unknown.stderr[0]).toMatch(/--plan-for abacus: expected h100 or laptop-8gb/);
   });

@@ -29,7 +29,7 @@ const output = (by: Writer | null, more: Partial<Output> = {}): Output => ({
   note: (line) => notes.push(line),
   ...more,
 });
-const refusal = async (work: Promise<unknown>): Promise<RfmError> => {
+const deepRfmHere = async (work: Promise<unknown>): Promise<RfmError> => {
   const error = await work.then(
     () => null,
     (thrown: unknown) => thrown,
@@ -61,7 +61,7 @@ describe('a folder that holds results of another command', () => {
       const theirs = fill(of);
       writeFileSync(join(dir, 'mine.txt'), '');
       const before = readdirSync(dir).sort();
-      const error = await refusal(withOutput(output(by), async () => expect.fail('must not begin')));
+      const error = await deepRfmHere(withOutput(output(by), async () => expect.fail('must not begin')));
       expect([error.exitCode, error.message]).toEqual([
         2,
         expect.stringContaining(`--out ${dir}: holds results of \`${of}\` (`),
@@ -95,7 +95,7 @@ describe('a folder that holds results of another command', () => {
     const state = join(dir, 'checkpoint', 'state.bin');
     writeCheckpoint(state, { command: 'train', layout: 1 }, {}, []);
     const kept = readFileSync(state);
-    expect((await refusal(withOutput(output('run'), async () => {}))).message).toContain(
+    expect((await deepRfmHere(withOutput(output('run'), async () => {}))).message).toContain(
       `holds results of \`train\` (${join('checkpoint', 'state.bin')})`,
     );
     expect(readFileSync(state)).toEqual(kept);
@@ -103,7 +103,7 @@ describe('a folder that holds results of another command', () => {
     expect(readdirSync(dir)).toEqual([]);
     for (const text of ['{"epoch": 3}', 'no JSON', '']) {
       writeFileSync(join(dir, 'metrics.json'), text);
-      expect((await refusal(withOutput(output('run'), async () => {}))).message).toContain(
+      expect((await deepRfmHere(withOutput(output('run'), async () => {}))).message).toContain(
         'holds metrics.json, which is not of this program; choose another folder, or add --overwrite, which replaces it',
       );
     }
@@ -115,7 +115,7 @@ describe('a folder in use', () => {
     mkdirSync(dir);
     const { lock } = acquireLock(join(dir, LOCK), 'deep-rfm run --n 5');
     for (const by of [...ALL, null]) {
-      const { exitCode, message } = await refusal(withOutput(output(by), async () => {}));
+      const { exitCode, message } = await deepRfmHere(withOutput(output(by), async () => {}));
       expect([exitCode, message]).toEqual([
         2,
         expect.stringMatching(
@@ -152,7 +152,7 @@ describe('a folder in use', () => {
   });
 
   it('may vanish meanwhile: one line, exit code 2', async () => {
-    const { exitCode, message } = await refusal(
+    const { exitCode, message } = await deepRfmHere(
       withOutput(output('run'), async () => {
         rmSync(dir, { recursive: true });
         await publish(dir, [{ name: 'metrics.json', text: '' }], KNOWN_FILES.run);
@@ -174,7 +174,7 @@ describe('a folder that cannot be made', () => {
     ['ENOSPC', 1, 'no space is left'],
     ['EIO', 1, 'the disk failed'],
   ])('says so: %s', async (code, exitCode, words) => {
-    const error = await refusal(ensureOutputDirectory(dir, '--out', { mkdir: failing(code), access }));
+    const error = await deepRfmHere(ensureOutputDirectory(dir, '--out', { mkdir: failing(code), access }));
     expect([error.exitCode, error.message]).toEqual([
       exitCode,
       expect.stringMatching(new RegExp(`^--out .+: cannot be written to: ${words}.* \\(${code}, found at ${root}\\)$`)),
@@ -200,7 +200,7 @@ describe('a folder that cannot be made', () => {
     if (!mount('-o', 'ro', 'none', dir)) skip('mount is not permitted here');
     try {
       for (const where of [dir, join(dir, 'new'), join(dir, 'new', 'below')]) {
-        const error = await refusal(withOutput(output('run', { dir: where }), async () => {}));
+        const error = await deepRfmHere(withOutput(output('run', { dir: where }), async () => {}));
         expect([error.exitCode, error.message]).toEqual([2, expect.stringContaining('the file system is read-only')]);
       }
     } finally {
@@ -219,7 +219,7 @@ describe('a folder that cannot be made', () => {
         [4000, 44_000],
       ] as const) {
         if (filler > 0) writeFileSync(join(dir, 'filler'), 'x'.repeat(filler));
-        const error = await refusal(
+        const error = await deepRfmHere(
           withOutput(output('run', { overwrite: true }), () => publish(dir, files(size), KNOWN_FILES.run)),
         );
         expect([error.exitCode, error.message]).toEqual([
@@ -240,7 +240,7 @@ describe('publish', () => {
     mkdirSync(join(dir, 'nc1.svg'), { recursive: true });
     writeFileSync(join(dir, 'metrics.json'), 'old');
     const files = ['metrics.json', 'nc1.svg'].map((name) => ({ name, text: 'new' }));
-    const error = await refusal(publish(dir, files, KNOWN_FILES.run));
+    const error = await deepRfmHere(publish(dir, files, KNOWN_FILES.run));
     expect([error.exitCode, error.message]).toEqual([
       2,
       `cannot write ${join(dir, 'nc1.svg')}: a folder of that name is in the way; remove it`,

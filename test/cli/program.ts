@@ -69,8 +69,8 @@ export async function deepRfm(args: readonly string[], options: RunOptions = {})
   });
 }
 
-/** Runs a command line in this process: for what is refused before an adapter is opened, one after the other. */
-export async function refusal(args: readonly string[], { cwd = ROOT, env = {} }: RunOptions): Promise<Outcome> {
+/** Runs a command line in this process, one after the other: for what ends before an adapter is opened. */
+export async function deepRfmHere(args: readonly string[], { cwd = ROOT, env = {} }: RunOptions): Promise<Outcome> {
   const before = { cwd: process.cwd(), env: process.env };
   const said = { stdout: '', stderr: '' };
   const spies = (['stdout', 'stderr'] as const).map((name) =>

@@ -2,7 +2,7 @@ import { cpSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writ
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readCheckpoint, writeCheckpoint } from '../../src/data/checkpoint.js';
-import { buildProgram, clusters, deepRfm, refusal, workFolder, writeArrays } from './program.js';
+import { buildProgram, clusters, deepRfm, deepRfmHere, workFolder, writeArrays } from './program.js';
 
 const cwd = workFolder();
 const { x, labels } = clusters(40, 6, 3);
@@ -118,7 +118,7 @@ describe('train', () => {
       expect([code, stderr.length]).toEqual([2, 1]);
       return stderr[0];
     };
-    const refusal = async (change: () => void, ...more: string[]): Promise<string> => {
+    const deepRfmHere = async (change: () => void, ...more: string[]): Promise<string> => {
       change();
       const before = readFileSync(file);
       const line = await fails(...more);
@@ -137,19 +137,19 @@ describe('train', () => {
       writeFileSync(file, bytes);
     };
     const nothing = () => undefined;
-    expect(await refusal(nothing, '--init', '0.5', '--seed', '3', '--lr', '0.1')).toContain(
+    expect(await deepRfmHere(nothing, '--init', '0.5', '--seed', '3', '--lr', '0.1')).toContain(
       '(--init: 1 in the checkpoint, now 0.5; --seeds: [0] in the checkpoint, now [3]; --lr: 0.05 in the checkpoint, now 0.1); use the same flags',
     );
-    expect(await refusal(nothing, '--x', 'other.npy')).toContain('(the values of the training rows differ)');
-    expect(await refusal(flip(good.length - 5))).toContain('the checkpoint is damaged or cut short (its checksum');
-    expect(await refusal(flip(150))).toContain('the checkpoint is damaged or cut short (its');
-    expect(await refusal(() => truncateSync(file, good.length - 1))).toContain(
+    expect(await deepRfmHere(nothing, '--x', 'other.npy')).toContain('(the values of the training rows differ)');
+    expect(await deepRfmHere(flip(good.length - 5))).toContain('the checkpoint is damaged or cut short (its checksum');
+    expect(await deepRfmHere(flip(150))).toContain('the checkpoint is damaged or cut short (its');
+    expect(await deepRfmHere(() => truncateSync(file, good.length - 1))).toContain(
       `(${good.length - 1} bytes, expected ${good.length}); delete it`,
     );
-    expect(await refusal(() => writeFileSync(file, 'something else'))).toContain('is not a checkpoint');
-    expect(await refusal(rewritten({ version: '0.0.9' }))).toContain('was made by deep-rfm 0.0.9 with webgpu');
+    expect(await deepRfmHere(() => writeFileSync(file, 'something else'))).toContain('is not a checkpoint');
+    expect(await deepRfmHere(rewritten({ version: '0.0.9' }))).toContain('was made by deep-rfm 0.0.9 with webgpu');
     const records = [{ seed: 0, epochs: [1, 2, 3], measurements: [] }];
-    expect(await refusal(rewritten({ records }))).toContain(
+    expect(await deepRfmHere(rewritten({ records }))).toContain(
       'has trained 3 epochs, more than --epochs 1; use --epochs 3',
     );
   });
@@ -215,7 +215,7 @@ describe('train', () => {
       [['train', '--x', 'X.npy'], '--x X.npy: needs --dataset npy'],
     ];
     for (const [args, text] of cases) {
-      const { code, stderr } = await refusal(args, { cwd });
+      const { code, stderr } = await deepRfmHere(args, { cwd });
       expect(stderr.at(-1)).toContain(text);
       expect(code).toBe(2);
     }

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findRedis, redisObstacle } from '../../../scripts/install-redis.mjs';
 import { leasePath } from '../../../src/cli/sweep/state.js';
 import { readTasks } from '../../../src/cli/sweep/tasks.js';
-import { buildProgram, refusal, workFolder } from '../program.js';
+import { buildProgram, deepRfmHere, workFolder } from '../program.js';
 import { freePort, PASSWORD, type Redis, startRedis } from './redis.js';
 import { completions, deepRfm, jsonAt, metricsOf, type Started, start, until } from './support.js';
 
@@ -193,7 +193,7 @@ describe.skipIf(obstacle !== null)(`over Redis${obstacle === null ? '' : ` (left
     const server = await startRedis(join(cwd, `redis-${settings[1] ?? 'password'}`), settings);
     try {
       for (const args of [['submit', 'fresh', '--engine', 'bullmq'], ['worker']]) {
-        const end = await refusal(['sweep', ...args, '--redis', urlOf(server.port)], { cwd });
+        const end = await deepRfmHere(['sweep', ...args, '--redis', urlOf(server.port)], { cwd });
         expect(end).toMatchObject({ code, stdout: '', stderr: [expect.stringMatching(words)] });
         expect(end.stderr[0]).not.toMatch(/open-sesame|wrong-one/);
       }
