@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LOCK } from '../../../scripts/leftovers.mjs';
+import { checkpointPath } from '../../../src/cli/sweep/state.js';
 import { readTasks, type Task } from '../../../src/cli/sweep/tasks.js';
 import { buildProgram, workFolder } from '../program.js';
 import { type Cluster, clusterObstacle, startCluster } from './cluster.js';
@@ -42,23 +43,39 @@ describe.skipIf(obstacle !== null)(
     const programOf = (task: Task): number | null => jsonAt(join(folderOf(task), LOCK))?.pid ?? null;
     const nodeOf = (job: string): string => cluster.ask('squeue', '--noheader', `--jobs=${job}`, '--format=%N').trim();
     const jobOf = (task: Task): string | null => stateOf(task)?.attempts.at(-1)?.job ?? null;
-    const deepRfmHere = (...args: string[]) => deepRfm(args, { cwd, env: cluster.env });
+    const onCluster = (...args: string[]) => deepRfm(args, { cwd, env: cluster.env });
+    /** Stops a run in its first layer: it is still at work, then, when something happens to it. */
+    const stopped = (what: string, candidates: () => Task[]): Promise<Task> =>
+      until(what, () =>
+        candidates().find((task) => {
+          const program = programOf(task);
+          if (program === null || stateOf(task).attempts.length > 1) return false;
+          try {
+            process.kill(program, 'SIGSTOP');
+            if (!existsSync(checkpointPath(folderOf(task)))) return true;
+            process.kill(program, 'SIGCONT');
+          } catch {
+            // It has ended.
+          }
+          return false;
+        }),
+      );
 
     it('runs go through preemption, a dead node, a kill and the time limit, to the results of a run here', async () => {
       writeFileSync(join(cwd, 'grid.json'), JSON.stringify(GRID));
       for (const out of ['slurm', 'here'])
-        expect((await deepRfmHere('sweep', 'plan', 'grid.json', '--out', out)).code).toBe(0);
+        expect((await onCluster('sweep', 'plan', 'grid.json', '--out', out)).code).toBe(0);
       const tasks = readTasks(dir);
       expect(tasks).toHaveLength(12);
-      const submitted = await deepRfmHere('sweep', 'submit', 'slurm', '--engine', 'slurm', '--json', '--', '--time=1');
+      const submitted = await onCluster('sweep', 'submit', 'slurm', '--engine', 'slurm', '--json', '--', '--time=1');
       expect(submitted).toMatchObject({ code: 0 });
       const [job] = JSON.parse(submitted.stdout).jobs as string[];
-      const again = await deepRfmHere('sweep', 'submit', 'slurm', '--engine', 'slurm');
+      const again = await onCluster('sweep', 'submit', 'slurm', '--engine', 'slurm');
       expect(again).toMatchObject({ code: 2 });
       expect(again.stderr).toContain(`job ${job} of this sweep is still in Slurm's queue`);
 
       // The first one stands still until its time is up.
-      process.kill(await until('the first run', () => programOf(tasks[0])), 'SIGSTOP');
+      await stopped('the first run', () => [tasks[0]]);
       // A limit is a minute at least, of which half is left out here.
       cluster.ask('scontrol', 'update', `JobId=${job}_0`, 'EndTime=now+10');
       const stuck = nodeOf(`${job}_0`);
@@ -70,33 +87,27 @@ describe.skipIf(obstacle !== null)(
           return owner !== null && programOf(task) !== null && nodeOf(owner) === node;
         });
 
-      const [preempted] = await until('two runs on the other node', () => {
-        const found = runsOn(other);
-        return found.length === 2 && found;
-      });
-      const before = tasks.map((task) => stateOf(task)?.attempts.length ?? 0);
-      const preempting = [
-        '--partition=high',
-        `--nodelist=${other}`,
-        '--ntasks=2',
-        '--output=/dev/null',
-        '--wrap=sleep 1',
-      ];
-      cluster.ask('sbatch', ...preempting);
-      await until('one run begun again after the preemption', () =>
-        tasks.find((task, i) => before[i] > 0 && (stateOf(task)?.attempts.length ?? 0) > before[i]),
-      );
+      // So do the three that something happens to, and with them all slots.
+      const pair: Task[] = [];
+      const free = () => runsOn(other).filter((task) => !pair.includes(task));
+      for (const which of ['one', 'another']) pair.push(await stopped(`${which} run on the other node`, free));
+      const killed = await stopped('a run on the first node', () => runsOn(stuck));
 
-      const lost = await until('a run on the other node', () => runsOn(other)[0]);
+      cluster.ask('sbatch', '--partition=high', `--nodelist=${other}`, '--output=/dev/null', '--wrap=sleep 1');
+      const isPreempted = (task: Task): boolean =>
+        /PreemptTime=\d/.test(cluster.ask('scontrol', 'show', 'job', jobOf(task)!));
+      const preempted = await until('the preemption', () => pair.find(isPreempted));
+      const lost = pair.find((task) => task !== preempted)!;
+      process.kill(programOf(preempted)!, 'SIGCONT');
+      await until('the run begun again', () => stateOf(preempted).attempts.length > 1);
       cluster.kill(other);
-      const killed = await until('a run on the first node', () => runsOn(stuck).find((task) => task !== lost));
       process.kill(programOf(killed)!, 'SIGKILL');
       await until('the lost run in the queue', () => nodeOf(jobOf(lost)!) !== other);
       cluster.revive(other);
 
       await until('all jobs ended', () => cluster.ask('squeue', '--noheader', `--jobs=${job}`) === '');
       expect((await here.end).code).toBe(0);
-      const status = await deepRfmHere('sweep', 'status', 'slurm', '--json');
+      const status = await onCluster('sweep', 'status', 'slurm', '--json');
       const unfinished = JSON.parse(status.stdout).tasks.filter(({ phase }: { phase: string }) => phase !== 'finished');
       const logOf = (index: number): string =>
         readFileSync(join(dir, 'logs', `${job}_${index}.log`), 'utf8').slice(-1500);
@@ -123,7 +134,7 @@ describe.skipIf(obstacle !== null)(
         expect(log, task.folder).toContain('--- attempt 1,');
       }
       expect(readdirSync(join(dir, 'logs'))).toHaveLength(12);
-      const none = await deepRfmHere('sweep', 'submit', 'slurm', '--engine', 'slurm');
+      const none = await onCluster('sweep', 'submit', 'slurm', '--engine', 'slurm');
       expect(none).toMatchObject({ code: 2 });
       expect(none.stderr).toContain('there is no task to submit: all are finished');
     });
@@ -131,13 +142,13 @@ describe.skipIf(obstacle !== null)(
     it('prints several arrays, and submits nothing where sbatch refuses', async () => {
       const many = { command: 'run', flags: { '--n': 60, '--seed': Array.from({ length: 1010 }, (_, i) => i) } };
       writeFileSync(join(cwd, 'many.json'), JSON.stringify(many));
-      expect((await deepRfmHere('sweep', 'plan', 'many.json', '--out', 'many')).code).toBe(0);
-      const printed = await deepRfmHere('sweep', 'submit', 'many', '--engine', 'slurm', '--print', '--at-once', '4');
+      expect((await onCluster('sweep', 'plan', 'many.json', '--out', 'many')).code).toBe(0);
+      const printed = await onCluster('sweep', 'submit', 'many', '--engine', 'slurm', '--print', '--at-once', '4');
       expect(printed.stdout).toContain('#SBATCH --array=0-1000%4');
       expect(printed.stdout).toContain('#SBATCH --array=0-8%4');
       expect(printed.stdout).toContain('index=$((1001 + SLURM_ARRAY_TASK_ID))');
       expect(existsSync(join(cwd, 'many', 'slurm'))).toBe(false);
-      const refused = await deepRfmHere('sweep', 'submit', 'many', '--engine', 'slurm', '--', '--partition=none');
+      const refused = await onCluster('sweep', 'submit', 'many', '--engine', 'slurm', '--', '--partition=none');
       expect(refused).toMatchObject({ code: 2, stdout: '' });
       expect(refused.stderr.trim().split('\n')).toEqual([expect.stringContaining('sbatch refused: ')]);
       expect(refused.stderr).toContain('invalid partition');
