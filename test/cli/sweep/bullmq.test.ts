@@ -69,7 +69,7 @@ describe.skipIf(obstacle !== null)(`over Redis${obstacle === null ? '' : ` (left
   const submit = (out: string, url: string) =>
     deepRfm(['sweep', 'submit', out, '--engine', 'bullmq', '--redis', url], { cwd });
   /** The process that holds the lease of a task, which is the worker behind its launcher; null: none. */
-  const owners = () => folders().map((folder) => jsonAtOnce(leasePath(folder))?.pid as number | undefined);
+  const owners = () => folders().map((folder) => jsonAt(leasePath(folder))?.pid as number | undefined);
   const finished = () => folders().filter((folder) => existsSync(join(folder, 'metrics.json'))).length;
 
   it('workers are killed, stopped, and lose Redis, and the results are those of a run here', async () => {
@@ -240,12 +240,3 @@ const childrenOf = (pid: number): number[] => {
     return [];
   }
 };
-
-/** A file that may be half written, or gone. */
-function jsonAtOnce(path: string): { pid?: number } | null {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8'));
-  } catch {
-    return null;
-  }
-}

@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ROOT } from '../program.js';
@@ -62,8 +62,14 @@ export function metricsOf(folder: string): string {
   return JSON.stringify(metrics, (key, value) => (timed.has(key) ? undefined : value));
 }
 
-/** What a JSON file holds; null while it is not there. */
-export const jsonAt = (path: string) => (existsSync(path) ? JSON.parse(readFileSync(path, 'utf8')) : null);
+/** What a JSON file holds; null while it is not there, or not whole. */
+export function jsonAt(path: string) {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'));
+  } catch {
+    return null;
+  }
+}
 
 /** Times that the log of a run says that the results were written. */
 export const completions = (folder: string): number =>
