@@ -52,7 +52,9 @@ describe.skipIf(obstacle !== null)(
           if (program === null || stateOf(task)?.attempts.length !== 1) return false;
           try {
             process.kill(program, 'SIGSTOP');
-            if (!existsSync(checkpointPath(folderOf(task)))) return true;
+            // A run that has ended has no checkpoint either.
+            const files = [checkpointPath(folderOf(task)), join(folderOf(task), 'metrics.json')];
+            if (programOf(task) === program && !files.some((file) => existsSync(file))) return true;
             process.kill(program, 'SIGCONT');
           } catch {
             // It has ended.
