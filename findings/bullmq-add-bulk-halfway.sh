@@ -11,12 +11,12 @@ trap 'if [[ -n ${redis:-} ]]; then kill $redis; wait $redis || true; fi; rm -rf 
 cd "$work"
 npm init -y >/dev/null
 npm install --silent --no-audit --no-fund --ignore-scripts bullmq@6.7.0 ioredis@6.0.0
-apt-get download redis-tools=5:7.0.15-1~deb12u10 liblzf1 libjemalloc2 liblua5.1-0 >/dev/null 2>&1
-for package in *.deb; do dpkg-deb -x "$package" root; done
-export LD_LIBRARY_PATH="$work/root/usr/lib/x86_64-linux-gnu"
+apt-get download redis-tools=5:7.0.15-1~deb12u10 liblzf1=3.6-3 libjemalloc2=5.3.0-1 liblua5.1-0=5.1.5-9 >/dev/null 2>&1
+for package in *.deb; do dpkg-deb -x "$package" debian; done
+export LD_LIBRARY_PATH="$work/debian/usr/lib/x86_64-linux-gnu"
 port=$((20000 + $$ % 10000))
-ln -s redis-check-rdb root/usr/bin/redis-server
-root/usr/bin/redis-server --port $port --bind 127.0.0.1 --save '' --maxmemory 2000000 --maxmemory-policy noeviction >/dev/null &
+ln -s redis-check-rdb debian/usr/bin/redis-server
+debian/usr/bin/redis-server --port $port --bind 127.0.0.1 --save '' --maxmemory 2000000 --maxmemory-policy noeviction >/dev/null &
 redis=$!
 cat > run.mjs <<'JS'
 import { Queue } from 'bullmq';

@@ -17,11 +17,11 @@ finish() {
 trap finish EXIT
 cd "$work"
 slurm=22.05.8-4+deb12u3
-apt-get download slurmctld=$slurm slurmd=$slurm slurm-client=$slurm slurm-wlm-basic-plugins=$slurm munge libmunge2 >/dev/null 2>&1
-for package in *.deb; do dpkg-deb -x "$package" root; done
+apt-get download slurmctld=$slurm slurmd=$slurm slurm-client=$slurm slurm-wlm-basic-plugins=$slurm munge=0.5.15-2+deb12u1 libmunge2=0.5.15-2+deb12u1 >/dev/null 2>&1
+for package in *.deb; do dpkg-deb -x "$package" debian; done
 mkdir munge state spool
-libraries=root/usr/lib/x86_64-linux-gnu
-export LD_LIBRARY_PATH="$work/$libraries:$work/$libraries/slurm-wlm" PATH="$work/root/usr/bin:$work/root/usr/sbin:$PATH"
+libraries=debian/usr/lib/x86_64-linux-gnu
+export LD_LIBRARY_PATH="$work/$libraries:$work/$libraries/slurm-wlm" PATH="$work/debian/usr/bin:$work/debian/usr/sbin:$PATH"
 (umask 077; head -c 1024 /dev/urandom > munge/key)
 munged --force --key-file="$work/munge/key" --socket="$work/munge/socket" --pid-file="$work/munge/munged.pid" \
   --log-file="$work/munge/log" --seed-file="$work/munge/seed"
@@ -55,7 +55,7 @@ CONF
 echo CgroupPlugin=cgroup/v1 > cgroup.conf
 export SLURM_CONF="$work/slurm.conf"
 slurmctld -f "$SLURM_CONF"
-slurmd -N n1 -f "$SLURM_CONF" -d "$work/root/usr/sbin/slurmstepd-wlm" || { cat slurmd.log >&2; exit 1; }
+slurmd -N n1 -f "$SLURM_CONF" -d "$work/debian/usr/sbin/slurmstepd-wlm" || { cat slurmd.log >&2; exit 1; }
 for _ in $(seq 40); do [[ $(sinfo -h -o %t 2>/dev/null) == idle ]] && break; sleep 0.5; done
 cat > job.sh <<JOB
 #!/bin/bash
