@@ -205,7 +205,7 @@ async function choose(gpu: Gpu, command: FitCommand, done: unknown[], keep: () =
     const held = (fit: FitIteration): Scores => fit.validation ?? fit.train;
     all.push({
       fold: k + 1,
-      ...(await heldOut(gpu, prepared, config, best)),
+      ...(await heldOut(gpu, prepared, config, best, memoryLimit)),
       iteration: best.iteration,
       scores: held(fits[best.iteration]),
       curve: fits.map((fit) => scoreOf(held(fit), config.score)),
@@ -224,12 +224,13 @@ async function heldOut(
   prepared: Prepared,
   config: FitConfig,
   best: FittedEstimator,
+  memoryLimit: number | null,
 ): Promise<Pick<FitFold, 'confusion' | 'points'>> {
   const { validation, data, outputs } = prepared;
   if (!validation) return { confusion: null, points: [] };
   const { predictEstimator } = await import('./method.js');
   const predictor = { ...best, family: familyOf(config), centers: data.x, n: data.n, d: data.d, outputs: data.outputs };
-  const decoded = decode(await predictEstimator(gpu, predictor, validation.x), outputs);
+  const decoded = decode(await predictEstimator(gpu, predictor, validation.x, memoryLimit), outputs);
   return {
     confusion: confusionOf(validation.target, decoded),
     points: shownOf(prepared, { validation: decoded, test: null, train: null })?.points ?? [],

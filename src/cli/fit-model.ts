@@ -1,22 +1,9 @@
 /** `fit --save-model`. */
 
-import { join, resolve } from 'node:path';
-import { refuseForeignFolder, stageFolder } from '../data/folder-files.js';
-import { inputError } from '../errors.js';
-import { MODEL_FILES } from '../model/files.js';
 import type { Gpu } from '../runtime/gpu.js';
 import type { FitOutcome } from './fit-compute.js';
 import type { FitRequest } from './fit-request.js';
-
-/** @throws input error where the folder is that of the other results, or holds what is no model. */
-export function checkModelFolder(dir: string, out: string): void {
-  if (resolve(dir) === resolve(out)) {
-    throw inputError(
-      `--save-model ${dir}: is --out, and a model needs a folder of its own; use for example --save-model ${join(out, 'model')}`,
-    );
-  }
-  refuseForeignFolder(dir, '--save-model', MODEL_FILES, 'a model');
-}
+import { stageModel } from './save-model.js';
 
 /** Writes the model, whole or not at all. */
 export async function saveFit(
@@ -32,7 +19,7 @@ export async function saveFit(
   const { outputs } = prepared;
   const classes = outputs.task === 'classes' ? outputs : null;
   const { kernel, exponent, norm, power, constantMix } = config;
-  const staged = stageFolder(dir);
+  const staged = stageModel(dir);
   try {
     const document = await writeEstimator(gpu, staged, predictor, {
       code: classes ? classes.codes.code : 'values',
@@ -52,8 +39,7 @@ export async function saveFit(
     });
     await writeModelDocument(staged, document);
     staged.commit();
-  } catch (error) {
+  } finally {
     staged.discard();
-    throw error;
   }
 }

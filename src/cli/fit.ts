@@ -5,7 +5,7 @@ import { FIT_SCHEMA } from '../report/fit-document.js';
 import { formatBytes } from '../report/format.js';
 import { fitSettings, readFitCheckpoint } from './fit-checkpoint.js';
 import { computeFit, type FitCommand, type FitOutcome } from './fit-compute.js';
-import { checkModelFolder, saveFit } from './fit-model.js';
+import { saveFit } from './fit-model.js';
 import { computeOptions, dataOptions, methodOptions } from './fit-options.js';
 import { prepare } from './fit-prepare.js';
 import { estimatorOptions, type FitFlags, readFitRequest, splitsOf } from './fit-request.js';
@@ -16,6 +16,7 @@ import { withOutput } from './output.js';
 import { readFinished, refuseOtherRun, showFinished } from './resume.js';
 import { adoptDevice, checkpointPath, closeCheckpoints, openCheckpoints, removeCheckpoint } from './run-checkpoint.js';
 import { planLine } from './run-plan.js';
+import { checkModelPlace, saveModelOption } from './save-model.js';
 import { tableLines, terminalFor } from './terminal.js';
 
 const EXAMPLES = `
@@ -46,7 +47,7 @@ export function addFit(program: Command, signal: AbortSignal): void {
   for (const option of [...dataOptions(), ...methodOptions(), ...computeOptions()]) command.addOption(option);
   command
     .addOption(valued('--out <folder>', 'where to write (default: results/fit-TABLE)', path('--out')))
-    .addOption(valued('--save-model <folder>', 'keep the model there, to predict with later', path('--save-model')))
+    .addOption(saveModelOption())
     .addOption(overwriteOption());
   for (const option of commonOptions()) command.addOption(option);
   command.addHelpText('after', EXAMPLES).action(async (table: string, flags: FitFlags) => {
@@ -54,7 +55,7 @@ export function addFit(program: Command, signal: AbortSignal): void {
     const request = await readFitRequest(path('<table>')(table), flags);
     const own = { request, flags, terminal, signal };
     if (flags.plan) return printFitPlan(own);
-    if (flags.saveModel !== undefined) checkModelFolder(flags.saveModel, request.out);
+    if (flags.saveModel !== undefined) checkModelPlace(flags.saveModel, request.out);
     const inputs = [
       { flag: '', path: table },
       { flag: '--y', path: flags.y },
