@@ -1,16 +1,15 @@
 /** Rows that come after a run, taken through the layers that it made. */
 
 import type { LabelledRows } from '../numbers.js';
-import { applyFeatures, featureMap } from '../ops/features/features.js';
-import { gemm } from '../ops/gemm/gemm.js';
+import { featureMap } from '../ops/features/features.js';
 import { classOrder } from '../ops/host-rows.js';
-import { allocateRows, cut, downloadRows, uploadRows } from '../ops/tiles.js';
-import { sendBatch } from '../runtime/batch.js';
+import { cut, downloadRows, uploadRows } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { upload } from '../runtime/matrix.js';
 import { owning } from '../runtime/owning.js';
 import { normalized } from './normalize.js';
 import { type DeepRfmOptions, deepRfmOptions } from './options.js';
+import { projectRows } from './output.js';
 import { type FeatureRows, standardizedRows } from './rows.js';
 
 /**
@@ -50,12 +49,6 @@ const throughLayer = (
     const { seed, width, gamma, activation } = options;
     const weights = { kind: 'random', seed, layerIndex: layer - 1, width: Number(width), gamma } as const;
     const map = await featureMap(gpu, cols, weights, activation === 'cos');
-    const m = upload(gpu, cols, cols, root);
-    const turned = allocateRows(gpu, grid, cols);
-    const features = allocateRows(gpu, grid, map.w.rows);
-    await sendBatch(gpu, (batch) => {
-      gemm(batch, { a: unit.tiles[0]!, b: m, out: turned.tiles[0]! });
-      applyFeatures(batch, turned.tiles[0]!, map, features.tiles[0]!);
-    });
+    const { features } = await projectRows(gpu, unit, { root: upload(gpu, cols, cols, root), map, shift: null });
     return { x: await downloadRows(gpu, features), rows, cols: map.w.rows };
   });
