@@ -6,6 +6,7 @@ import { type CommonFlags, commonOptions, integer, path, valued } from '../flags
 import { allowGrace, setInterruptOutcome } from '../interrupt.js';
 import { required } from '../matrices.js';
 import { type Terminal, terminalFor } from '../terminal.js';
+import { indexOption } from './index-option.js';
 
 const RUN_EXAMPLES = `
 Examples:
@@ -89,13 +90,7 @@ export function addSweepTask(sweep: Command, signal: AbortSignal): void {
     .summary('run one task, for schedulers')
     .description('Runs one task of a sweep, or goes on with it.')
     .argument('<DIR>', 'folder of the sweep', path('DIR'))
-    .addOption(
-      valued(
-        '--index <i>',
-        'which one, from 0 (required)',
-        integer('--index', { min: 0, max: Number.MAX_SAFE_INTEGER, example: 0 }),
-      ),
-    );
+    .addOption(indexOption('which one, from 0 (required)'));
   for (const option of commonOptions()) command.addOption(option);
   command.addHelpText('after', TASK_EXAMPLES).action(async (dir: string, flags: TaskFlags) => {
     const terminal = terminalFor(flags);

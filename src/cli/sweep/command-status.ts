@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import { formatSeconds } from '../../report/format.js';
-import { type CommonFlags, commonOptions, integer, path, valued } from '../flags.js';
+import { type CommonFlags, commonOptions, path } from '../flags.js';
 import { holderText } from '../lock.js';
 import { type Terminal, tableLines, terminalFor } from '../terminal.js';
+import { indexOption } from './index-option.js';
 import type { TaskStatus } from './state.js';
 
 const STATUS_EXAMPLES = `
@@ -94,13 +95,7 @@ export function addSweepRetry(sweep: Command): void {
     .summary('let failed tasks run again')
     .description('Lets tasks that failed run again, with the next `sweep run` or `sweep submit`. Runs nothing.')
     .argument('<DIR>', 'folder of the sweep', path('DIR'))
-    .addOption(
-      valued(
-        '--index <i>',
-        'only this task (default: all that failed)',
-        integer('--index', { min: 0, max: Number.MAX_SAFE_INTEGER, example: 0 }),
-      ),
-    );
+    .addOption(indexOption('only this task (default: all that failed)'));
   for (const option of commonOptions()) command.addOption(option);
   command
     .addHelpText('after', '\nExample:\n  $ deep-rfm sweep retry sweeps/seeds')
