@@ -9,13 +9,13 @@ type Why = Readonly<Record<'software' | 'hardware', string>>;
 export const REASONS: Readonly<Record<OpName, Why>> = {
   gemm: {
     software:
-      'a CPU driver loads storage lane by lane, so loads and not multiply-adds decide; the ceiling has no loads at all',
+      'a CPU driver gathers numbers lane by lane and keeps sums in memory, and a loop that does much with what it gathered is longer than a processor decodes at full speed; the ceiling has neither',
     hardware:
       'a matrix this small does not fill the device; and totals take registers, so that no second workgroup computes while one waits for its loads',
   },
   syrk: {
     software:
-      'loads decide, as in gemm; tiles on the diagonal compute both halves, and the mirrored half is written, too',
+      'as in gemm; and tiles on the diagonal compute both halves, and the mirrored half is written, too',
     hardware:
       'half as many tiles fill the device less well, those on the diagonal compute both halves, and the mirrored half is written number by number',
   },
@@ -47,11 +47,11 @@ export const REASONS: Readonly<Record<OpName, Why>> = {
   },
   'sqrt-psd': {
     software:
-      'the pivoted factorisation before the products goes four columns at a time, each four needing the last, and is not credited',
-    hardware: 'the pivoted factorisation goes four columns at a time, in small dispatches that each need the last',
+      'the pivoted factorisation before the products chooses up to 64 columns at a time, each choice needing the last, and is not credited; substitutions are narrow products',
+    hardware: 'the pivoted factorisation chooses up to 64 columns at a time, in small dispatches that each need the last',
   },
   features: {
-    software: 'loads decide, as in gemm, and the activation is a pass of its own over the result',
+    software: 'as in gemm, and the activation is a pass of its own over the result',
     hardware: 'the product is small, and the activation is a pass of its own over the result',
   },
   layer: {
