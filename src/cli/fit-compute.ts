@@ -10,33 +10,19 @@ import {
   type FitTrial,
 } from '../report/fit-document.js';
 import type { FitParts } from '../report/fit-report.js';
-import { formatNumber, formatSeconds } from '../report/format.js';
-import type {
-  EstimatorOptions,
-  EstimatorResult,
-  EstimatorState,
-  FittedEstimator,
-  Predictor,
-} from '../rfm/estimator.js';
-import { isGain, type Scores } from '../rfm/scores.js';
+import type { EstimatorOptions, FittedEstimator } from '../rfm/estimator.js';
+import { isGain } from '../rfm/scores.js';
 import type { Split } from '../rfm/split.js';
+import type { TreePlan } from '../rfm/tree-predict.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { type FitCheckpoint, fitCheckpointWriter, fitSettings } from './fit-checkpoint.js';
-import {
-  confusionOf,
-  type Decoded,
-  decode,
-  type EncodedRows,
-  type Prepared,
-  prepare,
-  scoreOf,
-  scoresOf,
-} from './fit-prepare.js';
+import { fitRows, type Made, notesOf, predictorOf } from './fit-machine.js';
+import { confusionOf, type Decoded, decode, type EncodedRows, type Prepared, prepare, scoreOf, scoresOf } from './fit-prepare.js';
 import { estimatorOptions, type FitConfig, type FitFlags, type FitRequest, splitsOf } from './fit-request.js';
 import { describeFit, predictionsText, shownOf } from './fit-results.js';
+import { fitTree } from './fit-tree.js';
 import { bestTrial, configAt, search } from './fit-tune.js';
 import { planLine } from './run-plan.js';
-import { solveRemarks } from './run-progress.js';
 import type { Terminal } from './terminal.js';
 import { VERSION, webgpuVersion } from './version.js';
 
@@ -53,11 +39,13 @@ export interface FitOutcome {
   document: FitDocument;
   parts: FitParts;
   prepared: Prepared;
-  predictor: Predictor;
-  fitted: FittedEstimator;
+  made: Made;
   /** Of the kernels that it was made with. */
   config: FitConfig;
 }
+
+/** What there is to keep, beside folds and trials. */
+type Kept = Pick<FitCheckpoint, 'iterations' | 'state' | 'tree'>;
 
 /** The fit, with a checkpoint after each part of it; `onKept` hears of it. */
 export async function computeFit(
@@ -66,83 +54,92 @@ export async function computeFit(
   resume: FitCheckpoint | null,
   onKept: () => void,
 ): Promise<FitOutcome> {
-  const { request, flags, terminal, signal } = command;
+  const { request, flags, signal } = command;
   const started = performance.now();
   const elapsed = (): number => (resume?.seconds ?? 0) + (performance.now() - started) / 1000;
   const write = fitCheckpointWriter(request, flags, gpu);
   const done: unknown[] = [...(resume?.done ?? [])];
-  const keep = (iterations: FitIteration[], state: EstimatorState | null): void => {
-    write({ done, iterations, state, seconds: elapsed() });
+  const keep = (kept: Kept): void => {
+    write({ done, ...kept, seconds: elapsed() });
     onKept();
     signal.throwIfAborted();
   };
-  const chosen = await choose(gpu, command, done, () => keep([], null));
-  const { prepared, config, options } = chosen;
-  const iterations = [...(resume?.iterations ?? [])];
-  const result = await fitRows(
-    gpu,
-    { prepared, config, options, iterations, terminal },
-    resume?.state ?? null,
-    (state) => keep(iterations, state),
-  );
-  const { best } = result;
-  const predictor: Predictor = {
-    ...best,
-    family: familyOf(config),
-    centers: prepared.data.x,
-    ...{ n: prepared.data.n, d: prepared.data.d, outputs: prepared.data.outputs },
+  const chosen = await choose(gpu, command, done, () => keep({ iterations: [], state: null, tree: null }));
+  const { prepared, config, folds, trials } = chosen;
+  const made = await make(gpu, command, chosen, resume, keep);
+  const { predictEstimator, predictTree } = await import('./method.js');
+  const limit = flags.memoryLimit ?? null;
+  const of = async (rows: EncodedRows | null): Promise<Decoded | null> => {
+    if (rows === null) return null;
+    const { machine, tree } = made;
+    if (tree) return decode(await predictTree(gpu, tree.predictor, rows.x, limit), prepared.outputs);
+    return machine && decode(await predictEstimator(gpu, machine.predictor, rows.x, limit), prepared.outputs);
   };
-  const { predictEstimator } = await import('./method.js');
-  const of = async (rows: EncodedRows | null): Promise<Decoded | null> =>
-    rows && decode(await predictEstimator(gpu, predictor, rows.x, flags.memoryLimit ?? null), prepared.outputs);
   const [validation, test] = [await of(prepared.validation), await of(prepared.test)];
-  const train = validation || test ? null : await of(prepared.train);
-  const { folds, trials } = chosen;
-  const shown = await describeFit({ prepared, best, fits: iterations, folds, validation, test, train });
+  const own = made.tree || !(validation || test) ? await of(prepared.train) : null;
+  const found = { validation, test, train: validation || test ? null : own };
+  const trainScores = own && scoresOf(prepared.train.target, own);
+  const shown = await describeFit({ prepared, made, trainScores, folds, ...found });
   const document: FitDocument = {
     schema: FIT_SCHEMA,
     version: VERSION,
     config: { ...request.config },
-    settings: settingsOf(config, best),
+    settings: settingsOf(config, made.machine?.fitted ?? null),
     made: { webgpu: webgpuVersion(), settings: fitSettings(request, flags), rows: request.checksums },
     adapter: gpu.adapter,
     task: request.config.task,
     ...shown.document,
     ...{ folds, trials },
-    memory: { predictedBytes: result.plan.peakBytes, peakBytes: gpu.pool.bytes.peak },
-    notes: [...request.remarks, ...notesOf(result, config)],
+    memory: { predictedBytes: made.predictedBytes, peakBytes: gpu.pool.bytes.peak },
+    notes: [...request.remarks, ...made.notes],
     seconds: elapsed(),
   };
   const parts: FitParts = {
     score: request.config.score,
     metric: shown.metric,
     ...shown.pictured,
-    predictions: predictionsText(prepared, { validation, test, train }),
+    predictions: predictionsText(prepared, found),
   };
-  return { document, parts, prepared, predictor, fitted: best, config };
+  return { document, parts, prepared, made, config };
 }
 
-const settingsOf = (config: FitConfig, best: FittedEstimator): FitDocument['settings'] => ({
+/** `best`: of a single machine; the leaves of a tree have bandwidths and ridges of their own. */
+const settingsOf = (config: FitConfig, best: FittedEstimator | null): FitDocument['settings'] => ({
   kernel: config.kernel,
-  formula: familyOf(config).at(best.bandwidth).formula,
-  ...{ metricForm: config.metricForm, ridge: best.ridge, ridgeForm: config.ridgeForm, bandwidth: best.bandwidth },
+  formula: familyOf(config).at(best?.bandwidth ?? 1).formula,
+  ...{ metricForm: config.metricForm, ridgeForm: config.ridgeForm },
+  ...{ ridge: best?.ridge ?? null, bandwidth: best?.bandwidth ?? null },
 });
 
-function notesOf({ reports, best }: EstimatorResult, { iterations }: FitConfig): string[] {
-  const notes = reports.flatMap(({ iteration, solve }) =>
-    solveRemarks(solve).map((remark) => `fit ${iteration}: ${remark}`),
-  );
-  if (reports.length <= iterations)
-    notes.push(`the fit ended after ${reports.length - 1} updates of M, since the last ones did not improve the score`);
-  if (best.iteration === 0 && reports.length > 1)
-    notes.push('no update of M improved the score: the fit that was kept is plain kernel regression');
-  return notes;
+/** The last fit: a machine, or the tree that is planned. */
+async function make(
+  gpu: Gpu,
+  { flags, terminal }: FitCommand,
+  { prepared, config, options, tree }: Chosen,
+  resume: FitCheckpoint | null,
+  keep: (kept: Kept) => void,
+): Promise<Made> {
+  const memoryLimit = flags.memoryLimit ?? null;
+  if (tree) return fitTree(gpu, { prepared, config, plan: tree, memoryLimit, terminal }, resume, keep);
+  const iterations = [...(resume?.iterations ?? [])];
+  const fit = { prepared, config, options, iterations, terminal };
+  const result = await fitRows(gpu, fit, resume?.state ?? null, (state) => keep({ iterations, state, tree: null }));
+  const { best, plan } = result;
+  const notes = notesOf(result, config.iterations);
+  if (flags.splitTemperature !== undefined)
+    notes.push(`--split-temperature ${flags.splitTemperature}: has no effect, since the rows make one machine`);
+  return {
+    machine: { predictor: predictorOf(config, prepared.data, best), fitted: best },
+    ...{ tree: null, metric: best.metric, iterations, predictedBytes: plan.peakBytes, notes },
+  };
 }
 
 interface Chosen {
   prepared: Prepared;
   config: FitConfig;
   options: EstimatorOptions;
+  /** Where there are more rows than one machine takes. */
+  tree: TreePlan | null;
   folds: FitFold[] | null;
   trials: FitTrial[] | null;
 }
@@ -160,8 +157,9 @@ async function choose(gpu: Gpu, command: FitCommand, done: unknown[], keep: () =
   if (config.folds === null) {
     const prepared = prepare(request, splits[0]);
     const options = estimatorOptions(config, prepared.data.n, memoryLimit);
-    await announce(gpu, terminal, prepared, options);
-    if (config.tune === null) return { prepared, config, options, folds: null, trials: null };
+    const plan = await announce(gpu, terminal, prepared, config, options);
+    const tree = plan.shape && plan;
+    if (config.tune === null) return { prepared, config, options, tree, folds: null, trials: null };
     if (prepared.validation === null) throw inputError('--tune: there are no rows to score by; give --validation');
     const trials = await search(
       gpu,
@@ -188,15 +186,14 @@ async function choose(gpu: Gpu, command: FitCommand, done: unknown[], keep: () =
       prepared,
       config: { ...own, iterations: best.iteration },
       options: { ...found, ridge, iterations: best.iteration, patience: 0 },
-      folds: null,
-      trials,
+      ...{ tree: null, folds: null, trials },
     };
   }
   const all = done as FitFold[];
   for (let k = all.length; k < splits.length; k++) {
     const prepared = prepare(request, splits[k]);
     const options = { ...estimatorOptions(config, prepared.data.n, memoryLimit), patience: 0 };
-    if (k === 0) await announce(gpu, terminal, prepared, options);
+    if (k === 0) await announce(gpu, terminal, prepared, config, options);
     const fits: FitIteration[] = [];
     terminal.note(`fold ${k + 1}/${splits.length}`);
     const { best } = await fitRows(gpu, { prepared, config, options, iterations: fits, terminal }, null, () =>
@@ -215,7 +212,7 @@ async function choose(gpu: Gpu, command: FitCommand, done: unknown[], keep: () =
   const prepared = prepare(request, everything);
   const iterations = bestUpdates(all, config);
   const options = { ...estimatorOptions(config, prepared.data.n, memoryLimit), iterations, patience: 0 };
-  return { prepared, config: { ...config, iterations }, options, folds: [...all], trials: null };
+  return { prepared, config: { ...config, iterations }, options, tree: null, folds: [...all], trials: null };
 }
 
 /** What a fold's best fit predicts of the rows that it held out. */
@@ -229,7 +226,7 @@ async function heldOut(
   const { validation, data, outputs } = prepared;
   if (!validation) return { confusion: null, points: [] };
   const { predictEstimator } = await import('./method.js');
-  const predictor = { ...best, family: familyOf(config), centers: data.x, n: data.n, d: data.d, outputs: data.outputs };
+  const predictor = predictorOf(config, data, best);
   const decoded = decode(await predictEstimator(gpu, predictor, validation.x, memoryLimit), outputs);
   return {
     confusion: confusionOf(validation.target, decoded),
@@ -246,68 +243,35 @@ function bestUpdates(folds: readonly FitFold[], { score }: FitConfig): number {
   return Math.max(0, means.indexOf(Math.min(...means)));
 }
 
-async function announce(gpu: Gpu, terminal: Terminal, prepared: Prepared, options: EstimatorOptions): Promise<void> {
-  const { describeAdapter, limitsOf, planEstimator } = await import('./method.js');
+/** Says what is to be done, and how rows become leaves where one machine does not take them all. */
+async function announce(
+  gpu: Gpu,
+  terminal: Terminal,
+  prepared: Prepared,
+  config: FitConfig,
+  options: EstimatorOptions,
+): Promise<TreePlan> {
+  const { describeAdapter, limitsOf, planTree } = await import('./method.js');
   const { n, d, outputs, validation } = prepared.data;
-  const plan = planEstimator(prepared.data, options, limitsOf(gpu, options.memoryLimit));
+  const found = planTree(prepared.data, options, leafRowsAsked(config, n), limitsOf(gpu, options.memoryLimit));
   terminal.note(
     `fit      ${n} rows, ${d} features, ${outputs} output${outputs === 1 ? '' : 's'}; ${validation?.rows ?? 0} rows to score by`,
   );
   terminal.note(`adapter  ${describeAdapter(gpu.adapter)}`);
-  terminal.note(`method   ${planLine(plan)}`);
+  if (found.shape) terminal.note(`tree     ${treeLine(found)}`);
+  terminal.note(`method   ${planLine(found.plan)}`);
   for (const change of prepared.changes) terminal.note(`note: ${change}`);
+  return found;
 }
 
-interface Fit {
-  prepared: Prepared;
-  config: FitConfig;
-  options: EstimatorOptions;
-  /** Is added to. */
-  iterations: FitIteration[];
-  terminal: Terminal;
-}
+/** Rows of a leaf at most; null: as many as fit. Folds and searches have a single machine. */
+export const leafRowsAsked = ({ leafRows, folds, tune }: FitConfig, n: number): number | null =>
+  folds === null && tune === null ? leafRows : n;
 
-/** A fit of the estimator, scored; a line for each update. */
-async function fitRows(
-  gpu: Gpu,
-  { prepared, config, options, iterations, terminal }: Fit,
-  resume: EstimatorState | null,
-  onState: (state: EstimatorState) => void,
-): Promise<EstimatorResult> {
-  const { fitEstimator } = await import('./method.js');
-  const { outputs, train, validation } = prepared;
-  const sign = isGain(config.score) ? -1 : 1;
-  const started = performance.now();
-  const before = iterations.length;
-  let scored: { train: Scores; validation: Scores | null } | null = null;
-  return fitEstimator(
-    gpu,
-    prepared.data,
-    options,
-    {
-      score(predicted) {
-        const own = scoresOf(train.target, decode(predicted.train, outputs));
-        const held =
-          validation && predicted.validation
-            ? scoresOf(validation.target, decode(predicted.validation, outputs))
-            : null;
-        scored = { train: own, validation: held };
-        if (held === null) return null;
-        const value = sign * scoreOf(held, config.score);
-        return Number.isFinite(value) ? value : Number.POSITIVE_INFINITY;
-      },
-      onIteration({ iteration, bandwidth, solve }, state) {
-        if (scored) iterations.push({ iteration, bandwidth, ...scored, solve });
-        const fits = iterations.length;
-        const left = ((performance.now() - started) / 1000 / (fits - before)) * (options.iterations + 1 - fits);
-        const part = (name: string, scores: Scores | null): string =>
-          scores ? `  ${name} ${formatNumber(scoreOf(scores, config.score))}` : '';
-        terminal.note(
-          `updates of M ${iteration}/${options.iterations}${part('training', scored?.train ?? null)}${part('validation', scored?.validation ?? null)}  L ${formatNumber(bandwidth)}${left > 0 ? `  at most about ${formatSeconds(Math.max(1, Math.round(left)))} left` : ''}`,
-        );
-        onState(state);
-      },
-    },
-    resume,
-  );
+/** The leaves of a tree, in words. */
+export function treeLine({ shape, splitRows }: TreePlan): string {
+  const leaves = shape?.leaves ?? [];
+  const [least, most] = [Math.min(...leaves), Math.max(...leaves)];
+  const rows = least === most ? `${most}` : `${least} to ${most}`;
+  return `${leaves.length} leaves of ${rows} rows; ${shape?.splits.length ?? 0} splits, each by a machine of ${splitRows} rows`;
 }
