@@ -11,16 +11,25 @@ import {
 } from '../report/fit-document.js';
 import type { FitParts } from '../report/fit-report.js';
 import type { EstimatorOptions, FittedEstimator } from '../rfm/estimator.js';
-import { isGain } from '../rfm/scores.js';
+import { isGain, type Scores } from '../rfm/scores.js';
 import type { Split } from '../rfm/split.js';
 import type { TreePlan } from '../rfm/tree-predict.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { type FitCheckpoint, fitCheckpointWriter, fitSettings } from './fit-checkpoint.js';
 import { fitRows, type Made, notesOf, predictorOf } from './fit-machine.js';
-import { confusionOf, type Decoded, decode, type EncodedRows, type Prepared, prepare, scoreOf, scoresOf } from './fit-prepare.js';
+import {
+  confusionOf,
+  type Decoded,
+  decode,
+  type EncodedRows,
+  type Prepared,
+  prepare,
+  scoreOf,
+  scoresOf,
+} from './fit-prepare.js';
 import { estimatorOptions, type FitConfig, type FitFlags, type FitRequest, splitsOf } from './fit-request.js';
 import { describeFit, predictionsText, shownOf } from './fit-results.js';
-import { fitTree } from './fit-tree.js';
+import { fitTree, sampleOf } from './fit-tree.js';
 import { bestTrial, configAt, search } from './fit-tune.js';
 import { planLine } from './run-plan.js';
 import type { Terminal } from './terminal.js';
@@ -84,7 +93,7 @@ export async function computeFit(
     schema: FIT_SCHEMA,
     version: VERSION,
     config: { ...request.config },
-    settings: settingsOf(config, made.machine?.fitted ?? null),
+    settings: settingsOf(config, made),
     made: { webgpu: webgpuVersion(), settings: fitSettings(request, flags), rows: request.checksums },
     adapter: gpu.adapter,
     task: request.config.task,
@@ -103,26 +112,32 @@ export async function computeFit(
   return { document, parts, prepared, made, config };
 }
 
-/** `best`: of a single machine; the leaves of a tree have bandwidths and ridges of their own. */
-const settingsOf = (config: FitConfig, best: FittedEstimator | null): FitDocument['settings'] => ({
-  kernel: config.kernel,
-  formula: familyOf(config).at(best?.bandwidth ?? 1).formula,
-  ...{ metricForm: config.metricForm, ridgeForm: config.ridgeForm },
-  ...{ ridge: best?.ridge ?? null, bandwidth: best?.bandwidth ?? null },
-});
+/** Of a tree what all of its leaves have. */
+function settingsOf(config: FitConfig, { machine, tree }: Made): FitDocument['settings'] {
+  const machines = machine ? [machine.fitted] : (tree?.about.leaves ?? []);
+  const common = (values: number[]): number | null =>
+    values.every((value) => value === values[0]) ? (values[0] ?? null) : null;
+  const bandwidth = common(machines.map((one) => one.bandwidth));
+  return {
+    kernel: config.kernel,
+    formula: familyOf(config).at(bandwidth ?? 1).formula,
+    ...{ metricForm: config.metricForm, ridgeForm: config.ridgeForm },
+    ...{ ridge: common(machines.map((one) => one.ridge)), bandwidth },
+  };
+}
 
 /** The last fit: a machine, or the tree that is planned. */
 async function make(
   gpu: Gpu,
   { flags, terminal }: FitCommand,
-  { prepared, config, options, tree }: Chosen,
+  { prepared, config, machine, tree }: Chosen,
   resume: FitCheckpoint | null,
   keep: (kept: Kept) => void,
 ): Promise<Made> {
   const memoryLimit = flags.memoryLimit ?? null;
-  if (tree) return fitTree(gpu, { prepared, config, plan: tree, memoryLimit, terminal }, resume, keep);
+  if (tree) return fitTree(gpu, { prepared, config, machine, plan: tree, memoryLimit, terminal }, resume, keep);
   const iterations = [...(resume?.iterations ?? [])];
-  const fit = { prepared, config, options, iterations, terminal };
+  const fit = { prepared, config, options: machine(prepared.data.n), iterations, terminal };
   const result = await fitRows(gpu, fit, resume?.state ?? null, (state) => keep({ iterations, state, tree: null }));
   const { best, plan } = result;
   const notes = notesOf(result, config.iterations);
@@ -137,7 +152,8 @@ async function make(
 interface Chosen {
   prepared: Prepared;
   config: FitConfig;
-  options: EstimatorOptions;
+  /** What a machine of so many rows is told. */
+  machine(rows: number): EstimatorOptions;
   /** Where there are more rows than one machine takes. */
   tree: TreePlan | null;
   folds: FitFold[] | null;
@@ -147,6 +163,49 @@ interface Chosen {
 /** Settings and rows of the last fit: as asked for, by a search, or with as many updates as were best on folds. */
 async function choose(gpu: Gpu, command: FitCommand, done: unknown[], keep: () => void): Promise<Chosen> {
   const { request, flags, terminal } = command;
+  const { config } = request;
+  if (config.folds !== null) return chooseByFolds(gpu, command, done as FitFold[], keep);
+  const prepared = prepare(request, splitsOf(request)[0]);
+  const machine = (rows: number): EstimatorOptions => estimatorOptions(config, rows, flags.memoryLimit ?? null);
+  const plan = await announce(gpu, terminal, prepared, config, machine);
+  const chosen = { prepared, config, machine, tree: plan.shape && plan, folds: null, trials: null };
+  return config.tune === null ? chosen : chooseByTrials(gpu, command, chosen, done as FitTrial[], keep);
+}
+
+/** The settings of the best trial. Of more rows than one machine takes, trials have as many as a split is learned from. */
+async function chooseByTrials(
+  gpu: Gpu,
+  { flags, terminal, request }: FitCommand,
+  asked: Chosen,
+  done: FitTrial[],
+  keep: () => void,
+): Promise<Chosen> {
+  const { prepared, config, tree } = asked;
+  if (prepared.validation === null) throw inputError('--tune: there are no rows to score by; give --validation');
+  const sample = tree ? await sampleOf(prepared, tree.splitRows, config.seed) : prepared;
+  if (tree) terminal.note(`search   by ${sample.data.n} of the rows, ${sample.data.validation?.rows} to score by`);
+  const onTrial = (all: FitTrial[]): void => {
+    done.splice(0, done.length, ...all);
+    keep();
+  };
+  const trials = await search(gpu, { prepared: sample, config, flags, terminal, onTrial }, done);
+  const best = bestTrial(trials, config.score);
+  if (best === null)
+    throw inputError(`--tune: no trial has a score; the first one says: ${trials[0]?.failure ?? 'nothing'}`);
+  const own = { ...configAt(config, best), iterations: best.iteration };
+  const machine = (rows: number): EstimatorOptions => {
+    const relative = config.ridgeForm === 'relative' ? rows : 1;
+    const ridge = best.ridges.map((value) => value * relative);
+    return { ...estimatorOptions(own, rows, flags.memoryLimit ?? null), ridge, patience: 0 };
+  };
+  // Another kernel may hold more, and leave less for a leaf.
+  const plan = tree && (await planOf(gpu, prepared, request.config, machine));
+  return { ...asked, config: own, machine, tree: plan?.shape ? plan : null, trials };
+}
+
+/** As many updates as were best on folds, for all rows. */
+async function chooseByFolds(gpu: Gpu, command: FitCommand, all: FitFold[], keep: () => void): Promise<Chosen> {
+  const { request, flags, terminal, signal } = command;
   const { config, rows } = request;
   const splits = splitsOf(request);
   const memoryLimit = flags.memoryLimit ?? null;
@@ -154,50 +213,15 @@ async function choose(gpu: Gpu, command: FitCommand, done: unknown[], keep: () =
     train: Int32Array.from({ length: rows.table.rows }, (_, i) => i),
     held: new Int32Array(0),
   };
-  if (config.folds === null) {
-    const prepared = prepare(request, splits[0]);
-    const options = estimatorOptions(config, prepared.data.n, memoryLimit);
-    const plan = await announce(gpu, terminal, prepared, config, options);
-    const tree = plan.shape && plan;
-    if (config.tune === null) return { prepared, config, options, tree, folds: null, trials: null };
-    if (prepared.validation === null) throw inputError('--tune: there are no rows to score by; give --validation');
-    const trials = await search(
-      gpu,
-      {
-        prepared,
-        config,
-        flags,
-        terminal,
-        onTrial: (all) => {
-          done.splice(0, done.length, ...all);
-          keep();
-        },
-      },
-      done as FitTrial[],
-    );
-    const best = bestTrial(trials, config.score);
-    if (best === null)
-      throw inputError(`--tune: no trial has a score; the first one says: ${trials[0]?.failure ?? 'nothing'}`);
-    const own = configAt(config, best);
-    const found = estimatorOptions(own, prepared.data.n, memoryLimit);
-    const relative = config.ridgeForm === 'relative' ? prepared.data.n : 1;
-    const ridge = best.ridges.map((value) => value * relative);
-    return {
-      prepared,
-      config: { ...own, iterations: best.iteration },
-      options: { ...found, ridge, iterations: best.iteration, patience: 0 },
-      ...{ tree: null, folds: null, trials },
-    };
-  }
-  const all = done as FitFold[];
+  const machine = (n: number): EstimatorOptions => ({ ...estimatorOptions(config, n, memoryLimit), patience: 0 });
   for (let k = all.length; k < splits.length; k++) {
     const prepared = prepare(request, splits[k]);
-    const options = { ...estimatorOptions(config, prepared.data.n, memoryLimit), patience: 0 };
-    if (k === 0) await announce(gpu, terminal, prepared, config, options);
+    const options = machine(prepared.data.n);
+    if (k === 0) await announce(gpu, terminal, prepared, config, machine);
     const fits: FitIteration[] = [];
     terminal.note(`fold ${k + 1}/${splits.length}`);
     const { best } = await fitRows(gpu, { prepared, config, options, iterations: fits, terminal }, null, () =>
-      command.signal.throwIfAborted(),
+      signal.throwIfAborted(),
     );
     const held = (fit: FitIteration): Scores => fit.validation ?? fit.train;
     all.push({
@@ -209,10 +233,13 @@ async function choose(gpu: Gpu, command: FitCommand, done: unknown[], keep: () =
     });
     keep();
   }
-  const prepared = prepare(request, everything);
   const iterations = bestUpdates(all, config);
-  const options = { ...estimatorOptions(config, prepared.data.n, memoryLimit), iterations, patience: 0 };
-  return { prepared, config: { ...config, iterations }, options, tree: null, folds: [...all], trials: null };
+  return {
+    prepared: prepare(request, everything),
+    config: { ...config, iterations },
+    machine: (n) => ({ ...machine(n), iterations }),
+    ...{ tree: null, folds: [...all], trials: null },
+  };
 }
 
 /** What a fold's best fit predicts of the rows that it held out. */
@@ -249,11 +276,11 @@ async function announce(
   terminal: Terminal,
   prepared: Prepared,
   config: FitConfig,
-  options: EstimatorOptions,
+  machine: Chosen['machine'],
 ): Promise<TreePlan> {
-  const { describeAdapter, limitsOf, planTree } = await import('./method.js');
+  const { describeAdapter } = await import('./method.js');
   const { n, d, outputs, validation } = prepared.data;
-  const found = planTree(prepared.data, options, leafRowsAsked(config, n), limitsOf(gpu, options.memoryLimit));
+  const found = await planOf(gpu, prepared, config, machine);
   terminal.note(
     `fit      ${n} rows, ${d} features, ${outputs} output${outputs === 1 ? '' : 's'}; ${validation?.rows ?? 0} rows to score by`,
   );
@@ -264,14 +291,22 @@ async function announce(
   return found;
 }
 
-/** Rows of a leaf at most; null: as many as fit. Folds and searches have a single machine. */
-export const leafRowsAsked = ({ leafRows, folds, tune }: FitConfig, n: number): number | null =>
-  folds === null && tune === null ? leafRows : n;
+/** How rows become leaves, and what a machine will hold. Folds have a single one, whatever the number of rows. */
+export async function planOf(
+  gpu: Gpu,
+  { data }: Prepared,
+  { leafRows, folds }: FitConfig,
+  machine: Chosen['machine'],
+): Promise<TreePlan> {
+  const { limitsOf, planTree } = await import('./method.js');
+  const options = machine(data.n);
+  return planTree(data, options, folds === null ? leafRows : data.n, limitsOf(gpu, options.memoryLimit));
+}
 
 /** The leaves of a tree, in words. */
 export function treeLine({ shape, splitRows }: TreePlan): string {
   const leaves = shape?.leaves ?? [];
   const [least, most] = [Math.min(...leaves), Math.max(...leaves)];
   const rows = least === most ? `${most}` : `${least} to ${most}`;
-  return `${leaves.length} leaves of ${rows} rows; ${shape?.splits.length ?? 0} splits, each by a machine of ${splitRows} rows`;
+  return `${leaves.length} leaves of ${rows} rows; ${shape?.splits.length ?? 0} splits, each by a machine of at most ${splitRows} rows`;
 }

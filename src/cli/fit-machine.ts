@@ -38,7 +38,11 @@ export interface Made {
 }
 
 /** What predictions of a machine take, with the rows it was fitted to. */
-export const predictorOf = (config: FitConfig, { x, n, d, outputs }: EstimatorData, best: FittedEstimator): Predictor => ({
+export const predictorOf = (
+  config: FitConfig,
+  { x, n, d, outputs }: EstimatorData,
+  best: FittedEstimator,
+): Predictor => ({
   ...{ bandwidth: best.bandwidth, metric: best.metric, alpha: best.alpha },
   ...{ family: familyOf(config), centers: x, n, d, outputs },
 });

@@ -11,7 +11,7 @@ import { type FamilyName, type FamilySettings, familyOf } from '../ops/kernels/f
 import type { Bandwidth, EstimatorOptions } from '../rfm/estimator.js';
 import type { MetricForm } from '../rfm/estimator-metric.js';
 import type { ScoreName } from '../rfm/scores.js';
-import { foldSplit, folds, heldOut, holdOut, type Split } from '../rfm/split.js';
+import { foldSplit, folds, holdOut, type Split } from '../rfm/split.js';
 import { LEAF_ROWS } from '../rfm/tree.js';
 import type { RunConfig } from '../rfm/types.js';
 import type { AdapterChoice } from '../runtime/adapter.js';
@@ -257,14 +257,12 @@ function checkRows(table: Table, target: Target, { folds }: FitConfig): void {
   );
 }
 
-/** @throws input error for folds or a search of more rows than one machine takes. */
-function checkTree({ rows }: Table, { leafRows, validation, folds, tune }: FitConfig): void {
-  const held = typeof validation === 'number' ? heldOut(rows, validation) : 0;
+/** @throws input error for folds of more rows than one machine takes. */
+function checkTree({ rows }: Table, { leafRows, folds }: FitConfig): void {
   const most = leafRows ?? LEAF_ROWS;
-  if (rows - held <= most || (folds === null && tune === null)) return;
-  const flag = folds === null ? `--tune ${tune}` : `--folds ${folds}`;
+  if (folds === null || rows <= most) return;
   throw inputError(
-    `${flag}: works with a single machine, but ${rows - held} training rows are more than the ${most} of a leaf and become a tree; drop ${flag.split(' ')[0]}, or use --leaf-rows ${rows - held}`,
+    `--folds ${folds}: works with a single machine, but ${rows} rows are more than the ${most} of a leaf and become a tree; drop --folds, or use --leaf-rows ${rows}`,
   );
 }
 

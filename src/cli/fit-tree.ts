@@ -2,17 +2,17 @@
 
 import type { FitLeaf, FitTree } from '../report/fit-document.js';
 import { formatNumber, formatSeconds } from '../report/format.js';
-import type { EstimatorState, Predictor } from '../rfm/estimator.js';
+import type { EstimatorOptions, EstimatorState, Predictor } from '../rfm/estimator.js';
 import { isGain } from '../rfm/scores.js';
-import type { Routing, TreeSplit } from '../rfm/tree.js';
+import { LEAF_ROWS, type Routing, type TreeSplit } from '../rfm/tree.js';
 import type { GrownTree, LeafRows } from '../rfm/tree-grow.js';
 import type { TreePlan } from '../rfm/tree-predict.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { targetRows } from '../table/target.js';
+import { joinedTargets, type Target, targetRows } from '../table/target.js';
 import type { FitCheckpoint, KeptLeaf, TreeState } from './fit-checkpoint.js';
 import { type FittedTree, fitRows, type Made, predictorOf } from './fit-machine.js';
 import { decode, type EncodedRows, type Prepared, scoreOf, scoresOf } from './fit-prepare.js';
-import { estimatorOptions, type FitConfig } from './fit-request.js';
+import type { FitConfig } from './fit-request.js';
 import { leadingEntries } from './fit-results.js';
 import { solveRemarks } from './run-progress.js';
 import type { Terminal } from './terminal.js';
@@ -21,6 +21,8 @@ import type { Terminal } from './terminal.js';
 export interface TreeRequest {
   prepared: Prepared;
   config: FitConfig;
+  /** What a machine of so many rows is told. */
+  machine(rows: number): EstimatorOptions;
   plan: TreePlan;
   memoryLimit: number | null;
   terminal: Terminal;
@@ -31,7 +33,7 @@ type Keep = (kept: Pick<FitCheckpoint, 'iterations' | 'state' | 'tree'>) => void
 
 /** Grows the tree, fits its leaves, and finds how softly predictions change at a split. */
 export async function fitTree(gpu: Gpu, request: TreeRequest, resume: FitCheckpoint | null, keep: Keep): Promise<Made> {
-  const { prepared, config, plan, memoryLimit, terminal } = request;
+  const { prepared, config, machine, plan, terminal } = request;
   const { growTree, leafRows, meanMetric, routingOf } = await import('./method.js');
   const { data, features } = prepared;
   const directions = [...(resume?.tree?.directions ?? [])];
@@ -40,10 +42,7 @@ export async function fitTree(gpu: Gpu, request: TreeRequest, resume: FitCheckpo
   const grown = await growTree(
     gpu,
     data,
-    {
-      ...{ leafRows: plan.leafRows, splitRows: plan.splitRows, seed: config.seed },
-      machine: (rows) => estimatorOptions(config, rows, memoryLimit),
-    },
+    { leafRows: plan.leafRows, splitRows: plan.splitRows, seed: config.seed, machine },
     directions.slice(),
     (split, number) => {
       if (number < known) return;
@@ -71,9 +70,11 @@ export async function fitTree(gpu: Gpu, request: TreeRequest, resume: FitCheckpo
     metric: meanMetric(metrics, weights, data.d),
     iterations: [],
     predictedBytes: plan.plan.peakBytes,
-    notes: notesOf(kept),
+    notes: [...(data.n <= LEAF_ROWS && config.leafRows === null ? [LACK] : []), ...notesOf(kept)],
   };
 }
+
+const LACK = 'the rows are more than device memory allows in one machine, and became a tree';
 
 /** The features that count most in a direction, by name. */
 const namesOf = ({ vector }: Pick<TreeSplit, 'vector'>, features: readonly string[]): string =>
@@ -85,7 +86,7 @@ const namesOf = ({ vector }: Pick<TreeSplit, 'vector'>, features: readonly strin
 /** Fits the leaves that are not done, one after the other. */
 async function fitLeaves(
   gpu: Gpu,
-  { prepared, config, memoryLimit, terminal }: TreeRequest,
+  { prepared, config, machine, terminal }: TreeRequest,
   { rows, directions }: { rows: readonly LeafRows[]; directions: TreeState['directions'] },
   resume: FitCheckpoint | null,
   keep: Keep,
@@ -101,10 +102,15 @@ async function fitLeaves(
       const iterations = [...(goesOn?.iterations ?? [])];
       const name = `leaf ${leaf + 1}/${rows.length}`;
       terminal.note(`${name}  ${data.n} rows; ${data.validation?.rows ?? 0} to score by`);
-      const options = optionsFor(data, estimatorOptions(config, data.n, memoryLimit));
+      const options = optionsFor(data, machine(data.n));
       const part = { ...leafOf(prepared, own), data };
       const onState = (state: EstimatorState): void => keep({ iterations, state, tree: { directions, leaves: kept } });
-      const fit = fitRows(gpu, { prepared: part, config, options, iterations, terminal }, goesOn?.state ?? null, onState);
+      const fit = fitRows(
+        gpu,
+        { prepared: part, config, options, iterations, terminal },
+        goesOn?.state ?? null,
+        onState,
+      );
       const { best } = await within(name, fit);
       kept.push({ best, iterations });
       keep({ iterations: [], state: null, tree: { directions, leaves: kept } });
@@ -118,34 +124,25 @@ async function fitLeaves(
   return { kept, predictors };
 }
 
-/** The rows of a leaf with their targets, as those of a fit. */
-function leafOf(prepared: Prepared, { train, held, moved }: LeafRows): Prepared {
-  const { target } = prepared.train;
-  const none = new Float32Array(0);
-  const others = prepared.validation?.target ?? target;
-  const scored: EncodedRows = {
-    ...{ x: none, rows: held.length + moved.length },
-    target:
-      target.task === 'regression' || others.task === 'regression'
-        ? { task: 'regression', values: joined(valuesOf(others, held), valuesOf(target, moved)) }
-        : { ...target, labels: joinedLabels(targetRows(others, held), targetRows(target, moved)) },
-  };
-  return {
-    ...prepared,
-    train: { x: none, rows: train.length, target: targetRows(target, train) },
-    validation: scored.rows > 0 ? scored : null,
-  };
+/** So many training rows, drawn by the seed, and at most as many to score by: what trials of a search have. */
+export async function sampleOf(prepared: Prepared, count: number, seed: number): Promise<Prepared> {
+  const { leafData, sampledRows } = await import('./method.js');
+  const rows = sampledRows(prepared.data, count, seed);
+  return { ...leafOf(prepared, rows), data: leafData(prepared.data, rows) };
 }
 
-const valuesOf = (target: EncodedRows['target'], ids: Int32Array): Float64Array => {
-  const own = targetRows(target, ids);
-  return own.task === 'regression' ? own.values : new Float64Array(0);
-};
-
-const joined = (a: Float64Array, b: Float64Array): Float64Array => Float64Array.from([...a, ...b]);
-
-const joinedLabels = (a: EncodedRows['target'], b: EncodedRows['target']): Int32Array =>
-  Int32Array.from([...(a.task === 'regression' ? [] : a.labels), ...(b.task === 'regression' ? [] : b.labels)]);
+/** The targets of a leaf's rows; the rows themselves are its data. */
+function leafOf(prepared: Prepared, { train, held, moved }: LeafRows): Prepared {
+  const { target } = prepared.train;
+  const rowsOf = (own: Target, rows: number): EncodedRows => ({ x: new Float32Array(0), rows, target: own });
+  const scored = joinedTargets(targetRows(prepared.validation?.target ?? target, held), targetRows(target, moved));
+  const count = held.length + moved.length;
+  return {
+    ...prepared,
+    train: rowsOf(targetRows(target, train), train.length),
+    validation: count > 0 ? rowsOf(scored, count) : null,
+  };
+}
 
 interface Temperature {
   temperature: number;
@@ -171,7 +168,13 @@ async function temperatureOf(gpu: Gpu, request: TreeRequest, predictor: FittedTr
 /** The part of metrics.json that is about the tree. */
 async function aboutTree(
   { prepared, plan }: TreeRequest,
-  { grown, rows, kept, temperature, temperatures }: Temperature & { grown: GrownTree; rows: LeafRows[]; kept: KeptLeaf[] },
+  {
+    grown,
+    rows,
+    kept,
+    temperature,
+    temperatures,
+  }: Temperature & { grown: GrownTree; rows: LeafRows[]; kept: KeptLeaf[] },
 ): Promise<FitTree> {
   const { metricDiagonal } = await import('./method.js');
   const { features, data } = prepared;

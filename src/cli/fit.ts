@@ -4,7 +4,7 @@ import { RfmError } from '../errors.js';
 import { FIT_SCHEMA } from '../report/fit-document.js';
 import { formatBytes } from '../report/format.js';
 import { fitSettings, readFitCheckpoint } from './fit-checkpoint.js';
-import { computeFit, type FitCommand, type FitOutcome, leafRowsAsked, treeLine } from './fit-compute.js';
+import { computeFit, type FitCommand, type FitOutcome, planOf, treeLine } from './fit-compute.js';
 import { saveFit } from './fit-model.js';
 import { computeOptions, dataOptions, methodOptions, treeOptions } from './fit-options.js';
 import { prepare } from './fit-prepare.js';
@@ -46,7 +46,8 @@ export function addFit(program: Command, signal: AbortSignal): void {
       'Fits a Recursive Feature Machine to a table: regression, or classes; settings are chosen on held-out rows.',
     )
     .argument('<table>', 'the table: .csv, .tsv, .parquet, .npy or .npz');
-  for (const option of [...dataOptions(), ...methodOptions(), ...treeOptions(), ...computeOptions()]) command.addOption(option);
+  for (const option of [...dataOptions(), ...methodOptions(), ...treeOptions(), ...computeOptions()])
+    command.addOption(option);
   command
     .addOption(valued('--out <folder>', 'where to write (default: results/fit-TABLE)', path('--out')))
     .addOption(saveModelOption())
@@ -127,12 +128,12 @@ async function writeOutcome(
 /** `--plan`: what the first fit would hold on the device. */
 async function printFitPlan({ request, flags, terminal, signal }: FitCommand): Promise<void> {
   const prepared = prepare(request, splitsOf(request)[0]);
-  const options = estimatorOptions(request.config, prepared.data.n, flags.memoryLimit ?? null);
-  const { describeAdapter, limitsOf, PLAN_PHASES, planTree } = await import('./method.js');
+  const memoryLimit = flags.memoryLimit ?? null;
+  const { describeAdapter, limitsOf, PLAN_PHASES } = await import('./method.js');
   await withGpu({ ...flags, tune: false, note: terminal.note }, signal, async (gpu) => {
-    const limits = limitsOf(gpu, options.memoryLimit);
-    const asked = leafRowsAsked(request.config, prepared.data.n);
-    const tree = planTree(prepared.data, options, asked, limits);
+    const limits = limitsOf(gpu, memoryLimit);
+    const machine = (rows: number) => estimatorOptions(request.config, rows, memoryLimit);
+    const tree = await planOf(gpu, prepared, request.config, machine);
     const { plan, shape } = tree;
     const phases = PLAN_PHASES.filter((phase) => plan.phases[phase] > 0);
     terminal.print(`device    ${describeAdapter(gpu.adapter)}`);
@@ -140,7 +141,7 @@ async function printFitPlan({ request, flags, terminal, signal }: FitCommand): P
     if (shape) terminal.print(`tree      ${treeLine(tree)}; what follows is of the largest leaf`);
     const bound = limits.memoryBytes === null ? 'unknown, not bounded' : formatBytes(limits.memoryBytes);
     terminal.print(`memory    ${formatBytes(plan.peakBytes)} at the peak, of ${bound}`);
-    terminal.print(`method    ${planLine(plan)}; M ${options.metricForm}`);
+    terminal.print(`method    ${planLine(plan)}; M ${request.config.metricForm}`);
     terminal.print('');
     const rows = plan.items.map(({ name, bytes, phases: own }) => [
       name,

@@ -153,7 +153,10 @@ const ofTable = {
 const estimatorSchema = z.object({ ...common, kind: z.literal('estimator'), ...ofTable, ...machine });
 
 /** Where a side of a split leads, by numbers from 0 on. */
-const childSchema = z.union([z.strictObject({ split: positiveInteger }), z.strictObject({ leaf: z.int().nonnegative() })]);
+const childSchema = z.union([
+  z.strictObject({ split: positiveInteger }),
+  z.strictObject({ leaf: z.int().nonnegative() }),
+]);
 
 const estimatorTreeSchema = z.object({
   ...common,

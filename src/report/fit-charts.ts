@@ -78,7 +78,12 @@ export function curveSpec(
         .filter(({ value }) => Number.isFinite(value))
         .map((point) => {
           const leaf = tree ? `leaf ${Number(point.machine.split(' ')[1]) + 1}, ` : '';
-          const tip: Tip = { series: `${leaf}${point.rows}`, axis: 'updates of M', at: point.iteration, value: point.value };
+          const tip: Tip = {
+            series: `${leaf}${point.rows}`,
+            axis: 'updates of M',
+            at: point.iteration,
+            value: point.value,
+          };
           return { ...point, tip };
         }),
     },

@@ -42,13 +42,9 @@ export const kernelText = ({ formula, bandwidth }: FitDocument['settings']): str
   bandwidth === null ? `${formula}, L of each leaf` : `${formula}, L = ${formatNumber(bandwidth)}`;
 
 /** The ridge, and of a relative one what it is to the number of rows. */
-export function ridgeText({ settings: { ridge, ridgeForm }, rows, config }: FitDocument): string {
-  const relative = ridgeForm === 'relative';
-  if (ridge === null) {
-    const own = formatNumber(Number(config.ridge));
-    return relative ? `${own} times the number of rows of each leaf` : own;
-  }
-  return relative
+function ridgeText({ settings: { ridge, ridgeForm }, rows, tree }: FitDocument): string {
+  if (ridge === null) return ridgeForm === 'relative' ? 'of each leaf, relative to its rows' : 'of each leaf';
+  return ridgeForm === 'relative' && tree === null
     ? `${formatNumber(ridge)}, ${formatNumber(ridge / rows.train)} times the number of training rows`
     : formatNumber(ridge);
 }

@@ -4,7 +4,7 @@ import { INLINE, PAPER, type Theme } from './charts.js';
 import { chartSvg, drawChart } from './draw-chart.js';
 import { confusionSpec, curveSpec, importancesSpec, SCORE_NAMES, truthSpec } from './fit-charts.js';
 import type { FitDocument, FitTrial, Shown } from './fit-document.js';
-import { type FitCharts, kernelText, renderFitPage, ridgeText } from './fit-page.js';
+import { type FitCharts, kernelText, renderFitPage } from './fit-page.js';
 import { scoreCell, scoreText } from './fit-table.js';
 import { routingText } from './fit-tree.js';
 import { formatNumber, formatSeconds } from './format.js';
@@ -65,7 +65,7 @@ export function summaryLines(document: FitDocument): string[] {
   const mean = folds && meanScores(folds.map((fold) => fold.scores));
   return [
     `${document.task}: ${String(document.config.target)} from ${features.length} features of ${rows.train} rows`,
-    `kernel      ${kernelText(settings)}, ridge ${settings.ridge === null ? ridgeText(document) : formatNumber(settings.ridge)}, M ${settings.metricForm}`,
+    `kernel      ${kernelText(settings)}, ridge ${settings.ridge === null ? 'of each leaf' : formatNumber(settings.ridge)}, M ${settings.metricForm}`,
     ...keptLines(document),
     ...scoreLine('training  ', scores.train),
     ...scoreLine('validation', scores.validation),

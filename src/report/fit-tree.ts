@@ -7,8 +7,7 @@ import type { FitTree } from './fit-document.js';
 import { heads, scoreCell, table } from './fit-table.js';
 import { escapeHtml, formatCell, formatNumber } from './format.js';
 
-const childName = (child: Child): string =>
-  'split' in child ? `split ${child.split + 1}` : `leaf ${child.leaf + 1}`;
+const childName = (child: Child): string => ('split' in child ? `split ${child.split + 1}` : `leaf ${child.leaf + 1}`);
 
 /** How rows come to leaves, in words. */
 export function routingText({ temperature, leaves, splits }: FitTree): string {
@@ -44,7 +43,17 @@ function leafTable({ leaves }: FitTree, score: ScoreName): string {
   return table(
     'leaves',
     'Leaves: each has a machine of its own',
-    heads('Leaf', 'Rows', 'Scored by', 'Updates of M', 'Bandwidth', 'Ridge', `${name}, training`, `${name}, validation`, 'What counts most'),
+    heads(
+      'Leaf',
+      'Rows',
+      'Scored by',
+      'Updates of M',
+      'Bandwidth',
+      'Ridge',
+      `${name}, training`,
+      `${name}, validation`,
+      'What counts most',
+    ),
     rows,
   );
 }

@@ -37,16 +37,13 @@ export interface Split {
   held: Int32Array;
 }
 
-/** How many of n rows `holdOut` holds out. */
-export const heldOut = (n: number, share: number): number => Math.min(n - 1, Math.max(1, Math.round(share * n)));
-
 /** Holds out the share of the rows (of each class, where labels are given); at least one row, and one is left. */
 export function holdOut(n: number, share: number, labels: Int32Array | null, seed: number): Split {
   const order = shuffled(n, seed);
   if (labels) order.sort((a, b) => labels[a] - labels[b]);
   const isHeld = new Uint8Array(n);
   // Row i in this order is held where the count of held rows grows: evenly spaced, so each class has its share.
-  const count = heldOut(n, share);
+  const count = Math.min(n - 1, Math.max(1, Math.round(share * n)));
   for (let i = 0; i < n; i++) {
     if (Math.floor(((i + 1) * count) / n) > Math.floor((i * count) / n)) isHeld[order[i]] = 1;
   }

@@ -68,7 +68,12 @@ export const within = <T>(part: string, work: Promise<T>): Promise<T> =>
     throw error instanceof RfmError ? error.within(part) : error;
   });
 
-async function directionOf(gpu: Gpu, data: EstimatorData, ids: Int32Array, options: GrowOptions): Promise<Float64Array> {
+async function directionOf(
+  gpu: Gpu,
+  data: EstimatorData,
+  ids: Int32Array,
+  options: GrowOptions,
+): Promise<Float64Array> {
   const { d } = data;
   const drawn = shuffled(ids.length, options.seed).subarray(0, options.splitRows);
   const sample = partOf(data, Int32Array.from(drawn, (i) => ids[i]).sort());
@@ -81,7 +86,10 @@ async function directionOf(gpu: Gpu, data: EstimatorData, ids: Int32Array, optio
 /** Rows `ids` of the data, with no rows to score by. */
 const partOf = ({ x, d, y, outputs }: EstimatorData, ids: Int32Array): EstimatorData => ({
   ...{ x: gathered(x, d, ids), n: ids.length, d, outputs, validation: null },
-  y: Float64Array.from({ length: ids.length * outputs }, (_, e) => y[ids[Math.floor(e / outputs)] * outputs + (e % outputs)]),
+  y: Float64Array.from(
+    { length: ids.length * outputs },
+    (_, e) => y[ids[Math.floor(e / outputs)] * outputs + (e % outputs)],
+  ),
 });
 
 /** Whether all rows (rows × cols) are the same. */
@@ -125,10 +133,21 @@ export function leafRows({ splits, leaves }: GrownTree, { validation }: Estimato
     const lacking = Math.max(0, ENOUGH_HELD - held.length);
     const order = shuffled(ids.length, seed);
     const count = Math.min(lacking, Math.floor(MOVED_SHARE * ids.length));
-    const part = (from: number, to: number): Int32Array => order.slice(from, to).map((i) => ids[i]).sort();
+    const part = (from: number, to: number): Int32Array =>
+      order
+        .slice(from, to)
+        .map((i) => ids[i])
+        .sort();
     return { train: part(count, ids.length), held, moved: part(0, count) };
   });
 }
+
+/** `count` of the training rows, drawn by the seed, and as many of the held-out ones at most, evenly spaced: as if they were a leaf. */
+export const sampledRows = ({ n, validation }: EstimatorData, count: number, seed: number): LeafRows => ({
+  train: shuffled(n, seed).slice(0, count).sort(),
+  held: Int32Array.from(evenlySpaced(validation?.rows ?? 0, count)),
+  moved: new Int32Array(0),
+});
 
 /** A leaf's rows as an estimator takes them: those to score by are the held-out ones, then the training rows. */
 export function leafData(data: EstimatorData, { train, held, moved }: LeafRows): EstimatorData {
@@ -175,7 +194,8 @@ export function meanMetric(metrics: readonly Metric[], weights: readonly number[
   return { form: 'full', factor, rank };
 }
 
-const identity = (d: number): Float32Array => Float32Array.from({ length: d * d }, (_, e) => (e % (d + 1) === 0 ? 1 : 0));
+const identity = (d: number): Float32Array =>
+  Float32Array.from({ length: d * d }, (_, e) => (e % (d + 1) === 0 ? 1 : 0));
 
 /** How rows come to the leaves of a tree. */
 export const routingOf = ({ splits, leaves }: GrownTree, temperature: number): Routing => ({

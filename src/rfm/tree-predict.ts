@@ -1,9 +1,14 @@
 /** A tree of kernel machines on a device: what it will hold there, and what it predicts. */
 
-import { RfmError } from '../errors.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { type EstimatorData, type EstimatorOptions, estimatorSize, type Predictor, predictEstimator } from './estimator.js';
-import { type DeviceLimits, planRun, type RunPlan } from './plan.js';
+import {
+  type EstimatorData,
+  type EstimatorOptions,
+  estimatorSize,
+  type Predictor,
+  predictEstimator,
+} from './estimator.js';
+import { type DeviceLimits, isPlannable, type ProblemSize, planRun, type RunPlan } from './plan.js';
 import {
   gathered,
   LEAF_ROWS,
@@ -24,8 +29,8 @@ export interface TreePlan {
   plan: RunPlan;
 }
 
-/** Of rows that the direction of a split is learned from, as in xRFM. */
-const SPLIT_ROWS = 50_000;
+/** Rows that the direction of a split is learned from: as many as a leaf has, but no fewer and no more than these. */
+const SPLIT_ROWS = { least: 2000, most: 50_000 };
 
 /**
  * How rows become leaves on a device.
@@ -38,30 +43,25 @@ export function planTree(
   asked: number | null,
   device: DeviceLimits,
 ): TreePlan {
-  const planOf = (rows: number): RunPlan => {
+  const sizeOf = (rows: number): ProblemSize => {
     const held = validation?.rows ?? 0;
     // Of a leaf: no more than its own rows.
-    const testN = rows < n ? Math.min(held, rows) : held;
-    return planRun(estimatorSize({ n: rows, d, outputs, testN }, options), device);
+    return estimatorSize({ n: rows, d, outputs, testN: rows < n ? Math.min(held, rows) : held }, options);
   };
-  const leafRows = asked ?? mostRows(Math.min(n, LEAF_ROWS), planOf);
-  if (n <= leafRows) return { leafRows, shape: null, splitRows: 0, plan: planOf(n) };
+  const planOf = (rows: number): RunPlan => planRun(sizeOf(rows), device);
+  const fits = (rows: number): boolean => isPlannable(sizeOf(rows), device);
+  const leafRows = asked ?? mostRows(Math.min(n, LEAF_ROWS), fits);
+  // Less than this is no leaf: the plan says what is missing.
+  if (n <= leafRows || leafRows < LEAST_LEAF_ROWS) return { leafRows, shape: null, splitRows: 0, plan: planOf(n) };
   const shape = treeShape(n, leafRows);
   const largest = Math.max(...shape.leaves);
-  return { leafRows, shape, splitRows: Math.min(largest, SPLIT_ROWS), plan: planOf(largest) };
+  const wanted = Math.min(n, SPLIT_ROWS.most, Math.max(largest, SPLIT_ROWS.least));
+  const splitRows = wanted <= largest || fits(wanted) ? wanted : largest;
+  return { leafRows, shape, splitRows, plan: planOf(Math.max(largest, splitRows)) };
 }
 
-/** The most rows, of `most`, that can be planned. */
-function mostRows(most: number, planOf: (rows: number) => RunPlan): number {
-  const fits = (rows: number): boolean => {
-    try {
-      planOf(rows);
-      return true;
-    } catch (error) {
-      if (error instanceof RfmError && error.kind === 'doesNotFit') return false;
-      throw error;
-    }
-  };
+/** The most rows, of `most`, that fit. */
+function mostRows(most: number, fits: (rows: number) => boolean): number {
   if (fits(most)) return most;
   let [low, high] = [0, most];
   while (high - low > Math.max(1, low / 100)) {
@@ -69,8 +69,6 @@ function mostRows(most: number, planOf: (rows: number) => RunPlan): number {
     if (fits(middle)) low = middle;
     else high = middle;
   }
-  // Less than this is no leaf: the plan of all rows says what is missing.
-  if (low < LEAST_LEAF_ROWS) planOf(most);
   return low;
 }
 

@@ -57,7 +57,7 @@ export function treeShape(n: number, leafRows: number): { splits: SplitShape[]; 
 }
 
 /** vector · x of rows `ids` of x (rows × d), in float64. */
-export function projections(x: Numbers, ids: ArrayLike<number>, vector: Numbers): Float64Array {
+export function projections(x: Numbers, ids: ArrayLike<number>, vector: ArrayLike<number>): Float64Array {
   const d = vector.length;
   return Float64Array.from(ids, (id) => {
     let sum = 0;
@@ -74,13 +74,17 @@ export function projections(x: Numbers, ids: ArrayLike<number>, vector: Numbers)
 export function halve(
   x: Numbers,
   ids: Int32Array,
-  vector: Numbers,
+  vector: ArrayLike<number>,
   seed: number,
 ): { threshold: number; scale: number; left: Int32Array; right: Int32Array } {
   const values = projections(x, ids, vector);
   const order = shuffled(ids.length, seed).sort((a, b) => values[a] - values[b]);
   const half = Math.ceil(ids.length / 2);
-  const part = (from: number, to: number): Int32Array => order.slice(from, to).map((i) => ids[i]).sort();
+  const part = (from: number, to: number): Int32Array =>
+    order
+      .slice(from, to)
+      .map((i) => ids[i])
+      .sort();
   const quantile = (share: number): number => quantileOf(share, ids.length, (i) => values[order[i]]);
   return {
     threshold: quantile(0.5),

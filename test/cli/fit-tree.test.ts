@@ -17,13 +17,13 @@ import { buildProgram, deepRfm, deepRfmHere, workFolder } from './program.js';
 const cwd = workFolder();
 const gpu = useGpu();
 
-/** A table whose target depends on b where a is above 0, and on c elsewhere. */
+/** A table whose target grows with a, and depends on b where a is above 0, on c elsewhere. */
 function regions(n: number, seed: number): string {
   const [next, noise] = [uniforms(seed), normals(seed + 1)];
   const rows = Array.from({ length: n }, () => {
     const x = Array.from({ length: 5 }, () => 2 * next() - 1);
-    const y = (x[0] > 0 ? 2 + Math.sin(4 * x[1]) : -2 + Math.sin(4 * x[2])) + 0.05 * noise();
-    return [...x.map((value) => value.toFixed(5)), y.toFixed(4), y > 0 ? 'above' : 'below'].join(',');
+    const y = 4 * x[0] + 2 * Math.sin(3 * x[x[0] > 0 ? 1 : 2]) + 0.05 * noise();
+    return [...x.map((value) => value.toFixed(5)), y.toFixed(4), x[0] > 0 ? 'above' : 'below'].join(',');
   });
   return `a,b,c,d,e,y,kind\n${rows.join('\n')}\n`;
 }
@@ -40,7 +40,13 @@ async function fitHere(out: string, flags: FitFlags, stopAfter = Number.POSITIVE
   const request = await readFitRequest(join(cwd, 'regions.csv'), own);
   await openCheckpoints(own.out);
   const notes: string[] = [];
-  const terminal = { json: false, quiet: true, print() {}, document() {}, note: (line: string) => void notes.push(line) };
+  const terminal = {
+    json: false,
+    quiet: true,
+    print() {},
+    document() {},
+    note: (line: string) => void notes.push(line),
+  };
   const stop = new AbortController();
   const resume = flags.resume ? readFitCheckpoint(request, own) : null;
   let kept = 0;
@@ -67,7 +73,9 @@ describe('fit of more rows than a leaf has', () => {
       cwd,
     });
     expect([code, stderr.filter((line) => /error/i.test(line))]).toEqual([0, []]);
-    expect(stderr.join('\n')).toMatch(/^tree {5}4 leaves of 48 rows; 3 splits, each by a machine of 48 rows$/m);
+    expect(stderr.join('\n')).toMatch(
+      /^tree {5}4 leaves of 48 rows; 3 splits, each by a machine of at most 192 rows$/m,
+    );
     expect(stderr.join('\n')).toMatch(/^split 1\/3 {2}192 rows by a \(/m);
     expect(stdout).toMatch(/^tree {8}4 leaves of 48 rows, 3 splits; /m);
     whole = documentOf('whole');
@@ -76,7 +84,7 @@ describe('fit of more rows than a leaf has', () => {
   it('makes a tree whose leaves are better than one machine where regions differ', async () => {
     const { tree, importances, settings, best, iterations } = whole;
     expect([settings.bandwidth, best, iterations]).toEqual([null, null, []]);
-    expect(tree).toMatchObject({ leafRows: 60, splitRows: 48 });
+    expect(tree).toMatchObject({ leafRows: 60, splitRows: 192 });
     expect(tree?.splits.map(({ rows }) => rows)).toEqual([192, 96, 96]);
     expect(tree?.leaves.map(({ rows, train, moved }) => [rows, train, moved])).toEqual(Array(4).fill([48, 39, 9]));
     expect(tree?.leaves.reduce((sum, { held }) => sum + held, 0)).toBe(48);
@@ -89,11 +97,13 @@ describe('fit of more rows than a leaf has', () => {
     // Importances are the mean of the leaves, all of which have as many rows.
     for (const { feature, value } of importances) {
       const own = tree?.leaves.map(({ importances }) => importances.find((one) => one.feature === feature)?.value ?? 0);
-      expect(value).toBeCloseTo((own ?? []).reduce((sum, entry) => sum + entry / 4, 0), 6);
+      expect(value).toBeCloseTo(
+        (own ?? []).reduce((sum, entry) => sum + entry / 4, 0),
+        6,
+      );
     }
     const one = await fitHere('one', { ...TREE, leafRows: 192 });
     expect(one.document.tree).toBeNull();
-    console.log('R2', r2Of(whole), r2Of(one.document), tree?.temperature, one.document.scores.test);
     expect(r2Of(whole)).toBeGreaterThan(r2Of(one.document));
     const page = readFileSync(join(cwd, 'whole', 'report.html'), 'utf8');
     for (const text of ['A tree of 4 leaves', 'Leaves: each has', 'mean of the leaves, weighted', 'interquartile'])
@@ -101,7 +111,9 @@ describe('fit of more rows than a leaf has', () => {
   });
 
   it('keeps a model that predicts the same, in a program and by the command', async () => {
-    const lines = readFileSync(join(cwd, 'whole', 'predictions.csv'), 'utf8').trimEnd().split('\n');
+    const lines = readFileSync(join(cwd, 'whole', 'predictions.csv'), 'utf8')
+      .trimEnd()
+      .split('\n');
     const expected = lines.filter((line) => line.startsWith('test,')).map((line) => Number(line.split(',')[2]));
     const model = await openModel(folderFiles(join(cwd, 'model')));
     const table = await readTable(join(cwd, 'later.csv'), '');
@@ -156,10 +168,33 @@ describe('fit of more rows than a leaf has', () => {
     expect(document.tree).toMatchObject({ temperature: 0, temperatures: [] });
     expect(document.tree?.leaves.map(({ rows, moved }) => [rows, moved])).toEqual(Array(4).fill([60, 0]));
     expect((document.scores.test as { accuracy: number }).accuracy).toBeGreaterThan(0.9);
-    // kind is the sign of a, by which the rows are split: a leaf learns no M where it has one class.
+    // kind is the sign of a, along which the rows are split: a leaf learns no M where it has one class.
     expect(document.tree?.leaves.some(({ iterations }) => iterations.length === 1)).toBe(true);
-    const soft = await fitHere('soft', { ...flags, splitTemperature: 0.2 });
-    expect(soft.document.tree?.temperature).toBe(0.2);
+  });
+
+  it('searches with as many rows as a split is learned from', async () => {
+    const flags: FitFlags = {
+      ...TREE,
+      kernel: 'laplace',
+      exponent: 1,
+      iterations: 1,
+      tune: 2,
+      ridgeForm: 'relative',
+      splitTemperature: 0.2,
+    };
+    const { document, notes } = await fitHere('search', flags);
+    expect(notes).toContain('search   by 192 of the rows, 48 to score by');
+    expect(document.tree).toMatchObject({ temperature: 0.2, temperatures: [] });
+    expect(document.trials).toHaveLength(2);
+    const scores = document.trials?.map(({ score }) => score ?? Number.POSITIVE_INFINITY) ?? [];
+    const best = document.trials?.[scores.indexOf(Math.min(...scores))];
+    expect(document.settings).toMatchObject({ ridgeForm: 'relative', metricForm: best?.metricForm });
+    for (const leaf of document.tree?.leaves ?? []) {
+      expect(leaf.iterations.length).toBeLessThanOrEqual((best?.iteration ?? 0) + 1);
+      expect(best?.ridges.map((ridge) => Number((ridge * 39).toPrecision(9)))).toContain(
+        Number(leaf.ridge.toPrecision(9)),
+      );
+    }
   });
 
   it('plans the leaves, and fits nothing', async () => {
@@ -168,15 +203,22 @@ describe('fit of more rows than a leaf has', () => {
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({
       n: 192,
-      tree: { leafRows: 60, splitRows: 48, leaves: [48, 48, 48, 48], splits: [{ rows: 192 }, { rows: 96 }, { rows: 96 }] },
+      tree: {
+        leafRows: 60,
+        splitRows: 192,
+        leaves: [48, 48, 48, 48],
+        splits: [{ rows: 192 }, { rows: 96 }, { rows: 96 }],
+      },
     });
   });
 
   it.each([
     ['--leaf-rows 10', /--leaf-rows 10: expected an integer of at least 20; use for example --leaf-rows 20000/],
     ['--split-temperature soft', /--split-temperature soft: expected 0 or a number from 1e-18 to 1e18/],
-    ['--leaf-rows 60 --folds 3', /--folds 3: works with a single machine, but 240 training rows are more than the 60 of a leaf and become a tree; drop --folds, or use --leaf-rows 240/],
-    ['--leaf-rows 60 --tune 3', /--tune 3: works with a single machine, but 192 training rows/],
+    [
+      '--leaf-rows 60 --folds 3',
+      /--folds 3: works with a single machine, but 240 rows are more than the 60 of a leaf and become a tree; drop --folds, or use --leaf-rows 240/,
+    ],
   ])('refuses %s in one line', async (flags, message) => {
     const args = ['fit', 'regions.csv', '--target', 'y', ...flags.split(' '), '--out', 'none'];
     const { code, stdout, stderr } = await deepRfmHere(args, { cwd });

@@ -6,7 +6,15 @@ import { type EstimatorData, type EstimatorOptions, fitEstimator, type Predictor
 import { metricMatrix } from '../../src/rfm/estimator-metric.js';
 import { limitsOf } from '../../src/rfm/plan.js';
 import { shuffled } from '../../src/rfm/split.js';
-import { halve, leafOf, leafShares, type Routing, TEMPERATURES, type TreeSplit, treeShape } from '../../src/rfm/tree.js';
+import {
+  halve,
+  leafOf,
+  leafShares,
+  type Routing,
+  TEMPERATURES,
+  type TreeSplit,
+  treeShape,
+} from '../../src/rfm/tree.js';
 import { growTree, leafData, leafRows, meanMetric, optionsFor, routingOf } from '../../src/rfm/tree-grow.js';
 import { planTree, predictTree, scoreTemperatures } from '../../src/rfm/tree-predict.js';
 import { agopBy, euclideanReference, kernelMatrixBy } from '../support/coordinate-reference.js';
@@ -66,12 +74,13 @@ const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
 describe('the shape of a tree', () => {
   it('has halves until they are small enough, and leads to each part once', () =>
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 5000 }), fc.integer({ min: 1, max: 700 }), (n, most) => {
+      fc.property(fc.integer({ min: 1, max: 500 }), fc.integer({ min: 1, max: 90 }), (n, most) => {
         const { splits, leaves } = treeShape(n, most);
         expect(leaves.reduce((sum, rows) => sum + rows, 0)).toBe(n);
         expect(splits).toHaveLength(leaves.length - 1);
         for (const rows of leaves) expect(rows).toBeLessThanOrEqual(most);
-        if (splits.length > 0) for (const rows of leaves) expect(2 * rows + 1).toBeGreaterThanOrEqual(most);
+        if (splits.length === 0) return;
+        for (const rows of leaves) expect(2 * rows + 1).toBeGreaterThanOrEqual(most);
         const led = splits.flatMap(({ left, right }) => [left, right].map((child) => JSON.stringify(child)));
         const parts = [
           ...splits.slice(1).map((_, k) => ({ split: k + 1 })),
@@ -79,7 +88,7 @@ describe('the shape of a tree', () => {
         ].map((child) => JSON.stringify(child));
         expect(led.sort()).toEqual(parts.sort());
       }),
-      { numRuns: 100, seed: 5 },
+      { numRuns: 40, seed: 5 },
     ));
 });
 
@@ -259,7 +268,9 @@ describe('a tree on a device', () => {
       const expected = mixed(temperature);
       expectBelow('predictions of a tree', norm(found.map((v, i) => v - expected[i])) / norm(expected), 1e-5);
     }
-    const tried = await scoreTemperatures(gpu(), { ...predictor, routing: routingOf(tree, 0) }, x, (found) => norm(found));
+    const tried = await scoreTemperatures(gpu(), { ...predictor, routing: routingOf(tree, 0) }, x, (found) =>
+      norm(found),
+    );
     expect(tried.map(({ temperature }) => temperature)).toEqual(TEMPERATURES);
     for (const { temperature, score } of tried)
       expectBelow('scores of temperatures', Math.abs(score / norm(mixed(temperature)) - 1), 1e-5);
@@ -278,7 +289,9 @@ describe('a tree on a device', () => {
       expect([...train, ...moved].sort((a, b) => a - b)).toEqual([...tree.leaves[leaf]]);
       for (const id of held) expect(leafOf(tree, data.validation!.x, id)).toBe(leaf);
     });
-    expect(rows.flatMap(({ held }) => [...held]).sort((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, i) => i));
+    expect(rows.flatMap(({ held }) => [...held]).sort((a, b) => a - b)).toEqual(
+      Array.from({ length: 40 }, (_, i) => i),
+    );
     const part = leafData(data, rows[2]);
     expect([part.n, part.validation?.rows]).toEqual([31, rows[2].held.length + 7]);
     expect(part.validation?.x.slice(-4)).toEqual(data.x.slice(4 * rows[2].moved[6], 4 * rows[2].moved[6] + 4));
@@ -289,15 +302,15 @@ describe('a tree on a device', () => {
   });
 
   it('has leaves that memory allows, unless it is told how large they are', () => {
-    const large = { n: 50_000, d: 100, outputs: 1, validation: null };
+    const large = { n: 6000, d: 100, outputs: 1, validation: null };
     const device = { ...limitsOf(gpu(), null), memoryBytes: 16 * 2 ** 20 };
     const found = planTree(large, options, null, device);
     expect(found.shape?.leaves.length).toBeGreaterThan(1);
     expect(found.plan.peakBytes).toBeLessThanOrEqual(device.memoryBytes);
     expect(Math.max(...(found.shape?.leaves ?? []))).toBeLessThanOrEqual(found.leafRows);
-    expect(planTree({ ...large, n: 1000 }, options, null, device).shape).toBeNull();
+    expect(planTree({ ...large, n: found.leafRows }, options, null, device).shape).toBeNull();
     expect(planTree({ ...large, n: 1000 }, options, 300, device)).toMatchObject({ leafRows: 300, splitRows: 250 });
-    expect(() => planTree(large, options, 50_000, device)).toThrow(/needs at least \d+ bytes of device memory/);
+    expect(() => planTree(large, options, 6000, device)).toThrow(/needs at least \d+ bytes of device memory/);
     expect(() => planTree(large, options, null, { ...device, memoryBytes: 2 ** 16 })).toThrow(/needs at least/);
     expect(planTree({ ...large, n: 60_001 }, options, null, { ...device, memoryBytes: null }).shape?.leaves).toEqual([
       30_001, 30_000,
@@ -307,7 +320,11 @@ describe('a tree on a device', () => {
 
 it('the mean M of leaves is that of their matrices, by their weights', () => {
   const next = normals(8);
-  const full = (rank: number) => ({ form: 'full' as const, rank, factor: Float32Array.from({ length: rank * 3 }, next) });
+  const full = (rank: number) => ({
+    form: 'full' as const,
+    rank,
+    factor: Float32Array.from({ length: rank * 3 }, next),
+  });
   const metrics = [full(2), null, full(3)];
   const weights = [0.5, 0.2, 0.3];
   const expected = metrics
