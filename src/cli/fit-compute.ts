@@ -300,7 +300,12 @@ export async function planOf(
 ): Promise<TreePlan> {
   const { limitsOf, planTree } = await import('./method.js');
   const options = machine(data.n);
-  return planTree(data, options, folds === null ? leafRows : data.n, limitsOf(gpu, options.memoryLimit));
+  return planTree(
+    data,
+    options,
+    folds === null ? leafRows : Number.POSITIVE_INFINITY,
+    limitsOf(gpu, options.memoryLimit),
+  );
 }
 
 /** The leaves of a tree, in words. */

@@ -130,7 +130,7 @@ export function leafRows({ splits, leaves }: GrownTree, { validation }: Estimato
   for (let id = 0; id < validation.rows; id++) routed[leafOf({ splits }, validation.x, id)].push(id);
   return leaves.map((ids, leaf) => {
     const held = Int32Array.from(evenlySpaced(routed[leaf].length, ids.length), (i) => routed[leaf][i]);
-    const lacking = Math.max(0, ENOUGH_HELD - held.length);
+    const lacking = Math.max(0, Math.min(ENOUGH_HELD, ids.length) - held.length);
     const order = shuffled(ids.length, seed);
     const count = Math.min(lacking, Math.floor(MOVED_SHARE * ids.length));
     const part = (from: number, to: number): Int32Array =>

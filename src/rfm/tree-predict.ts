@@ -1,5 +1,6 @@
 /** A tree of kernel machines on a device: what it will hold there, and what it predicts. */
 
+import { RfmError, say, the } from '../errors.js';
 import type { Gpu } from '../runtime/gpu.js';
 import {
   type EstimatorData,
@@ -34,7 +35,7 @@ const SPLIT_ROWS = { least: 2000, most: 50_000 };
 
 /**
  * How rows become leaves on a device.
- * @param asked rows of a leaf at most; null: 60,000, or as many as fit.
+ * @param asked rows of a leaf at most; null: 60,000, or as many as fit; Infinity: a single machine.
  * @throws doesNotFit where the device cannot hold a leaf.
  */
 export function planTree(
@@ -48,7 +49,15 @@ export function planTree(
     // Of a leaf: no more than its own rows.
     return estimatorSize({ n: rows, d, outputs, testN: rows < n ? Math.min(held, rows) : held }, options);
   };
-  const planOf = (rows: number): RunPlan => planRun(sizeOf(rows), device);
+  const planOf = (rows: number): RunPlan => {
+    try {
+      return planRun(sizeOf(rows), device);
+    } catch (error) {
+      const most = Number.isFinite(asked) ? mostRows(rows, fits) : 0;
+      if (!(error instanceof RfmError && error.kind === 'doesNotFit') || most < LEAST_LEAF_ROWS) throw error;
+      throw new RfmError(error.kind, error.problem, say`use ${the.leafRows} ${most}, or a larger ${the.memoryLimit}`);
+    }
+  };
   const fits = (rows: number): boolean => isPlannable(sizeOf(rows), device);
   const leafRows = asked ?? mostRows(Math.min(n, LEAF_ROWS), fits);
   // Less than this is no leaf: the plan says what is missing.

@@ -310,7 +310,11 @@ describe('a tree on a device', () => {
     expect(Math.max(...(found.shape?.leaves ?? []))).toBeLessThanOrEqual(found.leafRows);
     expect(planTree({ ...large, n: found.leafRows }, options, null, device).shape).toBeNull();
     expect(planTree({ ...large, n: 1000 }, options, 300, device)).toMatchObject({ leafRows: 300, splitRows: 250 });
-    expect(() => planTree(large, options, 6000, device)).toThrow(/needs at least \d+ bytes of device memory/);
+    expect(() => planTree(large, options, 6000, device)).toThrow(
+      new RegExp(
+        `needs at least \\d+ bytes of device memory, .*; use leaf rows ${found.leafRows}, or a larger memory limit$`,
+      ),
+    );
     expect(() => planTree(large, options, null, { ...device, memoryBytes: 2 ** 16 })).toThrow(/needs at least/);
     expect(planTree({ ...large, n: 60_001 }, options, null, { ...device, memoryBytes: null }).shape?.leaves).toEqual([
       30_001, 30_000,
