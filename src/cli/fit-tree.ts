@@ -1,6 +1,7 @@
 /** `fit` of more rows than one machine takes: the splits of a tree, then leaf after leaf, then how softly they are joined. */
 
 import type { FitLeaf, FitTree } from '../report/fit-document.js';
+import { updatesText } from '../report/fit-table.js';
 import { formatNumber, formatSeconds } from '../report/format.js';
 import type { EstimatorOptions, EstimatorState, Predictor } from '../rfm/estimator.js';
 import { isGain } from '../rfm/scores.js';
@@ -116,7 +117,7 @@ async function fitLeaves(
       keep({ iterations: [], state: null, tree: { directions, leaves: kept } });
       const left = ((performance.now() - started) / 1000 / (leaf + 1 - before)) * (rows.length - leaf - 1);
       terminal.note(
-        `${name}  kept the fit after ${best.iteration} updates of M${left > 0 ? `  about ${formatSeconds(Math.max(1, Math.round(left)))} left` : ''}`,
+        `${name}  kept the fit after ${updatesText(best.iteration)}${left > 0 ? `  about ${formatSeconds(Math.max(1, Math.round(left)))} left` : ''}`,
       );
     }
     predictors.push(predictorOf(config, data, kept[leaf].best));

@@ -5,7 +5,7 @@ import { chartSvg, drawChart } from './draw-chart.js';
 import { confusionSpec, curveSpec, importancesSpec, SCORE_NAMES, truthSpec } from './fit-charts.js';
 import type { FitDocument, FitTrial, Shown } from './fit-document.js';
 import { type FitCharts, kernelText, renderFitPage } from './fit-page.js';
-import { scoreCell, scoreText } from './fit-table.js';
+import { scoreCell, scoreText, updatesText } from './fit-table.js';
 import { routingText } from './fit-tree.js';
 import { formatNumber, formatSeconds } from './format.js';
 import { KNOWN_FILES } from './known-files.js';
@@ -50,7 +50,7 @@ function keptLines({ best, iterations, tree, config }: FitDocument): string[] {
     ]),
     tree.leaves.map(({ rows, best: updates, iterations: fits }, k) => [
       `leaf ${k + 1}`,
-      `kept after ${updates} updates of M, ${SCORE_NAMES[score]} ${scoreCell(fits.find(({ iteration }) => iteration === updates)?.validation, score)}`,
+      `kept after ${updatesText(updates)}, ${SCORE_NAMES[score]} ${scoreCell(fits.find(({ iteration }) => iteration === updates)?.validation, score)}`,
       String(rows),
     ]),
   ];

@@ -10,6 +10,9 @@ export const scoreText = (name: ScoreName, value: number): string =>
 export const scoreCell = (scores: Scores | null | undefined, name: ScoreName): string =>
   scores ? scoreText(name, (scores as unknown as Record<string, number>)[name]) : '–';
 
+/** So many updates of M, in words. */
+export const updatesText = (count: number): string => `${count} update${count === 1 ? '' : 's'} of M`;
+
 /** A table of the page. `name` is that of its file. */
 export const table = (name: string, caption: string, head: string, rows: readonly string[]): string =>
   tableBlock(

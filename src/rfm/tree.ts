@@ -57,7 +57,7 @@ export function treeShape(n: number, leafRows: number): { splits: SplitShape[]; 
 }
 
 /** vector · x of rows `ids` of x (rows × d), in float64. */
-export function projections(x: Numbers, ids: ArrayLike<number>, vector: ArrayLike<number>): Float64Array {
+function projections(x: Numbers, ids: ArrayLike<number>, vector: ArrayLike<number>): Float64Array {
   const d = vector.length;
   return Float64Array.from(ids, (id) => {
     let sum = 0;
