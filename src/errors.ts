@@ -18,6 +18,7 @@ const SETTINGS = {
   kernel: 'kernel',
   lambdaHat: 'lambda hat',
   lambdaMap: 'lambda map',
+  leafRows: 'leaf rows',
   lr: 'learning rate',
   memoryLimit: 'memory limit',
   metricForm: 'metric form',

@@ -1,5 +1,6 @@
 import { inputError } from '../errors.js';
 import type { PredictionOptions } from '../model/context.js';
+import { isOfTable } from '../model/document.js';
 import { copyModel, type Model, memoryFiles, openModel } from '../model/files.js';
 import { type Predictions, predictRows } from '../model/predict.js';
 import type { HostRows } from '../numbers.js';
@@ -61,7 +62,7 @@ export async function predict(
 
 function rowsOf({ document }: Model, x: Values | TableColumns): HostRows {
   const isTable = !ArrayBuffer.isView(x) && !Array.isArray(x);
-  if (document.kind !== 'estimator') {
+  if (!isOfTable(document)) {
     if (isTable) throw inputError(`x: a model of kind ${document.kind} takes rows × columns, found columns by name`);
     return hostRows('x', x as Values, { cols: ArrayBuffer.isView(x) ? document.columns : undefined });
   }

@@ -20,18 +20,37 @@ import { otherRows } from './resume.js';
 import { checkpointPath, type DeviceIdentity, identityOf } from './run-checkpoint.js';
 import { VERSION, webgpuVersion } from './version.js';
 
-const FORMAT: CheckpointFormat = { command: 'fit', layout: 1 };
+const FORMAT: CheckpointFormat = { command: 'fit', layout: 2 };
+
+/** A leaf that is done: its machine, and its fits as metrics.json has them. */
+export interface KeptLeaf {
+  best: FittedEstimator;
+  iterations: FitIteration[];
+}
+
+/** What is done of a tree. */
+export interface TreeState {
+  /** Of the splits, root first: d numbers each. */
+  directions: Float64Array[];
+  /** From left to right. */
+  leaves: KeptLeaf[];
+}
 
 /** What is kept. */
 export interface FitCheckpoint {
-  /** Folds or trials that are done, and fits of the last machine, as metrics.json has them. */
+  /** Folds or trials that are done, and fits of the machine that is under way, as metrics.json has them. */
   done: unknown[];
   iterations: FitIteration[];
-  /** Of the last fit; null before it began. */
+  /** Of the machine that is under way; null before it began. */
   state: EstimatorState | null;
+  /** null: there is none, or no split is done. */
+  tree: TreeState | null;
   /** Time taken so far. */
   seconds: number;
 }
+
+/** A predictor without its arrays. */
+type BestShape = Omit<FittedEstimator, 'metric' | 'alpha'> & { metric: MetricShape };
 
 type MetricShape = { form: 'full'; rank: number } | { form: 'diagonal' } | null;
 
@@ -46,8 +65,9 @@ interface FitHeader extends DeviceIdentity {
   state: {
     reports: EstimatorState['reports'];
     metric: MetricShape;
-    best: (Omit<FittedEstimator, 'metric' | 'alpha'> & { metric: MetricShape }) | null;
+    best: BestShape | null;
   } | null;
+  tree: { directions: number; leaves: { best: BestShape; iterations: FitIteration[] }[] } | null;
 }
 
 /** Every setting that results depend on, by its flag. */
@@ -77,6 +97,44 @@ function metricFrom(shape: MetricShape, data: Uint8Array<ArrayBuffer> | undefine
     : { form: 'diagonal', roots: new Float64Array(data.buffer) };
 }
 
+const bestShape = ({ iteration, bandwidth, ridge, metric }: FittedEstimator): BestShape => ({
+  ...{ iteration, bandwidth, ridge },
+  metric: shapeOf(metric),
+});
+
+const bestArrays = (name: string, { metric, alpha }: FittedEstimator): NamedArray[] => [
+  ...arraysOf(`${name} metric`, metric),
+  { name: `${name} alpha`, data: bytesOf(alpha) },
+];
+
+type Arrays = Map<string, Uint8Array<ArrayBuffer>>;
+
+function bestFrom(name: string, best: BestShape, arrays: Arrays): FittedEstimator {
+  const alpha = arrays.get(`${name} alpha`);
+  return {
+    ...best,
+    metric: metricFrom(best.metric, arrays.get(`${name} metric`)),
+    alpha: new Float64Array(alpha?.buffer ?? new ArrayBuffer(0)),
+  };
+}
+
+const directionName = (split: number): string => `direction ${split}`;
+const leafName = (leaf: number): string => `leaf ${leaf}`;
+
+function treeFrom(tree: FitHeader['tree'], arrays: Arrays): TreeState | null {
+  if (tree === null) return null;
+  return {
+    directions: Array.from({ length: tree.directions }, (_, split) => {
+      const found = arrays.get(directionName(split));
+      return new Float64Array(found?.buffer ?? new ArrayBuffer(0));
+    }),
+    leaves: tree.leaves.map(({ best, iterations }, leaf) => ({
+      best: bestFrom(leafName(leaf), best, arrays),
+      iterations,
+    })),
+  };
+}
+
 /** Makes the function that writes a checkpoint of this fit. */
 export function fitCheckpointWriter(request: FitRequest, flags: FitFlags, gpu: Gpu): (kept: FitCheckpoint) => void {
   const fixed = {
@@ -86,26 +144,25 @@ export function fitCheckpointWriter(request: FitRequest, flags: FitFlags, gpu: G
     checksums: request.checksums,
     ...identityOf(gpu),
   };
-  return ({ done, iterations, state, seconds }) => {
+  return ({ done, iterations, state, tree, seconds }) => {
     const best = state?.best ?? null;
     const header: FitHeader = {
       ...fixed,
       ...{ done, iterations, seconds },
       state: state && {
-        reports: state.reports,
-        metric: shapeOf(state.metric),
-        best: best && {
-          iteration: best.iteration,
-          bandwidth: best.bandwidth,
-          ridge: best.ridge,
-          metric: shapeOf(best.metric),
-        },
+        ...{ reports: state.reports, metric: shapeOf(state.metric) },
+        best: best && bestShape(best),
+      },
+      tree: tree && {
+        directions: tree.directions.length,
+        leaves: tree.leaves.map((leaf) => ({ best: bestShape(leaf.best), iterations: leaf.iterations })),
       },
     };
     const arrays = [
       ...arraysOf('metric', state?.metric ?? null),
-      ...arraysOf('best metric', best?.metric ?? null),
-      ...(best ? [{ name: 'alpha', data: bytesOf(best.alpha) }] : []),
+      ...(best ? bestArrays('best', best) : []),
+      ...(tree?.directions.map((vector, split) => ({ name: directionName(split), data: bytesOf(vector) })) ?? []),
+      ...(tree?.leaves.flatMap((leaf, l) => bestArrays(leafName(l), leaf.best)) ?? []),
     ];
     writeCheckpoint(checkpointPath(request.out), FORMAT, { ...header }, arrays);
   };
@@ -123,7 +180,7 @@ export function readFitCheckpoint(
   if (!existsSync(path) || (flags.overwrite && writerOf(path) !== 'fit')) return null;
   const { header: found, arrays } = readCheckpoint(path, FORMAT);
   // The checksum fits, so this is what some version of this program wrote.
-  const { version, webgpu, settings, checksums, adapter, lanes, choices, done, iterations, seconds, state } =
+  const { version, webgpu, settings, checksums, adapter, lanes, choices, done, iterations, seconds, state, tree } =
     found as FitHeader;
   if (version !== VERSION || webgpu !== webgpuVersion()) {
     throw inputError(
@@ -137,21 +194,14 @@ export function readFitCheckpoint(
       `--resume ${path}: was made with other data (the ${other.join(' and the ')} differ); use the same files, or start again without --resume`,
     );
   }
-  const alpha = arrays.get('alpha');
   return {
     device: { adapter, lanes, choices },
     ...{ done, iterations, seconds },
     state: state && {
       reports: state.reports,
       metric: metricFrom(state.metric, arrays.get('metric')),
-      best:
-        state.best && alpha
-          ? {
-              ...state.best,
-              metric: metricFrom(state.best.metric, arrays.get('best metric')),
-              alpha: new Float64Array(alpha.buffer),
-            }
-          : null,
+      best: state.best && bestFrom('best', state.best, arrays),
     },
+    tree: treeFrom(tree, arrays),
   };
 }

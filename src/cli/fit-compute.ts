@@ -10,18 +10,13 @@ import {
   type FitTrial,
 } from '../report/fit-document.js';
 import type { FitParts } from '../report/fit-report.js';
-import { formatNumber, formatSeconds } from '../report/format.js';
-import type {
-  EstimatorOptions,
-  EstimatorResult,
-  EstimatorState,
-  FittedEstimator,
-  Predictor,
-} from '../rfm/estimator.js';
+import type { EstimatorOptions, FittedEstimator } from '../rfm/estimator.js';
 import { isGain, type Scores } from '../rfm/scores.js';
 import type { Split } from '../rfm/split.js';
+import type { TreePlan } from '../rfm/tree-predict.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { type FitCheckpoint, fitCheckpointWriter, fitSettings } from './fit-checkpoint.js';
+import { fitRows, type Made, notesOf, predictorOf } from './fit-machine.js';
 import {
   confusionOf,
   type Decoded,
@@ -34,9 +29,9 @@ import {
 } from './fit-prepare.js';
 import { estimatorOptions, type FitConfig, type FitFlags, type FitRequest, splitsOf } from './fit-request.js';
 import { describeFit, predictionsText, shownOf } from './fit-results.js';
+import { fitTree, sampleOf } from './fit-tree.js';
 import { bestTrial, configAt, search } from './fit-tune.js';
 import { planLine } from './run-plan.js';
-import { solveRemarks } from './run-progress.js';
 import type { Terminal } from './terminal.js';
 import { VERSION, webgpuVersion } from './version.js';
 
@@ -53,11 +48,13 @@ export interface FitOutcome {
   document: FitDocument;
   parts: FitParts;
   prepared: Prepared;
-  predictor: Predictor;
-  fitted: FittedEstimator;
+  made: Made;
   /** Of the kernels that it was made with. */
   config: FitConfig;
 }
+
+/** What there is to keep, beside folds and trials. */
+type Kept = Pick<FitCheckpoint, 'iterations' | 'state' | 'tree'>;
 
 /** The fit, with a checkpoint after each part of it; `onKept` hears of it. */
 export async function computeFit(
@@ -66,83 +63,99 @@ export async function computeFit(
   resume: FitCheckpoint | null,
   onKept: () => void,
 ): Promise<FitOutcome> {
-  const { request, flags, terminal, signal } = command;
+  const { request, flags, signal } = command;
   const started = performance.now();
   const elapsed = (): number => (resume?.seconds ?? 0) + (performance.now() - started) / 1000;
   const write = fitCheckpointWriter(request, flags, gpu);
   const done: unknown[] = [...(resume?.done ?? [])];
-  const keep = (iterations: FitIteration[], state: EstimatorState | null): void => {
-    write({ done, iterations, state, seconds: elapsed() });
+  const keep = (kept: Kept): void => {
+    write({ done, ...kept, seconds: elapsed() });
     onKept();
     signal.throwIfAborted();
   };
-  const chosen = await choose(gpu, command, done, () => keep([], null));
-  const { prepared, config, options } = chosen;
-  const iterations = [...(resume?.iterations ?? [])];
-  const result = await fitRows(
-    gpu,
-    { prepared, config, options, iterations, terminal },
-    resume?.state ?? null,
-    (state) => keep(iterations, state),
-  );
-  const { best } = result;
-  const predictor: Predictor = {
-    ...best,
-    family: familyOf(config),
-    centers: prepared.data.x,
-    ...{ n: prepared.data.n, d: prepared.data.d, outputs: prepared.data.outputs },
+  const chosen = await choose(gpu, command, done, () => keep({ iterations: [], state: null, tree: null }));
+  const { prepared, config, folds, trials } = chosen;
+  const made = await make(gpu, command, chosen, resume, keep);
+  const { predictEstimator, predictTree } = await import('./method.js');
+  const limit = flags.memoryLimit ?? null;
+  const of = async (rows: EncodedRows | null): Promise<Decoded | null> => {
+    if (rows === null) return null;
+    const { machine, tree } = made;
+    if (tree) return decode(await predictTree(gpu, tree.predictor, rows.x, limit), prepared.outputs);
+    return machine && decode(await predictEstimator(gpu, machine.predictor, rows.x, limit), prepared.outputs);
   };
-  const { predictEstimator } = await import('./method.js');
-  const of = async (rows: EncodedRows | null): Promise<Decoded | null> =>
-    rows && decode(await predictEstimator(gpu, predictor, rows.x, flags.memoryLimit ?? null), prepared.outputs);
   const [validation, test] = [await of(prepared.validation), await of(prepared.test)];
-  const train = validation || test ? null : await of(prepared.train);
-  const { folds, trials } = chosen;
-  const shown = await describeFit({ prepared, best, fits: iterations, folds, validation, test, train });
+  const own = made.tree || !(validation || test) ? await of(prepared.train) : null;
+  const found = { validation, test, train: validation || test ? null : own };
+  const trainScores = own && scoresOf(prepared.train.target, own);
+  const shown = await describeFit({ prepared, made, trainScores, folds, ...found });
   const document: FitDocument = {
     schema: FIT_SCHEMA,
     version: VERSION,
     config: { ...request.config },
-    settings: settingsOf(config, best),
+    settings: settingsOf(config, made),
     made: { webgpu: webgpuVersion(), settings: fitSettings(request, flags), rows: request.checksums },
     adapter: gpu.adapter,
     task: request.config.task,
     ...shown.document,
     ...{ folds, trials },
-    memory: { predictedBytes: result.plan.peakBytes, peakBytes: gpu.pool.bytes.peak },
-    notes: [...request.remarks, ...notesOf(result, config)],
+    memory: { predictedBytes: made.predictedBytes, peakBytes: gpu.pool.bytes.peak },
+    notes: [...request.remarks, ...made.notes],
     seconds: elapsed(),
   };
   const parts: FitParts = {
     score: request.config.score,
     metric: shown.metric,
     ...shown.pictured,
-    predictions: predictionsText(prepared, { validation, test, train }),
+    predictions: predictionsText(prepared, found),
   };
-  return { document, parts, prepared, predictor, fitted: best, config };
+  return { document, parts, prepared, made, config };
 }
 
-const settingsOf = (config: FitConfig, best: FittedEstimator): FitDocument['settings'] => ({
-  kernel: config.kernel,
-  formula: familyOf(config).at(best.bandwidth).formula,
-  ...{ metricForm: config.metricForm, ridge: best.ridge, ridgeForm: config.ridgeForm, bandwidth: best.bandwidth },
-});
+/** Of a tree what all of its leaves have. */
+function settingsOf(config: FitConfig, { machine, tree }: Made): FitDocument['settings'] {
+  const machines = machine ? [machine.fitted] : (tree?.about.leaves ?? []);
+  const common = (values: number[]): number | null =>
+    values.every((value) => value === values[0]) ? (values[0] ?? null) : null;
+  const bandwidth = common(machines.map((one) => one.bandwidth));
+  return {
+    kernel: config.kernel,
+    formula: familyOf(config).at(bandwidth ?? 1).formula,
+    ...{ metricForm: config.metricForm, ridgeForm: config.ridgeForm },
+    ...{ ridge: common(machines.map((one) => one.ridge)), bandwidth },
+  };
+}
 
-function notesOf({ reports, best }: EstimatorResult, { iterations }: FitConfig): string[] {
-  const notes = reports.flatMap(({ iteration, solve }) =>
-    solveRemarks(solve).map((remark) => `fit ${iteration}: ${remark}`),
-  );
-  if (reports.length <= iterations)
-    notes.push(`the fit ended after ${reports.length - 1} updates of M, since the last ones did not improve the score`);
-  if (best.iteration === 0 && reports.length > 1)
-    notes.push('no update of M improved the score: the fit that was kept is plain kernel regression');
-  return notes;
+/** The last fit: a machine, or the tree that is planned. */
+async function make(
+  gpu: Gpu,
+  { flags, terminal }: FitCommand,
+  { prepared, config, machine, tree }: Chosen,
+  resume: FitCheckpoint | null,
+  keep: (kept: Kept) => void,
+): Promise<Made> {
+  const memoryLimit = flags.memoryLimit ?? null;
+  if (tree) return fitTree(gpu, { prepared, config, machine, plan: tree, memoryLimit, terminal }, resume, keep);
+  const iterations = [...(resume?.iterations ?? [])];
+  const fit = { prepared, config, options: machine(prepared.data.n), iterations, terminal };
+  const result = await fitRows(gpu, fit, resume?.state ?? null, (state) => keep({ iterations, state, tree: null }));
+  const { best, plan } = result;
+  const notes = notesOf(result, config.iterations);
+  if (flags.splitTemperature !== undefined)
+    notes.push(`--split-temperature ${flags.splitTemperature}: has no effect, since the rows make one machine`);
+  return {
+    machine: { predictor: predictorOf(config, prepared.data, best), fitted: best },
+    ...{ tree: null, metric: best.metric, iterations, predictedBytes: plan.peakBytes, notes },
+  };
 }
 
 interface Chosen {
   prepared: Prepared;
   config: FitConfig;
-  options: EstimatorOptions;
+  /** What a machine of so many rows is told. */
+  machine(rows: number): EstimatorOptions;
+  /** Where there are more rows than one machine takes. */
+  tree: TreePlan | null;
   folds: FitFold[] | null;
   trials: FitTrial[] | null;
 }
@@ -150,6 +163,49 @@ interface Chosen {
 /** Settings and rows of the last fit: as asked for, by a search, or with as many updates as were best on folds. */
 async function choose(gpu: Gpu, command: FitCommand, done: unknown[], keep: () => void): Promise<Chosen> {
   const { request, flags, terminal } = command;
+  const { config } = request;
+  if (config.folds !== null) return chooseByFolds(gpu, command, done as FitFold[], keep);
+  const prepared = prepare(request, splitsOf(request)[0]);
+  const machine = (rows: number): EstimatorOptions => estimatorOptions(config, rows, flags.memoryLimit ?? null);
+  const plan = await announce(gpu, terminal, prepared, config, machine);
+  const chosen = { prepared, config, machine, tree: plan.shape && plan, folds: null, trials: null };
+  return config.tune === null ? chosen : chooseByTrials(gpu, command, chosen, done as FitTrial[], keep);
+}
+
+/** The settings of the best trial. Of more rows than one machine takes, trials have as many as a split is learned from. */
+async function chooseByTrials(
+  gpu: Gpu,
+  { flags, terminal, request }: FitCommand,
+  asked: Chosen,
+  done: FitTrial[],
+  keep: () => void,
+): Promise<Chosen> {
+  const { prepared, config, tree } = asked;
+  if (prepared.validation === null) throw inputError('--tune: there are no rows to score by; give --validation');
+  const sample = tree ? await sampleOf(prepared, tree.splitRows, config.seed) : prepared;
+  if (tree) terminal.note(`search   by ${sample.data.n} of the rows, ${sample.data.validation?.rows} to score by`);
+  const onTrial = (all: FitTrial[]): void => {
+    done.splice(0, done.length, ...all);
+    keep();
+  };
+  const trials = await search(gpu, { prepared: sample, config, flags, terminal, onTrial }, done);
+  const best = bestTrial(trials, config.score);
+  if (best === null)
+    throw inputError(`--tune: no trial has a score; the first one says: ${trials[0]?.failure ?? 'nothing'}`);
+  const own = { ...configAt(config, best), iterations: best.iteration };
+  const machine = (rows: number): EstimatorOptions => {
+    const relative = config.ridgeForm === 'relative' ? rows : 1;
+    const ridge = best.ridges.map((value) => value * relative);
+    return { ...estimatorOptions(own, rows, flags.memoryLimit ?? null), ridge, patience: 0 };
+  };
+  // Another kernel may hold more, and leave less for a leaf.
+  const plan = tree && (await planOf(gpu, prepared, request.config, machine));
+  return { ...asked, config: own, machine, tree: plan?.shape ? plan : null, trials };
+}
+
+/** As many updates as were best on folds, for all rows. */
+async function chooseByFolds(gpu: Gpu, command: FitCommand, all: FitFold[], keep: () => void): Promise<Chosen> {
+  const { request, flags, terminal, signal } = command;
   const { config, rows } = request;
   const splits = splitsOf(request);
   const memoryLimit = flags.memoryLimit ?? null;
@@ -157,50 +213,15 @@ async function choose(gpu: Gpu, command: FitCommand, done: unknown[], keep: () =
     train: Int32Array.from({ length: rows.table.rows }, (_, i) => i),
     held: new Int32Array(0),
   };
-  if (config.folds === null) {
-    const prepared = prepare(request, splits[0]);
-    const options = estimatorOptions(config, prepared.data.n, memoryLimit);
-    await announce(gpu, terminal, prepared, options);
-    if (config.tune === null) return { prepared, config, options, folds: null, trials: null };
-    if (prepared.validation === null) throw inputError('--tune: there are no rows to score by; give --validation');
-    const trials = await search(
-      gpu,
-      {
-        prepared,
-        config,
-        flags,
-        terminal,
-        onTrial: (all) => {
-          done.splice(0, done.length, ...all);
-          keep();
-        },
-      },
-      done as FitTrial[],
-    );
-    const best = bestTrial(trials, config.score);
-    if (best === null)
-      throw inputError(`--tune: no trial has a score; the first one says: ${trials[0]?.failure ?? 'nothing'}`);
-    const own = configAt(config, best);
-    const found = estimatorOptions(own, prepared.data.n, memoryLimit);
-    const relative = config.ridgeForm === 'relative' ? prepared.data.n : 1;
-    const ridge = best.ridges.map((value) => value * relative);
-    return {
-      prepared,
-      config: { ...own, iterations: best.iteration },
-      options: { ...found, ridge, iterations: best.iteration, patience: 0 },
-      folds: null,
-      trials,
-    };
-  }
-  const all = done as FitFold[];
+  const machine = (n: number): EstimatorOptions => ({ ...estimatorOptions(config, n, memoryLimit), patience: 0 });
   for (let k = all.length; k < splits.length; k++) {
     const prepared = prepare(request, splits[k]);
-    const options = { ...estimatorOptions(config, prepared.data.n, memoryLimit), patience: 0 };
-    if (k === 0) await announce(gpu, terminal, prepared, options);
+    const options = machine(prepared.data.n);
+    if (k === 0) await announce(gpu, terminal, prepared, config, machine);
     const fits: FitIteration[] = [];
     terminal.note(`fold ${k + 1}/${splits.length}`);
     const { best } = await fitRows(gpu, { prepared, config, options, iterations: fits, terminal }, null, () =>
-      command.signal.throwIfAborted(),
+      signal.throwIfAborted(),
     );
     const held = (fit: FitIteration): Scores => fit.validation ?? fit.train;
     all.push({
@@ -212,10 +233,13 @@ async function choose(gpu: Gpu, command: FitCommand, done: unknown[], keep: () =
     });
     keep();
   }
-  const prepared = prepare(request, everything);
   const iterations = bestUpdates(all, config);
-  const options = { ...estimatorOptions(config, prepared.data.n, memoryLimit), iterations, patience: 0 };
-  return { prepared, config: { ...config, iterations }, options, folds: [...all], trials: null };
+  return {
+    prepared: prepare(request, everything),
+    config: { ...config, iterations },
+    machine: (n) => ({ ...machine(n), iterations }),
+    ...{ tree: null, folds: [...all], trials: null },
+  };
 }
 
 /** What a fold's best fit predicts of the rows that it held out. */
@@ -229,7 +253,7 @@ async function heldOut(
   const { validation, data, outputs } = prepared;
   if (!validation) return { confusion: null, points: [] };
   const { predictEstimator } = await import('./method.js');
-  const predictor = { ...best, family: familyOf(config), centers: data.x, n: data.n, d: data.d, outputs: data.outputs };
+  const predictor = predictorOf(config, data, best);
   const decoded = decode(await predictEstimator(gpu, predictor, validation.x, memoryLimit), outputs);
   return {
     confusion: confusionOf(validation.target, decoded),
@@ -246,68 +270,48 @@ function bestUpdates(folds: readonly FitFold[], { score }: FitConfig): number {
   return Math.max(0, means.indexOf(Math.min(...means)));
 }
 
-async function announce(gpu: Gpu, terminal: Terminal, prepared: Prepared, options: EstimatorOptions): Promise<void> {
-  const { describeAdapter, limitsOf, planEstimator } = await import('./method.js');
+/** Says what is to be done, and how rows become leaves where one machine does not take them all. */
+async function announce(
+  gpu: Gpu,
+  terminal: Terminal,
+  prepared: Prepared,
+  config: FitConfig,
+  machine: Chosen['machine'],
+): Promise<TreePlan> {
+  const { describeAdapter } = await import('./method.js');
   const { n, d, outputs, validation } = prepared.data;
-  const plan = planEstimator(prepared.data, options, limitsOf(gpu, options.memoryLimit));
+  const found = await planOf(gpu, prepared, config, machine);
   terminal.note(
     `fit      ${n} rows, ${d} features, ${outputs} output${outputs === 1 ? '' : 's'}; ${validation?.rows ?? 0} rows to score by`,
   );
   terminal.note(`adapter  ${describeAdapter(gpu.adapter)}`);
-  terminal.note(`method   ${planLine(plan)}`);
+  if (found.shape) terminal.note(`tree     ${treeLine(found)}`);
+  terminal.note(`method   ${planLine(found.plan)}`);
   for (const change of prepared.changes) terminal.note(`note: ${change}`);
+  return found;
 }
 
-interface Fit {
-  prepared: Prepared;
-  config: FitConfig;
-  options: EstimatorOptions;
-  /** Is added to. */
-  iterations: FitIteration[];
-  terminal: Terminal;
-}
-
-/** A fit of the estimator, scored; a line for each update. */
-async function fitRows(
+/** How rows become leaves, and what a machine will hold. Folds have a single one, whatever the number of rows. */
+export async function planOf(
   gpu: Gpu,
-  { prepared, config, options, iterations, terminal }: Fit,
-  resume: EstimatorState | null,
-  onState: (state: EstimatorState) => void,
-): Promise<EstimatorResult> {
-  const { fitEstimator } = await import('./method.js');
-  const { outputs, train, validation } = prepared;
-  const sign = isGain(config.score) ? -1 : 1;
-  const started = performance.now();
-  const before = iterations.length;
-  let scored: { train: Scores; validation: Scores | null } | null = null;
-  return fitEstimator(
-    gpu,
-    prepared.data,
+  { data }: Prepared,
+  { leafRows, folds }: FitConfig,
+  machine: Chosen['machine'],
+): Promise<TreePlan> {
+  const { limitsOf, planTree } = await import('./method.js');
+  const options = machine(data.n);
+  return planTree(
+    data,
     options,
-    {
-      score(predicted) {
-        const own = scoresOf(train.target, decode(predicted.train, outputs));
-        const held =
-          validation && predicted.validation
-            ? scoresOf(validation.target, decode(predicted.validation, outputs))
-            : null;
-        scored = { train: own, validation: held };
-        if (held === null) return null;
-        const value = sign * scoreOf(held, config.score);
-        return Number.isFinite(value) ? value : Number.POSITIVE_INFINITY;
-      },
-      onIteration({ iteration, bandwidth, solve }, state) {
-        if (scored) iterations.push({ iteration, bandwidth, ...scored, solve });
-        const fits = iterations.length;
-        const left = ((performance.now() - started) / 1000 / (fits - before)) * (options.iterations + 1 - fits);
-        const part = (name: string, scores: Scores | null): string =>
-          scores ? `  ${name} ${formatNumber(scoreOf(scores, config.score))}` : '';
-        terminal.note(
-          `updates of M ${iteration}/${options.iterations}${part('training', scored?.train ?? null)}${part('validation', scored?.validation ?? null)}  L ${formatNumber(bandwidth)}${left > 0 ? `  at most about ${formatSeconds(Math.max(1, Math.round(left)))} left` : ''}`,
-        );
-        onState(state);
-      },
-    },
-    resume,
+    folds === null ? leafRows : Number.POSITIVE_INFINITY,
+    limitsOf(gpu, options.memoryLimit),
   );
+}
+
+/** The leaves of a tree, in words. */
+export function treeLine({ shape, splitRows }: TreePlan): string {
+  const leaves = shape?.leaves ?? [];
+  const [least, most] = [Math.min(...leaves), Math.max(...leaves)];
+  const rows = least === most ? `${most}` : `${least} to ${most}`;
+  return `${leaves.length} leaves of ${rows} rows; ${shape?.splits.length ?? 0} splits, each by a machine of at most ${splitRows} rows`;
 }

@@ -1,5 +1,7 @@
 /** `fit --save-model`. */
 
+import { RfmError } from '../errors.js';
+import type { AboutEstimator } from '../model/estimator.js';
 import type { Gpu } from '../runtime/gpu.js';
 import type { FitOutcome } from './fit-compute.js';
 import type { FitRequest } from './fit-request.js';
@@ -10,9 +12,9 @@ export async function saveFit(
   gpu: Gpu,
   dir: string,
   request: FitRequest,
-  { prepared, predictor, config }: FitOutcome,
+  { prepared, made, config }: FitOutcome,
 ): Promise<void> {
-  const [{ writeEstimator }, { writeModelDocument }] = await Promise.all([
+  const [{ writeEstimator, writeEstimatorTree }, { writeModelDocument }] = await Promise.all([
     import('../model/estimator.js'),
     import('../model/files.js'),
   ]);
@@ -21,7 +23,7 @@ export async function saveFit(
   const { kernel, exponent, norm, power, constantMix } = config;
   const staged = stageModel(dir);
   try {
-    const document = await writeEstimator(gpu, staged, predictor, {
+    const about: AboutEstimator = {
       code: classes ? classes.codes.code : 'values',
       classes: classes?.classes ?? null,
       scale: outputs.task === 'regression' ? { mean: outputs.mean, deviation: outputs.deviation } : null,
@@ -36,7 +38,12 @@ export async function saveFit(
       },
       settings: { ...request.config },
       data: request.checksums,
-    });
+    };
+    const { machine, tree } = made;
+    const document = tree
+      ? await writeEstimatorTree(gpu, staged, tree.predictor, about)
+      : machine && (await writeEstimator(gpu, staged, machine.predictor, about));
+    if (document === null) throw new RfmError('internal', 'fit made neither a machine nor a tree');
     await writeModelDocument(staged, document);
     staged.commit();
   } finally {

@@ -5,6 +5,7 @@ import { inputError } from '../errors.js';
 import { CLASS_CODES } from '../model/codes.js';
 import { FAMILY_NAMES } from '../ops/kernels/families.js';
 import type { Bandwidth } from '../rfm/estimator.js';
+import { LEAF_ROWS, LEAST_LEAF_ROWS } from '../rfm/tree.js';
 import { TASKS } from '../table/target.js';
 import {
   AGOP_PATHS,
@@ -156,6 +157,22 @@ export const methodOptions = (): Option[] => [
     integer('--tune', { min: 1, max: 100_000, example: 30 }),
   ),
   valued('--seed <integer>', 'of splits and searches (default: 0)', seed('--seed')),
+];
+
+const temperature = positive('--split-temperature', 0.2, 'or 0');
+
+/** What becomes of more rows than one machine takes. */
+export const treeOptions = (): Option[] => [
+  valued(
+    '--leaf-rows <rows>',
+    `more training rows become a tree of leaves, each with a machine of its own (default: ${LEAF_ROWS}, or what memory allows)`,
+    integer('--leaf-rows', { min: LEAST_LEAF_ROWS, max: Number.MAX_SAFE_INTEGER, example: 20_000 }),
+  ),
+  valued(
+    '--split-temperature <T|auto>',
+    'of a tree: how softly predictions change at a split, in interquartile ranges; 0: at once (default: auto, by the score)',
+    (value) => (value === 'auto' ? value : temperature(value)),
+  ),
 ];
 
 /** How it is computed. */

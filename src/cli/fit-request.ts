@@ -12,6 +12,7 @@ import type { Bandwidth, EstimatorOptions } from '../rfm/estimator.js';
 import type { MetricForm } from '../rfm/estimator-metric.js';
 import type { ScoreName } from '../rfm/scores.js';
 import { foldSplit, folds, holdOut, type Split } from '../rfm/split.js';
+import { LEAF_ROWS } from '../rfm/tree.js';
 import type { RunConfig } from '../rfm/types.js';
 import type { AdapterChoice } from '../runtime/adapter.js';
 import type { EncodingOptions, Missing } from '../table/encoding.js';
@@ -42,6 +43,8 @@ export interface FitFlags extends OutputFlags {
   patience?: number;
   codes?: ClassCode;
   score?: ScoreName;
+  leafRows?: number;
+  splitTemperature?: number | 'auto';
   seed?: number;
   agop?: RunConfig['agop'];
   agopSamples?: number;
@@ -76,6 +79,10 @@ export interface FitConfig extends FamilySettings {
   /** null: regression. */
   codes: ClassCode | null;
   score: ScoreName;
+  /** Rows of a leaf at most; null: as many as usual, or as fit. */
+  leafRows: number | null;
+  /** Of soft routing between leaves; 'auto': by the score. */
+  splitTemperature: number | 'auto';
   seed: number;
   agop: RunConfig['agop'];
   agopSamples: number;
@@ -146,6 +153,7 @@ export async function readFitRequest(path: string, flags: FitFlags): Promise<Fit
   const validation = await like(typeof config.validation === 'string' ? config.validation : null, '--validation');
   const test = await like(config.test, '--test');
   checkRows(table, found, config);
+  checkTree(table, config);
   return {
     config,
     rows: { table, target: found },
@@ -194,16 +202,7 @@ function configOf(path: string, target: string, { task }: Target, flags: FitFlag
     const some = regression ? 'rmse, mae or r2' : 'accuracy, log-loss, brier, auc or f1';
     throw inputError(`--score ${score}: is no score of a ${task} task; use ${some}`);
   }
-  if (flags.folds !== undefined && flags.validation !== undefined) {
-    throw inputError(`--folds ${flags.folds}: holds rows out by itself; drop --validation`);
-  }
-  if (flags.tune === true) throw inputError('--tune: its value is missing; use for example --tune 30');
-  if (typeof flags.tune === 'number' && flags.folds !== undefined) {
-    throw inputError('--tune: searches with one split; drop --folds, and use --validation for another share');
-  }
-  if (typeof flags.tune === 'number' && flags.validation === 0) {
-    throw inputError('--tune: needs rows to score by; drop --validation 0');
-  }
+  checkScoring(flags);
   const validation = flags.folds === undefined ? (flags.validation ?? 0.2) : null;
   return {
     ...{ table: path, target, task, test: flags.test ?? null },
@@ -219,12 +218,27 @@ function configOf(path: string, target: string, { task }: Target, flags: FitFlag
     patience: flags.patience ?? 3,
     codes: regression ? null : (flags.codes ?? 'one-hot'),
     score,
+    ...{ leafRows: flags.leafRows ?? null, splitTemperature: flags.splitTemperature ?? 'auto' },
     seed: flags.seed ?? 0,
     agop: flags.agop ?? 'auto',
     agopSamples: flags.agopSamples ?? 0,
     solver: flags.solver ?? 'auto',
     tune: typeof flags.tune === 'number' ? flags.tune : null,
   };
+}
+
+/** @throws input error for ways to score by that exclude each other. */
+function checkScoring(flags: FitFlags): void {
+  if (flags.folds !== undefined && flags.validation !== undefined) {
+    throw inputError(`--folds ${flags.folds}: holds rows out by itself; drop --validation`);
+  }
+  if (flags.tune === true) throw inputError('--tune: its value is missing; use for example --tune 30');
+  if (typeof flags.tune === 'number' && flags.folds !== undefined) {
+    throw inputError('--tune: searches with one split; drop --folds, and use --validation for another share');
+  }
+  if (typeof flags.tune === 'number' && flags.validation === 0) {
+    throw inputError('--tune: needs rows to score by; drop --validation 0');
+  }
 }
 
 /** @throws input error where rows, or those of a class, are too few for what is asked. */
@@ -240,6 +254,15 @@ function checkRows(table: Table, target: Target, { folds }: FitConfig): void {
   if (counts[rarest] >= 2) return;
   throw inputError(
     `${table.at}: class ${target.classes[rarest]} of the target has a single row, expected at least 2, to learn from and to score by; remove it`,
+  );
+}
+
+/** @throws input error for folds of more rows than one machine takes. */
+function checkTree({ rows }: Table, { leafRows, folds }: FitConfig): void {
+  const most = leafRows ?? LEAF_ROWS;
+  if (folds === null || rows <= most) return;
+  throw inputError(
+    `--folds ${folds}: works with a single machine, but ${rows} rows are more than the ${most} of a leaf and become a tree; drop --folds, or use --leaf-rows ${rows}`,
   );
 }
 

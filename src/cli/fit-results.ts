@@ -1,8 +1,9 @@
 /** What is said and written of a fit. */
 
-import type { FitDocument, FitFold, FitIteration, Shown } from '../report/fit-document.js';
+import type { FitDocument, FitFold, Shown } from '../report/fit-document.js';
 import type { FitParts } from '../report/fit-report.js';
-import type { FittedEstimator } from '../rfm/estimator.js';
+import type { Scores } from '../rfm/scores.js';
+import type { Made } from './fit-machine.js';
 import { confusionOf, type Decoded, type EncodedRows, type Prepared, scoresOf } from './fit-prepare.js';
 
 /** Predictions of the kept fit, as far as they were made. */
@@ -15,8 +16,9 @@ export interface PartPredictions {
 
 interface Given extends PartPredictions {
   prepared: Prepared;
-  best: FittedEstimator;
-  fits: readonly FitIteration[];
+  made: Made;
+  /** Scores of the training rows; null: the fit that was kept has them. */
+  trainScores: Scores | null;
   folds: readonly FitFold[] | null;
 }
 
@@ -28,6 +30,7 @@ type Described = Pick<
   | 'changes'
   | 'iterations'
   | 'best'
+  | 'tree'
   | 'scores'
   | 'importances'
   | 'eigenvectors'
@@ -37,14 +40,14 @@ type Described = Pick<
 /** Eigenvectors that are named, and features named in each. */
 const EIGENVECTORS = 5;
 const ENTRIES = 6;
-/** More features than this make no file with d × d numbers. */
+/** More features than this, or the leaves of a tree with more work in all, make no file with d × d numbers. */
 const MOST_SAVED = 4096;
 
 /** The part of metrics.json that is about the fit that was kept, and its M. */
 export async function describeFit({
   prepared,
-  best,
-  fits,
+  made: { metric, machine, tree, iterations },
+  trainScores,
   folds,
   validation,
   test,
@@ -53,21 +56,20 @@ export async function describeFit({
   const { metricDiagonal, metricMatrix, topEigenvectors } = await import('./method.js');
   const { features, data } = prepared;
   const { d } = data;
-  const diagonal = metricDiagonal(best.metric, d);
+  const diagonal = metricDiagonal(metric, d);
   const trace = diagonal.reduce((sum, value) => sum + value, 0);
   const importances = [...diagonal.keys()]
     .sort((a, b) => diagonal[b] - diagonal[a])
     .map((j) => ({ feature: features[j], value: diagonal[j] }));
-  const eigenvectors = topEigenvectors(best.metric, d, EIGENVECTORS).map(({ value, vector }) => ({
+  const eigenvectors = topEigenvectors(metric, d, EIGENVECTORS).map(({ value, vector }) => ({
     value,
     share: value / trace,
-    entries: [...vector.keys()]
-      .sort((a, b) => Math.abs(vector[b]) - Math.abs(vector[a]))
-      .slice(0, ENTRIES)
-      .map((j) => ({ feature: features[j], weight: vector[j] })),
+    entries: leadingEntries(vector, features),
   }));
-  const whole = best.metric?.form !== 'diagonal' && d <= MOST_SAVED;
-  const kept = fits.find(({ iteration }) => iteration === best.iteration);
+  const rank = metric?.form === 'full' ? metric.rank : 0;
+  const whole = metric?.form !== 'diagonal' && d <= MOST_SAVED && rank * d ** 2 <= MOST_SAVED ** 3;
+  const best = machine?.fitted.iteration ?? null;
+  const kept = iterations.find(({ iteration }) => iteration === best);
   const pictured = pictureOf(prepared, { validation, test, train }, test ? null : folds);
   const of = (part: EncodedRows | null, found: Decoded | null) => part && found && scoresOf(part.target, found);
   return {
@@ -76,10 +78,9 @@ export async function describeFit({
       rows: { train: data.n, validation: prepared.validation?.rows ?? 0, test: prepared.test?.rows ?? 0 },
       features,
       changes: prepared.changes,
-      iterations: [...fits],
-      best: best.iteration,
+      ...{ iterations: [...iterations], best, tree: tree?.about ?? null },
       scores: {
-        train: kept?.train ?? scoresOf(prepared.train.target, train ?? { values: new Float64Array() }),
+        train: trainScores ?? kept?.train ?? scoresOf(prepared.train.target, train ?? { values: new Float64Array() }),
         validation: of(prepared.validation, validation),
         test: of(prepared.test, test),
       },
@@ -87,9 +88,19 @@ export async function describeFit({
       confusion: pictured.confusion,
     },
     pictured: { part: pictured.part, shown: pictured.shown },
-    metric: whole ? { shape: [d, d], data: metricMatrix(best.metric, d) } : { shape: [d], data: diagonal },
+    metric: whole ? { shape: [d, d], data: metricMatrix(metric, d) } : { shape: [d], data: diagonal },
   };
 }
+
+/** The largest entries of a vector, with the features that they belong to. */
+export const leadingEntries = (
+  vector: Float64Array,
+  features: readonly string[],
+): { feature: string; weight: number }[] =>
+  [...vector.keys()]
+    .sort((a, b) => Math.abs(vector[b]) - Math.abs(vector[a]))
+    .slice(0, ENTRIES)
+    .map((j) => ({ feature: features[j], weight: vector[j] }));
 
 function classesOf({ train: { target } }: Prepared): FitDocument['classes'] {
   if (target.task === 'regression') return null;

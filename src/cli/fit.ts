@@ -4,9 +4,9 @@ import { RfmError } from '../errors.js';
 import { FIT_SCHEMA } from '../report/fit-document.js';
 import { formatBytes } from '../report/format.js';
 import { fitSettings, readFitCheckpoint } from './fit-checkpoint.js';
-import { computeFit, type FitCommand, type FitOutcome } from './fit-compute.js';
+import { computeFit, type FitCommand, type FitOutcome, planOf, treeLine } from './fit-compute.js';
 import { saveFit } from './fit-model.js';
-import { computeOptions, dataOptions, methodOptions } from './fit-options.js';
+import { computeOptions, dataOptions, methodOptions, treeOptions } from './fit-options.js';
 import { prepare } from './fit-prepare.js';
 import { estimatorOptions, type FitFlags, readFitRequest, splitsOf } from './fit-request.js';
 import { commonOptions, overwriteOption, path, valued } from './flags.js';
@@ -27,6 +27,8 @@ Examples:
   $ deep-rfm fit plants.parquet --target species --tune 30 --score accuracy
       30 trials over kernels, bandwidths and exponents, each with 16 ridges
   $ deep-rfm fit X.npy --y y.npy --task regression
+  $ deep-rfm fit flights.parquet --target delay --leaf-rows 20000
+      more training rows than that: a tree of leaves, each with a machine of its own
   $ deep-rfm fit houses.csv --target price --resume
       begins, goes on, or says that all is done: repeat it until it is
 
@@ -44,7 +46,8 @@ export function addFit(program: Command, signal: AbortSignal): void {
       'Fits a Recursive Feature Machine to a table: regression, or classes; settings are chosen on held-out rows.',
     )
     .argument('<table>', 'the table: .csv, .tsv, .parquet, .npy or .npz');
-  for (const option of [...dataOptions(), ...methodOptions(), ...computeOptions()]) command.addOption(option);
+  for (const option of [...dataOptions(), ...methodOptions(), ...treeOptions(), ...computeOptions()])
+    command.addOption(option);
   command
     .addOption(valued('--out <folder>', 'where to write (default: results/fit-TABLE)', path('--out')))
     .addOption(saveModelOption())
@@ -125,17 +128,20 @@ async function writeOutcome(
 /** `--plan`: what the first fit would hold on the device. */
 async function printFitPlan({ request, flags, terminal, signal }: FitCommand): Promise<void> {
   const prepared = prepare(request, splitsOf(request)[0]);
-  const options = estimatorOptions(request.config, prepared.data.n, flags.memoryLimit ?? null);
-  const { describeAdapter, limitsOf, PLAN_PHASES, planEstimator } = await import('./method.js');
+  const memoryLimit = flags.memoryLimit ?? null;
+  const { describeAdapter, limitsOf, PLAN_PHASES } = await import('./method.js');
   await withGpu({ ...flags, tune: false, note: terminal.note }, signal, async (gpu) => {
-    const limits = limitsOf(gpu, options.memoryLimit);
-    const plan = planEstimator(prepared.data, options, limits);
+    const limits = limitsOf(gpu, memoryLimit);
+    const machine = (rows: number) => estimatorOptions(request.config, rows, memoryLimit);
+    const tree = await planOf(gpu, prepared, request.config, machine);
+    const { plan, shape } = tree;
     const phases = PLAN_PHASES.filter((phase) => plan.phases[phase] > 0);
     terminal.print(`device    ${describeAdapter(gpu.adapter)}`);
     terminal.print(`rows      ${prepared.data.n} of ${prepared.data.d} features, ${prepared.data.outputs} outputs`);
+    if (shape) terminal.print(`tree      ${treeLine(tree)}; what follows is of the largest leaf`);
     const bound = limits.memoryBytes === null ? 'unknown, not bounded' : formatBytes(limits.memoryBytes);
     terminal.print(`memory    ${formatBytes(plan.peakBytes)} at the peak, of ${bound}`);
-    terminal.print(`method    ${planLine(plan)}; M ${options.metricForm}`);
+    terminal.print(`method    ${planLine(plan)}; M ${request.config.metricForm}`);
     terminal.print('');
     const rows = plan.items.map(({ name, bytes, phases: own }) => [
       name,
@@ -148,6 +154,7 @@ async function printFitPlan({ request, flags, terminal, signal }: FitCommand): P
       schema: 'deep-rfm/fit-plan/1',
       device: describeAdapter(gpu.adapter),
       ...{ n, d, outputs, features: prepared.features, changes: prepared.changes },
+      tree: shape && { leafRows: tree.leafRows, splitRows: tree.splitRows, ...shape },
       solve: plan.solve,
       tiles: { rows: plan.grid.starts[1], count: plan.grid.starts.length - 1 },
       items: plan.items,

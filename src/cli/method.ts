@@ -20,4 +20,15 @@ export { fitFactor, fitWindow, kappaOf, predictCollapse } from '../rfm/theory.js
 export { linearCollapse } from '../rfm/theory-collapse.js';
 export { classTargets, kernelOptimum } from '../rfm/theory-kernel.js';
 export { kernelPath } from '../rfm/theory-kernel-path.js';
+export {
+  growTree,
+  leafData,
+  leafRows,
+  meanMetric,
+  optionsFor,
+  routingOf,
+  sampledRows,
+  within,
+} from '../rfm/tree-grow.js';
+export { planTree, predictTree, scoreTemperatures } from '../rfm/tree-predict.js';
 export { describeAdapter } from '../runtime/adapter.js';

@@ -10,6 +10,7 @@ import { readClasses } from '../data/labels.js';
 import { readMatrix } from '../data/npy.js';
 import type { Part } from '../data/rows.js';
 import { inputError, RfmError } from '../errors.js';
+import { isOfTable } from '../model/document.js';
 import { type Model, openModel } from '../model/files.js';
 import { layersOf } from '../model/predict.js';
 import type { HostRows, Numbers } from '../numbers.js';
@@ -171,7 +172,7 @@ function expectColumns({ cols }: { cols: number }, { document }: Model, at: stri
 
 async function rowsFor(flags: PredictFlags, model: Model): Promise<Found> {
   const { dataset, x } = flags;
-  if (model.document.kind === 'estimator') {
+  if (isOfTable(model.document)) {
     if (x !== undefined) return fromTable(flags, x, model);
     throw inputError(`--dataset ${dataset}: the model predicts rows of a table; give the table with --x`);
   }

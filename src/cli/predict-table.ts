@@ -2,6 +2,7 @@
 
 import { readTable } from '../data/table.js';
 import { inputError } from '../errors.js';
+import { isOfTable } from '../model/document.js';
 import type { Model } from '../model/files.js';
 import type { HostRows } from '../numbers.js';
 import { shownName } from '../table/checks.js';
@@ -18,7 +19,7 @@ export async function tableRows(
   path: string,
   flag: string,
 ): Promise<{ rows: HostRows; target: Column | null; remarks: string[] }> {
-  if (document.kind !== 'estimator') {
+  if (!isOfTable(document)) {
     throw inputError(`${flag} ${path}: a model of kind ${document.kind} takes arrays, not tables; give a .npy file`);
   }
   const table = await readTable(path, flag);

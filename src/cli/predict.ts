@@ -156,7 +156,12 @@ async function compute(
   return { found, adapter: gpu.adapter };
 }
 
-const KINDS = { rfm: 'RFM', estimator: 'estimator', network: 'network' } as const;
+const KINDS = {
+  rfm: 'RFM',
+  estimator: 'estimator',
+  'estimator-tree': 'tree of estimators',
+  network: 'network',
+} as const;
 
 /** Milliseconds between two lines of progress at least. */
 const BETWEEN_LINES = 2000;

@@ -119,16 +119,8 @@ const columnSchema = z.discriminatedUnion('kind', [
   }),
 ]);
 
-const estimatorSchema = z.object({
-  ...common,
-  kind: z.literal('estimator'),
-  family: z.object({
-    kernel: z.enum(FAMILY_NAMES),
-    exponent: z.number().positive().optional(),
-    norm: z.number().positive().optional(),
-    power: positiveInteger.optional(),
-    constantMix: z.number().nonnegative().optional(),
-  }),
+/** A kernel machine of rows of a table. */
+const machine = {
   bandwidth: z.number().positive(),
   /** Of M: the rank of its factor where it is full; null: I. */
   metric: z
@@ -138,24 +130,81 @@ const estimatorSchema = z.object({
     ])
     .nullable(),
   centers: positiveInteger,
+  /** With the tensors F32 `centers` (centers × columns), F64 `alpha` (centers × outputs), F32 `factor` (rank × columns) or F64 `roots` (columns). */
+  weights: fileName,
+};
+
+const ofTable = {
+  family: z.object({
+    kernel: z.enum(FAMILY_NAMES),
+    exponent: z.number().positive().optional(),
+    norm: z.number().positive().optional(),
+    power: positiveInteger.optional(),
+    constantMix: z.number().nonnegative().optional(),
+  }),
   /** Numbers that an output of 1 and 0 are worth: deviation and mean of the targets; null for classes. */
   scale: z.object({ mean: z.number(), deviation: z.number().positive() }).nullable(),
   /** Share of each class in the training rows; null for values. */
   prior: z.array(z.number()).nullable(),
   /** Columns of a table that become the features, in order, and the one that is predicted. */
   table: z.object({ target: z.string(), columns: z.array(columnSchema).min(1) }),
-  /** With the tensors F32 `centers` (centers × columns), F64 `alpha` (centers × outputs), F32 `factor` (rank × columns) or F64 `roots` (columns). */
-  weights: fileName,
+};
+
+const estimatorSchema = z.object({ ...common, kind: z.literal('estimator'), ...ofTable, ...machine });
+
+/** Where a side of a split leads, by numbers from 0 on. */
+const childSchema = z.union([
+  z.strictObject({ split: positiveInteger }),
+  z.strictObject({ leaf: z.int().nonnegative() }),
+]);
+
+const estimatorTreeSchema = z.object({
+  ...common,
+  kind: z.literal('estimator-tree'),
+  ...ofTable,
+  tree: z.object({
+    /** T of soft routing; 0: a row goes to one leaf. */
+    temperature: z.number().nonnegative(),
+    /** Root first, each before those that it leads to: a row goes left where its projection is at most the threshold. */
+    splits: z
+      .array(
+        z.object({
+          rows: positiveInteger,
+          threshold: z.number(),
+          /** Interquartile range of the projections; T times this is what the logistic has as its unit. */
+          scale: z.number().nonnegative(),
+          left: childSchema,
+          right: childSchema,
+        }),
+      )
+      .min(1),
+    /** With the F64 tensor `directions` (splits × columns). */
+    directions: fileName,
+  }),
+  leaves: z.array(z.object(machine)).min(2),
 });
 
-const modelSchema = z.discriminatedUnion('kind', [deepRfmSchema, rfmSchema, networkSchema, estimatorSchema]);
+const modelSchema = z.discriminatedUnion('kind', [
+  deepRfmSchema,
+  rfmSchema,
+  networkSchema,
+  estimatorSchema,
+  estimatorTreeSchema,
+]);
 
 export type DeepRfmDocument = z.infer<typeof deepRfmSchema>;
 export type RfmDocument = z.infer<typeof rfmSchema>;
 export type EstimatorDocument = z.infer<typeof estimatorSchema>;
+export type EstimatorTreeDocument = z.infer<typeof estimatorTreeSchema>;
+/** Of `fit`: a model of rows of a table. */
+export type TableDocument = EstimatorDocument | EstimatorTreeDocument;
 export type NetworkDocument = z.infer<typeof networkSchema>;
 export type ModelDocument = z.infer<typeof modelSchema>;
 export type ModelKind = ModelDocument['kind'];
+
+/** Whether a model takes the columns of a table. */
+export const isOfTable = (document: ModelDocument): document is TableDocument =>
+  document.kind === 'estimator' || document.kind === 'estimator-tree';
 
 const MAKE_AGAIN = 'copy the folder or make the model again';
 
@@ -211,8 +260,9 @@ function checkAgreement(document: ModelDocument, wrong: (what: string) => RfmErr
     const numbers = channels * height * width;
     if (numbers !== document.columns) throw wrong(`input makes ${numbers} columns, but columns is ${document.columns}`);
   }
-  if (document.kind === 'estimator' && document.prior?.length !== classes?.length)
+  if (isOfTable(document) && document.prior?.length !== classes?.length)
     throw wrong('prior has no share for each class');
+  if (document.kind === 'estimator-tree') checkTree(document, wrong);
   if (document.kind !== 'deep-rfm') return;
   document.layers.forEach(({ inputs }, l) => {
     const before = l === 0 ? document.columns : document.layers[l - 1].width;
@@ -220,7 +270,23 @@ function checkAgreement(document: ModelDocument, wrong: (what: string) => RfmErr
   });
 }
 
-const filesUsed = (document: ModelDocument): string[] =>
-  document.kind === 'deep-rfm'
-    ? [document.standardization, ...document.layers.map(({ file }) => file)]
-    : [document.weights];
+/** Every split but the root, and every leaf, is where one side leads; a side leads to a later split. */
+function checkTree({ tree, leaves }: EstimatorTreeDocument, wrong: (what: string) => RfmError): void {
+  const open = new Set([...tree.splits.keys()].slice(1).map((split) => `split ${split}`));
+  for (const leaf of leaves.keys()) open.add(`leaf ${leaf}`);
+  tree.splits.forEach(({ left, right }, number) => {
+    for (const child of [left, right]) {
+      const name = 'split' in child ? `split ${child.split}` : `leaf ${child.leaf}`;
+      if ('split' in child && child.split <= number) throw wrong(`tree.splits.${number} leads back to ${name}`);
+      if (!open.delete(name)) throw wrong(`tree.splits.${number} leads to ${name}, which is not there or was led to`);
+    }
+  });
+  if (open.size > 0) throw wrong(`no split of the tree leads to ${[...open][0]}`);
+}
+
+function filesUsed(document: ModelDocument): string[] {
+  if (document.kind === 'deep-rfm') return [document.standardization, ...document.layers.map(({ file }) => file)];
+  if (document.kind === 'estimator-tree')
+    return [document.tree.directions, ...document.leaves.map(({ weights }) => weights)];
+  return [document.weights];
+}

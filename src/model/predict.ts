@@ -5,7 +5,7 @@ import { codesOf, decideBy } from './codes.js';
 import { asMadeOn, type PredictionOptions } from './context.js';
 import { type Decisions, decide } from './decide.js';
 import { deepRfmScores } from './deep-rfm.js';
-import type { ModelDocument } from './document.js';
+import { isOfTable, type ModelDocument } from './document.js';
 import { estimatorScores } from './estimator.js';
 import type { Model } from './files.js';
 import { networkScores } from './network.js';
@@ -58,7 +58,7 @@ export async function predictRows(
 function decisionsOf(document: ModelDocument, scores: Numbers): Decisions {
   const { code, outputs } = document;
   if (code !== 'prevalence') return decide(scores, outputs, code);
-  const prior = document.kind === 'estimator' ? document.prior : null;
+  const prior = isOfTable(document) ? document.prior : null;
   if (prior === null) throw inputError(`a model of kind ${document.kind} has no code prevalence; make the model again`);
   return decideBy(Float64Array.from(scores), codesOf(code, prior));
 }
@@ -79,6 +79,7 @@ async function scoresOf(
     case 'rfm':
       return [await rfmScores(gpu, model, rows, options)];
     case 'estimator':
+    case 'estimator-tree':
       return [await estimatorScores(gpu, model, rows, options)];
     case 'network':
       return [await networkScores(gpu, model, rows, options)];

@@ -46,12 +46,21 @@ const frame = ({ title, width, height }: Chart, { ink, background }: Theme, rest
 
 const scoreAt = (scores: object, name: ScoreName): number => (scores as Record<string, number>)[name];
 
-/** The score over the updates of M, on training and on validation rows. */
-export function curveSpec({ iterations, best }: FitDocument, score: ScoreName, theme: Theme): TopLevelSpec {
-  const values = iterations.flatMap(({ iteration, train, validation }) => [
-    { iteration, rows: 'training', value: scoreAt(train, score) },
-    ...(validation ? [{ iteration, rows: 'validation', value: scoreAt(validation, score) }] : []),
-  ]);
+/** The score over the updates of M, on training and on validation rows: of the machine, or of each leaf. */
+export function curveSpec(
+  { iterations, best, tree }: Pick<FitDocument, 'iterations' | 'best' | 'tree'>,
+  score: ScoreName,
+  theme: Theme,
+): TopLevelSpec {
+  const machines = tree ? tree.leaves.map((leaf) => leaf.iterations) : [iterations];
+  const values = machines.flatMap((fits, k) =>
+    fits.flatMap(({ iteration, train, validation }) => [
+      { iteration, rows: 'training', machine: `training ${k}`, value: scoreAt(train, score) },
+      ...(validation
+        ? [{ iteration, rows: 'validation', machine: `validation ${k}`, value: scoreAt(validation, score) }]
+        : []),
+    ]),
+  );
   const encoding = {
     x: { field: 'iteration', type: 'quantitative', axis: { title: 'updates of M', tickMinStep: 1, grid: false } },
     y: { field: 'value', type: 'quantitative', scale: { zero: false }, axis: { title: SCORE_NAMES[score] } },
@@ -61,21 +70,32 @@ export function curveSpec({ iterations, best }: FitDocument, score: ScoreName, t
       scale: { domain: ['training', 'validation'], range: [BLUE, VERMILION] },
       legend: { title: null, orient: 'right' },
     },
+    detail: { field: 'machine', type: 'nominal' },
   };
   return frame({ title: `${SCORE_NAMES[score]} over the updates of M`, width: 480, height: 280 }, theme, {
     data: {
       values: values
         .filter(({ value }) => Number.isFinite(value))
         .map((point) => {
-          const tip: Tip = { series: point.rows, axis: 'updates of M', at: point.iteration, value: point.value };
+          const leaf = tree ? `leaf ${Number(point.machine.split(' ')[1]) + 1}, ` : '';
+          const tip: Tip = {
+            series: `${leaf}${point.rows}`,
+            axis: 'updates of M',
+            at: point.iteration,
+            value: point.value,
+          };
           return { ...point, tip };
         }),
     },
     layer: [
-      {
-        mark: { type: 'rule', strokeDash: [4, 4], color: '#8A8A8A' },
-        encoding: { x: { datum: best, type: 'quantitative' } },
-      },
+      ...(best === null
+        ? []
+        : [
+            {
+              mark: { type: 'rule', strokeDash: [4, 4], color: '#8A8A8A' },
+              encoding: { x: { datum: best, type: 'quantitative' } },
+            },
+          ]),
       { mark: { type: 'line', strokeWidth: 2 }, encoding },
       { mark: { type: 'point', filled: true, size: 44 }, encoding },
     ],

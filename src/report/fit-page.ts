@@ -2,6 +2,8 @@ import { isGain, type ScoreName, type Scores } from '../rfm/scores.js';
 import type { DrawnChart } from './chart-points.js';
 import { SCORE_NAMES } from './fit-charts.js';
 import type { FitDocument, FitTrial } from './fit-document.js';
+import { scoreCell, scoreText, table } from './fit-table.js';
+import { routingText, treeTables } from './fit-tree.js';
 import {
   adapterLabel,
   escapeHtml,
@@ -11,15 +13,11 @@ import {
   formatPercent,
   formatSeconds,
 } from './format.js';
-import { figureBlock, pageDocument, tableBlock, verdictBlock } from './page-shell.js';
+import { figureBlock, pageDocument, verdictBlock } from './page-shell.js';
 import { pairTable } from './run-certificate.js';
 
 /** The charts of a fit, and what they show for those who do not see them. */
 export type FitCharts = Record<'curve' | 'importances' | 'predictions', { drawn: DrawnChart; label: string }>;
-
-/** A score as people read it. */
-export const scoreText = (name: ScoreName, value: number): string =>
-  name === 'accuracy' ? formatPercent(value) : formatNumber(value);
 
 const entriesOf = (scores: Scores): [ScoreName, number][] => Object.entries(scores) as [ScoreName, number][];
 
@@ -39,14 +37,22 @@ function scoresTable({ scores, rows }: FitDocument): string {
   return table('scores', 'Scores of the fit that was kept', `<th scope="col">Rows</th>${head}`, lines);
 }
 
-/** `name` is that of its file. */
-const table = (name: string, caption: string, head: string, rows: readonly string[]): string =>
-  tableBlock(
-    name,
-    caption,
-    `<table class="layers"><caption>${caption}</caption>
-<thead><tr>${head}</tr></thead><tbody>${rows.join('\n')}</tbody></table>`,
-  );
+/** The kernel with its bandwidth. */
+export const kernelText = ({ formula, bandwidth }: FitDocument['settings']): string =>
+  bandwidth === null ? `${formula}, L of each leaf` : `${formula}, L = ${formatNumber(bandwidth)}`;
+
+/** The ridge, and of a relative one what it is to the number of rows. */
+function ridgeText({ settings: { ridge, ridgeForm }, rows, tree }: FitDocument): string {
+  if (ridge === null) return ridgeForm === 'relative' ? 'of each leaf, relative to its rows' : 'of each leaf';
+  return ridgeForm === 'relative' && tree === null
+    ? `${formatNumber(ridge)}, ${formatNumber(ridge / rows.train)} times the number of training rows`
+    : formatNumber(ridge);
+}
+
+const updateRows = ({ best, iterations, tree }: FitDocument): [string, string][] =>
+  tree
+    ? [['Tree', escapeHtml(routingText(tree))]]
+    : [['Updates of M', `${best} of the fit that was kept, ${iterations.length - 1} made`]];
 
 function settingsTable(document: FitDocument): string {
   const { settings, rows, features, classes, adapter, memory, seconds, version, config } = document;
@@ -67,15 +73,10 @@ function settingsTable(document: FitDocument): string {
       : []),
     ['Rows', `${rows.train} to learn from, ${rows.validation} to score by, ${rows.test} test rows`],
     ['Features', String(features.length)],
-    ['Kernel', `${escapeHtml(settings.formula)}, L = ${formatNumber(settings.bandwidth)}`],
-    [
-      'Ridge',
-      settings.ridgeForm === 'relative'
-        ? `${formatNumber(settings.ridge)}, ${formatNumber(settings.ridge / rows.train)} times the number of training rows`
-        : formatNumber(settings.ridge),
-    ],
+    ['Kernel', escapeHtml(kernelText(settings))],
+    ['Ridge', ridgeText(document)],
     ['M', settings.metricForm],
-    ['Updates of M', `${document.best} of the fit that was kept, ${document.iterations.length - 1} made`],
+    ...updateRows(document),
     ['Adapter', escapeHtml(adapterLabel(adapter))],
     ['Device memory', `${formatBytes(memory.peakBytes)} at most (predicted: ${formatBytes(memory.predictedBytes)})`],
     ['Total time', formatSeconds(seconds)],
@@ -112,8 +113,7 @@ function eigenvectorTable({ eigenvectors }: FitDocument): string {
 
 function iterationTable({ iterations, best }: FitDocument, score: ScoreName): string {
   const rows = iterations.map(({ iteration, bandwidth, train, validation, solve }) => {
-    const own = (scores: Scores | null): string =>
-      scores ? scoreText(score, (scores as unknown as Record<string, number>)[score]) : '–';
+    const own = (scores: Scores | null): string => scoreCell(scores, score);
     return `<tr><th scope="row">${iteration}${iteration === best ? ' (kept)' : ''}</th><td>${formatCell(bandwidth)}</td><td>${own(train)}</td><td>${own(validation)}</td><td>${formatCell(solve.relativeResidual)}</td></tr>`;
   });
   const name = SCORE_NAMES[score];
@@ -167,30 +167,49 @@ function searchSection({ trials, folds }: FitDocument, score: ScoreName): string
 }
 
 /** What a fit came to. Plain text. */
-export function fitVerdict({ scores, rows, config, importances, best }: FitDocument): string {
+export function fitVerdict({ scores, rows, config, importances, best, tree }: FitDocument): string {
   const part = scores.test ? 'test' : scores.validation ? 'validation' : 'train';
   const named = entriesOf(scores[part] as Scores)
     .map(([name, value]) => `${SCORE_NAMES[name]} ${scoreText(name, value)}`)
     .join(', ');
   const where = part === 'train' ? `its own ${rows.train} training rows` : `${rows[part]} ${part} rows`;
   const leading = importances.slice(0, 3).map(({ feature }) => feature);
-  const metric = best === 0 ? 'No update of M improved it' : `M was updated ${best === 1 ? 'once' : `${best} times`}`;
+  const updates = best === 0 ? 'No update of M improved it' : `M was updated ${best === 1 ? 'once' : `${best} times`}`;
+  const metric = tree ? `A tree of ${tree.leaves.length} leaves, each with a machine of its own` : updates;
   return `${String(config.target)} on ${where}: ${named}. ${metric}; what counts most: ${leading.join(', ')}.`;
+}
+
+const IMPORTANCES =
+  'How much the predictor changes with each feature, by the diagonal of M. Numbers were divided by their standard deviation before; features of categories are 0 or 1.';
+
+/** The fits, or the tree and what its leaves are. */
+function fitsSection(document: FitDocument, charts: FitCharts, score: ScoreName): string {
+  const { tree } = document;
+  if (tree === null) {
+    return `<section><h2>Updates of M</h2>${figure(charts, 'curve', 'The dashed line is the fit that was kept.')}
+${iterationTable(document, score)}</section>`;
+  }
+  return `<section><h2>Tree</h2>${treeTables(tree, score)}
+${figure(charts, 'curve', 'A line for each leaf. The leaf keeps the fit with the best score.')}</section>`;
 }
 
 /** The report as one page that needs nothing else. */
 export function renderFitPage(document: FitDocument, charts: FitCharts, score: ScoreName): string {
+  const { tree } = document;
+  const mean = tree ? ' M is the mean of the leaves, weighted by their training rows.' : '';
+  const what = tree
+    ? 'A tree of Recursive Feature Machines: rows are halved along what matters most until a machine takes them. A machine is kernel ridge regression whose metric M is the average gradient outer product of the fit before.'
+    : 'A Recursive Feature Machine: kernel ridge regression whose metric M is the average gradient outer product of the fit before.';
   return pageDocument({
     title: `${String(document.config.target)} from ${String(document.config.table)}`,
     header: `${verdictBlock(escapeHtml(fitVerdict(document)))}
-<p>A Recursive Feature Machine: kernel ridge regression whose metric M is the average gradient outer product of the fit before.</p>`,
+<p>${what}</p>`,
     main: `<section><h2>Scores</h2>${scoresTable(document)}</section>
 ${notesBox(document)}
 <section><h2>Predictions</h2>${figure(charts, 'predictions', document.confusion ? 'Rows of each true class by the class that was predicted.' : 'On the dashed line predictions are the truth.')}</section>
-<section><h2>Features</h2>${figure(charts, 'importances', 'How much the predictor changes with each feature, by the diagonal of M. Numbers were divided by their standard deviation before; features of categories are 0 or 1.')}
+<section><h2>Features</h2>${figure(charts, 'importances', `${IMPORTANCES}${mean}`)}
 ${eigenvectorTable(document)}</section>
-<section><h2>Updates of M</h2>${figure(charts, 'curve', 'The dashed line is the fit that was kept.')}
-${iterationTable(document, score)}</section>
+${fitsSection(document, charts, score)}
 ${searchSection(document, score)}
 <section><h2>Settings</h2>
 ${settingsTable(document)}</section>`,

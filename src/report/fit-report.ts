@@ -4,7 +4,9 @@ import { INLINE, PAPER, type Theme } from './charts.js';
 import { chartSvg, drawChart } from './draw-chart.js';
 import { confusionSpec, curveSpec, importancesSpec, SCORE_NAMES, truthSpec } from './fit-charts.js';
 import type { FitDocument, FitTrial, Shown } from './fit-document.js';
-import { type FitCharts, renderFitPage, scoreText } from './fit-page.js';
+import { type FitCharts, kernelText, renderFitPage } from './fit-page.js';
+import { scoreCell, scoreText, updatesText } from './fit-table.js';
+import { routingText } from './fit-tree.js';
 import { formatNumber, formatSeconds } from './format.js';
 import { KNOWN_FILES } from './known-files.js';
 import { type OutputFile, publish } from './publish.js';
@@ -33,21 +35,44 @@ const scoreLine = (name: string, scores: Scores | null): string[] =>
       ]
     : [];
 
+/** Which fit was kept, or what the tree is. */
+function keptLines({ best, iterations, tree, config }: FitDocument): string[] {
+  if (tree === null) return [`kept        the fit after ${best} of ${iterations.length - 1} updates of M`];
+  const score = config.score as ScoreName;
+  const [splits, leaves] = [
+    tree.splits.map(({ rows, threshold, entries }, k) => [
+      `split ${k + 1}`,
+      `${entries
+        .slice(0, 3)
+        .map(({ feature, weight }) => `${feature} (${formatNumber(weight)})`)
+        .join(', ')} at ${formatNumber(threshold)}`,
+      String(rows),
+    ]),
+    tree.leaves.map(({ rows, best: updates, iterations: fits }, k) => [
+      `leaf ${k + 1}`,
+      `kept after ${updatesText(updates)}, ${SCORE_NAMES[score]} ${scoreCell(fits.find(({ iteration }) => iteration === updates)?.validation, score)}`,
+      String(rows),
+    ]),
+  ];
+  const lines = tableText({ header: ['part', 'by', 'rows'], rows: [...splits, ...leaves], left: 2 });
+  return [`tree        ${routingText(tree)}`, ...lines.map((line) => `  ${line}`)];
+}
+
 /** What a fit came to, in lines for people. */
 export function summaryLines(document: FitDocument): string[] {
-  const { scores, rows, features, settings, importances, changes, notes, best, iterations, folds } = document;
+  const { scores, rows, features, settings, importances, changes, notes, folds } = document;
   const leading = importances.slice(0, 10).map(({ feature, value }) => [feature, formatNumber(value)]);
   const mean = folds && meanScores(folds.map((fold) => fold.scores));
   return [
     `${document.task}: ${String(document.config.target)} from ${features.length} features of ${rows.train} rows`,
-    `kernel      ${settings.formula}, L = ${formatNumber(settings.bandwidth)}, ridge ${formatNumber(settings.ridge)}, M ${settings.metricForm}`,
-    `kept        the fit after ${best} of ${iterations.length - 1} updates of M`,
+    `kernel      ${kernelText(settings)}, ridge ${settings.ridge === null ? 'of each leaf' : formatNumber(settings.ridge)}, M ${settings.metricForm}`,
+    ...keptLines(document),
     ...scoreLine('training  ', scores.train),
     ...scoreLine('validation', scores.validation),
     ...(mean ? scoreLine(`${folds.length} folds   `, mean) : []),
     ...scoreLine('test      ', scores.test),
     '',
-    'features that count most, by the diagonal of M:',
+    `features that count most, by the diagonal of M${document.tree ? ' (mean of the leaves, weighted by rows)' : ''}:`,
     ...tableText({ header: ['feature', 'M'], rows: leading, left: 1 }).map((line) => `  ${line}`),
     ...(changes.length > 0
       ? ['', 'columns that were dropped or changed:', ...changes.map((change) => `  ${change}`)]

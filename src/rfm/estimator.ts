@@ -183,6 +183,27 @@ export async function fitEstimator(
   }
 }
 
+/**
+ * The M that the first fit of these rows learns, with M = I.
+ * @throws as `fitEstimator` does.
+ */
+export async function learnMetric(gpu: Gpu, data: EstimatorData, options: EstimatorOptions): Promise<Metric> {
+  const plan = planEstimator(data, options, limitsOf(gpu, options.memoryLimit));
+  const restore = adopt(gpu, plan, options.memoryLimit);
+  const clock = createClock(gpu, (phase) => enter(gpu, 1, phase));
+  try {
+    return await owning(gpu, async (scope) => {
+      const { agop } = await fitOnce({ gpu: scope, plan, clock }, data, options, {
+        ...{ metric: null, iteration: 0, last: false },
+      });
+      if (!agop) throw new RfmError('internal', 'a fit that is not the last learns no M');
+      return agop();
+    });
+  } finally {
+    restore();
+  }
+}
+
 const ridgeOf = ({ ridge }: Pick<EstimatorOptions, 'ridge'>, iteration: number): number =>
   typeof ridge === 'number' ? ridge : ridge[Math.min(iteration, ridge.length - 1)];
 

@@ -360,15 +360,17 @@ function refuseMetric(size: ProblemSize, device: DeviceLimits): void {
   }
 }
 
+/** Whether some way to compute layers of this size fits within the device's memory. */
+export function isPlannable(size: ProblemSize, device: DeviceLimits): boolean {
+  for (const way of ways(size, device)) {
+    if (device.memoryBytes === null || summed(itemsOf(size, device, way)).peakBytes <= device.memoryBytes) return true;
+  }
+  return false;
+}
+
 /** The largest n that would fit, or what else to change. */
 function whatFits(size: ProblemSize, device: DeviceLimits): Phrase {
-  const fits = (n: number): boolean => {
-    const smaller = { ...size, n, testN: Math.min(size.testN, n) };
-    for (const way of ways(smaller, device)) {
-      if (summed(itemsOf(smaller, device, way)).peakBytes <= (device.memoryBytes ?? 0)) return true;
-    }
-    return false;
-  };
+  const fits = (n: number): boolean => isPlannable({ ...size, n, testN: Math.min(size.testN, n) }, device);
   let [low, high] = [0, size.n];
   while (high - low > Math.max(1, low / 100)) {
     const middle = Math.floor((low + high) / 2);

@@ -136,3 +136,13 @@ export const targetRows = (target: Target, ids: ArrayLike<number>): Target =>
   target.task === 'regression'
     ? { task: 'regression', values: Float64Array.from(ids, (id) => target.values[id]) }
     : { ...target, labels: Int32Array.from(ids, (id) => target.labels[id]) };
+
+/** The rows of two targets of one column, one after the other. */
+export function joinedTargets(first: Target, second: Target): Target {
+  if (first.task === 'regression') {
+    const others = second.task === 'regression' ? second.values : [];
+    return { task: 'regression', values: Float64Array.from([...first.values, ...others]) };
+  }
+  const others = second.task === 'regression' ? [] : second.labels;
+  return { ...first, labels: Int32Array.from([...first.labels, ...others]) };
+}
