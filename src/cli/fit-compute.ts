@@ -1,38 +1,27 @@
 /** `fit` on a device: search or folds, the fit itself, and the predictions of test rows. */
 
 import { inputError } from '../errors.js';
-import { familyOf } from '../ops/kernels/families.js';
-import {
-  FIT_SCHEMA,
-  type FitDocument,
-  type FitFold,
-  type FitIteration,
-  type FitTrial,
-} from '../report/fit-document.js';
-import type { FitParts } from '../report/fit-report.js';
-import { formatNumber, formatSeconds } from '../report/format.js';
-import type {
-  EstimatorOptions,
-  EstimatorResult,
-  EstimatorState,
-  FittedEstimator,
-  Predictor,
-} from '../rfm/estimator.js';
-import { isGain, type Scores } from '../rfm/scores.js';
-import type { Split } from '../rfm/split.js';
-import type { Gpu } from '../runtime/gpu.js';
-import { type FitCheckpoint, fitCheckpointWriter, fitSettings } from './fit-checkpoint.js';
 import {
   confusionOf,
   type Decoded,
   decode,
   type EncodedRows,
   type Prepared,
+  predictorOf,
   prepare,
   scoreOf,
-  scoresOf,
-} from './fit-prepare.js';
-import { estimatorOptions, type FitConfig, type FitFlags, type FitRequest, splitsOf } from './fit-request.js';
+} from '../model/fit-rows.js';
+import { estimatorOptions } from '../model/fit-settings.js';
+import { familyOf } from '../ops/kernels/families.js';
+import { FIT_SCHEMA, type FitDocument, type FitFold, type FitTrial } from '../report/fit-document.js';
+import type { FitParts } from '../report/fit-report.js';
+import { formatNumber, formatSeconds } from '../report/format.js';
+import type { EstimatorOptions, EstimatorResult, EstimatorState, FittedEstimator } from '../rfm/estimator.js';
+import { type FitIteration, isGain, type Scores } from '../rfm/scores.js';
+import type { Split } from '../rfm/split.js';
+import type { Gpu } from '../runtime/gpu.js';
+import { type FitCheckpoint, fitCheckpointWriter, fitSettings } from './fit-checkpoint.js';
+import { type FitConfig, type FitFlags, type FitRequest, splitsOf } from './fit-request.js';
 import { describeFit, predictionsText, shownOf } from './fit-results.js';
 import { bestTrial, configAt, search } from './fit-tune.js';
 import { planLine } from './run-plan.js';
@@ -53,7 +42,6 @@ export interface FitOutcome {
   document: FitDocument;
   parts: FitParts;
   prepared: Prepared;
-  predictor: Predictor;
   fitted: FittedEstimator;
   /** Of the kernels that it was made with. */
   config: FitConfig;
@@ -86,12 +74,7 @@ export async function computeFit(
     (state) => keep(iterations, state),
   );
   const { best } = result;
-  const predictor: Predictor = {
-    ...best,
-    family: familyOf(config),
-    centers: prepared.data.x,
-    ...{ n: prepared.data.n, d: prepared.data.d, outputs: prepared.data.outputs },
-  };
+  const predictor = predictorOf(prepared, best, config);
   const { predictEstimator } = await import('./method.js');
   const of = async (rows: EncodedRows | null): Promise<Decoded | null> =>
     rows && decode(await predictEstimator(gpu, predictor, rows.x, flags.memoryLimit ?? null), prepared.outputs);
@@ -119,7 +102,7 @@ export async function computeFit(
     ...shown.pictured,
     predictions: predictionsText(prepared, { validation, test, train }),
   };
-  return { document, parts, prepared, predictor, fitted: best, config };
+  return { document, parts, prepared, fitted: best, config };
 }
 
 const settingsOf = (config: FitConfig, best: FittedEstimator): FitDocument['settings'] => ({
@@ -226,10 +209,10 @@ async function heldOut(
   best: FittedEstimator,
   memoryLimit: number | null,
 ): Promise<Pick<FitFold, 'confusion' | 'points'>> {
-  const { validation, data, outputs } = prepared;
+  const { validation, outputs } = prepared;
   if (!validation) return { confusion: null, points: [] };
   const { predictEstimator } = await import('./method.js');
-  const predictor = { ...best, family: familyOf(config), centers: data.x, n: data.n, d: data.d, outputs: data.outputs };
+  const predictor = predictorOf(prepared, best, config);
   const decoded = decode(await predictEstimator(gpu, predictor, validation.x, memoryLimit), outputs);
   return {
     confusion: confusionOf(validation.target, decoded),
@@ -274,39 +257,23 @@ async function fitRows(
   resume: EstimatorState | null,
   onState: (state: EstimatorState) => void,
 ): Promise<EstimatorResult> {
-  const { fitEstimator } = await import('./method.js');
-  const { outputs, train, validation } = prepared;
-  const sign = isGain(config.score) ? -1 : 1;
+  const { fitScored } = await import('./method.js');
+  const { score } = config;
   const started = performance.now();
   const before = iterations.length;
-  let scored: { train: Scores; validation: Scores | null } | null = null;
-  return fitEstimator(
+  return fitScored(
     gpu,
-    prepared.data,
-    options,
-    {
-      score(predicted) {
-        const own = scoresOf(train.target, decode(predicted.train, outputs));
-        const held =
-          validation && predicted.validation
-            ? scoresOf(validation.target, decode(predicted.validation, outputs))
-            : null;
-        scored = { train: own, validation: held };
-        if (held === null) return null;
-        const value = sign * scoreOf(held, config.score);
-        return Number.isFinite(value) ? value : Number.POSITIVE_INFINITY;
-      },
-      onIteration({ iteration, bandwidth, solve }, state) {
-        if (scored) iterations.push({ iteration, bandwidth, ...scored, solve });
-        const fits = iterations.length;
-        const left = ((performance.now() - started) / 1000 / (fits - before)) * (options.iterations + 1 - fits);
-        const part = (name: string, scores: Scores | null): string =>
-          scores ? `  ${name} ${formatNumber(scoreOf(scores, config.score))}` : '';
-        terminal.note(
-          `updates of M ${iteration}/${options.iterations}${part('training', scored?.train ?? null)}${part('validation', scored?.validation ?? null)}  L ${formatNumber(bandwidth)}${left > 0 ? `  at most about ${formatSeconds(Math.max(1, Math.round(left)))} left` : ''}`,
-        );
-        onState(state);
-      },
+    { prepared, options, score },
+    (fit, state) => {
+      iterations.push(fit);
+      const fits = iterations.length;
+      const left = ((performance.now() - started) / 1000 / (fits - before)) * (options.iterations + 1 - fits);
+      const part = (name: string, scores: Scores | null): string =>
+        scores ? `  ${name} ${formatNumber(scoreOf(scores, score))}` : '';
+      terminal.note(
+        `updates of M ${fit.iteration}/${options.iterations}${part('training', fit.train)}${part('validation', fit.validation)}  L ${formatNumber(fit.bandwidth)}${left > 0 ? `  at most about ${formatSeconds(Math.max(1, Math.round(left)))} left` : ''}`,
+      );
+      onState(state);
     },
     resume,
   );

@@ -1,9 +1,10 @@
 /** What is said and written of a fit. */
 
-import type { FitDocument, FitFold, FitIteration, Shown } from '../report/fit-document.js';
+import { confusionOf, type Decoded, type EncodedRows, type Prepared, scoresOf } from '../model/fit-rows.js';
+import type { FitDocument, FitFold, Shown } from '../report/fit-document.js';
 import type { FitParts } from '../report/fit-report.js';
 import type { FittedEstimator } from '../rfm/estimator.js';
-import { confusionOf, type Decoded, type EncodedRows, type Prepared, scoresOf } from './fit-prepare.js';
+import type { FitIteration } from '../rfm/scores.js';
 
 /** Predictions of the kept fit, as far as they were made. */
 export interface PartPredictions {
@@ -50,14 +51,12 @@ export async function describeFit({
   test,
   train,
 }: Given): Promise<{ document: Described; metric: FitParts['metric']; pictured: Pick<FitParts, 'part' | 'shown'> }> {
-  const { metricDiagonal, metricMatrix, topEigenvectors } = await import('./method.js');
+  const { importancesOf, metricDiagonal, metricMatrix, topEigenvectors } = await import('./method.js');
   const { features, data } = prepared;
   const { d } = data;
   const diagonal = metricDiagonal(best.metric, d);
   const trace = diagonal.reduce((sum, value) => sum + value, 0);
-  const importances = [...diagonal.keys()]
-    .sort((a, b) => diagonal[b] - diagonal[a])
-    .map((j) => ({ feature: features[j], value: diagonal[j] }));
+  const importances = importancesOf(best.metric, features);
   const eigenvectors = topEigenvectors(best.metric, d, EIGENVECTORS).map(({ value, vector }) => ({
     value,
     share: value / trace,

@@ -1,14 +1,15 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { RfmError } from '../errors.js';
+import { prepare } from '../model/fit-rows.js';
+import { estimatorOptions } from '../model/fit-settings.js';
 import { FIT_SCHEMA } from '../report/fit-document.js';
 import { formatBytes } from '../report/format.js';
 import { fitSettings, readFitCheckpoint } from './fit-checkpoint.js';
 import { computeFit, type FitCommand, type FitOutcome } from './fit-compute.js';
 import { saveFit } from './fit-model.js';
 import { computeOptions, dataOptions, methodOptions } from './fit-options.js';
-import { prepare } from './fit-prepare.js';
-import { estimatorOptions, type FitFlags, readFitRequest, splitsOf } from './fit-request.js';
+import { type FitFlags, readFitRequest, splitsOf } from './fit-request.js';
 import { commonOptions, overwriteOption, path, valued } from './flags.js';
 import { withGpu } from './gpu-session.js';
 import { setInterruptOutcome } from './interrupt.js';

@@ -1,21 +1,10 @@
 /** metrics.json of `fit`. */
 
 import type { Made } from '../made.js';
-import type { Scores } from '../rfm/scores.js';
-import type { LayerMetrics } from '../rfm/types.js';
+import type { FitIteration, Scores } from '../rfm/scores.js';
 import type { AdapterSummary } from '../runtime/adapter.js';
 
 export const FIT_SCHEMA = 'deep-rfm/fit/1';
-
-/** A fit of the estimator with the M of so many updates. */
-export interface FitIteration {
-  iteration: number;
-  bandwidth: number;
-  train: Scores;
-  /** null without rows to score by. */
-  validation: Scores | null;
-  solve: LayerMetrics['solve'];
-}
 
 export interface FitFold {
   fold: number;

@@ -1,7 +1,8 @@
 import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { predict, type TableColumns } from '../../src/api/models.js';
+import { predict } from '../../src/api/models.js';
+import type { TableColumns } from '../../src/api/tables.js';
 import { messageOf } from '../../src/cli/messages.js';
 import { buildProgram as programOf } from '../../src/cli/program.js';
 import { folderFiles } from '../../src/data/folder-files.js';
