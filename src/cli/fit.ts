@@ -31,9 +31,9 @@ Examples:
   $ deep-rfm fit houses.csv --target price --resume
       begins, goes on, or says that all is done: repeat it until it is
 
-A table is .csv, .tsv, .parquet, .npy or .npz. Numbers are standardised, texts become a
-feature for each level. A fifth of the rows is held out to score by unless --validation
-says otherwise; the fit whose score is best is kept.
+A table is .csv, .tsv, .parquet, .arrow, .feather, .npy or .npz. Numbers are standardised,
+texts become a feature for each level. A fifth of the rows is held out to score by unless
+--validation says otherwise; the fit whose score is best is kept.
 Writes metrics.json, summary.txt, report.html, predictions.csv, M.npy and figures.`;
 
 /** `deep-rfm fit`: the estimator of tables. */
@@ -44,7 +44,7 @@ export function addFit(program: Command, signal: AbortSignal): void {
     .description(
       'Fits a Recursive Feature Machine to a table: regression, or classes; settings are chosen on held-out rows.',
     )
-    .argument('<table>', 'the table: .csv, .tsv, .parquet, .npy or .npz');
+    .argument('<table>', 'the table: .csv, .tsv, .parquet, .arrow, .feather, .npy or .npz');
   for (const option of [...dataOptions(), ...methodOptions(), ...computeOptions()]) command.addOption(option);
   command
     .addOption(valued('--out <folder>', 'where to write (default: results/fit-TABLE)', path('--out')))

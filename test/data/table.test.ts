@@ -87,7 +87,6 @@ describe('a table from text', () => {
     expect(await refusal(table(Uint8Array.of(0xff, 0xfe, 97, 0)))).toMatch(/is UTF-16 text/);
     expect(await refusal(table(Uint8Array.of(97, 44, 98, 10, 0xe4, 44, 49, 10)))).toMatch(/is not UTF-8 text/);
     expect(await refusal(table('x', 't.xlsx'))).toMatch(/is a spreadsheet.*export it as CSV/);
-    expect(await refusal(table('x', 't.feather'))).toMatch(/is an Arrow file.*write it as Parquet or CSV/);
     expect(await refusal(readTable('/nowhere/t.csv', '--test'))).toMatch(/--test \/nowhere\/t.csv: no such file/);
   });
 });
