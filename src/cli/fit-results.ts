@@ -1,7 +1,7 @@
 /** What is said and written of a fit. */
 
 import { confusionOf, type Decoded, type EncodedRows, type Prepared, scoresOf } from '../model/fit-rows.js';
-import type { FitDocument, FitFold, Shown } from '../report/fit-document.js';
+import { type FitDocument, type FitFold, MOST_POINTS, type Shown } from '../report/fit-document.js';
 import type { FitParts } from '../report/fit-report.js';
 import type { FittedEstimator } from '../rfm/estimator.js';
 import type { FitIteration } from '../rfm/scores.js';
@@ -122,9 +122,6 @@ function pictureOf(
   const points = folds.flatMap((fold) => fold.points);
   return { part: 'held-out', shown: confusion ? null : { part: 'held-out', points }, confusion };
 }
-
-/** Points of a picture at most. */
-const MOST_POINTS = 2000;
 
 /** Pairs of truth and prediction, of a regression. */
 export function shownOf(prepared: Prepared, found: PartPredictions): Shown | null {

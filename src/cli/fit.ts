@@ -1,24 +1,21 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { RfmError } from '../errors.js';
-import { prepare } from '../model/fit-rows.js';
-import { estimatorOptions } from '../model/fit-settings.js';
 import { FIT_SCHEMA } from '../report/fit-document.js';
-import { formatBytes } from '../report/format.js';
 import { fitSettings, readFitCheckpoint } from './fit-checkpoint.js';
 import { computeFit, type FitCommand, type FitOutcome } from './fit-compute.js';
 import { saveFit } from './fit-model.js';
 import { computeOptions, dataOptions, methodOptions } from './fit-options.js';
-import { type FitFlags, readFitRequest, splitsOf } from './fit-request.js';
+import { printFitPlan } from './fit-plan.js';
+import { type FitFlags, readFitRequest } from './fit-request.js';
 import { commonOptions, overwriteOption, path, valued } from './flags.js';
 import { withGpu } from './gpu-session.js';
 import { setInterruptOutcome } from './interrupt.js';
 import { withOutput } from './output.js';
 import { readFinished, refuseOtherRun, showFinished } from './resume.js';
 import { adoptDevice, checkpointPath, closeCheckpoints, openCheckpoints, removeCheckpoint } from './run-checkpoint.js';
-import { planLine } from './run-plan.js';
 import { checkModelPlace, saveModelOption } from './save-model.js';
-import { tableLines, terminalFor } from './terminal.js';
+import { terminalFor } from './terminal.js';
 
 const EXAMPLES = `
 Examples:
@@ -121,39 +118,4 @@ async function writeOutcome(
   terminal.print(`report: ${join(out, 'report.html')}`);
   if (flags.saveModel !== undefined) terminal.print(`model: ${flags.saveModel}`);
   terminal.document({ ...document, out, files });
-}
-
-/** `--plan`: what the first fit would hold on the device. */
-async function printFitPlan({ request, flags, terminal, signal }: FitCommand): Promise<void> {
-  const prepared = prepare(request, splitsOf(request)[0]);
-  const options = estimatorOptions(request.config, prepared.data.n, flags.memoryLimit ?? null);
-  const { describeAdapter, limitsOf, PLAN_PHASES, planEstimator } = await import('./method.js');
-  await withGpu({ ...flags, tune: false, note: terminal.note }, signal, async (gpu) => {
-    const limits = limitsOf(gpu, options.memoryLimit);
-    const plan = planEstimator(prepared.data, options, limits);
-    const phases = PLAN_PHASES.filter((phase) => plan.phases[phase] > 0);
-    terminal.print(`device    ${describeAdapter(gpu.adapter)}`);
-    terminal.print(`rows      ${prepared.data.n} of ${prepared.data.d} features, ${prepared.data.outputs} outputs`);
-    const bound = limits.memoryBytes === null ? 'unknown, not bounded' : formatBytes(limits.memoryBytes);
-    terminal.print(`memory    ${formatBytes(plan.peakBytes)} at the peak, of ${bound}`);
-    terminal.print(`method    ${planLine(plan)}; M ${options.metricForm}`);
-    terminal.print('');
-    const rows = plan.items.map(({ name, bytes, phases: own }) => [
-      name,
-      ...phases.map((phase) => (own.includes(phase) ? formatBytes(bytes) : '–')),
-    ]);
-    const sums = ['sum', ...phases.map((phase) => formatBytes(plan.phases[phase]))];
-    for (const line of tableLines(['held on the device', ...phases], [...rows, sums])) terminal.print(line);
-    const { n, d, outputs } = prepared.data;
-    terminal.document({
-      schema: 'deep-rfm/fit-plan/1',
-      device: describeAdapter(gpu.adapter),
-      ...{ n, d, outputs, features: prepared.features, changes: prepared.changes },
-      solve: plan.solve,
-      tiles: { rows: plan.grid.starts[1], count: plan.grid.starts.length - 1 },
-      items: plan.items,
-      phases: plan.phases,
-      memory: { predictedBytes: plan.peakBytes, limitBytes: limits.memoryBytes },
-    });
-  });
 }

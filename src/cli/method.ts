@@ -11,6 +11,7 @@ export {
   sizeOf,
 } from '../rfm/deep-rfm.js';
 export { estimateLayers, laterLayerSeconds, measureRates, totalOf } from '../rfm/estimate.js';
+export { measureFits } from '../rfm/estimate-fit.js';
 export { planEstimator, predictEstimator } from '../rfm/estimator.js';
 export { importancesOf, metricDiagonal, metricMatrix, topEigenvectors } from '../rfm/estimator-metric.js';
 export { rfmLayer } from '../rfm/layer.js';

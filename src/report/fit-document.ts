@@ -78,3 +78,6 @@ export interface Shown {
   part: 'test' | 'validation' | 'held-out' | 'training';
   points: { truth: number; prediction: number }[];
 }
+
+/** Pairs that are shown at most. */
+export const MOST_POINTS = 2000;
