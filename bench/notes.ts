@@ -14,8 +14,7 @@ export const REASONS: Readonly<Record<OpName, Why>> = {
       'a matrix this small does not fill the device; and totals take registers, so that no second workgroup computes while one waits for its loads',
   },
   syrk: {
-    software:
-      'as in gemm; and tiles on the diagonal compute both halves, and the mirrored half is written, too',
+    software: 'as in gemm; and tiles on the diagonal compute both halves, and the mirrored half is written, too',
     hardware:
       'half as many tiles fill the device less well, those on the diagonal compute both halves, and the mirrored half is written number by number',
   },
@@ -48,7 +47,8 @@ export const REASONS: Readonly<Record<OpName, Why>> = {
   'sqrt-psd': {
     software:
       'the pivoted factorisation before the products chooses up to 64 columns at a time, each choice needing the last, and is not credited; substitutions are narrow products',
-    hardware: 'the pivoted factorisation chooses up to 64 columns at a time, in small dispatches that each need the last',
+    hardware:
+      'the pivoted factorisation chooses up to 64 columns at a time, in small dispatches that each need the last',
   },
   features: {
     software: 'as in gemm, and the activation is a pass of its own over the result',

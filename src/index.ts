@@ -7,6 +7,7 @@
 export { matrix, toArray, type Values } from './api/arrays.js';
 export type { LabelledData } from './api/data.js';
 export { type DeepRfmCall, deepRfm } from './api/deep-rfm.js';
+export { type FitOptions, type FitResult, fit } from './api/fit.js';
 export {
   loadModel,
   type ModelBytes,
@@ -14,7 +15,6 @@ export {
   predict,
   predictLayers,
   saveModel,
-  type TableColumns,
 } from './api/models.js';
 export { type TrainOptions, trainNetworks } from './api/networks.js';
 export {
@@ -28,6 +28,7 @@ export {
   solveRidge,
   sqrtPsd,
 } from './api/operations.js';
+export type { TableColumns } from './api/tables.js';
 export { type ErrorKind, RfmError } from './errors.js';
 export type { ModelDocument } from './model/document.js';
 export type { Model } from './model/files.js';
@@ -39,6 +40,7 @@ export type { CoordinateDistance, KernelShader, RadialKernel } from './ops/kerne
 export { laplace } from './ops/kernels/laplace.js';
 export type { DeepRfmProgress, DeepRfmResult } from './rfm/deep-rfm.js';
 export type { DeepRfmOptions } from './rfm/options.js';
+export type { ClassificationScores, FitIteration, RegressionScores } from './rfm/scores.js';
 export type { GramPicture, LayerMetrics } from './rfm/types.js';
 export type { AdapterChoice, AdapterSummary } from './runtime/adapter.js';
 export { type Batch, runBatch } from './runtime/batch.js';

@@ -30,7 +30,7 @@ describe('errors', () => {
 
   it('name no flag below the command line', () => {
     const src = join(import.meta.dirname, '../src');
-    const files = ['runtime', 'ops', 'rfm', 'nn', 'api'].flatMap((folder) =>
+    const files = ['runtime', 'ops', 'rfm', 'nn', 'table', 'api'].flatMap((folder) =>
       readdirSync(join(src, folder), { recursive: true, encoding: 'utf8' }).map((name) => join(src, folder, name)),
     );
     const wrong = files

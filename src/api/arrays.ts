@@ -30,12 +30,26 @@ export function matrix(gpu: Gpu, values: Values, cols?: number): Matrix {
  */
 export const toArray = (gpu: Gpu, source: Matrix): Promise<Float32Array> => download(gpu, source);
 
+/** Numbers of a side, as far as they are known. */
+interface Size {
+  rows?: number;
+  cols?: number | undefined;
+}
+
 /**
- * Values as row-major numbers, checked. Of a typed array either `rows` or `cols` says where a row ends.
+ * Values as row-major numbers, whatever these are. Of a typed array either `rows` or `cols` says where a row ends.
  * @param name what messages call them.
+ * @throws input error where rows differ in length, or are not as many or as long as `size` says.
  */
-export function hostRows(name: string, values: Values, size: { rows?: number; cols?: number | undefined }): HostRows {
-  const found = ArrayBuffer.isView(values) ? flat(name, values, size) : nested(name, values, size);
+export const shapedRows = (name: string, values: Values, size: Size): HostRows =>
+  ArrayBuffer.isView(values) ? flat(name, values, size) : nested(name, values, size);
+
+/**
+ * The same, of numbers that float32 holds.
+ * @throws input error as `shapedRows`, and for a number that is not finite, or beyond float32.
+ */
+export function hostRows(name: string, values: Values, size: Size): HostRows {
+  const found = shapedRows(name, values, size);
   const wrong = found.x.findIndex((value) => !Number.isFinite(Math.fround(value)));
   if (wrong >= 0) {
     const [row, col] = [Math.floor(wrong / found.cols), wrong % found.cols];
@@ -46,7 +60,7 @@ export function hostRows(name: string, values: Values, size: { rows?: number; co
   return found;
 }
 
-function flat(name: string, x: Numbers, { rows, cols }: { rows?: number; cols?: number | undefined }): HostRows {
+function flat(name: string, x: Numbers, { rows, cols }: Size): HostRows {
   const size = cols ?? x.length / (rows ?? 0);
   if (!Number.isInteger(size) || size < 1 || x.length === 0 || x.length % size !== 0) {
     const asked = cols === undefined ? `${rows} rows` : `rows of ${cols}`;
@@ -55,11 +69,7 @@ function flat(name: string, x: Numbers, { rows, cols }: { rows?: number; cols?: 
   return { x, rows: x.length / size, cols: size };
 }
 
-function nested(
-  name: string,
-  values: Exclude<Values, Numbers>,
-  size: { rows?: number; cols?: number | undefined },
-): HostRows {
+function nested(name: string, values: Exclude<Values, Numbers>, size: Size): HostRows {
   const cols = size.cols ?? values[0]?.length ?? 0;
   if (values.length === 0 || cols === 0) throw inputError(`${name}: found no numbers, expected at least one row`);
   if (size.rows !== undefined && size.rows !== values.length) {

@@ -6,8 +6,8 @@ import { type Predictions, predictRows } from '../model/predict.js';
 import type { HostRows } from '../numbers.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { encodeRows } from '../table/encoding.js';
-import type { Column, Table } from '../table/types.js';
 import { hostRows, type Values } from './arrays.js';
+import { isColumns, matrixTable, type TableColumns, tableOf } from './tables.js';
 
 /** The files of a model: model.json and its .safetensors, by name. */
 export type ModelBytes = Iterable<readonly [name: string, bytes: Uint8Array]>;
@@ -35,13 +35,10 @@ export interface PredictOptions extends PredictionOptions {
   layer?: number;
 }
 
-/** Columns of a table by name, of numbers or of texts; null where a value is missing. */
-export type TableColumns = Readonly<Record<string, ArrayLike<number> | readonly (string | null)[]>>;
-
 /**
  * Predictions of a model for rows, which pass it in tiles.
- * @param x rows × columns of the model, as they were before the fit: what was done to the training rows is done to them. Of a model
- * that `fit` made, the columns of a table.
+ * @param x rows × columns of the model, as they were before the fit: what was done to the training rows is done to them. A model
+ * that `fit` made of a table takes its columns by name, in any order.
  * @returns scores (rows × outputs), and of a classifier the class numbers and the probabilities (rows × classes).
  * @throws `RfmError` of kind 'input' where rows have other columns, a number is not finite, or the model has no such layer;
  * 'doesNotFit' where the device's memory does not suffice.
@@ -61,36 +58,14 @@ export async function predict(
 }
 
 function rowsOf({ document }: Model, x: Values | TableColumns): HostRows {
-  const isTable = !ArrayBuffer.isView(x) && !Array.isArray(x);
   if (!isOfTable(document)) {
-    if (isTable) throw inputError(`x: a model of kind ${document.kind} takes rows × columns, found columns by name`);
-    return hostRows('x', x as Values, { cols: ArrayBuffer.isView(x) ? document.columns : undefined });
+    if (!isColumns(x)) return hostRows('x', x, { cols: ArrayBuffer.isView(x) ? document.columns : undefined });
+    throw inputError(`x: a model of kind ${document.kind} takes rows × columns, found columns by name`);
   }
-  if (!isTable)
-    throw inputError('x: the model takes the columns of a table by name, such as { age: [31, 45] }, found rows');
-  return encodeRows(tableOf(x as TableColumns), document.table.columns);
-}
-
-/** @throws input error for columns of different lengths. */
-function tableOf(given: TableColumns): Table {
-  const entries = Object.entries(given);
-  const rows = entries[0]?.[1].length ?? 0;
-  const columns = entries.map(([name, values]): Column => {
-    if (values.length !== rows) {
-      throw inputError(
-        `x: column ${name} has ${values.length} values, but ${entries[0][0]} has ${rows}; give one a row`,
-      );
-    }
-    const all = Array.from(values as ArrayLike<number | string | null>);
-    return all.some((value) => typeof value === 'string')
-      ? { name, kind: 'text', values: all.map((value) => (value === null ? null : String(value))) }
-      : {
-          name,
-          kind: 'number',
-          values: Float64Array.from(all, (value) => (value === null ? Number.NaN : Number(value))),
-        };
-  });
-  return { at: 'x', rows, columns, rowName: (row) => `row ${row}`, remarks: [] };
+  const { columns, matrix } = document.table;
+  if (isColumns(x)) return encodeRows(tableOf(x), columns);
+  if (matrix !== undefined) return encodeRows(matrixTable(x, { cols: matrix }), columns);
+  throw inputError('x: the model takes the columns of a table by name, such as { age: [31, 45] }, found rows');
 }
 
 /**

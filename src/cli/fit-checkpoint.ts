@@ -9,10 +9,10 @@ import {
   writeCheckpoint,
 } from '../data/checkpoint.js';
 import { inputError } from '../errors.js';
-import type { FitIteration } from '../report/fit-document.js';
 import { writerOf } from '../report/known-files.js';
 import type { EstimatorState, FittedEstimator } from '../rfm/estimator.js';
 import type { Metric } from '../rfm/estimator-metric.js';
+import type { FitIteration } from '../rfm/scores.js';
 import type { Gpu } from '../runtime/gpu.js';
 import type { FitFlags, FitRequest } from './fit-request.js';
 import { flagOf } from './messages.js';

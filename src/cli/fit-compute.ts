@@ -1,33 +1,29 @@
 /** `fit` on a device: search or folds, the fit itself, and the predictions of test rows. */
 
 import { inputError } from '../errors.js';
-import { familyOf } from '../ops/kernels/families.js';
-import {
-  FIT_SCHEMA,
-  type FitDocument,
-  type FitFold,
-  type FitIteration,
-  type FitTrial,
-} from '../report/fit-document.js';
-import type { FitParts } from '../report/fit-report.js';
-import type { EstimatorOptions, FittedEstimator } from '../rfm/estimator.js';
-import { isGain, type Scores } from '../rfm/scores.js';
-import type { Split } from '../rfm/split.js';
-import type { TreePlan } from '../rfm/tree-predict.js';
-import type { Gpu } from '../runtime/gpu.js';
-import { type FitCheckpoint, fitCheckpointWriter, fitSettings } from './fit-checkpoint.js';
-import { fitRows, type Made, notesOf, predictorOf } from './fit-machine.js';
 import {
   confusionOf,
   type Decoded,
   decode,
   type EncodedRows,
   type Prepared,
+  predictorOf,
   prepare,
   scoreOf,
   scoresOf,
-} from './fit-prepare.js';
-import { estimatorOptions, type FitConfig, type FitFlags, type FitRequest, splitsOf } from './fit-request.js';
+} from '../model/fit-rows.js';
+import { estimatorOptions } from '../model/fit-settings.js';
+import { familyOf } from '../ops/kernels/families.js';
+import { FIT_SCHEMA, type FitDocument, type FitFold, type FitTrial } from '../report/fit-document.js';
+import type { FitParts } from '../report/fit-report.js';
+import type { EstimatorOptions, FittedEstimator } from '../rfm/estimator.js';
+import { type FitIteration, isGain, type Scores } from '../rfm/scores.js';
+import type { Split } from '../rfm/split.js';
+import type { TreePlan } from '../rfm/tree-predict.js';
+import type { Gpu } from '../runtime/gpu.js';
+import { type FitCheckpoint, fitCheckpointWriter, fitSettings } from './fit-checkpoint.js';
+import { fitRows, type Made, notesOf } from './fit-machine.js';
+import { type FitConfig, type FitFlags, type FitRequest, splitsOf } from './fit-request.js';
 import { describeFit, predictionsText, shownOf } from './fit-results.js';
 import { fitTree, sampleOf } from './fit-tree.js';
 import { bestTrial, configAt, search } from './fit-tune.js';
@@ -144,7 +140,7 @@ async function make(
   if (flags.splitTemperature !== undefined)
     notes.push(`--split-temperature ${flags.splitTemperature}: has no effect, since the rows make one machine`);
   return {
-    machine: { predictor: predictorOf(config, prepared.data, best), fitted: best },
+    machine: { predictor: predictorOf(prepared, best, config), fitted: best },
     ...{ tree: null, metric: best.metric, iterations, predictedBytes: plan.peakBytes, notes },
   };
 }
@@ -250,10 +246,10 @@ async function heldOut(
   best: FittedEstimator,
   memoryLimit: number | null,
 ): Promise<Pick<FitFold, 'confusion' | 'points'>> {
-  const { validation, data, outputs } = prepared;
+  const { validation, outputs } = prepared;
   if (!validation) return { confusion: null, points: [] };
   const { predictEstimator } = await import('./method.js');
-  const predictor = predictorOf(config, data, best);
+  const predictor = predictorOf(prepared, best, config);
   const decoded = decode(await predictEstimator(gpu, predictor, validation.x, memoryLimit), outputs);
   return {
     confusion: confusionOf(validation.target, decoded),

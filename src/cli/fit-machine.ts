@@ -1,10 +1,9 @@
 /** A single machine of `fit`: all rows, or those of a leaf. */
 
-import { familyOf } from '../ops/kernels/families.js';
-import type { FitIteration, FitTree } from '../report/fit-document.js';
+import { type Prepared, scoreOf } from '../model/fit-rows.js';
+import type { FitTree } from '../report/fit-document.js';
 import { formatNumber, formatSeconds } from '../report/format.js';
 import type {
-  EstimatorData,
   EstimatorOptions,
   EstimatorResult,
   EstimatorState,
@@ -12,10 +11,9 @@ import type {
   Predictor,
 } from '../rfm/estimator.js';
 import type { Metric } from '../rfm/estimator-metric.js';
-import { isGain, type Scores } from '../rfm/scores.js';
+import type { FitIteration, Scores } from '../rfm/scores.js';
 import type { TreePredictor } from '../rfm/tree-predict.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { decode, type Prepared, scoreOf, scoresOf } from './fit-prepare.js';
 import type { FitConfig } from './fit-request.js';
 import { solveRemarks } from './run-progress.js';
 import type { Terminal } from './terminal.js';
@@ -37,16 +35,6 @@ export interface Made {
   notes: string[];
 }
 
-/** What predictions of a machine take, with the rows it was fitted to. */
-export const predictorOf = (
-  config: FitConfig,
-  { x, n, d, outputs }: EstimatorData,
-  best: FittedEstimator,
-): Predictor => ({
-  ...{ bandwidth: best.bandwidth, metric: best.metric, alpha: best.alpha },
-  ...{ family: familyOf(config), centers: x, n, d, outputs },
-});
-
 /** A fit of these rows. */
 export interface Fit {
   prepared: Prepared;
@@ -64,39 +52,23 @@ export async function fitRows(
   resume: EstimatorState | null,
   onState: (state: EstimatorState) => void,
 ): Promise<EstimatorResult> {
-  const { fitEstimator } = await import('./method.js');
-  const { outputs, train, validation } = prepared;
-  const sign = isGain(config.score) ? -1 : 1;
+  const { fitScored } = await import('./method.js');
+  const { score } = config;
   const started = performance.now();
   const before = iterations.length;
-  let scored: { train: Scores; validation: Scores | null } | null = null;
-  return fitEstimator(
+  return fitScored(
     gpu,
-    prepared.data,
-    options,
-    {
-      score(predicted) {
-        const own = scoresOf(train.target, decode(predicted.train, outputs));
-        const held =
-          validation && predicted.validation
-            ? scoresOf(validation.target, decode(predicted.validation, outputs))
-            : null;
-        scored = { train: own, validation: held };
-        if (held === null) return null;
-        const value = sign * scoreOf(held, config.score);
-        return Number.isFinite(value) ? value : Number.POSITIVE_INFINITY;
-      },
-      onIteration({ iteration, bandwidth, solve }, state) {
-        if (scored) iterations.push({ iteration, bandwidth, ...scored, solve });
-        const fits = iterations.length;
-        const left = ((performance.now() - started) / 1000 / (fits - before)) * (options.iterations + 1 - fits);
-        const part = (name: string, scores: Scores | null): string =>
-          scores ? `  ${name} ${formatNumber(scoreOf(scores, config.score))}` : '';
-        terminal.note(
-          `updates of M ${iteration}/${options.iterations}${part('training', scored?.train ?? null)}${part('validation', scored?.validation ?? null)}  L ${formatNumber(bandwidth)}${left > 0 ? `  at most about ${formatSeconds(Math.max(1, Math.round(left)))} left` : ''}`,
-        );
-        onState(state);
-      },
+    { prepared, options, score },
+    (fit, state) => {
+      iterations.push(fit);
+      const fits = iterations.length;
+      const left = ((performance.now() - started) / 1000 / (fits - before)) * (options.iterations + 1 - fits);
+      const part = (name: string, scores: Scores | null): string =>
+        scores ? `  ${name} ${formatNumber(scoreOf(scores, score))}` : '';
+      terminal.note(
+        `updates of M ${fit.iteration}/${options.iterations}${part('training', fit.train)}${part('validation', fit.validation)}  L ${formatNumber(fit.bandwidth)}${left > 0 ? `  at most about ${formatSeconds(Math.max(1, Math.round(left)))} left` : ''}`,
+      );
+      onState(state);
     },
     resume,
   );

@@ -189,7 +189,10 @@ export const computeOptions = (): Option[] => [
     'device memory to use at most, such as 4GiB',
     byteSize('--memory-limit', { min: 2 ** 20, example: '4GiB' }),
   ),
-  new Option('--plan', 'print what the fit would hold on the device, and how it would be computed; fit nothing'),
+  new Option(
+    '--plan',
+    'print what the fit would hold on the device, how it is computed and for how long; keep nothing',
+  ),
   new Option('--resume', 'go on from the checkpoint in the output folder'),
   adapterOption(),
   gpuOption(),

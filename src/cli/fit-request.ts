@@ -6,20 +6,16 @@ import { withFile } from '../data/files.js';
 import { readTable, type Table } from '../data/table.js';
 import { arrayTable } from '../data/table-arrays.js';
 import { inputError } from '../errors.js';
-import type { ClassCode } from '../model/codes.js';
-import { type FamilyName, type FamilySettings, familyOf } from '../ops/kernels/families.js';
-import type { Bandwidth, EstimatorOptions } from '../rfm/estimator.js';
-import type { MetricForm } from '../rfm/estimator-metric.js';
-import type { ScoreName } from '../rfm/scores.js';
+import type { TablesToFit, TargetTable } from '../model/fit-rows.js';
+import { type EstimatorChoices, type EstimatorSettings, estimatorSettings } from '../model/fit-settings.js';
 import { foldSplit, folds, holdOut, type Split } from '../rfm/split.js';
 import { LEAF_ROWS } from '../rfm/tree.js';
-import type { RunConfig } from '../rfm/types.js';
 import type { AdapterChoice } from '../runtime/adapter.js';
-import type { EncodingOptions, Missing } from '../table/encoding.js';
-import { columnOf, readTarget, readTargetAs, type Target, type Task } from '../table/target.js';
+import { checkEncoding, type Missing } from '../table/encoding.js';
+import { checkRows, readTarget, readTargetAs, type Target, type Task } from '../table/target.js';
 import type { OutputFlags } from './flags.js';
 
-export interface FitFlags extends OutputFlags {
+export interface FitFlags extends OutputFlags, EstimatorChoices {
   target?: string;
   y?: string;
   task?: Task | 'auto';
@@ -30,25 +26,8 @@ export interface FitFlags extends OutputFlags {
   categories?: string[];
   missing?: Missing;
   delimiter?: string;
-  kernel?: FamilyName;
-  exponent?: number;
-  norm?: number;
-  power?: number;
-  constantMix?: number;
-  bandwidth?: Bandwidth;
-  ridge?: number;
-  ridgeForm?: 'absolute' | 'relative';
-  metricForm?: MetricForm;
-  iterations?: number;
-  patience?: number;
-  codes?: ClassCode;
-  score?: ScoreName;
   leafRows?: number;
   splitTemperature?: number | 'auto';
-  seed?: number;
-  agop?: RunConfig['agop'];
-  agopSamples?: number;
-  solver?: RunConfig['solver'];
   memoryLimit?: number;
   plan?: boolean;
   resume?: boolean;
@@ -61,7 +40,7 @@ export interface FitFlags extends OutputFlags {
 }
 
 /** Settings as metrics.json has them. */
-export interface FitConfig extends FamilySettings {
+export interface FitConfig extends EstimatorSettings {
   table: string;
   target: string;
   task: Task;
@@ -70,40 +49,16 @@ export interface FitConfig extends FamilySettings {
   validation: number | string | null;
   folds: number | null;
   missing: Missing;
-  bandwidth: Bandwidth;
-  ridge: number;
-  ridgeForm: 'absolute' | 'relative';
-  metricForm: MetricForm;
-  iterations: number;
-  patience: number;
-  /** null: regression. */
-  codes: ClassCode | null;
-  score: ScoreName;
   /** Rows of a leaf at most; null: as many as usual, or as fit. */
   leafRows: number | null;
   /** Of soft routing between leaves; 'auto': by the score. */
   splitTemperature: number | 'auto';
-  seed: number;
-  agop: RunConfig['agop'];
-  agopSamples: number;
-  solver: RunConfig['solver'];
   /** Trials of a search; null: none. */
   tune: number | null;
 }
 
-/** A table with what is predicted of its rows. */
-export interface TargetTable {
-  table: Table;
-  target: Target;
-}
-
-export interface FitRequest {
+export interface FitRequest extends TablesToFit {
   config: FitConfig;
-  rows: TargetTable;
-  /** Of --validation FILE. */
-  validation: TargetTable | null;
-  test: TargetTable | null;
-  encoding: EncodingOptions;
   /** SHA-256 of the files, by what they are. */
   checksums: Record<string, string | null>;
   out: string;
@@ -136,14 +91,14 @@ export async function readFitRequest(path: string, flags: FitFlags): Promise<Fit
   const table = await withTarget(path, '', flags);
   const target = targetName(table, flags);
   const { target: found, found: remark } = readTarget(table, target, flags.task ?? 'auto');
-  const remarks = remark === null ? [] : [remark];
-  for (const [flag, names] of [
-    ['--drop', flags.drop ?? []],
-    ['--categories', flags.categories ?? []],
-  ] as const) {
-    for (const name of names) columnOf(table, name, flag);
-  }
-  if (flags.drop?.includes(target)) throw inputError(`--drop ${target}: is the target; drop another column, or none`);
+  const remarks = remark === null ? [] : [`${remark}; --task says otherwise`];
+  const encoding = {
+    target,
+    drop: flags.drop ?? [],
+    categories: flags.categories ?? [],
+    missing: flags.missing ?? 'refuse',
+  } as const;
+  checkEncoding(table, encoding);
   const config = configOf(path, target, found, flags);
   const like = async (given: string | null, flag: string): Promise<TargetTable | null> => {
     if (given === null) return null;
@@ -152,19 +107,14 @@ export async function readFitRequest(path: string, flags: FitFlags): Promise<Fit
   };
   const validation = await like(typeof config.validation === 'string' ? config.validation : null, '--validation');
   const test = await like(config.test, '--test');
-  checkRows(table, found, config);
+  checkRows(table, found, config.folds);
   checkTree(table, config);
   return {
     config,
     rows: { table, target: found },
     validation,
     test,
-    encoding: {
-      target,
-      drop: flags.drop ?? [],
-      categories: flags.categories ?? [],
-      missing: config.missing,
-    },
+    encoding,
     checksums: {
       'training table': checksum(path, ''),
       'validation table': validation && checksum(String(config.validation), '--validation'),
@@ -184,24 +134,7 @@ function targetName(table: Table, { target, y }: FitFlags): string {
 }
 
 function configOf(path: string, target: string, { task }: Target, flags: FitFlags): FitConfig {
-  const { kernel = 'laplace', exponent, norm, power, constantMix } = flags;
-  const family: FamilySettings = {
-    kernel,
-    ...(exponent !== undefined && { exponent }),
-    ...(norm !== undefined && { norm }),
-    ...(power !== undefined && { power }),
-    ...(constantMix !== undefined && { constantMix }),
-  };
-  familyOf(family).at(1);
-  const regression = task === 'regression';
-  if (flags.codes !== undefined && regression) {
-    throw inputError(`--codes ${flags.codes}: a regression has no classes; drop it, or use --task multiclass`);
-  }
-  const score = flags.score ?? (regression ? 'rmse' : 'logLoss');
-  if (['rmse', 'mae', 'r2'].includes(score) !== regression) {
-    const some = regression ? 'rmse, mae or r2' : 'accuracy, log-loss, brier, auc or f1';
-    throw inputError(`--score ${score}: is no score of a ${task} task; use ${some}`);
-  }
+  const settings = estimatorSettings(flags, task);
   checkScoring(flags);
   const validation = flags.folds === undefined ? (flags.validation ?? 0.2) : null;
   return {
@@ -209,20 +142,8 @@ function configOf(path: string, target: string, { task }: Target, flags: FitFlag
     validation: validation === 0 ? null : validation,
     folds: flags.folds ?? null,
     missing: flags.missing ?? 'refuse',
-    ...family,
-    bandwidth: flags.bandwidth ?? { multiple: 1 },
-    ridge: flags.ridge ?? 1e-3,
-    ridgeForm: flags.ridgeForm ?? 'absolute',
-    metricForm: flags.metricForm ?? 'full',
-    iterations: flags.iterations ?? 5,
-    patience: flags.patience ?? 3,
-    codes: regression ? null : (flags.codes ?? 'one-hot'),
-    score,
+    ...settings,
     ...{ leafRows: flags.leafRows ?? null, splitTemperature: flags.splitTemperature ?? 'auto' },
-    seed: flags.seed ?? 0,
-    agop: flags.agop ?? 'auto',
-    agopSamples: flags.agopSamples ?? 0,
-    solver: flags.solver ?? 'auto',
     tune: typeof flags.tune === 'number' ? flags.tune : null,
   };
 }
@@ -239,22 +160,6 @@ function checkScoring(flags: FitFlags): void {
   if (typeof flags.tune === 'number' && flags.validation === 0) {
     throw inputError('--tune: needs rows to score by; drop --validation 0');
   }
-}
-
-/** @throws input error where rows, or those of a class, are too few for what is asked. */
-function checkRows(table: Table, target: Target, { folds }: FitConfig): void {
-  const parts = folds ?? 1;
-  if (table.rows < Math.max(4, 2 * parts)) {
-    const needed = folds === null ? 'at least 4' : `at least ${2 * folds} for --folds ${folds}`;
-    throw inputError(`${table.at}: has ${table.rows} rows, expected ${needed}; give more rows`);
-  }
-  if (target.task === 'regression') return;
-  const counts = target.classes.map((_, c) => target.labels.reduce((sum, label) => sum + (label === c ? 1 : 0), 0));
-  const rarest = counts.indexOf(Math.min(...counts));
-  if (counts[rarest] >= 2) return;
-  throw inputError(
-    `${table.at}: class ${target.classes[rarest]} of the target has a single row, expected at least 2, to learn from and to score by; remove it`,
-  );
 }
 
 /** @throws input error for folds of more rows than one machine takes. */
@@ -289,15 +194,3 @@ export function splitsOf({ config, rows: { table, target } }: FitRequest): Split
   if (typeof config.validation === 'number') return [holdOut(table.rows, config.validation, labels, config.seed)];
   return [{ train: all, held: new Int32Array(0) }];
 }
-
-/** What the estimator is told. `rows`: of the training rows, for a ridge relative to them. */
-export const estimatorOptions = (config: FitConfig, rows: number, memoryLimit: number | null): EstimatorOptions => ({
-  family: familyOf(config),
-  bandwidth: config.bandwidth,
-  ridge: config.ridgeForm === 'relative' ? config.ridge * rows : config.ridge,
-  iterations: config.iterations,
-  metricForm: config.metricForm,
-  ...{ agop: config.agop, agopSamples: config.agopSamples, solver: config.solver },
-  patience: config.patience,
-  memoryLimit,
-});

@@ -1,10 +1,10 @@
 /** What is said and written of a fit. */
 
-import type { FitDocument, FitFold, Shown } from '../report/fit-document.js';
+import { confusionOf, type Decoded, type EncodedRows, type Prepared, scoresOf } from '../model/fit-rows.js';
+import { type FitDocument, type FitFold, MOST_POINTS, type Shown } from '../report/fit-document.js';
 import type { FitParts } from '../report/fit-report.js';
 import type { Scores } from '../rfm/scores.js';
 import type { Made } from './fit-machine.js';
-import { confusionOf, type Decoded, type EncodedRows, type Prepared, scoresOf } from './fit-prepare.js';
 
 /** Predictions of the kept fit, as far as they were made. */
 export interface PartPredictions {
@@ -53,14 +53,12 @@ export async function describeFit({
   test,
   train,
 }: Given): Promise<{ document: Described; metric: FitParts['metric']; pictured: Pick<FitParts, 'part' | 'shown'> }> {
-  const { metricDiagonal, metricMatrix, topEigenvectors } = await import('./method.js');
+  const { importancesOf, metricDiagonal, metricMatrix, topEigenvectors } = await import('./method.js');
   const { features, data } = prepared;
   const { d } = data;
   const diagonal = metricDiagonal(metric, d);
   const trace = diagonal.reduce((sum, value) => sum + value, 0);
-  const importances = [...diagonal.keys()]
-    .sort((a, b) => diagonal[b] - diagonal[a])
-    .map((j) => ({ feature: features[j], value: diagonal[j] }));
+  const importances = importancesOf(metric, features);
   const eigenvectors = topEigenvectors(metric, d, EIGENVECTORS).map(({ value, vector }) => ({
     value,
     share: value / trace,
@@ -134,9 +132,6 @@ function pictureOf(
   const points = folds.flatMap((fold) => fold.points);
   return { part: 'held-out', shown: confusion ? null : { part: 'held-out', points }, confusion };
 }
-
-/** Points of a picture at most. */
-const MOST_POINTS = 2000;
 
 /** Pairs of truth and prediction, of a regression. */
 export function shownOf(prepared: Prepared, found: PartPredictions): Shown | null {

@@ -1,5 +1,6 @@
 /** `fit` of more rows than one machine takes: the splits of a tree, then leaf after leaf, then how softly they are joined. */
 
+import { decode, type EncodedRows, type Prepared, predictorOf, scoreOf, scoresOf } from '../model/fit-rows.js';
 import type { FitLeaf, FitTree } from '../report/fit-document.js';
 import { updatesText } from '../report/fit-table.js';
 import { formatNumber, formatSeconds } from '../report/format.js';
@@ -11,8 +12,7 @@ import type { TreePlan } from '../rfm/tree-predict.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { joinedTargets, type Target, targetRows } from '../table/target.js';
 import type { FitCheckpoint, KeptLeaf, TreeState } from './fit-checkpoint.js';
-import { type FittedTree, fitRows, type Made, predictorOf } from './fit-machine.js';
-import { decode, type EncodedRows, type Prepared, scoreOf, scoresOf } from './fit-prepare.js';
+import { type FittedTree, fitRows, type Made } from './fit-machine.js';
 import type { FitConfig } from './fit-request.js';
 import { leadingEntries } from './fit-results.js';
 import { solveRemarks } from './run-progress.js';
@@ -120,7 +120,7 @@ async function fitLeaves(
         `${name}  kept the fit after ${updatesText(best.iteration)}${left > 0 ? `  about ${formatSeconds(Math.max(1, Math.round(left)))} left` : ''}`,
       );
     }
-    predictors.push(predictorOf(config, data, kept[leaf].best));
+    predictors.push(predictorOf({ data }, kept[leaf].best, config));
   }
   return { kept, predictors };
 }

@@ -1,13 +1,14 @@
 /** `fit --tune N`: the trials of a search, drawn from a sequence that fills the space, then around the best of them. */
 
 import { RfmError } from '../errors.js';
+import { decode, type Prepared, scoreOf, scoresOf } from '../model/fit-rows.js';
+import { estimatorOptions } from '../model/fit-settings.js';
 import { type FamilyName, type FamilySettings, familyOf, takesSetting } from '../ops/kernels/families.js';
 import type { FitTrial } from '../report/fit-document.js';
 import { formatNumber, formatSeconds } from '../report/format.js';
 import { isGain, type ScoreName } from '../rfm/scores.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { decode, type Prepared, scoreOf, scoresOf } from './fit-prepare.js';
-import { estimatorOptions, type FitConfig, type FitFlags } from './fit-request.js';
+import type { FitConfig, FitFlags } from './fit-request.js';
 import { messageOf } from './messages.js';
 import type { Terminal } from './terminal.js';
 

@@ -2,22 +2,20 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { RfmError } from '../errors.js';
 import { FIT_SCHEMA } from '../report/fit-document.js';
-import { formatBytes } from '../report/format.js';
 import { fitSettings, readFitCheckpoint } from './fit-checkpoint.js';
-import { computeFit, type FitCommand, type FitOutcome, planOf, treeLine } from './fit-compute.js';
+import { computeFit, type FitCommand, type FitOutcome } from './fit-compute.js';
 import { saveFit } from './fit-model.js';
 import { computeOptions, dataOptions, methodOptions, treeOptions } from './fit-options.js';
-import { prepare } from './fit-prepare.js';
-import { estimatorOptions, type FitFlags, readFitRequest, splitsOf } from './fit-request.js';
+import { printFitPlan } from './fit-plan.js';
+import { type FitFlags, readFitRequest } from './fit-request.js';
 import { commonOptions, overwriteOption, path, valued } from './flags.js';
 import { withGpu } from './gpu-session.js';
 import { setInterruptOutcome } from './interrupt.js';
 import { withOutput } from './output.js';
 import { readFinished, refuseOtherRun, showFinished } from './resume.js';
 import { adoptDevice, checkpointPath, closeCheckpoints, openCheckpoints, removeCheckpoint } from './run-checkpoint.js';
-import { planLine } from './run-plan.js';
 import { checkModelPlace, saveModelOption } from './save-model.js';
-import { tableLines, terminalFor } from './terminal.js';
+import { terminalFor } from './terminal.js';
 
 const EXAMPLES = `
 Examples:
@@ -32,9 +30,9 @@ Examples:
   $ deep-rfm fit houses.csv --target price --resume
       begins, goes on, or says that all is done: repeat it until it is
 
-A table is .csv, .tsv, .parquet, .npy or .npz. Numbers are standardised, texts become a
-feature for each level. A fifth of the rows is held out to score by unless --validation
-says otherwise; the fit whose score is best is kept.
+A table is .csv, .tsv, .parquet, .arrow, .feather, .npy or .npz. Numbers are standardised,
+texts become a feature for each level. A fifth of the rows is held out to score by unless
+--validation says otherwise; the fit whose score is best is kept.
 Writes metrics.json, summary.txt, report.html, predictions.csv, M.npy and figures.`;
 
 /** `deep-rfm fit`: the estimator of tables. */
@@ -45,7 +43,7 @@ export function addFit(program: Command, signal: AbortSignal): void {
     .description(
       'Fits a Recursive Feature Machine to a table: regression, or classes; settings are chosen on held-out rows.',
     )
-    .argument('<table>', 'the table: .csv, .tsv, .parquet, .npy or .npz');
+    .argument('<table>', 'the table: .csv, .tsv, .parquet, .arrow, .feather, .npy or .npz');
   for (const option of [...dataOptions(), ...methodOptions(), ...treeOptions(), ...computeOptions()])
     command.addOption(option);
   command
@@ -123,43 +121,4 @@ async function writeOutcome(
   terminal.print(`report: ${join(out, 'report.html')}`);
   if (flags.saveModel !== undefined) terminal.print(`model: ${flags.saveModel}`);
   terminal.document({ ...document, out, files });
-}
-
-/** `--plan`: what the first fit would hold on the device. */
-async function printFitPlan({ request, flags, terminal, signal }: FitCommand): Promise<void> {
-  const prepared = prepare(request, splitsOf(request)[0]);
-  const memoryLimit = flags.memoryLimit ?? null;
-  const { describeAdapter, limitsOf, PLAN_PHASES } = await import('./method.js');
-  await withGpu({ ...flags, tune: false, note: terminal.note }, signal, async (gpu) => {
-    const limits = limitsOf(gpu, memoryLimit);
-    const machine = (rows: number) => estimatorOptions(request.config, rows, memoryLimit);
-    const tree = await planOf(gpu, prepared, request.config, machine);
-    const { plan, shape } = tree;
-    const phases = PLAN_PHASES.filter((phase) => plan.phases[phase] > 0);
-    terminal.print(`device    ${describeAdapter(gpu.adapter)}`);
-    terminal.print(`rows      ${prepared.data.n} of ${prepared.data.d} features, ${prepared.data.outputs} outputs`);
-    if (shape) terminal.print(`tree      ${treeLine(tree)}; what follows is of the largest leaf`);
-    const bound = limits.memoryBytes === null ? 'unknown, not bounded' : formatBytes(limits.memoryBytes);
-    terminal.print(`memory    ${formatBytes(plan.peakBytes)} at the peak, of ${bound}`);
-    terminal.print(`method    ${planLine(plan)}; M ${request.config.metricForm}`);
-    terminal.print('');
-    const rows = plan.items.map(({ name, bytes, phases: own }) => [
-      name,
-      ...phases.map((phase) => (own.includes(phase) ? formatBytes(bytes) : '–')),
-    ]);
-    const sums = ['sum', ...phases.map((phase) => formatBytes(plan.phases[phase]))];
-    for (const line of tableLines(['held on the device', ...phases], [...rows, sums])) terminal.print(line);
-    const { n, d, outputs } = prepared.data;
-    terminal.document({
-      schema: 'deep-rfm/fit-plan/1',
-      device: describeAdapter(gpu.adapter),
-      ...{ n, d, outputs, features: prepared.features, changes: prepared.changes },
-      tree: shape && { leafRows: tree.leafRows, splitRows: tree.splitRows, ...shape },
-      solve: plan.solve,
-      tiles: { rows: plan.grid.starts[1], count: plan.grid.starts.length - 1 },
-      items: plan.items,
-      phases: plan.phases,
-      memory: { predictedBytes: plan.peakBytes, limitBytes: limits.memoryBytes },
-    });
-  });
 }

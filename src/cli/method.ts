@@ -1,5 +1,6 @@
 /** The method as the commands see it. They import this module only when a computation starts: it loads the GPU. */
 
+export { fitScored } from '../model/fit-estimator.js';
 export { classCountsOf } from '../ops/host-rows.js';
 export {
   type DeepRfmData,
@@ -10,8 +11,9 @@ export {
   sizeOf,
 } from '../rfm/deep-rfm.js';
 export { estimateLayers, laterLayerSeconds, measureRates, totalOf } from '../rfm/estimate.js';
-export { fitEstimator, planEstimator, predictEstimator } from '../rfm/estimator.js';
-export { metricDiagonal, metricMatrix, topEigenvectors } from '../rfm/estimator-metric.js';
+export { measureFits } from '../rfm/estimate-fit.js';
+export { planEstimator, predictEstimator } from '../rfm/estimator.js';
+export { importancesOf, metricDiagonal, metricMatrix, topEigenvectors } from '../rfm/estimator-metric.js';
 export { rfmLayer } from '../rfm/layer.js';
 export { type DeviceLimits, limitsOf, PLAN_PHASES, planRun, type RunPlan } from '../rfm/plan.js';
 export { rfm } from '../rfm/rfm.js';

@@ -19,6 +19,7 @@ Examples:
   $ deep-rfm profile --trace agop.json layer --x X.npy --y Y.npy --out out
   $ deep-rfm profile --json run --n 200 --depth 1
   $ deep-rfm profile train --n 500 --epochs 2 --out results/profiled-training
+  $ deep-rfm profile fit houses.csv --target price --iterations 2
 
 Runs the command with a timestamp before and after every dispatch and says where
 the time on the device went, what shaders take to be compiled left out and told
@@ -45,7 +46,7 @@ export function addProfile(program: Command, signal: AbortSignal, build: (signal
     .command('profile')
     .summary('run a command and say where its time on the device goes')
     .description('Runs another command, times every dispatch on the device, and writes a trace.')
-    .argument('<command...>', 'run, layer, rfm or train, with its options')
+    .argument('<command...>', 'run, layer, rfm, fit or train, with its options')
     .passThroughOptions()
     .addOption(valued('--trace <file>', "the trace (default: trace.json in the command's --out)", path('--trace')));
   for (const option of commonOptions()) command.addOption(option);
@@ -53,7 +54,7 @@ export function addProfile(program: Command, signal: AbortSignal, build: (signal
     const json = flags.json === true || words.includes('--json');
     const quiet = flags.quiet === true || words.includes('--quiet');
     const [name] = words;
-    if (REFUSED[name]) throw inputError(`profile ${name}: ${REFUSED[name]}; profile run, layer, rfm or train`);
+    if (REFUSED[name]) throw inputError(`profile ${name}: ${REFUSED[name]}; profile run, layer, rfm, fit or train`);
     await checkTrace(flags.trace);
     const inner = [
       ...words.filter((word) => word !== '--json'),
@@ -68,7 +69,7 @@ export function addProfile(program: Command, signal: AbortSignal, build: (signal
       });
       if (run === null) {
         throw inputError(
-          `profile ${name}: this command computes nothing on a device; profile run, layer, rfm or train`,
+          `profile ${name}: this command computes nothing on a device; profile run, layer, rfm, fit or train`,
         );
       }
       await report(run, inner, flags, terminal);

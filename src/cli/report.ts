@@ -28,7 +28,7 @@ export function addReport(program: Command): void {
     .description(
       'Draws the figures and the page of finished results again, or compares the results of several folders.',
     )
-    .argument('<DIR...>', 'folders that `deep-rfm run`, `train`, `rfm` or `bench` wrote')
+    .argument('<DIR...>', 'folders that `deep-rfm run`, `train`, `rfm`, `fit` or `bench` wrote')
     .addOption(valued('--out <folder>', 'where to write a comparison (required with several folders)', path('--out')))
     .addOption(overwriteOption())
     .addHelpText('after', EXAMPLES);

@@ -29,6 +29,7 @@ const FORMATS: readonly (readonly [starts: RegExp | readonly string[], what: str
   [/^MATLAB \d/, 'a MATLAB file', ARRAYS],
   [['# Created by Octave', 'Octave-1-'], 'an Octave file', ARRAYS],
   [['PAR1'], 'a Parquet file', ARRAYS],
+  [['ARROW1', 'FEA1'], 'an Arrow file', ARRAYS],
 ];
 
 /** The first bytes of a file, one character each. */

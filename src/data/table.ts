@@ -1,6 +1,6 @@
 /** Tables: columns by name, of numbers or of texts, as they are in a file. */
 
-import { inputError, type RfmError } from '../errors.js';
+import { inputError } from '../errors.js';
 import { shownName } from '../table/checks.js';
 import type { Table, TableOptions } from '../table/types.js';
 import { place } from './files.js';
@@ -11,7 +11,7 @@ import { parquetTable } from './table-parquet.js';
 export type { Column, NumberColumn, Table, TableOptions, TextColumn } from '../table/types.js';
 
 /**
- * Reads a table: .csv, .tsv or .txt, .parquet, .npy or .npz.
+ * Reads a table: .csv, .tsv or .txt, .parquet, .arrow, .feather or .ipc, .npy or .npz.
  * @throws input error, in one line, for a file that is no table: empty, ragged, with two columns of one name, of another format.
  */
 export async function readTable(path: string, flag: string, options: TableOptions = {}): Promise<Table> {
@@ -30,21 +30,21 @@ async function byExtension(extension: string, path: string, flag: string, option
       return arrayTable(path, flag);
     case 'parquet':
       return parquetTable(path, flag);
-    case 'feather':
     case 'arrow':
+    case 'arrows':
+    case 'feather':
     case 'ipc':
-      throw other(place(flag, path), 'an Arrow file', 'write it as Parquet or CSV');
+      return (await import('./table-arrow.js')).arrowTable(path, flag);
     case 'xlsx':
     case 'xls':
     case 'ods':
-      throw other(place(flag, path), 'a spreadsheet', 'export it as CSV');
+      throw inputError(
+        `${place(flag, path)}: is a spreadsheet, expected .csv, .tsv, .parquet, .arrow, .feather, .npy or .npz; export it as CSV`,
+      );
     default:
       return csvTable(path, flag, options);
   }
 }
-
-const other = (at: string, what: string, remedy: string): RfmError =>
-  inputError(`${at}: is ${what}, expected .csv, .tsv, .parquet, .npy or .npz; ${remedy}`);
 
 function checkNames({ at, columns }: Table): void {
   const seen = new Map<string, number>();

@@ -147,7 +147,12 @@ const ofTable = {
   /** Share of each class in the training rows; null for values. */
   prior: z.array(z.number()).nullable(),
   /** Columns of a table that become the features, in order, and the one that is predicted. */
-  table: z.object({ target: z.string(), columns: z.array(columnSchema).min(1) }),
+  table: z.object({
+    target: z.string(),
+    columns: z.array(columnSchema).min(1),
+    /** Columns of the matrix that it was fitted to, x0, x1, …; absent where these have other names. */
+    matrix: positiveInteger.optional(),
+  }),
 };
 
 const estimatorSchema = z.object({ ...common, kind: z.literal('estimator'), ...ofTable, ...machine });

@@ -1,22 +1,11 @@
 /** metrics.json of `fit`. */
 
 import type { Made } from '../made.js';
-import type { Scores } from '../rfm/scores.js';
+import type { FitIteration, Scores } from '../rfm/scores.js';
 import type { SplitShape } from '../rfm/tree.js';
-import type { LayerMetrics } from '../rfm/types.js';
 import type { AdapterSummary } from '../runtime/adapter.js';
 
 export const FIT_SCHEMA = 'deep-rfm/fit/1';
-
-/** A fit of the estimator with the M of so many updates. */
-export interface FitIteration {
-  iteration: number;
-  bandwidth: number;
-  train: Scores;
-  /** null without rows to score by. */
-  validation: Scores | null;
-  solve: LayerMetrics['solve'];
-}
 
 export interface FitFold {
   fold: number;
@@ -133,3 +122,6 @@ export interface Shown {
   part: 'test' | 'validation' | 'held-out' | 'training';
   points: { truth: number; prediction: number }[];
 }
+
+/** Pairs that are shown at most. */
+export const MOST_POINTS = 2000;

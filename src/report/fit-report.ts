@@ -13,15 +13,19 @@ import { type OutputFile, publish } from './publish.js';
 import { svgToPng } from './raster.js';
 import { tableText } from './text-table.js';
 
-/** What is written beside metrics.json. */
-export interface FitParts {
+/** What the page shows beside metrics.json. */
+export interface FitPictures {
   /** By which the fit was chosen. */
   score: ScoreName;
-  /** M, d × d, or its diagonal of d numbers. */
-  metric: { shape: readonly number[]; data: Float64Array };
   /** The rows whose predictions are drawn, and of a regression the pairs. */
   part: Shown['part'];
   shown: Shown | null;
+}
+
+/** What is written beside metrics.json. */
+export interface FitParts extends FitPictures {
+  /** M, d × d, or its diagonal of d numbers. */
+  metric: { shape: readonly number[]; data: Float64Array };
   /** predictions.csv. */
   predictions: string;
 }
@@ -112,14 +116,8 @@ export function trialsText(trials: readonly FitTrial[]): string {
   return `${[header, ...lines].join('\n')}\n`;
 }
 
-/**
- * Writes metrics.json, summary.txt, the figures, M.npy, predictions.csv and the page into a folder, which is made if needed.
- * @returns names of the files.
- */
-export async function writeFitReport(dir: string, document: FitDocument, parts: FitParts): Promise<string[]> {
-  await ensureOutputDirectory(dir);
-  const { score, metric, shown } = parts;
-  const { part } = parts;
+/** The figures, and the page with them. */
+export async function fitPictures(document: FitDocument, { score, part, shown }: FitPictures): Promise<OutputFile[]> {
   const { confusion, classes, config } = document;
   const specOf = (theme: Theme) => ({
     curve: curveSpec(document, score, theme),
@@ -142,13 +140,23 @@ export async function writeFitReport(dir: string, document: FitDocument, parts: 
     files.push({ name: `${name}.svg`, text: svg }, { name: `${name}.png`, text: await svgToPng(svg) });
     charts[name] = { drawn: await drawChart(inline[name], labels[name]), label: labels[name] };
   }
-  files.push(
+  return [...files, { name: 'report.html', text: renderFitPage(document, charts as FitCharts, score) }];
+}
+
+/**
+ * Writes metrics.json, summary.txt, the figures, M.npy, predictions.csv and the page into a folder, which is made if needed.
+ * @returns names of the files.
+ */
+export async function writeFitReport(dir: string, document: FitDocument, parts: FitParts): Promise<string[]> {
+  await ensureOutputDirectory(dir);
+  const { metric } = parts;
+  const files: OutputFile[] = [
     { name: 'metrics.json', text: `${JSON.stringify(document, null, 2)}\n` },
     { name: 'summary.txt', text: `${summaryLines(document).join('\n')}\n` },
     { name: 'M.npy', shape: metric.shape, data: metric.data },
     { name: 'predictions.csv', text: parts.predictions },
-    { name: 'report.html', text: renderFitPage(document, charts as FitCharts, score) },
     ...(document.trials ? [{ name: 'trials.csv', text: trialsText(document.trials) }] : []),
-  );
+    ...(await fitPictures(document, parts)),
+  ];
   return (await publish(dir, files, KNOWN_FILES.fit)).written;
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { inputError } from '../errors.js';
 import { TRAIN_SCHEMA } from '../nn/types.js';
 import { BENCH_SCHEMA } from './bench-document.js';
+import { FIT_SCHEMA } from './fit-document.js';
 import { readMetricsDocument, validated, validateMetrics } from './metrics-files.js';
 import { RFM_SCHEMA } from './rfm-report.js';
 import { SEEDS_SCHEMA } from './seeds-report.js';
@@ -32,8 +33,8 @@ export async function readResult(dir: string): Promise<FoundResult> {
 }
 
 /**
- * Draws the figures and the page of a folder again, from its numbers, whichever of `run`, `train`, `rfm` and `bench` wrote
- * it.
+ * Draws the figures and the page of a folder again, from its numbers, whichever of `run`, `train`, `rfm`, `fit` and `bench`
+ * wrote it.
  * @returns names of the files that were written.
  */
 export async function rewriteReport(dir: string): Promise<string[]> {
@@ -48,6 +49,8 @@ export async function rewriteReport(dir: string): Promise<string[]> {
     }
     case RFM_SCHEMA:
       return (await import('./rfm-report.js')).rewriteRfmReport(dir, document, path);
+    case FIT_SCHEMA:
+      return (await import('./fit-rewrite.js')).rewriteFitReport(dir, document, path);
     case BENCH_SCHEMA: {
       const [{ rewriteBenchReport }, { benchSchema }] = await Promise.all([
         import('./bench-files.js'),

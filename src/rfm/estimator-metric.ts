@@ -80,6 +80,14 @@ export function metricDiagonal(metric: Metric, d: number): Float64Array {
   return out;
 }
 
+/** The diagonal of M by the features' names, largest first. */
+export function importancesOf(metric: Metric, features: readonly string[]): { feature: string; value: number }[] {
+  const diagonal = metricDiagonal(metric, features.length);
+  return [...diagonal.keys()]
+    .sort((a, b) => diagonal[b] - diagonal[a])
+    .map((j) => ({ feature: features[j], value: diagonal[j] }));
+}
+
 /** M, d × d: of a full one alone. */
 export function metricMatrix(metric: Metric, d: number): Float64Array {
   const out = new Float64Array(d * d);

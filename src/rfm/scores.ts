@@ -1,5 +1,7 @@
 /** How good predictions are: the usual measures of regression and of classification. */
 
+import type { LayerMetrics } from './types.js';
+
 export interface RegressionScores {
   rmse: number;
   mae: number;
@@ -21,6 +23,28 @@ export interface ClassificationScores {
 
 export type Scores = RegressionScores | ClassificationScores;
 export type ScoreName = keyof RegressionScores | keyof ClassificationScores;
+
+/** Names of all measures. */
+export const SCORES = [
+  'rmse',
+  'mae',
+  'r2',
+  'accuracy',
+  'logLoss',
+  'brier',
+  'auc',
+  'f1',
+] as const satisfies readonly ScoreName[];
+
+/** A fit of the estimator with the M of so many updates. */
+export interface FitIteration {
+  iteration: number;
+  bandwidth: number;
+  train: Scores;
+  /** null without rows to score by. */
+  validation: Scores | null;
+  solve: LayerMetrics['solve'];
+}
 
 /** Whether a larger value of a measure is the better one. */
 export const isGain = (name: ScoreName): boolean => ['r2', 'accuracy', 'auc', 'f1'].includes(name);

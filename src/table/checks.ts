@@ -1,6 +1,6 @@
 /** What is wrong with a column. */
 
-import { inputError } from '../errors.js';
+import { inputError, say, the } from '../errors.js';
 import type { NumberColumn, Table } from './types.js';
 
 /** A name or a cell in a message: on one line, and not too long. */
@@ -14,7 +14,8 @@ export function checkNumbers({ at, rowName }: Pick<Table, 'at' | 'rowName'>, { n
   const row = values.findIndex((value) => !Number.isFinite(value) && !Number.isNaN(value));
   if (row < 0) return;
   throw inputError(
-    `${at}: column ${shownName(name)}, ${rowName(row)}: is infinite; remove the row, or drop the column with --drop`,
+    `${at}: column ${shownName(name)}, ${rowName(row)}: is infinite`,
+    say`remove the row, or drop the column with ${the.drop}`,
   );
 }
 

@@ -1,7 +1,8 @@
 /** How columns of a table become numbers: learned from the training rows, and kept with the model. */
 
-import { inputError, type RfmError } from '../errors.js';
+import { inputError, type RfmError, say, the } from '../errors.js';
 import { shownName } from './checks.js';
+import { columnOf } from './target.js';
 import type { Column, Table } from './types.js';
 
 /** A column of numbers is standardised; of texts there is a feature for each level, 1 where a row has it. */
@@ -26,6 +27,14 @@ export interface EncodingOptions {
   /** Columns of numbers that are categories. */
   categories: readonly string[];
   missing: Missing;
+}
+
+/** @throws input error for a column that the table lacks, and for a target that is to be dropped. */
+export function checkEncoding(table: Table, { target, drop, categories }: EncodingOptions): void {
+  for (const name of drop) columnOf(table, name, 'drop');
+  for (const name of categories) columnOf(table, name, 'categories');
+  if (drop.includes(target))
+    throw inputError(say`${the.drop} ${target}: is the target`, 'drop another column, or none');
 }
 
 /** Features of an encoding, by name: `age`, `city=Paris`. */
@@ -86,7 +95,8 @@ interface Learned {
 
 const missingValue = ({ at, rowName }: Table, name: string, row: number, count: number): RfmError =>
   inputError(
-    `${at}: column ${shownName(name)}, ${rowName(row)}: has no value (${count} of its rows have none); use --missing mean or median, or drop the column with --drop`,
+    `${at}: column ${shownName(name)}, ${rowName(row)}: has no value (${count} of its rows have none)`,
+    say`use ${the.missing} mean or median, or drop the column with ${the.drop}`,
   );
 
 function ofNumbers(

@@ -1,6 +1,6 @@
 /** The column that is predicted: classes or numbers. */
 
-import { inputError } from '../errors.js';
+import { inputError, type SettingName, say, the } from '../errors.js';
 import { shownName } from './checks.js';
 import type { Column, Table } from './types.js';
 
@@ -20,13 +20,18 @@ const MOST_WHOLE_CLASSES = 10;
 /** More classes than this are none. */
 const MOST_CLASSES = 1000;
 
-/** @throws input error where the table has no such column. */
-export function columnOf({ at, columns }: Table, name: string, flag: string): Column {
+/**
+ * A column by its name.
+ * @param setting what gives the name.
+ * @throws input error where the table has no such column.
+ */
+export function columnOf({ at, columns }: Table, name: string, setting: SettingName): Column {
   const found = columns.find((column) => column.name === name);
   if (found) return found;
   const names = columns.slice(0, 12).map((column) => shownName(column.name));
   throw inputError(
-    `${flag} ${name}: ${at} has no such column, found ${names.join(', ')}${columns.length > 12 ? ', …' : ''}; name one of them`,
+    say`${the[setting]} ${name}: ${at} has no such column, found ${names.join(', ')}${columns.length > 12 ? ', …' : ''}`,
+    'name one of them',
   );
 }
 
@@ -37,7 +42,7 @@ export function columnOf({ at, columns }: Table, name: string, flag: string): Co
  * @throws input error for a missing value, one class or one value alone, and a column that is not of the task.
  */
 export function readTarget(table: Table, name: string, task: Task | 'auto'): { target: Target; found: string | null } {
-  const column = columnOf(table, name, '--target');
+  const column = columnOf(table, name, 'target');
   refuseMissing(table, column);
   const what = `${table.at}: the target ${shownName(name)}`;
   const texts: readonly string[] =
@@ -45,29 +50,33 @@ export function readTarget(table: Table, name: string, task: Task | 'auto'): { t
   const different = new Set(texts);
   if (different.size < 2) {
     throw inputError(
-      `${what} is ${shownName(texts[0])} in every row, expected at least two values or classes; give another --target`,
+      `${what} is ${shownName(texts[0])} in every row, expected at least two values or classes`,
+      say`give another ${the.target}`,
     );
   }
   const taken = task === 'auto' ? taskOf(column, different.size) : task;
   const found =
-    task === 'auto'
-      ? `task: ${taken}, since ${shownName(name)} has ${reasonOf(column, different.size)}; --task says otherwise`
-      : null;
+    task === 'auto' ? `task: ${taken}, since ${shownName(name)} has ${reasonOf(column, different.size)}` : null;
   if (taken === 'regression') {
     if (column.kind === 'text') {
       const row = column.values.findIndex((value) => Number.isNaN(Number(value)));
       throw inputError(
-        `${what} is ${shownName(texts[row])} on ${table.rowName(row)}, expected numbers for --task regression; use another target or task`,
+        say`${what} is ${shownName(texts[row])} on ${table.rowName(row)}, expected numbers for ${the.task} regression`,
+        'use another target or task',
       );
     }
     return { target: { task: 'regression', values: column.values }, found };
   }
   if (taken === 'binary' && different.size !== 2) {
-    throw inputError(`${what} has ${different.size} classes, expected 2 for --task binary; use --task multiclass`);
+    throw inputError(
+      say`${what} has ${different.size} classes, expected 2 for ${the.task} binary`,
+      say`use ${the.task} multiclass`,
+    );
   }
   if (different.size > MOST_CLASSES || (different.size > 20 && different.size > texts.length / 3)) {
     throw inputError(
-      `${what} has ${different.size} different values in ${texts.length} rows, too many for classes; use --task regression, or another target`,
+      `${what} has ${different.size} different values in ${texts.length} rows, too many for classes`,
+      say`use ${the.task} regression, or another target`,
     );
   }
   const classes = [...different].sort(
@@ -112,7 +121,7 @@ function refuseMissing({ at, rowName }: Table, column: Column): void {
  * @throws input error for a class that the first table lacks, and all that `readTarget` refuses but for one class alone.
  */
 export function readTargetAs(table: Table, name: string, like: Target): Target {
-  const column = columnOf(table, name, '--target');
+  const column = columnOf(table, name, 'target');
   refuseMissing(table, column);
   if (like.task === 'regression') {
     if (column.kind === 'number') return { task: 'regression', values: column.values };
@@ -145,4 +154,23 @@ export function joinedTargets(first: Target, second: Target): Target {
   }
   const others = second.task === 'regression' ? [] : second.labels;
   return { ...first, labels: Int32Array.from([...first.labels, ...others]) };
+}
+
+/**
+ * Whether there are rows enough to learn from and to score by.
+ * @param folds parts that are held out in turn; null: one split.
+ * @throws input error where rows, or those of a class, are too few.
+ */
+export function checkRows({ at, rows }: Table, target: Target, folds: number | null): void {
+  if (rows < Math.max(4, 2 * (folds ?? 1))) {
+    const needed = folds === null ? 'at least 4' : say`at least ${2 * folds} for ${the.folds} ${folds}`;
+    throw inputError(say`${at}: has ${rows} rows, expected ${needed}`, 'give more rows');
+  }
+  if (target.task === 'regression') return;
+  const counts = target.classes.map((_, c) => target.labels.reduce((sum, label) => sum + (label === c ? 1 : 0), 0));
+  const rarest = counts.indexOf(Math.min(...counts));
+  if (counts[rarest] >= 2) return;
+  throw inputError(
+    `${at}: class ${target.classes[rarest]} of the target has a single row, expected at least 2, to learn from and to score by; remove it`,
+  );
 }

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { predict, type TableColumns } from '../../src/api/models.js';
+import { predict } from '../../src/api/models.js';
+import type { TableColumns } from '../../src/api/tables.js';
 import { readFitCheckpoint } from '../../src/cli/fit-checkpoint.js';
 import { computeFit, type FitOutcome } from '../../src/cli/fit-compute.js';
 import { type FitFlags, readFitRequest } from '../../src/cli/fit-request.js';

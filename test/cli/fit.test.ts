@@ -1,7 +1,8 @@
-import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { predict, type TableColumns } from '../../src/api/models.js';
+import { predict } from '../../src/api/models.js';
+import type { TableColumns } from '../../src/api/tables.js';
 import { messageOf } from '../../src/cli/messages.js';
 import { buildProgram as programOf } from '../../src/cli/program.js';
 import { folderFiles } from '../../src/data/folder-files.js';
@@ -9,6 +10,7 @@ import { readTable } from '../../src/data/table.js';
 import { RfmError } from '../../src/errors.js';
 import { openModel } from '../../src/model/files.js';
 import type { FitDocument } from '../../src/report/fit-document.js';
+import { rewriteReport } from '../../src/report/rewrite.js';
 import { useGpu } from '../support/gpu.js';
 import { normals, uniforms } from '../support/reference.js';
 import { buildProgram, deepRfm, workFolder } from './program.js';
@@ -33,6 +35,18 @@ async function deepRfmHere(args: readonly string[]): Promise<string> {
   const message = messageOf(failure);
   expect(message).not.toContain('\n');
   return message.replaceAll(`${cwd}/`, '');
+}
+
+/** Draws the page of a folder again, and finds it as it was; what is not drawn is left alone. */
+async function expectRedrawn(out: string): Promise<void> {
+  const [page, curve] = ['report.html', 'curve.svg'].map((name) => join(cwd, out, name));
+  const [before, metrics] = [readFileSync(page, 'utf8'), readFileSync(join(cwd, out, 'metrics.json'), 'utf8')];
+  for (const path of [page, curve]) rmSync(path);
+  const figures = ['curve', 'importances', 'predictions'].flatMap((name) => [`${name}.svg`, `${name}.png`]);
+  expect(await rewriteReport(join(cwd, out))).toEqual([...figures, 'report.html']);
+  expect(readFileSync(page, 'utf8')).toBe(before);
+  expect(existsSync(curve)).toBe(true);
+  expect(readFileSync(join(cwd, out, 'metrics.json'), 'utf8')).toBe(metrics);
 }
 
 /** A table whose price depends on three of its columns, with a category, an identifier and a constant beside. */
@@ -124,6 +138,11 @@ describe('fit', () => {
     const truth = written.map((line) => Number(line.split(',')[1]));
     const rmse = Math.sqrt(expected.reduce((sum, value, i) => sum + (value - truth[i]) ** 2, 0) / 40);
     expect(test.rmse).toBeCloseTo(rmse, 9);
+    await expectRedrawn('price');
+    writeFileSync(join(cwd, 'price', 'predictions.csv'), lines('price/predictions.csv').slice(0, -1).join('\n'));
+    await expect(rewriteReport(join(cwd, 'price'))).rejects.toThrow(
+      'predictions.csv: has 39 test rows, expected 40 as in metrics.json',
+    );
   });
 
   it('fits classes by folds, and goes on after a kill to the same bits', async () => {
@@ -153,6 +172,7 @@ describe('fit', () => {
     expect(folds).toHaveLength(3);
     const right = (confusion?.[0][0] ?? 0) + (confusion?.[1][1] ?? 0);
     expect(right / 150).toBeGreaterThan(0.8);
+    await expectRedrawn('whole');
     const model = await openModel(folderFiles(join(cwd, 'classes')));
     const { labels, probabilities } = await predict(gpu(), model, await columnsOf('later.csv'));
     const kinds = lines('later.csv')
@@ -176,8 +196,10 @@ describe('fit', () => {
     const resumed = await runFit(...flags, '--out', 'search', '--resume');
     expect(resumed.code).toBe(0);
     expect(resumed.stderr.join('\n')).not.toMatch(/^trial 1\/4/m);
-    const whole = await runFit(...flags, '--out', 'again');
+    const whole = await deepRfm(['profile', 'fit', ...flags, '--out', 'again'], { cwd });
     expect(whole.code).toBe(0);
+    expect(whole.stdout).toMatch(/^device busy .* between its first and last pass/m);
+    expect(existsSync(join(cwd, 'again', 'trace.json'))).toBe(true);
     const [a, b] = [documentOf('search'), documentOf('again')];
     const bare = ({ trials }: FitDocument) => trials?.map((trial) => ({ ...trial, seconds: 0 }));
     expect(bare(a)).toEqual(bare(b));
@@ -204,6 +226,10 @@ describe('fit', () => {
     const plan = JSON.parse(stdout);
     expect(plan).toMatchObject({ schema: 'deep-rfm/fit-plan/1', n: 120, outputs: 1 });
     expect(plan.memory.predictedBytes).toBeLessThanOrEqual(64 * 2 ** 20);
+    const { update, last, total } = plan.seconds;
+    expect(Math.min(update, last)).toBeGreaterThan(0);
+    expect(total).toBeCloseTo(5 * update + last, 9);
+    expect(existsSync(join(cwd, 'results'))).toBe(false);
   });
 });
 

@@ -63,8 +63,8 @@ describe('profile run', () => {
 describe('what is wrong', () => {
   it.each([
     ['profile', 'missing required argument', 'profile --help'],
-    ['profile profile run', 'profile profile', 'run, layer, rfm or train'],
-    ['profile bench gemm', 'timers of its own', 'run, layer, rfm or train'],
+    ['profile profile run', 'profile profile', 'run, layer, rfm, fit or train'],
+    ['profile bench gemm', 'timers of its own', 'run, layer, rfm, fit or train'],
     ['profile rum', "unknown command 'rum'", 'run'],
     ['profile run --depth 0', '--depth 0', 'from 1'],
     ['profile --trace nowhere/t.json run', '--trace nowhere/t.json', 'does not exist'],

@@ -1,38 +1,69 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { chromium } from 'playwright-core';
 import { expect, it } from 'vitest';
 import { findChromium } from '../../scripts/install-chromium.mjs';
 import { wgslPlugin } from '../../scripts/wgsl.mjs';
+import { computeFit } from '../../src/cli/fit-compute.js';
+import { saveFit } from '../../src/cli/fit-model.js';
+import { readFitRequest } from '../../src/cli/fit-request.js';
+import { openCheckpoints } from '../../src/cli/run-checkpoint.js';
+import { terminalFor } from '../../src/cli/terminal.js';
 import * as library from '../../src/platform/node/index.js';
+import { put, temporaryFolder } from '../data/helpers.js';
 import { useGpu } from '../support/gpu.js';
 import { normalMatrix } from '../support/reference.js';
 
-// A model that was made here predicts in a web page, on the page's own WebGPU.
+// Models that were made here predict in a web page, on the page's own WebGPU.
 
 const gpu = useGpu();
+const dir = temporaryFolder();
 const [n, m, d] = [40, 6, 8];
 const labels = Int32Array.from({ length: n }, (_, i) => i % 3);
 const x = normalMatrix(n, d, 1).data.map((value, e) => value + 3 * Number(e % d === Math.floor(e / d) % 3));
 const testX = normalMatrix(m, d, 2).data;
 
-/** What the page does: it loads the model's files, predicts, and shows what it found. */
+/** A table with a category, and a value that is missing. */
+const TABLE = `size,city,rooms,price
+${Array.from({ length: 24 }, (_, i) => `${(7 * i) % 24},${['Bonn', 'Ulm'][i % 2]},${i === 5 ? '' : i % 4},${((7 * i) % 24) * (1 + (i % 2))}`).join('\n')}
+`;
+const COLUMNS = { city: ['Ulm', 'Bonn', null], rooms: [1, 2, 3], size: [3, 9.5, 20] };
+
+/** The files of an estimator as `fit --save-model` writes them, by name. */
+async function savedFit(): Promise<[string, Uint8Array][]> {
+  const flags = { target: 'price', missing: 'median', iterations: 1, out: join(dir, 'out') } as const;
+  const request = await readFitRequest(put(dir, 'table.csv', TABLE), flags);
+  await openCheckpoints(flags.out);
+  const { signal } = new AbortController();
+  const command = { request, flags, terminal: terminalFor({ quiet: true }), signal };
+  const folder = join(dir, 'model');
+  await saveFit(gpu(), folder, request, await computeFit(gpu(), command, null, () => {}));
+  return readdirSync(folder).map((name) => [name, new Uint8Array(readFileSync(join(folder, name)))]);
+}
+
+/** What the page does: it loads the models' files, predicts, and shows what it found. */
 const PAGE = `
 import { loadModel, openGpu, predict, saveModel } from './src/platform/browser/index.ts';
 
+const json = async (name) => (await fetch(name)).json();
+const fetched = async (folder) =>
+  Promise.all((await json(folder + 'names')).map(async (name) => [name, new Uint8Array(await (await fetch(folder + name)).arrayBuffer())]));
+
 try {
-  const names = await (await fetch('names')).json();
-  const files = await Promise.all(names.map(async (name) => [name, new Uint8Array(await (await fetch(name)).arrayBuffer())]));
+  const files = await fetched('');
   const model = await loadModel(files);
   const gpu = await openGpu();
-  const rows = await (await fetch('rows')).json();
+  const rows = await json('rows');
   const { scores, labels, classes } = await predict(gpu, model, rows);
   const cut = files.map(([name, bytes]) => [name, name === 'model.json' ? bytes : bytes.subarray(1)]);
   const refused = await loadModel(cut).catch((error) => error.kind + ': ' + error.message);
+  const prices = await predict(gpu, await loadModel(await fetched('fit/')), await json('columns'));
   await gpu.close();
   const saved = [...(await saveModel(model)).keys()];
-  document.body.textContent = JSON.stringify({ scores: [...scores], labels: [...labels], classes, refused, saved });
+  document.body.textContent = JSON.stringify({ scores: [...scores], labels: [...labels], classes, refused, saved, prices: [...prices.scores] });
 } catch (error) {
   document.body.textContent = JSON.stringify({ error: String(error) });
 }
@@ -52,11 +83,13 @@ async function served(content: Map<string, string | Uint8Array>): Promise<Server
 
 const browser = findChromium();
 it.skipIf(browser === null)(
-  `a model predicts in Chromium${browser === null ? ' (skipped: Chromium is not installed; node scripts/install-chromium.mjs)' : ''}`,
+  `models predict in Chromium${browser === null ? ' (skipped: Chromium is not installed; node scripts/install-chromium.mjs)' : ''}`,
   async () => {
     const { model } = await library.deepRfm(gpu(), { x, labels }, { depth: 2, width: 16, keepModel: true });
     const expected = await library.predict(gpu(), model!, testX, { layer: 2 });
     const files = await library.saveModel(model!);
+    const fitted = await savedFit();
+    const prices = await library.predict(gpu(), await library.loadModel(join(dir, 'model')), COLUMNS);
     const bundled = await build({
       stdin: { contents: PAGE, resolveDir: fileURLToPath(new URL('../..', import.meta.url)) },
       ...{ bundle: true, format: 'esm', platform: 'browser', target: 'es2022', write: false, logLevel: 'error' },
@@ -70,6 +103,9 @@ it.skipIf(browser === null)(
         ['names', JSON.stringify([...files.keys()])],
         ['rows', JSON.stringify(rows)],
         ...files,
+        ['fit/names', JSON.stringify(fitted.map(([name]) => name))],
+        ['columns', JSON.stringify(COLUMNS)],
+        ...fitted.map(([name, bytes]): [string, Uint8Array] => [`fit/${name}`, bytes]),
       ]),
     );
     // Root has no sandbox in a container; what is shown is ours.
@@ -86,6 +122,9 @@ it.skipIf(browser === null)(
       });
       const worst = found.scores.map((score: number, e: number) => Math.abs(score - expected.scores[e]));
       expect(Math.max(...worst)).toBeLessThan(1e-5);
+      const off = found.prices.map((price: number, i: number) => Math.abs(price / prices.scores[i] - 1));
+      expect(off).toHaveLength(3);
+      expect(Math.max(...off)).toBeLessThan(1e-5);
     } finally {
       await shown.close();
       server.close();

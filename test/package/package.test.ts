@@ -267,6 +267,7 @@ else {
 describe('examples', () => {
   it.each([
     ['collapse.mjs', /^NC1 0\.009143\d*, NC2 0\.08793\d*\n$/],
+    ['fit.mjs', /^R² (0\.9\d|1\.00) after [12] updates of M; area counts most\n120 m² in Bonn: 3[3-9]\d\n$/],
     ['kernel.mjs', /^-0\.2384 -0\.2689 0\.0000 0\.7311 1\.7616 2\.8577 3\.9281 4\.9665\n$/],
     [
       'transfer/transfer.mjs halves --source-n 60 --n 20 --test-n 100 --iterations 1 --seeds 0',
@@ -286,6 +287,7 @@ describe('examples', () => {
     expect(names).toEqual([
       'collapse.mjs',
       'digits.mjs',
+      'fit.mjs',
       'kernel.mjs',
       'matmul',
       'model.mjs',

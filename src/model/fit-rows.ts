@@ -1,13 +1,36 @@
 /** Rows of a table as the estimator takes them, and what its outputs say. */
 
 import { inputError } from '../errors.js';
-import { type Codes, codesOf, decideBy, encodeLabels } from '../model/codes.js';
-import type { EstimatorData } from '../rfm/estimator.js';
+import { type FamilySettings, familyOf } from '../ops/kernels/families.js';
+import type { EstimatorData, FittedEstimator, Predictor } from '../rfm/estimator.js';
 import { classificationScores, confusionMatrix, regressionScores, type ScoreName, type Scores } from '../rfm/scores.js';
 import type { Split } from '../rfm/split.js';
-import { type ColumnEncoding, encodeRows, featureNames, learnEncoding } from '../table/encoding.js';
+import {
+  type ColumnEncoding,
+  type EncodingOptions,
+  encodeRows,
+  featureNames,
+  learnEncoding,
+} from '../table/encoding.js';
 import { type Target, targetRows } from '../table/target.js';
-import type { FitRequest, TargetTable } from './fit-request.js';
+import type { Table } from '../table/types.js';
+import { type ClassCode, type Codes, codesOf, decideBy, encodeLabels } from './codes.js';
+
+/** A table with what is predicted of its rows. */
+export interface TargetTable {
+  table: Table;
+  target: Target;
+}
+
+/** Tables to learn from and to score by, and what becomes of their columns. */
+export interface TablesToFit {
+  rows: TargetTable;
+  /** Rows to score by that are no part of a split; null: none. */
+  validation: TargetTable | null;
+  test: TargetTable | null;
+  encoding: EncodingOptions;
+  config: { codes: ClassCode | null };
+}
 
 /** What outputs mean: numbers of this mean and deviation, or codes of classes. */
 export type Outputs =
@@ -42,7 +65,7 @@ export interface Prepared {
  * Encodes the rows of a split, and those of the other tables, by what the training rows say.
  * @throws input error for values that cannot be encoded, and a class or value that no training row has.
  */
-export function prepare(request: FitRequest, { train, held }: Split): Prepared {
+export function prepare(request: TablesToFit, { train, held }: Split): Prepared {
   const { rows, validation, test } = request;
   const { encoding, changes } = learnEncoding(rows.table, train, request.encoding);
   const own = encoded(rows, encoding, changes, train);
@@ -82,7 +105,7 @@ function encoded(
   return { x, rows, target: ids ? targetRows(target, ids) : target };
 }
 
-function outputsOf(target: Target, { config, rows }: FitRequest): Outputs {
+function outputsOf(target: Target, { config, rows, encoding }: TablesToFit): Outputs {
   if (target.task === 'regression') {
     const { values } = target;
     const mean = values.reduce((sum, value) => sum + (value - values[0]) / values.length, 0) + values[0];
@@ -91,7 +114,7 @@ function outputsOf(target: Target, { config, rows }: FitRequest): Outputs {
     );
     if (!(deviation > 0 && Number.isFinite(deviation))) {
       throw inputError(
-        `${rows.table.at}: the target "${config.target}" has one value in all training rows, or spreads beyond float64; give another target, or scale it`,
+        `${rows.table.at}: the target "${encoding.target}" has one value in all training rows, or spreads beyond float64; give another target, or scale it`,
       );
     }
     return { task: 'regression', mean, deviation };
@@ -127,3 +150,13 @@ export const confusionOf = (target: Target, decoded: Decoded): number[][] | null
   target.task === 'regression' || 'values' in decoded
     ? null
     : confusionMatrix(target.labels, decoded.labels, target.classes.length);
+
+/** What predicts: a fit with the rows that it was made from. */
+export const predictorOf = (
+  { data }: Pick<Prepared, 'data'>,
+  { bandwidth, metric, alpha }: FittedEstimator,
+  family: FamilySettings,
+): Predictor => ({
+  ...{ bandwidth, metric, alpha, family: familyOf(family), centers: data.x },
+  ...{ n: data.n, d: data.d, outputs: data.outputs },
+});

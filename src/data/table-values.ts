@@ -1,0 +1,54 @@
+/** Columns of tables from values as other programs' files have them. */
+
+import { inputError } from '../errors.js';
+import { checkNumbers, checkWhole, shownName } from '../table/checks.js';
+import type { Column, Table } from '../table/types.js';
+
+/** A column as it was read: null or undefined where a value is missing. */
+export interface ReadColumn {
+  name: string;
+  values: readonly unknown[];
+}
+
+/**
+ * A table of such columns: of numbers where all values are, else of texts; dates are texts.
+ * @throws input error for lists and structures, infinities, and whole numbers that float64 does not tell apart.
+ */
+export function tableOfValues(at: string, rows: number, read: readonly ReadColumn[]): Table {
+  const rowName = (row: number): string => `row ${row + 1}`;
+  const columns = read.map((one) => columnOf(at, one, rowName));
+  const table = { at, rows, columns, rowName, remarks: [] };
+  columns.forEach((one, j) => {
+    if (one.kind !== 'number') return;
+    checkNumbers(table, one);
+    checkWhole(table, one, (row) => typeof read[j].values[row] === 'bigint');
+  });
+  return table;
+}
+
+const isMissing = (value: unknown): boolean => value === null || value === undefined;
+const isNumber = (value: unknown): boolean => typeof value === 'number' || typeof value === 'bigint';
+
+function columnOf(at: string, { name, values }: ReadColumn, rowName: (row: number) => string): Column {
+  const wrong = values.findIndex((value) => typeof value === 'object' && value !== null && !(value instanceof Date));
+  if (wrong >= 0) {
+    throw inputError(
+      `${at}: column ${shownName(name)}, ${rowName(wrong)}: holds lists or structures, expected numbers or texts; leave it out of the file`,
+    );
+  }
+  if (values.every((value) => isMissing(value) || isNumber(value))) {
+    return {
+      name,
+      kind: 'number',
+      values: Float64Array.from(values, (value) => (isMissing(value) ? Number.NaN : Number(value))),
+    };
+  }
+  const late = values.findIndex((value) => value instanceof Date && Number.isNaN(value.getTime()));
+  if (late >= 0) {
+    throw inputError(
+      `${at}: column ${shownName(name)}, ${rowName(late)}: holds a date that is none; correct it, or leave the column out of the file`,
+    );
+  }
+  const text = (value: unknown): string => (value instanceof Date ? value.toISOString() : String(value));
+  return { name, kind: 'text', values: values.map((value) => (isMissing(value) ? null : text(value))) };
+}

@@ -1,0 +1,7 @@
+/** The part of the package lz4js that is used: it has no declarations. */
+declare module 'lz4js' {
+  /** Bytes at most that an LZ4 frame holds: as many as it says, or those of full blocks. */
+  export function decompressBound(frame: Uint8Array): number;
+  /** The bytes of an LZ4 frame, of which there are at most so many. */
+  export function decompress(frame: Uint8Array, most: number): Uint8Array;
+}
