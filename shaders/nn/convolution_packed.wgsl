@@ -27,8 +27,6 @@ const OWN = ROWS / LANES;
 // The place has no block in the piece.
 const NONE = 0xffffffffu;
 
-// A vote decides what the whole subgroup skips, which the compiler cannot tell.
-@diagnostic(off, subgroup_uniformity)
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) tile: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
   let row0 = (p.firstRow + tile.y) * ROWS;
@@ -50,6 +48,8 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(subgroup_invocation_id) lan
   let parts = (p.steps + CHUNK - 1u) / CHUNK;
   let end = p.pieces * parts;
   var next = 0u;
+  // A vote decides what the whole subgroup skips, which the compiler cannot tell.
+  @diagnostic(off, subgroup_uniformity)
   loop {
     var pending = 0u;
     loop {
