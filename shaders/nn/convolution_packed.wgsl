@@ -8,11 +8,14 @@
 //   gradient by weights  tap            pixel of dY    pixel of x                pixel of dY       outputs (TURNED)
 //
 // Rows are samples and terms channels; of the gradient by weights rows are channels and terms samples. So patches are written
-// nowhere, and what lies outside of an image costs nothing: of the 36 pairs of a pixel and a tap of a 3 × 3 kernel on 2 × 2
-// pixels 16 are left.
+// nowhere, and in a tile of one pixel what lies outside of the image costs nothing: of the 36 pairs of a pixel and a tap of a
+// 3 × 3 kernel on 2 × 2 pixels 16 are left.
 //
 // Tile and sums are those of gemm_nt_packed.wgsl, whose head says why: the same number of texels for as many products, the rows'
 // from wherever `blocks` says. Rows beside each other are samples of one pixel (channels of one tap), and so are texels.
+//
+// lavapipe carries out what an `if` leaves out, with lanes masked, and the body of a `for` once more where it ends. So loops have
+// their test at the end, and the search for the next piece is a loop of its own.
 enable subgroups;
 requires readonly_and_readwrite_storage_textures;
 #include "compensated.wgsl"
