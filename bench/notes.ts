@@ -70,7 +70,7 @@ export const REASONS: Readonly<Record<OpName, Why>> = {
   },
   'resnet18-step': {
     software:
-      'convolutions find their pixels lane by lane, and normalisation, ReLU and the optimiser are passes over memory',
+      'normalisation, ReLU and the optimiser are passes over memory, and images are packed before each convolution',
     hardware: 'gradients by weights write patches out before they multiply, and late stages are small images',
   },
   'agop-probe': {

@@ -20,7 +20,7 @@
 // are slower again, and so are two steps at a time: the loop outgrows the instruction cache.
 enable subgroups;
 requires readonly_and_readwrite_storage_textures;
-#include "opaque.wgsl"
+#include "compensated.wgsl"
 
 const ROWS = 64u;
 // Matrix rows whose texels lie side by side.
@@ -37,24 +37,6 @@ fn product(x: vec4f, y: vec4f) -> f32 {
     return dot(d, d);
   }
   return dot(x, y);
-}
-
-fn products(x: vec4f, y0: vec4f, y1: vec4f, y2: vec4f, y3: vec4f) -> vec4f {
-  return vec4f(product(x, y0), product(x, y1), product(x, y2), product(x, y3));
-}
-
-struct Sum {
-  total: vec4f,
-  rest: vec4f,
-}
-
-// total + rest is total + sum, whichever is the larger (Knuth); what the total cannot hold is where the next sum begins.
-// Kahan's sum, two operations shorter, is off where terms of either sign leave the total the smaller one: no gain in time,
-// and NC1 after 20 layers (MNIST, n = 1000) was off by 2.0e-5, not 1.3e-5.
-fn plus(total: vec4f, sum: vec4f) -> Sum {
-  let next = opaque4(total + sum);
-  let part = opaque4(next - total);
-  return Sum(next, (total - opaque4(next - part)) + (sum - part));
 }
 
 @compute @workgroup_size(LANES)

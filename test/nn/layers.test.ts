@@ -1,25 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { convolution } from '../../src/nn/convolution.js';
+import { CONVOLUTION, convolution } from '../../src/nn/convolution.js';
 import { type Layer, releaseLayer } from '../../src/nn/layer.js';
 import { bias, flatten, relu } from '../../src/nn/linear.js';
 import { batchNorm } from '../../src/nn/norm.js';
 import { adaptivePool, maxPool } from '../../src/nn/pool.js';
 import { featuresOf } from '../../src/nn/tensor.js';
+import type { Gpu } from '../../src/runtime/gpu.js';
+import { usableVariants } from '../../src/runtime/variants.js';
 import { expectBelow, RUNS, reportErrors, useGpu } from '../support/gpu.js';
 import { norm, normals } from '../support/reference.js';
 import { blank, visitTaps } from './reference.js';
-import {
-  fromTapOrder,
-  type Images,
-  images,
-  normalImages,
-  numbers,
-  passThrough,
-  place,
-  tapOrder,
-  write,
-} from './support.js';
+import { type Images, images, normalImages, numbers, passThrough, place, tapOrder, write } from './support.js';
 
 const gpu = useGpu();
 reportErrors();
@@ -32,14 +24,65 @@ function close(name: string, found: ArrayLike<number> | undefined, expected: Flo
   expectBelow(name, error === 0 ? 0 : error / norm(expected), bound);
 }
 
+/** The adapter's ways to compute convolutions, each with a GPU that has it chosen. */
+const ways = (): [string, Gpu][] =>
+  usableVariants(gpu(), CONVOLUTION).map(({ name }) => [
+    name,
+    { ...gpu(), choices: new Map([[CONVOLUTION.op, name]]) },
+  ]);
+
+interface Case {
+  count: number;
+  channels: number;
+  height: number;
+  width: number;
+  outputs: number;
+  size: number;
+  stride: number;
+  pad: number;
+  seed: number;
+}
+
+/** Output and gradients of every way against float64. */
+async function againstFloat64(options: Case): Promise<void> {
+  const { count, channels, height, width, outputs, size, stride, pad, seed } = options;
+  const x = normalImages(count, { channels, height, width }, seed);
+  const next = normals(seed + 1);
+  const weights = Float64Array.from({ length: outputs * channels * size * size }, () => Math.fround(next()));
+  const layer = convolution(gpu(), 'conv', { inputs: channels, outputs, size, stride, pad });
+  const [{ value, gradient }] = layer.parameters;
+  write(gpu(), value, tapOrder(weights, outputs, channels, size));
+  const shape = layer.outputShape(x.shape);
+  const dy = normalImages(count, shape, seed + 2);
+  const expected = blank(count, shape);
+  const dx = blank(count, x.shape);
+  const dw = new Float64Array(weights.length);
+  visitTaps({ size, stride, pad }, x.shape, shape, count, (i, w, o) => {
+    expected.data[o] += x.data[i] * weights[w];
+    dx.data[i] += dy.data[o] * weights[w];
+    dw[w] += dy.data[o] * x.data[i];
+  });
+  const slopes = tapOrder(dw, outputs, channels, size);
+  for (const [name, of] of ways()) {
+    // What is not among the used taps stays the zero that it began as.
+    const poison = slopes.map((v) => (v === 0 ? 0 : Number.NaN));
+    write(of, gradient, poison);
+    const found = await passThrough(of, layer, x, dy);
+    close(`convolution output, ${name}`, found.y.data, expected.data);
+    close(`convolution input gradient, ${name}`, found.dx?.data, dx.data);
+    close(`convolution weight gradient, ${name}`, await numbers(of, gradient), slopes);
+  }
+  releaseLayer(gpu(), layer);
+}
+
 describe('convolution', () => {
   const shapes = fc
     .record({
-      count: fc.integer({ min: 1, max: 3 }),
-      channels: fc.constantFrom(1, 3, 4, 5, 8),
+      count: fc.integer({ min: 1, max: 5 }),
+      channels: fc.constantFrom(1, 3, 4, 5, 8, 33),
       height: fc.integer({ min: 1, max: 11 }),
       width: fc.integer({ min: 1, max: 11 }),
-      outputs: fc.constantFrom(1, 3, 4, 8),
+      outputs: fc.constantFrom(1, 3, 8, 35, 36),
       size: fc.constantFrom(1, 3, 7),
       stride: fc.constantFrom(1, 2),
       pad: fc.integer({ min: 0, max: 3 }),
@@ -47,38 +90,23 @@ describe('convolution', () => {
     })
     .filter(({ size, pad, height, width }) => pad <= size / 2 && Math.min(height, width) + 2 * pad >= size);
 
-  it('output, input gradient and weight gradient against float64', async () => {
-    await fc.assert(
-      fc.asyncProperty(shapes, async ({ count, channels, height, width, outputs, size, stride, pad, seed }) => {
-        const layer = convolution(gpu(), 'conv', { inputs: channels, outputs, size, stride, pad });
-        const x = normalImages(count, { channels, height, width }, seed);
-        const next = normals(seed + 1);
-        const weights = Float64Array.from({ length: outputs * channels * size * size }, () => Math.fround(next()));
-        write(gpu(), layer.parameters[0].value, tapOrder(weights, outputs, channels, size));
-        const shape = layer.outputShape(x.shape);
-        const dy = normalImages(count, shape, seed + 2);
-        const expected = blank(count, shape);
-        const dx = blank(count, x.shape);
-        const dw = new Float64Array(weights.length);
-        visitTaps({ size, stride, pad }, x.shape, shape, count, (i, w, o) => {
-          expected.data[o] += x.data[i] * weights[w];
-          dx.data[i] += dy.data[o] * weights[w];
-          dw[w] += dy.data[o] * x.data[i];
-        });
-        const found = await passThrough(gpu(), layer, x, dy);
-        close('convolution output', found.y.data, expected.data);
-        const other = convolution(gpu(), 'conv', { inputs: channels, outputs, size, stride, pad, variant: 'im2col' });
-        write(gpu(), other.parameters[0].value, tapOrder(weights, outputs, channels, size));
-        const laidOut = await passThrough(gpu(), other, x, dy, { wanted: { parameters: false, input: true } });
-        close('convolution output, im2col', laidOut.y.data, expected.data);
-        close('convolution input gradient, im2col', laidOut.dx?.data, dx.data);
-        close('convolution input gradient', found.dx?.data, dx.data);
-        const gradient = fromTapOrder(await numbers(gpu(), layer.parameters[0].gradient), outputs, channels, size);
-        close('convolution weight gradient', gradient, dw);
-      }),
-      runs,
-    );
-  });
+  it('output, input gradient and weight gradient against float64', () =>
+    fc.assert(fc.asyncProperty(shapes, againstFloat64), runs));
+
+  it.each([
+    // Two tiles of samples, the second one nearly empty; images that the window is larger than; padding beyond the kernel.
+    [67, 33, 1, 1, 36, 3, 1, 1],
+    [67, 5, 2, 3, 70, 3, 2, 1],
+    [130, 3, 4, 5, 33, 7, 2, 3],
+    [3, 36, 2, 2, 33, 3, 1, 3],
+    // More than 64 steps of four terms, so that sums go into totals on the way.
+    [2, 300, 3, 2, 33, 3, 1, 1],
+    [270, 4, 2, 2, 33, 3, 1, 1],
+  ])(
+    '%i samples, %i × %i × %i to %i, side %i, stride %i, pad %i, against float64',
+    (count, channels, height, width, outputs, size, stride, pad) =>
+      againstFloat64({ count, channels, height, width, outputs, size, stride, pad, seed: 7 }),
+  );
 
   it.each([
     [3, 1, 1, 1],
@@ -89,23 +117,22 @@ describe('convolution', () => {
     [7, 2, 9, 6],
     [1, 0, 3, 3],
   ])(
-    'stride 1, side %i, pad %i, images of %i × %i: input gradient as a convolution',
+    'stride 1, side %i, pad %i, images of %i × %i: input gradients of several outputs together',
     async (size, pad, height, width) => {
-      const [channels, outputs, count] = [8, 36, 3];
-      const [direct, gathered] = (['implicit', 'im2col'] as const).map((variant) =>
-        convolution(gpu(), 'conv', { inputs: channels, outputs, size, pad, variant }),
-      );
+      const [channels, outputs, count] = [36, 36, 3];
+      const layer = convolution(gpu(), 'conv', { inputs: channels, outputs, size, pad });
       const weights = normalImages(1, { channels: outputs * channels * size * size, height: 1, width: 1 }, 3).data;
+      write(gpu(), layer.parameters[0].value, tapOrder(weights, outputs, channels, size));
       const x = normalImages(count, { channels, height, width }, 1);
-      // Gradients of several outputs go back together.
-      const dy = normalImages(2 * count, direct.outputShape(x.shape), 2);
-      const found: Images[] = [];
-      for (const layer of [direct, gathered]) {
-        write(gpu(), layer.parameters[0].value, tapOrder(weights, outputs, channels, size));
-        const { dx } = await passThrough(gpu(), layer, x, dy, { wanted: { parameters: false, input: true } });
-        found.push(dx as Images);
+      const dy = normalImages(2 * count, layer.outputShape(x.shape), 2);
+      const found: Float64Array[] = [];
+      for (const [, of] of ways()) {
+        const { dx } = await passThrough(of, layer, x, dy, { wanted: { parameters: false, input: true } });
+        found.push((dx as Images).data);
       }
-      close('input gradient, direct and gathered', found[0].data, found[1].data);
+      const gathered = found[found.length - 1];
+      for (const data of found) close('input gradient, direct and gathered', data, gathered);
+      releaseLayer(gpu(), layer);
     },
   );
 
@@ -123,22 +150,43 @@ describe('convolution', () => {
     expect(one.filter((v) => v !== 0)).toHaveLength(4 * 4);
   });
 
-  it('several chunks of samples give the same as one', async () => {
-    // 60 samples of 32 × 32 pixels and 9 · 32 columns are more than one scratch buffer holds.
+  it('several chunks of samples give the same as one: packed', async () => {
+    const [count, channels, outputs, size] = [40, 36, 36, 3];
+    const shape = { channels, height: 4, width: 4 };
+    const layer = convolution(gpu(), 'conv', { inputs: channels, outputs, size, pad: 1 });
+    const weights = normalImages(1, { channels: outputs * channels * size * size, height: 1, width: 1 }, 5).data;
+    write(gpu(), layer.parameters[0].value, tapOrder(weights, outputs, channels, size));
+    const [x, dy] = [normalImages(count, shape, 6), normalImages(count, shape, 7)];
+    const whole = await passThrough(gpu(), layer, x, dy);
+    const gradient = await numbers(gpu(), layer.parameters[0].gradient);
+    // 64 KiB hold the weights' texels, and those of 20 samples but not of 40: 7 blocks of 64 rows of 9 · 64 texels.
+    const limits = new Proxy(gpu().limits, {
+      get: (limits, name) => (name === 'maxStorageBufferBindingSize' ? 2 ** 16 : Reflect.get(limits, name, limits)),
+    });
+    const parts = await passThrough({ ...gpu(), limits }, layer, x, dy);
+    close('chunked output', parts.y.data, whole.y.data);
+    close('chunked input gradient', parts.dx?.data, (whole.dx as Images).data);
+    close('chunked weight gradient', await numbers(gpu(), layer.parameters[0].gradient), gradient);
+    releaseLayer(gpu(), layer);
+  });
+
+  it('several chunks of samples give the same as one: im2col', async () => {
+    const of = { ...gpu(), choices: new Map([[CONVOLUTION.op, 'im2col']]) };
+    // 16 samples of 32 × 32 pixels and 9 · 32 columns are more than one scratch buffer holds.
     const layer = convolution(gpu(), 'conv', { inputs: 32, outputs: 4, size: 3, pad: 1 });
     const weights = normalImages(1, { channels: 4 * 32 * 9, height: 1, width: 1 }, 5).data;
     write(gpu(), layer.parameters[0].value, tapOrder(weights, 4, 32, 3));
-    const x = normalImages(60, { channels: 32, height: 32, width: 32 }, 6);
-    const dy = normalImages(60, { channels: 4, height: 32, width: 32 }, 7);
-    const all = await passThrough(gpu(), layer, x, dy);
+    const x = normalImages(16, { channels: 32, height: 32, width: 32 }, 6);
+    const dy = normalImages(16, { channels: 4, height: 32, width: 32 }, 7);
+    const all = await passThrough(of, layer, x, dy);
     const gradient = await numbers(gpu(), layer.parameters[0].gradient);
     const parts = new Float64Array(gradient.length);
     const half = (images: Images, from: number): Images => {
       const size = featuresOf(images.shape);
-      return { ...images, count: 30, data: images.data.subarray(from * size, (from + 30) * size) };
+      return { ...images, count: 8, data: images.data.subarray(from * size, (from + 8) * size) };
     };
-    for (const from of [0, 30]) {
-      const part = await passThrough(gpu(), layer, half(x, from), half(dy, from));
+    for (const from of [0, 8]) {
+      const part = await passThrough(of, layer, half(x, from), half(dy, from));
       close('chunked output', half(all.y, from).data, part.y.data, 0);
       close('chunked input gradient', half(all.dx as Images, from).data, (part.dx as Images).data, 0);
       (await numbers(gpu(), layer.parameters[0].gradient)).forEach((v, i) => {

@@ -26,11 +26,12 @@ const OPTIONS = { optimizer: 'adam', learningRate: 0.01, momentum: 0, weightDeca
 /** A small network with a layer of each kind. */
 function network(gpu: Gpu): Model {
   const layers: Layer[] = [
-    convolution(gpu, 'first', { inputs: 3, outputs: 6, size: 3, pad: 1 }),
-    batchNorm(gpu, 'norm', 6),
+    // As wide as convolutions from textures are.
+    convolution(gpu, 'first', { inputs: 3, outputs: 36, size: 3, pad: 1 }),
+    batchNorm(gpu, 'norm', 36),
     relu(),
     maxPool({ size: 2 }),
-    convolution(gpu, 'second', { inputs: 6, outputs: 5, size: 3, pad: 1 }),
+    convolution(gpu, 'second', { inputs: 36, outputs: 5, size: 3, pad: 1 }),
     bias(gpu, 'bias', 5),
     adaptivePool(2, 2),
     flatten(),

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { convolution } from '../../src/nn/convolution.js';
+import { CONVOLUTION, convolution } from '../../src/nn/convolution.js';
 import { agopGram } from '../../src/ops/agop/agop.js';
 import { philoxFill } from '../../src/ops/features/features.js';
 import { laplace } from '../../src/ops/kernels/laplace.js';
@@ -92,23 +92,27 @@ describe('the result does not depend on how a dispatch is divided', () => {
     }),
   );
 
-  it('convolutions and their gradients', () => {
-    const { lanes, adapter } = opened();
-    const weights = lanes >= 8 && lanes <= 32 && adapter.type === 'software';
-    const kernels =
-      lanes >= 4 && lanes <= 32 ? ['convolution_subgroup', ...(weights ? ['convolution_weights'] : [])] : [];
-    return expectSame(opened(), kernels, async (gpu) => {
-      const layer = convolution(gpu, 'conv', { inputs: 4, outputs: 40, size: 3, pad: 1 });
-      const x = normalImages(3, { channels: 4, height: 9, width: 7 }, 1);
-      const dy = normalImages(3, layer.outputShape(x.shape), 2);
-      const [{ value, gradient }] = layer.parameters;
-      gpu.device.queue.writeBuffer(value.buffer, 0, new Float32Array(value.rows * value.stride).fill(0.25));
-      const passed = await passThrough(gpu, layer, x, dy);
-      const found = { ...passed, gradient: await numbers(gpu, gradient) };
-      release(gpu, value, gradient);
-      return found;
-    });
-  });
+  it.each(CONVOLUTION.variants.map((variant) => [variant.name, variant] as const))(
+    'convolutions and their gradients, %s',
+    (name, variant) => {
+      const gpu = { ...opened(), choices: new Map([[CONVOLUTION.op, name]]) };
+      if (!variant.usable(gpu)) return;
+      const weights = gpu.lanes >= 8 && gpu.adapter.type === 'software';
+      const implicit = ['convolution_subgroup', ...(weights ? ['convolution_weights'] : [])];
+      const kernels = name === 'packed' ? ['convolution_packed'] : name === 'implicit' ? implicit : [];
+      return expectSame(gpu, kernels, async (gpu) => {
+        const layer = convolution(gpu, 'conv', { inputs: 4, outputs: 40, size: 3, pad: 1 });
+        const x = normalImages(3, { channels: 4, height: 9, width: 7 }, 1);
+        const dy = normalImages(3, layer.outputShape(x.shape), 2);
+        const [{ value, gradient }] = layer.parameters;
+        gpu.device.queue.writeBuffer(value.buffer, 0, new Float32Array(value.rows * value.stride).fill(0.25));
+        const passed = await passThrough(gpu, layer, x, dy);
+        const found = { ...passed, gradient: await numbers(gpu, gradient) };
+        release(gpu, value, gradient);
+        return found;
+      });
+    },
+  );
 });
 
 /**

@@ -3,6 +3,7 @@ import packRowsSource from '../../../shaders/gemm/pack_rows.wgsl';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, type Program, programWith, readView, readWrite } from '../../runtime/kernel.js';
+import type { View } from '../../runtime/matrix.js';
 import { isSquare, sumsCall } from './gemm-calls.js';
 import { packedKernel } from './gemm-kernels.js';
 import type { Factor, Product } from './gemm-product.js';
@@ -26,9 +27,13 @@ export function texelLayout(side: number, rows: number, k: number) {
   return { steps, segment, folds, width: segment * TEXEL_BLOCK, height: ceilDiv(rows, TEXEL_BLOCK) * folds };
 }
 
-function layoutOf({ limits }: Gpu, { matrix, transposed }: Factor, k: number) {
-  const layout = texelLayout(limits.maxTextureDimension2D, transposed ? matrix.cols : matrix.rows, k);
-  return { ...layout, bytes: layout.width * layout.height * 16 };
+const layoutOf = ({ limits }: Gpu, rows: number, k: number) => texelLayout(limits.maxTextureDimension2D, rows, k);
+
+/** Whether rows × k fit as texels into a binding and a texture: a matrix that just fits may not with the padding of its texels. */
+export function fitsAsTexels(gpu: Gpu, rows: number, k: number): boolean {
+  const { width, height } = layoutOf(gpu, rows, k);
+  const { maxStorageBufferBindingSize, maxTextureDimension2D } = gpu.limits;
+  return width * height * 16 <= maxStorageBufferBindingSize && height <= maxTextureDimension2D;
 }
 
 const packing = {
@@ -40,7 +45,7 @@ const packRowsKernel = defineKernel({
   name: 'pack_rows',
   source: packRowsSource,
   ...packing,
-  params: { ...packing.params, steps: 'u32' },
+  params: { ...packing.params, period: 'u32', outer: 'u32', steps: 'u32' },
 });
 const packColumnsKernel = defineKernel({
   name: 'pack_columns',
@@ -49,48 +54,76 @@ const packColumnsKernel = defineKernel({
   params: { ...packing.params, parts: 'u32' },
 });
 
-function pack(batch: Batch, factor: Factor, k: number): GPUTexture {
-  const { matrix, transposed } = factor;
-  const { gpu } = batch;
-  const { steps, segment, folds, width, height, bytes } = layoutOf(gpu, factor, k);
-  const rows = transposed ? matrix.cols : matrix.rows;
-  const parts = ceilDiv(rows, gpu.lanes);
+/** Rows of k numbers that begin in `matrix` at (i mod period) · stride + ⌊i / period⌋ · outer; all multiples of 4. */
+export interface SpacedRows {
+  matrix: View;
+  rows: number;
+  k: number;
+  stride: number;
+  period: number;
+  outer: number;
+}
+
+/** A buffer of these texels, and the texture they are copied into once `write` has recorded what writes the buffer. */
+function texture(batch: Batch, rows: number, k: number, write: (packed: GPUBuffer) => void): GPUTexture {
+  const { width, height } = layoutOf(batch.gpu, rows, k);
   const texture = batch.texture(width, height);
-  const texels = batch.staging(bytes);
-  const params = { rows, k, stride: matrix.stride, offset: matrix.offset, segment, folds };
-  const call = { bindings: { matrix, packed: texels }, constants: { LANES: gpu.lanes } };
-  if (transposed) {
-    batch.dispatch(packColumnsKernel, {
-      ...call,
-      params: { ...params, parts: COLUMN_PARTS },
-      grid: [ceilDiv(steps, 4), ceilDiv(parts, COLUMN_PARTS)],
-    });
-  } else {
-    batch.dispatch(packRowsKernel, {
-      ...call,
-      params: { ...params, steps: CHUNK_STEPS },
-      grid: [ceilDiv(steps, CHUNK_STEPS), parts],
-    });
-  }
+  const texels = batch.staging(width * height * 16);
+  write(texels);
   batch.copyToTexture(texels, texture, width, height);
   return texture;
 }
+
+/** Rows as texels, for `fitsAsTexels`. The texture is the batch's: `batch.reuse` gives it back. */
+export function packRows(batch: Batch, { matrix, rows, k, stride, period, outer }: SpacedRows): GPUTexture {
+  const { gpu } = batch;
+  const { steps, segment, folds } = layoutOf(gpu, rows, k);
+  return texture(batch, rows, k, (packed) =>
+    batch.dispatch(packRowsKernel, {
+      bindings: { matrix, packed },
+      params: { rows, k, stride, offset: matrix.offset, segment, folds, period, outer, steps: CHUNK_STEPS },
+      constants: { LANES: gpu.lanes },
+      grid: [ceilDiv(steps, CHUNK_STEPS), ceilDiv(rows, gpu.lanes)],
+    }),
+  );
+}
+
+/** The columns of a matrix, k numbers each, as `packRows` packs the rows of its transpose. */
+export function packColumns(batch: Batch, matrix: View, k = matrix.rows): GPUTexture {
+  const { gpu } = batch;
+  const rows = matrix.cols;
+  const { steps, segment, folds } = layoutOf(gpu, rows, k);
+  return texture(batch, rows, k, (packed) =>
+    batch.dispatch(packColumnsKernel, {
+      bindings: { matrix, packed },
+      params: { rows, k, stride: matrix.stride, offset: matrix.offset, segment, folds, parts: COLUMN_PARTS },
+      constants: { LANES: gpu.lanes },
+      grid: [ceilDiv(steps, 4), ceilDiv(ceilDiv(rows, gpu.lanes), COLUMN_PARTS)],
+    }),
+  );
+}
+
+function pack(batch: Batch, { matrix, transposed }: Factor, k: number): GPUTexture {
+  if (transposed) return packColumns(batch, matrix, k);
+  const { rows, stride } = matrix;
+  return packRows(batch, { matrix, rows, k, stride, period: rows, outer: 0 });
+}
+
+const rowsOf = ({ matrix, transposed }: Factor): number => (transposed ? matrix.cols : matrix.rows);
 
 /** Records it, unless a factor as texels is more than a binding or a texture holds: then nothing, and it is false. */
 export function recordPacked(batch: Batch, product: Product): boolean {
   const { gpu } = batch;
   const { lanes } = gpu;
   const { k, difference } = product;
-  const { maxStorageBufferBindingSize: most, maxTextureDimension2D: side } = gpu.limits;
-  const [layout, other] = [layoutOf(gpu, product.a, k), layoutOf(gpu, product.b, k)];
-  // A matrix that just fits into a binding does not with the padding of its texels.
-  if (Math.max(layout.bytes, other.bytes) > most || Math.max(layout.height, other.height) > side) return false;
+  if (![product.a, product.b].every((factor) => fitsAsTexels(gpu, rowsOf(factor), k))) return false;
+  const { segment, folds } = layoutOf(gpu, rowsOf(product.a), k);
   const a = pack(batch, product.a, k);
   const b = isSquare(product) ? a : pack(batch, product.b, k);
   const { results, params, grid, work } = sumsCall(batch, product, [PACKED_ROWS, 4 * lanes]);
   batch.dispatch(packedKernel, {
     bindings: { ...results, a, b },
-    params: { ...params, segment: layout.segment, folds: layout.folds },
+    params: { ...params, segment, folds },
     grid,
     work,
     constants: { LANES: lanes, DIFFERENCE: difference },
