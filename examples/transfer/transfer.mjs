@@ -8,7 +8,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 
@@ -27,9 +27,11 @@ const { positionals, values: flags } = parseArgs({
 });
 const [sourceN, n, testN] = [flags['source-n'], flags.n, flags['test-n']].map(Number);
 
+const { resolve } = createRequire(import.meta.url);
+const PROGRAM = join(dirname(resolve('deep-rfm/package.json')), 'bin', 'deep-rfm.mjs');
+
 /** Rows with pixels from 0 to 1, and a label each. */
 const digits = () => {
-  const resolve = createRequire(import.meta.url).resolve;
   return Array.from({ length: 10 }, (_, label) => {
     const { data } = JSON.parse(readFileSync(resolve(`mnist/src/digits/${label}.json`), 'utf8'));
     return Array.from({ length: data.length / 784 }, (_, i) => ({ x: data.slice(784 * i, 784 * (i + 1)), label }));
@@ -129,10 +131,7 @@ const load = (file, cols) => {
 
 const rfm = (out, words) => {
   const how = ['--bandwidth', '10', '--out', path(out), '--overwrite', '--quiet'];
-  execFileSync('npx', ['deep-rfm', 'rfm', ...words, ...how], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    shell: process.platform === 'win32',
-  });
+  execFileSync(process.execPath, [PROGRAM, 'rfm', ...words, ...how], { stdio: ['ignore', 'ignore', 'inherit'] });
   return path(out);
 };
 

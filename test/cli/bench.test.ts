@@ -6,7 +6,7 @@ import { OPS } from '../../bench/case.js';
 import { buildProgram as commandLine } from '../../src/cli/program.js';
 import { RfmError } from '../../src/errors.js';
 import { type BenchDocument, benchSchema } from '../../src/report/bench-document.js';
-import { buildProgram, deepRfm, workFolder } from './program.js';
+import { buildProgram, deepRfm, deepRfmHere, workFolder } from './program.js';
 
 const cwd = workFolder();
 /** A cache of its own, so that the user's tuning neither helps nor is written to. What Mesa has compiled stays where it is. */
@@ -14,13 +14,15 @@ const { XDG_CACHE_HOME: caches = join(homedir(), '.cache'), MESA_SHADER_CACHE_DI
 const env = { XDG_CACHE_HOME: join(cwd, 'cache'), MESA_SHADER_CACHE_DIR };
 beforeAll(buildProgram);
 
-const bench = (line: string) => deepRfm(['bench', ...line.split(' ')], { cwd, env });
+const bench = (line: string) => deepRfmHere(['bench', ...line.split(' ')], { cwd, env });
 
 describe('bench', () => {
   let first: BenchDocument;
 
   it('measures every operation at small sizes, close to float64, and writes its files', async () => {
-    const { code, stdout, stderr } = await bench('--quick --repeats 2 --no-tune --json --out all');
+    const { code, stdout, stderr } = await deepRfm('bench --quick --repeats 2 --no-tune --json --out all'.split(' '), {
+      ...{ cwd, env },
+    });
     expect(stderr.filter((line) => line.startsWith('deep-rfm:'))).toEqual([]);
     expect(code).toBe(0);
     first = benchSchema.parse(JSON.parse(stdout));

@@ -13,16 +13,16 @@ import type { FitDocument } from '../../src/report/fit-document.js';
 import { rewriteReport } from '../../src/report/rewrite.js';
 import { useGpu } from '../support/gpu.js';
 import { normals, uniforms } from '../support/reference.js';
-import { buildProgram, deepRfm, workFolder } from './program.js';
+import { buildProgram, deepRfm, deepRfmHere, workFolder } from './program.js';
 
 const cwd = workFolder();
 const gpu = useGpu();
-const runFit = (...args: string[]) => deepRfm(['fit', ...args], { cwd });
+const runFit = (...args: string[]) => deepRfmHere(['fit', ...args], { cwd });
 const documentOf = (out: string): FitDocument => JSON.parse(readFileSync(join(cwd, out, 'metrics.json'), 'utf8'));
 const lines = (path: string): string[] => readFileSync(join(cwd, path), 'utf8').trimEnd().split('\n');
 
 /** What the program, in this process, says to arguments that it refuses. */
-async function deepRfmHere(args: readonly string[]): Promise<string> {
+async function refusalOf(args: readonly string[]): Promise<string> {
   const paths = args.map((arg) => (/\.csv$/.test(arg) || ['none', 'parts'].includes(arg) ? join(cwd, arg) : arg));
   const failure = await programOf(new AbortController().signal)
     .parseAsync(['fit', ...paths, '--quiet'], { from: 'user' })
@@ -77,15 +77,8 @@ describe('fit', () => {
   it('fits a regression, says what it did with the columns, and keeps a model that predicts the same elsewhere', async () => {
     const flags =
       'houses.csv --target price --drop kind --kernel product-laplace --metric-form diagonal --iterations 2';
-    const { code, stdout, stderr } = await runFit(
-      ...flags.split(' '),
-      '--test',
-      'later.csv',
-      '--out',
-      'price',
-      '--save-model',
-      'model',
-    );
+    const args = `fit ${flags} --test later.csv --out price --save-model model`;
+    const { code, stdout, stderr } = await deepRfm(args.split(' '), { cwd });
     expect([code, stderr.filter((line) => /^error/i.test(line))]).toEqual([0, []]);
     const found = documentOf('price');
     expect(found.task).toBe('regression');
@@ -121,7 +114,7 @@ describe('fit', () => {
     expect([...scores].map((score) => score.toPrecision(7))).toEqual(expected.map((score) => score.toPrecision(7)));
     // By the command, which finds the truth in the table.
     const command = 'predict --model moved --x later.csv --out later-predictions.csv --no-tune'.split(' ');
-    const predicted = await deepRfm(command, { cwd });
+    const predicted = await deepRfmHere(command, { cwd });
     expect(predicted.code, predicted.stderr.join('\n')).toBe(0);
     const [header, ...cells] = lines('later-predictions.csv').filter((line) => line !== '');
     expect(header).toBe('row,prediction');
@@ -129,7 +122,7 @@ describe('fit', () => {
       expected.map((score) => score.toPrecision(7)),
     );
     expect(predicted.stdout).toContain(`RMSE ${test.rmse.toExponential(2)}`);
-    const refused = await deepRfm('predict --model moved --dataset mnist-sample --out p.csv'.split(' '), { cwd });
+    const refused = await deepRfmHere('predict --model moved --dataset mnist-sample --out p.csv'.split(' '), { cwd });
     expect(refused).toMatchObject({ code: 2, stdout: '' });
     expect(refused.stderr).toEqual([
       expect.stringMatching(/^deep-rfm: --dataset mnist-sample: the model predicts rows of a table/),
@@ -157,7 +150,7 @@ describe('fit', () => {
       kill: { when: /^fold 3\/3/m, signal: 'SIGKILL' },
     });
     expect(killed.signal).toBe('SIGKILL');
-    const other = deepRfmHere([...flags, '--ridge', '0.1', '--out', 'parts', '--resume']);
+    const other = refusalOf([...flags, '--ridge', '0.1', '--out', 'parts', '--resume']);
     expect(await other).toMatch(/was made with another configuration \(.*--ridge: 0.001 in the checkpoint, now 0.1\)/);
     const resumed = await runFit(...flags, '--out', 'parts', '--resume');
     expect(resumed.code).toBe(0);
@@ -251,7 +244,7 @@ describe('what fit refuses, in one line', () => {
     ['houses.csv --target price --bandwidth wide', /--bandwidth wide: expected a number above 0/],
   ];
   it.each(refused)('%s', async (args, message) => {
-    expect(await deepRfmHere([...args.split(' '), '--out', 'none'])).toMatch(message);
+    expect(await refusalOf([...args.split(' '), '--out', 'none'])).toMatch(message);
   });
 
   it('with exit code 2, and nothing on stdout', async () => {

@@ -3,10 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { installedSwiftshader, isLavapipeIcd, systemIcds } from '../../scripts/adapter-env.mjs';
-import { buildProgram, deepRfm } from './program.js';
+import { buildProgram, clusters, deepRfm, writeArrays } from './program.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'deep-rfm-gpu-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const { x, y } = clusters(12, 4, 2);
+writeArrays(folder, { X: [[12, 4], x], Y: [[12, 2], y] });
 beforeAll(buildProgram);
 
 const MISSING = [
@@ -24,6 +26,8 @@ const env: NodeJS.ProcessEnv = Object.fromEntries(
 );
 
 const RUN = 'run --n 20 --test-n 10 --depth 1 --width 16 --gram-layers none --no-tune --no-figures'.split(' ');
+/** With few kernels, which SwiftShader compiles in every process again. */
+const FIT = `rfm --x ${join(folder, 'X.npy')} --y ${join(folder, 'Y.npy')} --iterations 0 --no-tune`.split(' ');
 
 describe.skipIf(MISSING !== '')(`--gpu${MISSING && ` (left out: ${MISSING} is not here)`}`, () => {
   /** What doctor calls the two. */
@@ -42,21 +46,24 @@ describe.skipIf(MISSING !== '')(`--gpu${MISSING && ` (left out: ${MISSING} is no
   });
 
   /** The description in metrics.json. */
-  async function adapterOf(name: string, args: string[], more: NodeJS.ProcessEnv = {}): Promise<string> {
-    const out = join(folder, name);
-    const { code, stderr } = await deepRfm([...RUN, ...args, '--out', out], { env: { ...env, ...more } });
+  async function adapterOf(args: string[], more: NodeJS.ProcessEnv = {}): Promise<string> {
+    const out = mkdtempSync(join(folder, 'out-'));
+    const { code, stderr } = await deepRfm([...args, '--out', out], { env: { ...env, ...more } });
     expect(code, stderr.join('\n')).toBe(0);
     return JSON.parse(readFileSync(join(out, 'metrics.json'), 'utf8')).adapter.description;
   }
 
   it('runs on the adapter that is asked for, two at once', async () => {
-    const found = await Promise.all([adapterOf('a', ['--gpu', lavapipe]), adapterOf('b', ['--gpu', swiftshader])]);
+    const found = await Promise.all([
+      adapterOf([...RUN, '--gpu', lavapipe]),
+      adapterOf([...FIT, '--gpu', swiftshader]),
+    ]);
     expect(found).toEqual([expect.stringContaining('llvmpipe'), expect.stringContaining('SwiftShader')]);
   });
 
   it('takes it from the environment, too', async () => {
-    expect(await adapterOf('c', [], { DEEP_RFM_GPU: swiftshader })).toContain('SwiftShader');
-    expect(await adapterOf('d', ['--gpu', lavapipe], { DEEP_RFM_GPU: swiftshader })).toContain('llvmpipe');
+    expect(await adapterOf(FIT, { DEEP_RFM_GPU: swiftshader })).toContain('SwiftShader');
+    expect(await adapterOf([...FIT, '--gpu', lavapipe], { DEEP_RFM_GPU: swiftshader })).toContain('llvmpipe');
   });
 
   it('refuses what is not there and what is no adapter, in one line', async () => {

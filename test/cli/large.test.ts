@@ -10,6 +10,8 @@ const base = 'run --n 100 --test-n 51 --depth 3 --width 62 --gram-layers 1 --no-
 const run = (out: string, more: string[] = [], env: NodeJS.ProcessEnv = {}) =>
   deepRfm([...base, '--out', out, ...more], { cwd, env });
 
+const runHere = (out: string, more: string[] = []) => deepRfmHere([...base, '--out', out, ...more], { cwd });
+
 const read = (out: string) => JSON.parse(readFileSync(join(cwd, out, 'metrics.json'), 'utf8'));
 
 const predictionsOf = (out: string) => Array.from(readNpy(join(cwd, out, 'predictions.npy')).data as Float32Array);
@@ -55,7 +57,7 @@ describe('a device that is lost', () => {
     expect(code).toBe(5);
     expect(stderr.at(-1)).toMatch(/^deep-rfm: the GPU device was lost: /);
     expect(stderr.join('\n')).toMatch(/layer 1 is kept in .*: the same command with --resume goes on/);
-    expect((await run('twice', ['--resume', '--save-predictions'])).code).toBe(0);
+    expect((await runHere('twice', ['--resume', '--save-predictions'])).code).toBe(0);
     expect(metricsOf('twice')).toBe(metricsOf('whole'));
     expect(predictionsOf('twice')).toEqual(predictionsOf('whole'));
   });
@@ -64,7 +66,7 @@ describe('a device that is lost', () => {
 describe('run within bounds', () => {
   it('--tile and --solver: the same metrics and predictions as far as rounding goes', async () => {
     for (const solver of ['cholesky', 'cholesky-host', 'conjugate-gradients']) {
-      const { code } = await run(solver, ['--tile', '16KiB', '--solver', solver, '--save-predictions']);
+      const { code } = await runHere(solver, ['--tile', '16KiB', '--solver', solver, '--save-predictions']);
       expect(code).toBe(0);
       const [found, whole] = [read(solver), read('whole')];
       for (const [l, layer] of found.layers.entries()) {
@@ -84,7 +86,7 @@ describe('run within bounds', () => {
         ' ',
       );
     for (const solver of ['cholesky', 'cholesky-host', 'conjugate-gradients']) {
-      const { code } = await deepRfm([...one, '--solver', solver, '--tile', '128KiB', '--out', `one-${solver}`], {
+      const { code } = await deepRfmHere([...one, '--solver', solver, '--tile', '128KiB', '--out', `one-${solver}`], {
         cwd,
       });
       expect(code).toBe(0);
@@ -100,7 +102,7 @@ describe('run within bounds', () => {
     expect(right.length / 60).toBe(read('one-cholesky').layers[0].testAccuracy);
     // Those of an earlier run do not stay beside the metrics of one that writes none.
     const without = one.filter((word) => word !== '--save-predictions');
-    expect((await deepRfm([...without, '--seed', '1', '--out', 'one-cholesky'], { cwd })).code).toBe(0);
+    expect((await deepRfmHere([...without, '--seed', '1', '--out', 'one-cholesky'], { cwd })).code).toBe(0);
     expect(existsSync(join(cwd, 'one-cholesky', 'predictions.npy'))).toBe(false);
     const none = await deepRfmHere([...one, '--test-n', '0', '--out', 'one-none'], { cwd });
     expect(none).toMatchObject({ code: 2, stdout: '' });
@@ -113,23 +115,23 @@ describe('run within bounds', () => {
     const args = 'run --dataset npy --x X.npy --y labels.npy --depth 1 --width 12 --quiet --no-figures --out'.split(
       ' ',
     );
-    const plain = await deepRfm([...args, 'plain'], { cwd });
+    const plain = await deepRfmHere([...args, 'plain'], { cwd });
     const { memory } = read('plain');
     const limit = Math.ceil(memory.peakBytes / 3);
-    const less = await deepRfm([...args, 'less', '--memory-limit', String(limit)], { cwd });
+    const less = await deepRfmHere([...args, 'less', '--memory-limit', String(limit)], { cwd });
     expect([plain.code, less.code]).toEqual([0, 0]);
     expect(read('less').memory.peakBytes).toBeLessThanOrEqual(limit);
     for (const [l, { nc1 }] of read('less').layers.entries()) {
       expect(nc1.features / read('plain').layers[l].nc1.features).toBeCloseTo(1, 4);
     }
-    const none = await run('none', ['--memory-limit', '1MiB', '--quiet']);
+    const none = await runHere('none', ['--memory-limit', '1MiB', '--quiet']);
     expect(none).toMatchObject({ code: 4, stdout: '' });
     expect(none.stderr).toHaveLength(1);
     expect(none.stderr[0]).toMatch(/needs at least \d+ bytes of device memory, the limit is 1048576; /);
   });
 
   it('--agop-samples sums over some of the rows and reports the sampling error', async () => {
-    expect((await run('sampled', ['--agop-samples', '50'])).code).toBe(0);
+    expect((await runHere('sampled', ['--agop-samples', '50'])).code).toBe(0);
     for (const { agop } of read('sampled').layers) {
       expect(agop).toMatchObject({ path: 'jacobian', samples: 50 });
       expect(agop.samplingError).toBeGreaterThan(0);
@@ -143,11 +145,11 @@ describe('run within bounds', () => {
   });
 
   it('--plan says what would be held and for how long, and runs nothing', async () => {
-    const { code, stdout } = await run('planned', ['--plan']);
+    const { code, stdout } = await runHere('planned', ['--plan']);
     expect(code).toBe(0);
     expect(stdout).toMatch(/at the peak.*\n.*one tile; Cholesky, the factor on the device/);
     expect(() => read('planned')).toThrow();
-    const json = JSON.parse((await run('planned', ['--plan', '--json'])).stdout);
+    const json = JSON.parse((await runHere('planned', ['--plan', '--json'])).stdout);
     expect(json.memory.predictedBytes).toBe(read('whole').memory.predictedBytes);
     expect(json.seconds).toBeGreaterThan(0);
     for (const [device, gigabytes] of [
@@ -155,7 +157,7 @@ describe('run within bounds', () => {
       ['laptop-8gb', 8],
     ] as const) {
       const args = `run --dataset cifar10 --n 50000 --plan-for ${device} --json`;
-      const plan = JSON.parse((await deepRfm(args.split(' '), { cwd })).stdout);
+      const plan = JSON.parse((await deepRfmHere(args.split(' '), { cwd })).stdout);
       expect(plan.memory.predictedBytes).toBeLessThan(gigabytes * 1e9);
       expect(plan.size).toMatchObject({ n: 50_000, d: 3072 });
     }

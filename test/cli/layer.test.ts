@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readNpy } from '../../src/data/npy.js';
-import { buildProgram, clusters, deepRfm, numbers, workFolder, writeArrays } from './program.js';
+import { buildProgram, clusters, deepRfm, deepRfmHere, numbers, workFolder, writeArrays } from './program.js';
 
 const cwd = workFolder();
 const [n, d, classes] = [24, 5, 3];
@@ -85,7 +85,7 @@ describe('layer', () => {
 
   it('takes weights and phases from files', async () => {
     const args = 'layer --x X.npy --y Y.npy --activation cos --weights W.npy --phase u.npy --out given --quiet --json';
-    const { code, stdout, stderr } = await deepRfm(args.split(' '), { cwd });
+    const { code, stdout, stderr } = await deepRfmHere(args.split(' '), { cwd });
     expect(stderr).toEqual([]);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ schema: 'deep-rfm/layer/1', out: 'given' });
@@ -106,7 +106,7 @@ describe('layer', () => {
 
   it('keeps the dimensions of Y, writes <f8 when asked, and makes cos as wide as its input', async () => {
     const args = 'layer --x X.npy --y y.npy --activation cos --float64 --out flat --json';
-    const { code, stdout } = await deepRfm(args.split(' '), { cwd });
+    const { code, stdout } = await deepRfmHere(args.split(' '), { cwd });
     expect(code).toBe(0);
     expect(JSON.parse(stdout).config.features).toMatchObject({ width: d, gamma: 0.1 });
     expect(read('flat', 'alpha.npy')).toMatchObject({ shape: [n], dtype: '<f8' });
@@ -115,16 +115,16 @@ describe('layer', () => {
 
   it('gives the same numbers for the same seed, and removes what an earlier command left', async () => {
     const args = 'layer --x X.npy --y Y.npy --seed 9007199254740991 --width 8 --out seeds';
-    await deepRfm([...args.split(' '), '--save-kernel'], { cwd });
+    await deepRfmHere([...args.split(' '), '--save-kernel'], { cwd });
     const first = read('seeds', 'features.npy').data;
-    const { stderr } = await deepRfm(args.split(' '), { cwd });
+    const { stderr } = await deepRfmHere(args.split(' '), { cwd });
     expect(read('seeds', 'features.npy').data).toEqual(first);
     expect(stderr).toContain('note: removed kernel_matrix.npy of an earlier command from seeds');
     expect(readdirSync(join(cwd, 'seeds'))).not.toContain('kernel_matrix.npy');
   });
 
   it('remarks on a flag without effect', async () => {
-    const { code, stderr } = await deepRfm('layer --x X.npy --y Y.npy --gamma 2 --out gamma'.split(' '), { cwd });
+    const { code, stderr } = await deepRfmHere('layer --x X.npy --y Y.npy --gamma 2 --out gamma'.split(' '), { cwd });
     expect(stderr).toContain('note: --gamma has no effect with --activation relu: its weights are uniform');
     expect(code).toBe(0);
   });
@@ -152,9 +152,9 @@ describe('rfm', () => {
 
   it('fits with a given metric alone: with its own M as the last fit that had it', async () => {
     const base = 'rfm --x X.npy --y Y.npy --test-x T.npy --json --quiet';
-    await deepRfm(`${base} --iterations 2 --out learned`.split(' '), { cwd });
+    await deepRfmHere(`${base} --iterations 2 --out learned`.split(' '), { cwd });
     const args = `${base} --metric ${join('learned', 'M.npy')} --iterations 0 --out transfer`;
-    const { code, stdout, stderr } = await deepRfm(args.split(' '), { cwd });
+    const { code, stdout, stderr } = await deepRfmHere(args.split(' '), { cwd });
     expect(stderr).toEqual([]);
     expect(code).toBe(0);
     const document = JSON.parse(stdout);
@@ -172,7 +172,7 @@ describe('rfm', () => {
   it('prints one JSON document and keeps one-dimensional targets so', async () => {
     const args =
       'rfm --x X.npy --y y.npy --test-x T.npy --iterations 1 --kernel gaussian --float64 --json --quiet --out one';
-    const { code, stdout, stderr } = await deepRfm(args.split(' '), { cwd });
+    const { code, stdout, stderr } = await deepRfmHere(args.split(' '), { cwd });
     expect(stderr).toEqual([]);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ schema: 'deep-rfm/rfm/1', config: { iterations: 1, testRows: 4 } });

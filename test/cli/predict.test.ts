@@ -12,7 +12,16 @@ import { readTrainRequest, type TrainFlags } from '../../src/cli/train-request.j
 import { loadPart } from '../../src/data/dataset.js';
 import { readNpy } from '../../src/data/npy.js';
 import { RfmError } from '../../src/errors.js';
-import { buildProgram, clusters, deepRfm, NO_ADAPTER, numbers, workFolder, writeArrays } from './program.js';
+import {
+  buildProgram,
+  clusters,
+  deepRfm,
+  deepRfmHere,
+  NO_ADAPTER,
+  numbers,
+  workFolder,
+  writeArrays,
+} from './program.js';
 
 const cwd = workFolder();
 const path = (name: string): string => join(cwd, name);
@@ -41,6 +50,8 @@ const given: RunFlags = {
 const command = (line: string, options: Parameters<typeof deepRfm>[1] = {}) =>
   deepRfm(line.split(' '), { cwd, ...options });
 
+const commandHere = (line: string) => deepRfmHere(line.split(' '), { cwd });
+
 /** The files of a folder as text: equal text is equal bytes. */
 const contents = (dir: string) =>
   Object.fromEntries(
@@ -65,14 +76,16 @@ beforeAll(async () => {
     [0, ''],
   ]);
   expect(runs[0].stdout).toContain('model: models/whole');
-}, 120_000);
+});
 
 describe('predict', () => {
   it('repeats the scores of the run, to the bit, and judges them', async () => {
-    const [npy, csv] = await Promise.all([
-      command('predict --model models/whole --x T.npy --y testNames.npy --out scores.npy --json --quiet'),
-      command('predict --model models/whole --x T.npy --y testNames.npy --layer all --out made/all.csv'),
-    ]);
+    const npy = await command(
+      'predict --model models/whole --x T.npy --y testNames.npy --out scores.npy --json --quiet',
+    );
+    const csv = await commandHere(
+      'predict --model models/whole --x T.npy --y testNames.npy --layer all --out made/all.csv',
+    );
     expect([npy.code, npy.stderr, csv.code]).toEqual([0, [], 0]);
     const { layers } = JSON.parse(readFileSync(path('whole/metrics.json'), 'utf8')) as {
       layers: { testAccuracy: number }[];
@@ -110,7 +123,7 @@ describe('predict', () => {
       expect(right.length / 40).toBe(testAccuracy);
     });
     expect(csv.stderr.join('\n')).toContain('model    Deep RFM of 3 layers, made by deep-rfm');
-  }, 60_000);
+  });
 
   const noOther = installedSwiftshader() === null;
   it.skipIf(noOther)(
@@ -130,11 +143,10 @@ describe('predict', () => {
       expect(found.layers[2].labels).toHaveLength(40);
       expect(found.layers[0].probabilities[0]).toHaveLength(3);
     },
-    60_000,
   );
 
   it('judges numbers by their distance', async () => {
-    const found = await command(
+    const found = await commandHere(
       'predict --model models/rfm --x T.npy --y testY.npy --out numbers.npy --float64 --memory-limit 64MiB',
     );
     expect(found.code).toBe(0);
@@ -143,7 +155,7 @@ describe('predict', () => {
     const wrong = Array.from(data as Float64Array, (value, e) => (value - test.y[e]) ** 2);
     const rmse = Math.sqrt(wrong.reduce((sum, one) => sum + one, 0) / 120);
     expect(found.stdout).toMatch(new RegExp(`^RMSE ${rmse.toExponential(2)}, R² 0\\.\\d{4}$`, 'm'));
-  }, 60_000);
+  });
 });
 
 describe('a run that goes on', () => {
@@ -153,7 +165,7 @@ describe('a run that goes on', () => {
     expect(() => readRunCheckpoint(readRunRequest(flags), flags)).toThrow(
       /another configuration \(--save-model: .*killed in the checkpoint, now null\)/,
     );
-    const { code, stderr } = await command(`${base} --out killed --save-model models/killed --resume`);
+    const { code, stderr } = await commandHere(`${base} --out killed --save-model models/killed --resume`);
     expect([code, stderr.join('\n')]).toEqual([0, expect.stringMatching(/resumed {2}after layer \d of 3/)]);
     expect(contents('models/killed')).toEqual(contents('models/whole'));
     expect(readdirSync(path('models')).filter((name) => name.startsWith('.'))).toEqual([]);
@@ -163,20 +175,20 @@ describe('a run that goes on', () => {
     const remedy = 'does not hold its model; drop --save-model, or run again without --resume';
     await expect(expectRunModel(path('models/other'), request)).rejects.toThrow(remedy);
     await expect(expectRunModel(path('models/rfm'), request)).rejects.toThrow(remedy);
-  }, 60_000);
+  });
 });
 
 describe('train', () => {
   it('saves a network for each seed, and one that is gone again from the checkpoint', async () => {
     const line =
       'train --dataset npy --x X.npy --y names.npy --test-x T.npy --test-y testNames.npy --depth 1 --width 8 --epochs 2 --batch 30 --seeds 3,4 --out nets --save-model models/nets';
-    const { code, stdout } = await command(`${line} --json --quiet`);
+    const { code, stdout } = await commandHere(`${line} --json --quiet`);
     expect(code).toBe(0);
     const { seeds, models } = JSON.parse(stdout);
     expect(models).toEqual(['models/nets/seed-3', 'models/nets/seed-4']);
     const whole = contents('models/nets/seed-4');
     rmSync(path('models/nets/seed-4'), { recursive: true });
-    const again = await command(`${line} --resume --quiet`);
+    const again = await commandHere(`${line} --resume --quiet`);
     expect(again.code).toBe(0);
     expect(contents('models/nets/seed-4')).toEqual(whole);
     const flags: TrainFlags = {
@@ -190,7 +202,7 @@ describe('train', () => {
     expect(() => expectEarlierModels(readTrainRequest({ ...flags, epochs: 3 }), flags, 1)).toThrow(
       /seed 3 was finished, .*seed-3 does not hold its model, and its weights are gone/,
     );
-    const judged = await command(
+    const judged = await commandHere(
       'predict --model models/nets/seed-4 --x T.npy --y testNames.npy --array labels --out labels.npy --json --quiet',
     );
     expect(JSON.parse(judged.stdout).layers).toEqual([
@@ -201,7 +213,7 @@ describe('train', () => {
       '<i4',
       true,
     ]);
-  }, 120_000);
+  });
 });
 
 /** The message of the input error that a request ends with, before a device is asked for. */

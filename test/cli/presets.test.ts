@@ -1,19 +1,18 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { PRESETS, withPreset } from '../../src/cli/presets.js';
 import { inputError } from '../../src/errors.js';
 import { spreadOf } from '../../src/report/seeds-report.js';
-import { buildProgram, clusters, deepRfm, NO_ADAPTER, workFolder, writeArrays } from './program.js';
+import { clusters, deepRfmHere, NO_ADAPTER, workFolder, writeArrays } from './program.js';
 
 const cwd = workFolder();
 const { x, labels } = clusters(40, 6, 3);
 writeArrays(cwd, { X: [[40, 6], x], labels: [[40], labels] });
-beforeAll(buildProgram);
 
 describe('presets', () => {
   it('are listed with their flags and what they take, without an adapter', async () => {
-    const { code, stdout } = await deepRfm(['presets', '--json'], { env: NO_ADAPTER });
+    const { code, stdout } = await deepRfmHere(['presets', '--json'], { env: NO_ADAPTER });
     expect(code).toBe(0);
     const { presets, remarks } = JSON.parse(stdout);
     expect(presets.map(({ name }: { name: string }) => name)).toEqual(PRESETS.map(({ name }) => name));
@@ -21,7 +20,7 @@ describe('presets', () => {
     expect(remarks.join(' ')).toContain('effective ridge is 1e-3');
     const mnist = presets.find(({ name }: { name: string }) => name === 'deep-rfm-mnist-relu');
     expect(mnist.flags).toMatchObject({ kernel: 'gaussian', width: 1024, n: 50_000, gramLayers: [1, 3, 7, 13, 19] });
-    expect((await deepRfm(['presets'], { env: NO_ADAPTER })).stdout).toMatch(
+    expect((await deepRfmHere(['presets'], { env: NO_ADAPTER })).stdout).toMatch(
       /^vgg11-mnist +train .*--init 0\.2 --init-layers hidden/m,
     );
   });
@@ -47,7 +46,7 @@ describe('presets', () => {
   it('leave their name and what departs in metrics.json and in the page', async () => {
     const args =
       'run --preset deep-rfm-mnist-relu --dataset mnist-sample --n 40 --test-n 10 --depth 1 --width 16 --out preset';
-    const { code, stderr } = await deepRfm(args.split(' '), { cwd });
+    const { code, stderr } = await deepRfmHere(args.split(' '), { cwd });
     expect(code).toBe(0);
     expect(stderr.join('\n')).toContain(
       'note: --preset deep-rfm-mnist-relu: departs from it by --dataset mnist-sample (preset: mnist), --n 40 (preset: 50000)',
@@ -64,7 +63,7 @@ describe('run --seeds', () => {
 
   it('runs each seed in a folder of its own, with their mean, and goes on with --resume', async () => {
     const args = [...line.split(' '), '--seeds', '3,5', '--out', 'seeds', '--json', '--quiet'];
-    const { code, stdout } = await deepRfm(args, { cwd });
+    const { code, stdout } = await deepRfmHere(args, { cwd });
     expect(code).toBe(0);
     const document = JSON.parse(stdout);
     expect(document).toMatchObject({ schema: 'deep-rfm/seeds/1', seeds: [3, 5], folders: ['seed-3', 'seed-5'] });
@@ -74,7 +73,9 @@ describe('run --seeds', () => {
     );
     expect(document.layers[1].nc1.features.mean).toBeCloseTo(Math.sqrt(three * five), 10);
     expect(readdirSync(join(cwd, 'seeds'))).toEqual(expect.arrayContaining(['nc1.svg', 'nc2.png', 'seeds.json']));
-    const again = await deepRfm([...args.filter((arg) => !['--json', '--quiet'].includes(arg)), '--resume'], { cwd });
+    const again = await deepRfmHere([...args.filter((arg) => !['--json', '--quiet'].includes(arg)), '--resume'], {
+      cwd,
+    });
     expect(again.code).toBe(0);
     expect(again.stdout).toContain('finished: seeds/seed-5 holds the results');
   });
@@ -83,7 +84,7 @@ describe('run --seeds', () => {
     ['--seeds 1,2 --seed 3', '--seed 3: found --seeds 1,2 as well'],
     ['--seeds 1,2 --width inf', '--width inf has no weights, so seeds change nothing'],
   ])('%s ends with 2', async (flags, message) => {
-    const { code, stderr } = await deepRfm([...line.split(' '), ...flags.split(' ')], { cwd, env: NO_ADAPTER });
+    const { code, stderr } = await deepRfmHere([...line.split(' '), ...flags.split(' ')], { cwd, env: NO_ADAPTER });
     expect(stderr.join('\n')).toContain(message);
     expect(code).toBe(2);
   });
@@ -100,7 +101,7 @@ describe('run --seeds', () => {
 describe('run --width inf', () => {
   it('has no weights, and says what has no effect', async () => {
     const args = 'run --n 40 --test-n 10 --depth 2 --width inf --seed 4 --gram-layers 1 --out inf'.split(' ');
-    const { code, stdout, stderr } = await deepRfm(args, { cwd });
+    const { code, stdout, stderr } = await deepRfmHere(args, { cwd });
     expect(code).toBe(0);
     expect(stderr.join('\n')).toContain('note: --seed has no effect with --width inf');
     expect(stderr.join('\n')).toContain('ReLU features, width ∞');
@@ -108,7 +109,7 @@ describe('run --width inf', () => {
     const { config, layers } = JSON.parse(readFileSync(join(cwd, 'inf', 'metrics.json'), 'utf8'));
     expect(config.width).toBe('inf');
     expect(layers[1].agop).toMatchObject({ path: 'gram', rank: null, topEigenvalues: [] });
-    expect((await deepRfm(['report', 'inf'], { cwd })).code).toBe(0);
+    expect((await deepRfmHere(['report', 'inf'], { cwd })).code).toBe(0);
   });
 
   it.each([
@@ -117,7 +118,7 @@ describe('run --width inf', () => {
     ['run --solver cholesky-host', 'systems are solved by cholesky'],
     ['layer --x X.npy --y labels.npy --out layer', '--width inf: a layer alone makes features'],
   ])('%s ends with 2', async (line, message) => {
-    const { code, stderr } = await deepRfm([...line.split(' '), '--width', 'inf'], { cwd, env: NO_ADAPTER });
+    const { code, stderr } = await deepRfmHere([...line.split(' '), '--width', 'inf'], { cwd, env: NO_ADAPTER });
     expect(stderr.join('\n')).toContain(message);
     expect(code).toBe(2);
   });

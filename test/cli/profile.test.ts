@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { buildProgram as commandLine } from '../../src/cli/program.js';
 import { RfmError } from '../../src/errors.js';
-import { buildProgram, deepRfm, workFolder } from './program.js';
+import { buildProgram, deepRfm, deepRfmHere, workFolder } from './program.js';
 
 const cwd = workFolder();
 beforeAll(buildProgram);
@@ -44,9 +44,9 @@ describe('profile run', () => {
   });
 
   it('prints tables, and the trace goes where --trace says; the numbers are those of the run alone', async () => {
-    const plain = await deepRfm(`${SMALL} --out plain --json`.split(' '), { cwd });
+    const plain = await deepRfmHere(`${SMALL} --out plain --json`.split(' '), { cwd });
     const line = `profile --trace own.json ${SMALL} --out traced`;
-    const { code, stdout } = await deepRfm(line.split(' '), { cwd });
+    const { code, stdout } = await deepRfmHere(line.split(' '), { cwd });
     expect(code).toBe(0);
     expect(stdout).toMatch(/^operation +calls +passes +ms +share/m);
     expect(stdout).toMatch(/^sqrt-psd +2 /m);
@@ -83,7 +83,7 @@ describe('what is wrong', () => {
   });
 
   it('a failing command fails as it does alone, and leaves no trace', async () => {
-    const { code, stderr } = await deepRfm('profile layer --x none.npy --y none.npy --out bad'.split(' '), { cwd });
+    const { code, stderr } = await deepRfmHere('profile layer --x none.npy --y none.npy --out bad'.split(' '), { cwd });
     expect(code).toBe(2);
     expect(stderr).toHaveLength(1);
     expect(stderr[0]).toContain('--x none.npy');

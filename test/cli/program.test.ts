@@ -41,7 +41,7 @@ describe('help', () => {
   });
 
   it('--help lists the commands and the exit codes', async () => {
-    const { code, stdout } = await deepRfm(['--help'], { env: NO_ADAPTER });
+    const { code, stdout } = await deepRfmHere(['--help'], { env: NO_ADAPTER });
     expect(code).toBe(0);
     expect(stdout).toContain('Exit codes');
     const listed = stdout.slice(stdout.indexOf('Commands:')).matchAll(/^ {2}([a-z]+) /gm);
@@ -49,7 +49,7 @@ describe('help', () => {
   });
 
   it('is what a call without a command gets, on stderr', async () => {
-    const { code, stdout, stderr } = await deepRfm([], { env: NO_ADAPTER });
+    const { code, stdout, stderr } = await deepRfmHere([], { env: NO_ADAPTER });
     expect(code).toBe(2);
     expect(stdout).toBe('');
     expect(stderr[0]).toContain('Usage: deep-rfm');

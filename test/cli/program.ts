@@ -1,4 +1,4 @@
-/** The program as users get it: bundled, and run in a process of its own. */
+/** The program as users get it, bundled and run in a process of its own; and its command lines in the process of the tests. */
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -9,6 +9,7 @@ import { afterAll, vi } from 'vitest';
 import { build, buildNeeded, output } from '../../scripts/build.mjs';
 import { execute } from '../../src/cli/execute.js';
 import { writeNpy } from '../../src/data/npy.js';
+import type { Gpu } from '../../src/runtime/gpu.js';
 
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
@@ -69,7 +70,39 @@ export async function deepRfm(args: readonly string[], options: RunOptions = {})
   });
 }
 
-/** Runs a command line in this process, one after the other: for what ends before an adapter is opened. */
+/** No driver, no adapter: what Dawn finds on a machine without a GPU and without setup. */
+export const NO_ADAPTER = { VK_DRIVER_FILES: '/nonexistent', VK_ICD_FILENAMES: '/nonexistent' };
+
+/** The device of the commands that run in this process, opened with the first of them. */
+const here = vi.hoisted(() => ({ device: null as Promise<Gpu> | null }));
+afterAll(async () => (await here.device)?.close());
+
+// Each command has it as if it had opened it, with a pool and settings of its own. But the kernels are compiled once.
+vi.mock('../../src/platform/node/gpu.js', async (original) => {
+  const real = await original<typeof import('../../src/platform/node/gpu.js')>();
+  const { createPool } = await import('../../src/runtime/pool.js');
+  const openGpu: typeof real.openGpu = async (options = {}) => {
+    const { adapter = 'auto', gpu, mixedPrecision = false } = options;
+    if (process.env.VK_DRIVER_FILES === NO_ADAPTER.VK_DRIVER_FILES) throw new Error('a device was asked for');
+    if (adapter !== 'auto' || gpu !== undefined || mixedPrecision) return real.openGpu(options);
+    here.device ??= real.openGpu();
+    const opened = await here.device;
+    const pool = createPool(opened.device);
+    const close = async (): Promise<void> => pool.trim();
+    return {
+      ...opened,
+      ...{ pool, choices: new Map(), rate: { ...opened.rate }, compiling: { seconds: 0, since: null }, profile: null },
+      ...{ close, [Symbol.asyncDispose]: close },
+    };
+  };
+  return { ...real, openGpu };
+});
+
+/**
+ * Runs a command line in this process, one after the other, and those that compute on a device that they share: a process
+ * of its own costs seconds, most of them for kernels that are compiled again. Not for what is about processes: signals, a
+ * lost device, the environment that drivers read. Each command is run in a process of its own somewhere as well.
+ */
 export async function deepRfmHere(args: readonly string[], { cwd = ROOT, env = {} }: RunOptions): Promise<Outcome> {
   const before = { cwd: process.cwd(), env: process.env };
   const said = { stdout: '', stderr: '' };
@@ -92,9 +125,6 @@ export async function deepRfmHere(args: readonly string[], { cwd = ROOT, env = {
     for (const spy of spies) spy.mockRestore();
   }
 }
-
-/** No driver, no adapter: what Dawn finds on a machine without a GPU and without setup. */
-export const NO_ADAPTER = { VK_DRIVER_FILES: '/nonexistent', VK_ICD_FILENAMES: '/nonexistent' };
 
 /** A folder for a test file, removed at its end. */
 export function workFolder(): string {

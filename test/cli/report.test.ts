@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { readCompared } from '../../src/cli/compare.js';
 import { metricsJson } from '../../src/rfm/run-document.js';
 import { fallingRun } from '../report/fixtures.js';
-import { deepRfm, workFolder } from './program.js';
+import { deepRfmHere, workFolder } from './program.js';
 
 const cwd = workFolder();
 
@@ -39,7 +39,7 @@ describe('report', () => {
       JSON.stringify({ schema: 'deep-rfm/seeds/1', folders: ['seed-0', 'seed-1'] }),
     );
     const other = result('cos', 0, 'cos', 0.8);
-    const { code, stdout, stderr } = await deepRfm(['report', 'seeds', other, '--out', 'both', '--json'], { cwd });
+    const { code, stdout, stderr } = await deepRfmHere(['report', 'seeds', other, '--out', 'both', '--json'], { cwd });
     expect([code, stderr]).toEqual([0, []]);
     const document = JSON.parse(stdout);
     expect(document).toMatchObject({ schema: 'deep-rfm/compare/1', out: 'both', warnings: [] });
@@ -63,7 +63,7 @@ describe('report', () => {
   it('draws an RFM again, and the seeds of a run', async () => {
     mkdirSync(join(cwd, 'rfm'));
     writeFileSync(join(cwd, 'rfm', 'metrics.json'), JSON.stringify(rfm));
-    const { code, stdout } = await deepRfm(['report', 'rfm', '--json'], { cwd });
+    const { code, stdout } = await deepRfmHere(['report', 'rfm', '--json'], { cwd });
     expect([code, JSON.parse(stdout).files]).toEqual([0, ['kernel.svg', 'kernel.png', 'report.html']]);
     expect(readFileSync(join(cwd, 'rfm', 'report.html'), 'utf8')).toContain(
       '<p class="verdict">Over 1 updates of M, J/J* went from 4 to 2; mean kernel entries within classes from 0.5 to 0.5, between them from 0.25 to 0.25. The largest relative residual of its 2 fits is 2·10⁻⁸.</p>',
@@ -94,7 +94,7 @@ describe('report', () => {
   });
 
   it('asks for a folder to compare in', async () => {
-    const { code, stderr } = await deepRfm(['report', 'cos', 'rfm'], { cwd });
+    const { code, stderr } = await deepRfmHere(['report', 'cos', 'rfm'], { cwd });
     expect([code, stderr.join('\n')]).toEqual([
       2,
       expect.stringContaining('report: 2 folders need a folder for their comparison; add --out results/comparison'),

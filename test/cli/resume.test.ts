@@ -3,13 +3,14 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { LOCK } from '../../scripts/leftovers.mjs';
 import { readCheckpoint, writeCheckpoint } from '../../src/data/checkpoint.js';
-import { buildProgram, clusters, deepRfm, workFolder, writeArrays } from './program.js';
+import { buildProgram, clusters, deepRfm, deepRfmHere, workFolder, writeArrays } from './program.js';
 
 const cwd = workFolder();
 const STATE = join('checkpoint', 'state.bin');
 const format = { command: 'run', layout: 5 };
 const base = 'run --n 100 --test-n 51 --depth 4 --width 62 --gram-layers 1,4 --no-figures'.split(' ');
 const run = (out: string, ...more: string[]) => deepRfm([...base, '--out', out, ...more], { cwd });
+const runHere = (out: string, ...more: string[]) => deepRfmHere([...base, '--out', out, ...more], { cwd });
 const killed = (out: string, when: RegExp, ...more: string[]) =>
   deepRfm([...base, '--out', out, ...more], { cwd, kill: { when, signal: 'SIGKILL' } });
 const entries = (out: string): string[] => readdirSync(join(cwd, out)).sort();
@@ -49,7 +50,7 @@ function rewritten(change: (header: Record<string, unknown>) => object): string 
 /** Resuming is refused with one line and exit code 2, and the checkpoint stays. */
 async function refused(out: string, ...more: string[]): Promise<string> {
   const before = readFileSync(join(cwd, out, STATE));
-  const { code, stdout, stderr } = await run(out, '--resume', '--quiet', ...more);
+  const { code, stdout, stderr } = await runHere(out, '--resume', '--quiet', ...more);
   expect({ code, stdout, lines: stderr.length }).toEqual({ code: 2, stdout: '', lines: 1 });
   expect(readFileSync(join(cwd, out, STATE))).toEqual(before);
   expect(entries(out)).toEqual(['checkpoint']);
@@ -60,7 +61,7 @@ beforeAll(async () => {
   await buildProgram();
   const [whole, one] = await Promise.all([run('whole'), killed('one', /^layer 1\//m)]);
   expect([whole.code, one.signal]).toEqual([0, 'SIGKILL']);
-}, 60_000);
+});
 
 describe('run --resume', () => {
   it('gives the same bits after kill -9 in two layers', async () => {
@@ -86,7 +87,7 @@ describe('run --resume', () => {
       expect(readFileSync(join(cwd, out, name))).toEqual(readFileSync(join(cwd, 'whole', name)));
     }
     const before = entries(out).map((name) => statSync(join(cwd, out, name)).mtimeMs);
-    const finished = await run(out, '--resume', '--json');
+    const finished = await runHere(out, '--resume', '--json');
     expect([finished.code, finished.stderr]).toEqual([0, []]);
     expect(JSON.parse(finished.stdout)).toEqual({
       ...JSON.parse(readFileSync(join(cwd, out, 'metrics.json'), 'utf8')),
@@ -94,14 +95,14 @@ describe('run --resume', () => {
       files: entries(out),
     });
     expect(entries(out).map((name) => statSync(join(cwd, out, name)).mtimeMs)).toEqual(before);
-    const deeper = await run(out, '--resume', '--depth', '6');
-    const rows = await run(out, '--resume', '--test-n', '50', '--tile', '1MiB');
-    const predictions = await run(out, '--resume', '--save-predictions');
+    const deeper = await runHere(out, '--resume', '--depth', '6');
+    const rows = await runHere(out, '--resume', '--test-n', '50', '--tile', '1MiB');
+    const predictions = await runHere(out, '--resume', '--save-predictions');
     expect([deeper.code, rows.code, predictions.code]).toEqual([2, 2, 2]);
     expect(deeper.stderr.at(-1)).toMatch(/another configuration \(--depth: 4 in the finished run, now 6\)/);
     expect(rows.stderr.at(-1)).toMatch(/--test-n: 51 in the finished run, now 50; --tile: null in the/);
     expect(predictions.stderr.at(-1)).toMatch(/is finished, without --save-predictions/);
-  }, 60_000);
+  });
 });
 
 describe('run with a checkpoint', () => {
@@ -116,7 +117,7 @@ describe('run with a checkpoint', () => {
     );
     expect(entries('stopped')).toEqual(['checkpoint']);
     expect(readdirSync(join(cwd, 'stopped', 'checkpoint'))).toEqual(['state.bin']);
-  }, 60_000);
+  });
 
   it('refuses a checkpoint that is damaged, cut short or of another version', async () => {
     const size = readFileSync(join(cwd, 'one', STATE)).length;
@@ -127,7 +128,8 @@ describe('run with a checkpoint', () => {
     });
     const cut = changed((state) => truncateSync(state, size - 1));
     const old = rewritten(() => ({ version: '0.0.9' }));
-    const lines = await Promise.all([flipped, cut, old].map((out) => refused(out)));
+    const lines: string[] = [];
+    for (const out of [flipped, cut, old]) lines.push(await refused(out));
     expect(lines[0]).toBe(
       `deep-rfm: --resume ${join(flipped, STATE)}: the checkpoint is damaged or cut short (its checksum does not fit); delete it, or start again without --resume`,
     );
@@ -135,12 +137,12 @@ describe('run with a checkpoint', () => {
     expect(lines[2]).toMatch(
       /was made by deep-rfm 0\.0\.9 with webgpu .+, this is .+; delete it, or start again without --resume$/,
     );
-  }, 60_000);
+  });
 
   it('refuses another configuration with what differs, other rows, and another adapter', async () => {
     const adapter = { vendor: 'v', architecture: 'a', device: 'Another GPU', description: '', type: 'hardware' };
-    const lines = await Promise.all([
-      refused(
+    const lines = [
+      await refused(
         changed(() => {}),
         '--depth',
         '6',
@@ -148,15 +150,15 @@ describe('run with a checkpoint', () => {
         '5',
         '--no-tune',
       ),
-      refused(rewritten(() => ({ fingerprints: { 'training rows': 'x', 'test rows': 'y' } }))),
-      refused(rewritten(() => ({ adapter }))),
-    ]);
+      await refused(rewritten(() => ({ fingerprints: { 'training rows': 'x', 'test rows': 'y' } }))),
+      await refused(rewritten(() => ({ adapter }))),
+    ];
     expect(lines[0]).toContain(
       '(--depth: 4 in the checkpoint, now 6; --seed: 0 in the checkpoint, now 5; --no-tune: false in the checkpoint, now true); use the same flags',
     );
     expect(lines[1]).toContain('(the values of the training rows and of the test rows differ)');
     expect(lines[2]).toMatch(/was made on another adapter \(Another GPU with/);
-  }, 60_000);
+  });
 
   it('begins where there is no checkpoint, and needs a place for one', async () => {
     mkdirSync(join(cwd, 'taken'));
@@ -165,7 +167,7 @@ describe('run with a checkpoint', () => {
     const early = await killed('early', /^output /m);
     expect(early.signal).toBe('SIGKILL');
     expect(entries('early')).toContain(LOCK);
-    const [begun, taken] = await Promise.all([run('early', '--resume'), run('taken', '--quiet')]);
+    const [begun, taken] = [await runHere('early', '--resume'), await runHere('taken', '--quiet')];
     expect(begun.stderr.slice(0, 2)).toEqual([
       expect.stringMatching(
         /^note: early was left by `deep-rfm run .+` \(process \d+ on .+\), which is gone; taken over$/,
@@ -178,15 +180,15 @@ describe('run with a checkpoint', () => {
     expect(taken.code).toBe(2);
     expect(taken.stderr[0]).toContain('expected a folder, but it is a file');
     expect(readFileSync(join(cwd, 'taken', 'checkpoint'), 'utf8')).toBe('mine');
-  }, 60_000);
+  });
 
   it('without --resume starts afresh over a checkpoint of another run', async () => {
     const { x, labels } = clusters(40, 6, 3);
     writeArrays(cwd, { X: [[40, 6], x], labels: [[40], labels] });
     const out = changed(() => {});
     const args = `run --dataset npy --x X.npy --y labels.npy --width 16 --depth 1 --quiet --out ${out}`;
-    expect((await deepRfm(args.split(' '), { cwd })).code).toBe(0);
+    expect((await deepRfmHere(args.split(' '), { cwd })).code).toBe(0);
     expect(JSON.parse(readFileSync(join(cwd, out, 'metrics.json'), 'utf8')).config.n).toBe(40);
     expect(entries(out)).not.toContain('checkpoint');
-  }, 60_000);
+  });
 });

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { buildProgram, clusters, deepRfm, workFolder, writeArrays } from './program.js';
+import { buildProgram, clusters, deepRfm, deepRfmHere, workFolder, writeArrays } from './program.js';
 
 const cwd = workFolder();
 const { x, labels } = clusters(40, 6, 3);
@@ -48,14 +48,14 @@ describe('run', () => {
     expect(metrics.memory.predictedBytes).toBeGreaterThan(0);
     expect(metrics.memory.peakBytes).toBeGreaterThan(0);
 
-    const again = await deepRfm(['report', out, '--json'], { cwd });
+    const again = await deepRfmHere(['report', out, '--json'], { cwd });
     expect(again.code).toBe(0);
     expect(JSON.parse(again.stdout)).toMatchObject({ schema: 'deep-rfm/report/1', dir: out });
   });
 
   it('says how many classes the first rows have, before and after', async () => {
     const args = 'run --n 6 --test-n 20 --depth 1 --width 16 --gram-layers none --out few'.split(' ');
-    const { code, stdout, stderr } = await deepRfm(args, { cwd });
+    const { code, stdout, stderr } = await deepRfmHere(args, { cwd });
     expect(code).toBe(0);
     const notes = stderr.join('\n');
     expect(notes).toMatch(/note: 4 of 10 classes have no row among the first 6 training rows; 8 of the 20 test rows/);
@@ -77,7 +77,7 @@ describe('run', () => {
       '--json',
       '--quiet',
     ];
-    const { code, stdout, stderr } = await deepRfm(args, { cwd });
+    const { code, stdout, stderr } = await deepRfmHere(args, { cwd });
     expect(stderr).toEqual([]);
     expect(code).toBe(0);
     const document = JSON.parse(stdout);
@@ -93,7 +93,7 @@ describe('run', () => {
   it('writes the layers that are whole where a later one is refused', async () => {
     // A feature of one number is positive in some rows; in the second layer its weight is negative.
     const args = ['run', '--n', '60', '--test-n', '20', '--depth', '9', '--width', '1', '--seed', '3', '--out', 'dead'];
-    const { code, stderr } = await deepRfm(args, { cwd });
+    const { code, stderr } = await deepRfmHere(args, { cwd });
     expect(code).toBe(2);
     expect(stderr.at(-1)).toMatch(/^deep-rfm: layer 3: all features of 60 of the 60 training rows are zero/);
     expect(stderr.at(-2)).toMatch(/^note: layers 1 to 2 are whole; wrote to dead: metrics\.json, .*report\.html$/);

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { buildProgram, deepRfm, NO_ADAPTER, workFolder } from './program.js';
+import { buildProgram, deepRfm, deepRfmHere, NO_ADAPTER, workFolder } from './program.js';
 
 const cwd = workFolder();
 beforeAll(buildProgram);
@@ -14,7 +14,7 @@ describe('theory collapse', () => {
     expect(table.stdout).toMatch(/^layer +‖B − B\*‖/);
     expect(table.stdout).toMatch(/rate of the Gram error +0\.148148 +0\.14/);
     expect(table.stderr.join('\n')).toMatch(/^layer 6\/6 {2}Gram error/m);
-    const { code, stdout, stderr } = await deepRfm([...args, '--json', '--quiet'], { cwd });
+    const { code, stdout, stderr } = await deepRfmHere([...args, '--json', '--quiet'], { cwd });
     expect(stderr).toEqual([]);
     expect(code).toBe(0);
     const document = JSON.parse(stdout);
@@ -29,7 +29,7 @@ describe('theory collapse', () => {
 
   it('writes a document and a figure, of classes of different sizes', async () => {
     const args = 'theory collapse --per-class 2,4,9 --kappa 1.02 --depth 3 --out collapse --quiet'.split(' ');
-    const { code, stdout } = await deepRfm(args, { cwd });
+    const { code, stdout } = await deepRfmHere(args, { cwd });
     expect(code).toBe(0);
     expect(stdout).toContain('wrote to collapse: theory.json, collapse.svg, collapse.png');
     expect(readdirSync(join(cwd, 'collapse')).sort()).toEqual(['collapse.png', 'collapse.svg', 'theory.json']);
@@ -40,7 +40,7 @@ describe('theory collapse', () => {
 
   it('says that nothing collapses without the feature map', async () => {
     const args = 'theory collapse --lambda-map 0 --depth 4 --quiet'.split(' ');
-    const { code, stdout } = await deepRfm(args, { cwd });
+    const { code, stdout } = await deepRfmHere(args, { cwd });
     expect(code).toBe(0);
     expect(stdout).toMatch(/rate of the Gram error +1\.000000 +none/);
     expect(stdout).toContain('no layers show a rate');
@@ -56,7 +56,7 @@ describe('theory collapse', () => {
     ['--lambda-hat 0', '--lambda-hat 0: expected a number above 0'],
   ])('%s ends with 2', async (flags, message) => {
     const args = ['theory', 'collapse', ...flags.split(' ')];
-    const { code, stdout, stderr } = await deepRfm(args, { cwd, env: NO_ADAPTER });
+    const { code, stdout, stderr } = await deepRfmHere(args, { cwd, env: NO_ADAPTER });
     expect(stderr.join('\n')).toContain(message);
     expect(stderr).toHaveLength(1);
     expect(code).toBe(2);
@@ -67,7 +67,7 @@ describe('theory collapse', () => {
 describe('theory kernel', () => {
   it.each(['one-hot', 'pm1'])('falls to the least value of %s targets', async (targets) => {
     const args = `theory kernel --classes 6 --per-class 7 --ridge 0.01 --targets ${targets} --out ${targets} --json --quiet`;
-    const { code, stdout } = await deepRfm(args.split(' '), { cwd });
+    const { code, stdout } = await deepRfmHere(args.split(' '), { cwd });
     expect(code).toBe(0);
     const { points, optimum } = JSON.parse(stdout);
     const ratios = points.map(({ ratio }: { ratio: number }) => ratio);

@@ -89,7 +89,7 @@ describe('train', () => {
   it('draws its figures and page again from metrics.json alone', async () => {
     const page = readFileSync(join(cwd, 'whole', 'report.html'), 'utf8');
     cpSync(join(cwd, 'whole', 'metrics.json'), join(cwd, 'again', 'metrics.json'));
-    const { code, stdout } = await deepRfm(['report', 'again', '--json'], { cwd });
+    const { code, stdout } = await deepRfmHere(['report', 'again', '--json'], { cwd });
     expect(code).toBe(0);
     expect(JSON.parse(stdout).files.sort()).toEqual(FILES.filter((f) => !/checkpoint|json/.test(f)).sort());
     expect(readFileSync(join(cwd, 'again', 'report.html'), 'utf8')).toBe(page);
@@ -101,7 +101,7 @@ describe('train', () => {
     rmSync(join(cwd, 'again'), { recursive: true });
     cpSync(join(cwd, 'whole', 'metrics.json'), join(cwd, 'again', 'metrics.json'));
     writeFileSync(join(cwd, 'again', 'metrics.json'), JSON.stringify(metrics));
-    const wrong = await deepRfm(['report', 'again'], { cwd });
+    const wrong = await deepRfmHere(['report', 'again'], { cwd });
     expect(wrong.stderr).toEqual([
       expect.stringContaining('field seeds[1].measurements[0].layers[0].nfa: found "high"'),
     ]);
@@ -110,15 +110,15 @@ describe('train', () => {
 
   it('refuses to resume with other settings or data, or from a damaged file', async () => {
     const args = small('refused', '--epochs', '1');
-    expect((await deepRfm(args, { cwd })).code).toBe(0);
+    expect((await deepRfmHere(args, { cwd })).code).toBe(0);
     const file = join(cwd, 'refused', STATE);
     const good = readFileSync(file);
     const fails = async (...more: string[]): Promise<string> => {
-      const { code, stderr } = await deepRfm([...args, '--resume', ...more], { cwd });
+      const { code, stderr } = await deepRfmHere([...args, '--resume', ...more], { cwd });
       expect([code, stderr.length]).toEqual([2, 1]);
       return stderr[0];
     };
-    const deepRfmHere = async (change: () => void, ...more: string[]): Promise<string> => {
+    const refusal = async (change: () => void, ...more: string[]): Promise<string> => {
       change();
       const before = readFileSync(file);
       const line = await fails(...more);
@@ -137,26 +137,26 @@ describe('train', () => {
       writeFileSync(file, bytes);
     };
     const nothing = () => undefined;
-    expect(await deepRfmHere(nothing, '--init', '0.5', '--seed', '3', '--lr', '0.1')).toContain(
+    expect(await refusal(nothing, '--init', '0.5', '--seed', '3', '--lr', '0.1')).toContain(
       '(--init: 1 in the checkpoint, now 0.5; --seeds: [0] in the checkpoint, now [3]; --lr: 0.05 in the checkpoint, now 0.1); use the same flags',
     );
-    expect(await deepRfmHere(nothing, '--x', 'other.npy')).toContain('(the values of the training rows differ)');
-    expect(await deepRfmHere(flip(good.length - 5))).toContain('the checkpoint is damaged or cut short (its checksum');
-    expect(await deepRfmHere(flip(150))).toContain('the checkpoint is damaged or cut short (its');
-    expect(await deepRfmHere(() => truncateSync(file, good.length - 1))).toContain(
+    expect(await refusal(nothing, '--x', 'other.npy')).toContain('(the values of the training rows differ)');
+    expect(await refusal(flip(good.length - 5))).toContain('the checkpoint is damaged or cut short (its checksum');
+    expect(await refusal(flip(150))).toContain('the checkpoint is damaged or cut short (its');
+    expect(await refusal(() => truncateSync(file, good.length - 1))).toContain(
       `(${good.length - 1} bytes, expected ${good.length}); delete it`,
     );
-    expect(await deepRfmHere(() => writeFileSync(file, 'something else'))).toContain('is not a checkpoint');
-    expect(await deepRfmHere(rewritten({ version: '0.0.9' }))).toContain('was made by deep-rfm 0.0.9 with webgpu');
+    expect(await refusal(() => writeFileSync(file, 'something else'))).toContain('is not a checkpoint');
+    expect(await refusal(rewritten({ version: '0.0.9' }))).toContain('was made by deep-rfm 0.0.9 with webgpu');
     const records = [{ seed: 0, epochs: [1, 2, 3], measurements: [] }];
-    expect(await deepRfmHere(rewritten({ records }))).toContain(
+    expect(await refusal(rewritten({ records }))).toContain(
       'has trained 3 epochs, more than --epochs 1; use --epochs 3',
     );
   });
 
   it('can be repeated with --resume: begins, says that it is finished, goes on for more epochs', async () => {
     const args = small('repeated').join(' ').replace('--measure-every 2 ', '').split(' ');
-    const again = (...more: string[]) => deepRfm([...args, '--resume', '--json', ...more], { cwd });
+    const again = (...more: string[]) => deepRfmHere([...args, '--resume', '--json', ...more], { cwd });
     const first = await again('--epochs', '4');
     expect(first.stderr).toContain('note: there is nothing to go on from in repeated yet: beginning');
     expect(first.code).toBe(0);
@@ -188,15 +188,15 @@ describe('train', () => {
   });
 
   it('a finished training goes on with more epochs', async () => {
-    const grown = await deepRfm([...small('grown', '--epochs', '2', '--seed', '7')], { cwd });
+    const grown = await deepRfmHere([...small('grown', '--epochs', '2', '--seed', '7')], { cwd });
     expect(grown.code).toBe(0);
-    const more = await deepRfm([...small('grown', '--epochs', '6', '--seed', '7'), '--resume'], { cwd });
+    const more = await deepRfmHere([...small('grown', '--epochs', '6', '--seed', '7'), '--resume'], { cwd });
     expect(more.stderr).toContain('resumed  2 epochs and 2 measurements are done');
     expect(JSON.stringify(results('grown'))).toBe(JSON.stringify([(results('whole') as unknown[])[1]]));
   });
 
   it('tells under a profile what training and measuring cost', async () => {
-    const { code, stdout } = await deepRfm(['profile', '--json', ...small('profiled', '--epochs', '1')], { cwd });
+    const { code, stdout } = await deepRfmHere(['profile', '--json', ...small('profiled', '--epochs', '1')], { cwd });
     expect(code).toBe(0);
     const { layers, groups, result } = JSON.parse(stdout);
     expect(layers).toHaveLength(1);
@@ -222,7 +222,7 @@ describe('train', () => {
   });
 
   it('says that training diverged', async () => {
-    const { code, stderr } = await deepRfm(
+    const { code, stderr } = await deepRfmHere(
       small('diverged', '--epochs', '40', '--lr', '1e6', '--measure-every', '40'),
       { cwd },
     );

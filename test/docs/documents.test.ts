@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { runInNewContext } from 'node:vm';
 import { afterAll, describe, expect, it } from 'vitest';
-import { clusters, deepRfm, workFolder, writeArrays } from '../cli/program.js';
+import { clusters, deepRfmHere, workFolder, writeArrays } from '../cli/program.js';
 import { checkoutWith, codeBlocks, isQuote, quoteFault, typeFaults } from './blocks.js';
 import { anchors, codeSpans, links, type Page, pages, plainProse, ROOT, tables } from './markdown.js';
 import { accept, argumentsOf, commandsOf, flagsByCommand, helpOf } from './shell.js';
@@ -215,7 +215,7 @@ describe('blocks of commands that are marked as cheap', () => {
 
   it.each(blocks)('$place runs', async ({ text }) => {
     for (const command of commandsOf(text)) {
-      const { code, stderr } = await deepRfm(argumentsOf(command)!, { cwd });
+      const { code, stderr } = await deepRfmHere(argumentsOf(command)!, { cwd });
       expect(code, `${command.join(' ')}: ${stderr.at(-1)}`).toBe(0);
     }
   });

@@ -6,7 +6,7 @@ import { leasePath } from '../../../src/cli/sweep/state.js';
 import { readTasks } from '../../../src/cli/sweep/tasks.js';
 import { buildProgram, deepRfmHere, workFolder } from '../program.js';
 import { freePort, PASSWORD, type Redis, startRedis } from './redis.js';
-import { completions, deepRfm, jsonAt, metricsOf, type Started, start, until } from './support.js';
+import { completions, deepRfm, jsonAt, metricsOf, type Started, start, undisturbed, until } from './support.js';
 
 const cwd = workFolder();
 const obstacle = findRedis() ? null : (redisObstacle() ?? 'run it by `npm test`, which installs it');
@@ -29,7 +29,7 @@ const GRID = {
 
 const plan = async (out: string, grid: object = GRID): Promise<void> => {
   writeFileSync(join(cwd, 'grid.json'), JSON.stringify(grid));
-  expect((await deepRfm(['sweep', 'plan', 'grid.json', '--out', out, '--quiet'], { cwd })).code).toBe(0);
+  expect((await deepRfmHere(['sweep', 'plan', 'grid.json', '--out', out, '--quiet'], { cwd })).code).toBe(0);
 };
 
 /** What everybody on the machine can read of a process and of those below it. */
@@ -67,14 +67,12 @@ describe.skipIf(obstacle !== null)(`over Redis${obstacle === null ? '' : ` (left
     return one;
   };
   const submit = (out: string, url: string) =>
-    deepRfm(['sweep', 'submit', out, '--engine', 'bullmq', '--redis', url], { cwd });
+    deepRfmHere(['sweep', 'submit', out, '--engine', 'bullmq', '--redis', url], { cwd });
   /** The process that holds the lease of a task, which is the worker behind its launcher; null: none. */
   const owners = () => folders().map((folder) => jsonAt(leasePath(folder))?.pid as number | undefined);
   const finished = () => folders().filter((folder) => existsSync(join(folder, 'metrics.json'))).length;
 
-  it('workers are killed, stopped, and lose Redis, and the results are those of a run here', async () => {
-    await plan('here');
-    const here = deepRfm(['sweep', 'run', 'here', '--quiet'], { cwd });
+  it('workers are killed, stopped, and lose Redis, and the results are those of runs here', async () => {
     for (const time of [1, 2]) expect(await submit('queue', redis.url), `time ${time}`).toMatchObject({ code: 0 });
 
     const workers = [worker(), worker()];
@@ -108,9 +106,9 @@ describe.skipIf(obstacle !== null)(`over Redis${obstacle === null ? '' : ` (left
     expect((await workers[0].end).code).toBe(143);
     expect(finished()).toBe(4);
 
-    expect((await here).code).toBe(0);
-    for (const { folder } of readTasks(dir)) {
-      expect(metricsOf(join(dir, folder))).toBe(metricsOf(join(cwd, 'here', folder)));
+    for (const task of readTasks(dir)) {
+      const { folder } = task;
+      expect(metricsOf(join(dir, folder))).toBe(await undisturbed(task, cwd));
       expect(completions(join(dir, folder)), folder).toBe(1);
       const { attempts } = jsonAt(join(dir, folder, 'task.json')) as { attempts: { outcome: string | null }[] };
       // None by its owner where a run outlived its worker by the moment that it needed to finish.
@@ -131,7 +129,7 @@ describe.skipIf(obstacle !== null)(`over Redis${obstacle === null ? '' : ` (left
     const { code, stderr } = await submit('queue', redis.url);
     expect({ code, stderr }).toEqual({
       code: 2,
-      stderr: 'deep-rfm: queue: there is no task to submit: all are finished\n',
+      stderr: ['deep-rfm: queue: there is no task to submit: all are finished'],
     });
   });
 
@@ -142,7 +140,7 @@ describe.skipIf(obstacle !== null)(`over Redis${obstacle === null ? '' : ` (left
       [['--redis', file], {}],
       [[], { DEEP_RFM_REDIS: redis.url }],
     ] as const) {
-      const { code, stdout } = await deepRfm(['sweep', 'worker', '--drain', ...flags], { cwd, env });
+      const { code, stdout } = await deepRfmHere(['sweep', 'worker', '--drain', ...flags], { cwd, env });
       expect({ code, stdout }).toEqual({ code: 0, stdout: '0 tasks finished, 0 failed; no task is left\n' });
     }
   });
@@ -211,9 +209,9 @@ describe.skipIf(obstacle !== null)(`over Redis${obstacle === null ? '' : ` (left
       expect(end).toMatchObject({
         code: 3,
         stdout: '',
-        stderr: expect.stringMatching(/OOM .*; nothing is enqueued\n$/),
+        stderr: [expect.stringMatching(/OOM .*; nothing is enqueued$/)],
       });
-      const { code, stdout } = await deepRfm(['sweep', 'worker', '--redis', server.url, '--drain'], { cwd });
+      const { code, stdout } = await deepRfmHere(['sweep', 'worker', '--redis', server.url, '--drain'], { cwd });
       expect({ code, stdout }).toEqual({ code: 0, stdout: '0 tasks finished, 0 failed; no task is left\n' });
     } finally {
       await server.stop();
@@ -224,11 +222,13 @@ describe.skipIf(obstacle !== null)(`over Redis${obstacle === null ? '' : ` (left
     const port = await freePort();
     const end = await submit('queue', `redis://127.0.0.1:${port}`);
     expect(end.code).toBe(2); // Nothing is left to submit; said first.
-    const none = await deepRfm(['sweep', 'worker', '--redis', `redis://127.0.0.1:${port}`], { cwd });
+    const none = await deepRfmHere(['sweep', 'worker', '--redis', `redis://127.0.0.1:${port}`], { cwd });
     expect(none).toMatchObject({ code: 3, stdout: '' });
-    expect(none.stderr).toMatch(
-      /^deep-rfm: --redis redis:\/\/127\.0\.0\.1:\d+\/0: no answer \(connect ECONNREFUSED [^)]*\); start Redis there, or correct the URL\n$/,
-    );
+    expect(none.stderr).toEqual([
+      expect.stringMatching(
+        /^deep-rfm: --redis redis:\/\/127\.0\.0\.1:\d+\/0: no answer \(connect ECONNREFUSED [^)]*\); start Redis there, or correct the URL$/,
+      ),
+    ]);
   });
 });
 

@@ -7,7 +7,7 @@ import { chunksOf, ranges } from '../../../src/cli/sweep/engines/slurm-script.js
 import { readGrid } from '../../../src/cli/sweep/grid.js';
 import { configurations, mergedTasks } from '../../../src/cli/sweep/plan.js';
 import { readTasks, type Task, tasksPath, tasksText } from '../../../src/cli/sweep/tasks.js';
-import { deepRfm, workFolder } from '../program.js';
+import { deepRfmHere, workFolder } from '../program.js';
 
 const cwd = workFolder();
 let files = 0;
@@ -113,7 +113,7 @@ describe('a grid', () => {
   it('names the 37th combination, whose flag has a wrong value, and writes nothing', async () => {
     const seeds = [...Array.from({ length: 36 }, (_, i) => i), -1, 37];
     const path = gridFile(run({ '--n': 60, '--seed': seeds }));
-    const { code, stderr, stdout } = await deepRfm(['sweep', 'plan', path, '--out', 'bad'], { cwd });
+    const { code, stderr, stdout } = await deepRfmHere(['sweep', 'plan', path, '--out', 'bad'], { cwd });
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toEqual([
       expect.stringContaining('combination 37 (--n 60 --seed -1): --seed -1: expected an integer'),
@@ -123,7 +123,7 @@ describe('a grid', () => {
 
   it('names the combination whose flags contradict each other', async () => {
     const path = gridFile(run({ '--exponent': 1, '--kernel': ['laplace', 'gaussian'] }));
-    const { code, stderr } = await deepRfm(['sweep', 'plan', path, '--out', 'bad'], { cwd });
+    const { code, stderr } = await deepRfmHere(['sweep', 'plan', path, '--out', 'bad'], { cwd });
     expect(code).toBe(2);
     expect(stderr).toEqual([
       expect.stringContaining('combination 2 (--exponent 1 --kernel gaussian): --exponent 1: only'),
@@ -134,7 +134,7 @@ describe('a grid', () => {
 describe('planning again', () => {
   it('changes nothing, not even the time of the file', async () => {
     const path = gridFile(run({ '--n': [60, 70], '--seed': [0, 1] }));
-    const plan = () => deepRfm(['sweep', 'plan', path, '--out', 'twice', '--json'], { cwd });
+    const plan = () => deepRfmHere(['sweep', 'plan', path, '--out', 'twice', '--json'], { cwd });
     const first = JSON.parse((await plan()).stdout);
     expect(first).toMatchObject({ changed: true, finished: 0 });
     expect(first.tasks[0].estimate.bytes).toBeGreaterThan(1e5);

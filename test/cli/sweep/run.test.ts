@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import { LOCK } from '../../../scripts/leftovers.mjs';
 import { readTasks } from '../../../src/cli/sweep/tasks.js';
-import { buildProgram, workFolder } from '../program.js';
-import { completions, deepRfm, jsonAt, loggedAttempts, metricsOf, start, until } from './support.js';
+import { buildProgram, deepRfmHere, workFolder } from '../program.js';
+import { completions, deepRfm, jsonAt, loggedAttempts, metricsOf, start, undisturbed, until } from './support.js';
 
 const cwd = workFolder();
 const FLAGS = {
@@ -21,12 +21,12 @@ const FLAGS = {
 async function planned(name: string, flags: object): Promise<string> {
   const grid = join(cwd, `${name}.json`);
   writeFileSync(grid, JSON.stringify({ command: 'run', flags: { ...FLAGS, ...flags } }));
-  const end = await deepRfm(['sweep', 'plan', grid, '--out', name, '--quiet'], { cwd });
-  expect(end).toMatchObject({ code: 0, stderr: '' });
+  const end = await deepRfmHere(['sweep', 'plan', grid, '--out', name, '--quiet'], { cwd });
+  expect(end).toMatchObject({ code: 0, stderr: [] });
   return join(cwd, name);
 }
 const statusOf = async (name: string) =>
-  JSON.parse((await deepRfm(['sweep', 'status', name, '--json'], { cwd })).stdout);
+  JSON.parse((await deepRfmHere(['sweep', 'status', name, '--json'], { cwd })).stdout);
 
 beforeAll(buildProgram);
 
@@ -71,16 +71,14 @@ it('runs go on after Ctrl-C and after kill -9 of all that runs them, to the resu
   ]);
 
   const [task] = readTasks(dir);
-  expect((await deepRfm([...task.args, '--out', 'plain', '--quiet'], { cwd })).code).toBe(0);
-  expect(metricsOf(first)).toBe(metricsOf(join(cwd, 'plain')));
+  expect(metricsOf(first)).toBe(await undisturbed(task, cwd));
 
   const before = readFileSync(join(first, 'task.json'), 'utf8');
-  const again = await deepRfm(['sweep', 'task', 'kills', '--index', '0'], { cwd });
+  const again = await deepRfmHere(['sweep', 'task', 'kills', '--index', '0'], { cwd });
   expect(again).toMatchObject({ code: 0, stdout: expect.stringContaining('holds the result of task 0') });
   expect(readFileSync(join(first, 'task.json'), 'utf8')).toBe(before);
-  expect((await deepRfm(['sweep', 'task', 'kills', '--index', '2'], { cwd })).stderr).toContain(
-    '--index 2: kills has tasks 0 to 1',
-  );
+  const beyond = await deepRfmHere(['sweep', 'task', 'kills', '--index', '2'], { cwd });
+  expect(beyond.stderr.join('\n')).toContain('--index 2: kills has tasks 0 to 1');
 });
 
 it('of several owners at once one runs the task, and the others leave it with a clear word; a stale lease goes to one', async () => {
@@ -128,7 +126,7 @@ it('a task that fails does not stop the others, is named, and runs again after a
   expect(tasks[0].why).toContain('--data-dir');
   expect((await run()).stdout).toContain('0 of 2 tasks finished, 2 failed');
   expect(loggedAttempts(join(dir, 'runs', 'seed0'))).toBe(1);
-  const retried = await deepRfm(['sweep', 'retry', 'failing', '--index', '1'], { cwd });
+  const retried = await deepRfmHere(['sweep', 'retry', 'failing', '--index', '1'], { cwd });
   expect(retried.stdout).toContain('1 of 1 tasks had failed');
   expect((await statusOf('failing')).counts).toMatchObject({ failed: 1, interrupted: 1 });
   await run();
@@ -140,15 +138,15 @@ it('results of another configuration are left alone', async () => {
   const folder = join(dir, readTasks(dir)[0].folder);
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'metrics.json'), '{"schema":"deep-rfm/metrics/1","version":"0"}');
-  const refused = await deepRfm(['sweep', 'task', 'foreign', '--index', '0'], { cwd });
+  const refused = await deepRfmHere(['sweep', 'task', 'foreign', '--index', '0'], { cwd });
   expect(refused).toMatchObject({
     code: 2,
-    stderr: expect.stringContaining('holds metrics.json, which is not of this sweep'),
+    stderr: [expect.stringContaining('holds metrics.json, which is not of this sweep')],
   });
   writeFileSync(
     join(folder, 'task.json'),
     JSON.stringify({ schema: 'deep-rfm/sweep-task/1', hash: 'other', attempts: [], forgiven: 0 }),
   );
-  const other = await deepRfm(['sweep', 'status', 'foreign'], { cwd });
-  expect(other).toMatchObject({ code: 2, stderr: expect.stringContaining('is the folder of another configuration') });
+  const other = await deepRfmHere(['sweep', 'status', 'foreign'], { cwd });
+  expect(other).toMatchObject({ code: 2, stderr: [expect.stringContaining('is the folder of another configuration')] });
 });

@@ -5,7 +5,8 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { ROOT } from '../program.js';
+import type { Task } from '../../../src/cli/sweep/tasks.js';
+import { deepRfmHere, ROOT } from '../program.js';
 
 const LAUNCHER = join(ROOT, 'bin', 'deep-rfm.mjs');
 
@@ -60,6 +61,14 @@ export function metricsOf(folder: string): string {
   delete metrics.memory;
   const timed = new Set(['seconds', 'compilationSeconds']);
   return JSON.stringify(metrics, (key, value) => (timed.has(key) ? undefined : value));
+}
+
+/** `metricsOf` of a run of a sweep to which nothing happens, in a folder of its own below `cwd`. */
+export async function undisturbed({ args, index }: Task, cwd: string): Promise<string> {
+  const out = `undisturbed-${index}`;
+  const { code, stderr } = await deepRfmHere([...args, '--out', out, '--quiet'], { cwd });
+  if (code !== 0) throw new Error(stderr.join('\n'));
+  return metricsOf(join(cwd, out));
 }
 
 /** What a JSON file holds; null while it is not there, or not whole. */
