@@ -38,11 +38,14 @@ export interface Prepared {
   test: EncodedRows | null;
 }
 
+/** What of a request says how rows become numbers. */
+type PreparedFrom = Pick<FitRequest, 'config' | 'rows' | 'validation' | 'test' | 'encoding'>;
+
 /**
  * Encodes the rows of a split, and those of the other tables, by what the training rows say.
  * @throws input error for values that cannot be encoded, and a class or value that no training row has.
  */
-export function prepare(request: FitRequest, { train, held }: Split): Prepared {
+export function prepare(request: PreparedFrom, { train, held }: Split): Prepared {
   const { rows, validation, test } = request;
   const { encoding, changes } = learnEncoding(rows.table, train, request.encoding);
   const own = encoded(rows, encoding, changes, train);
@@ -82,7 +85,7 @@ function encoded(
   return { x, rows, target: ids ? targetRows(target, ids) : target };
 }
 
-function outputsOf(target: Target, { config, rows }: FitRequest): Outputs {
+function outputsOf(target: Target, { config, rows }: PreparedFrom): Outputs {
   if (target.task === 'regression') {
     const { values } = target;
     const mean = values.reduce((sum, value) => sum + (value - values[0]) / values.length, 0) + values[0];
@@ -101,7 +104,8 @@ function outputsOf(target: Target, { config, rows }: FitRequest): Outputs {
   return { task: 'classes', codes: codesOf(config.codes ?? 'one-hot', prior), classes };
 }
 
-const targetsOf = (target: Target, outputs: Outputs): Float64Array =>
+/** Targets as they are fitted, rows × outputs. */
+export const targetsOf = (target: Target, outputs: Outputs): Float64Array =>
   target.task === 'regression'
     ? target.values.map((value) => (outputs.task === 'regression' ? (value - outputs.mean) / outputs.deviation : 0))
     : encodeLabels(target.labels, (outputs as Outputs & { task: 'classes' }).codes);
