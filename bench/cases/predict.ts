@@ -31,7 +31,7 @@ export const predictCases = (request: CaseRequest): BenchCase[] =>
           ...{ family: familyOf({ kernel: 'laplace' }), bandwidth: BANDWIDTH, metric: null, alpha },
           ...{ centers, n, d: FEATURES, outputs: OUTPUTS },
         };
-        let found = new Float64Array();
+        let found: Float64Array = new Float64Array();
         return {
           async run(g) {
             found = await predictEstimator(g, predictor, x);

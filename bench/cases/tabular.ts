@@ -1,6 +1,13 @@
-import { bestTrial, configAt, search } from '../../src/cli/fit-tune.js';
-import { decode, type Prepared as PreparedRows, prepare, scoreOf, scoresOf, targetsOf } from '../../src/cli/fit-prepare.js';
+import {
+  decode,
+  type Prepared as PreparedRows,
+  prepare,
+  scoreOf,
+  scoresOf,
+  targetsOf,
+} from '../../src/cli/fit-prepare.js';
 import { configOf, estimatorOptions, type FitConfig, type FitFlags } from '../../src/cli/fit-request.js';
+import { bestTrial, configAt, search } from '../../src/cli/fit-tune.js';
 import { inputError } from '../../src/errors.js';
 import { GEMM } from '../../src/ops/gemm/gemm.js';
 import { familyOf } from '../../src/ops/kernels/families.js';

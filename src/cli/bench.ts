@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { Argument, type Command } from 'commander';
+import { Argument, type Command, type Option } from 'commander';
 import { OPS, type OpName } from '../../bench/case.js';
 import type { BenchRequest } from '../../bench/run.js';
 import { inputError } from '../errors.js';
@@ -88,6 +88,17 @@ const list =
 
 const LARGEST = 16_384;
 
+/** Which other libraries, and where they are. */
+const peerOptions = (): Option[] => [
+  valued('--peers <list>', `of ${PEERS.join(', ')}`, list('--peers', oneOf('--peers', PEERS))),
+  valued(
+    '--python <file>',
+    'interpreter for numpy, torch, xrfm and the tables of scikit-learn (default: the first of python3, /usr/bin/python3 that has them)',
+    path('--python'),
+  ),
+  valued('--jax-js <folder>', 'folder whose node_modules has @jax-js/jax', path('--jax-js')),
+];
+
 /** `deep-rfm bench`: operations × sizes × variants, with peers. */
 export function addBench(program: Command, signal: AbortSignal): void {
   const command = program
@@ -120,15 +131,6 @@ export function addBench(program: Command, signal: AbortSignal): void {
     .option('--quick', 'small sizes and few samples: does everything run?')
     .option('--tune', 'first measure the variants of each operation, and keep the fastest for all commands')
     .addOption(tuneOption())
-    .addOption(valued('--peers <list>', `of ${PEERS.join(', ')}`, list('--peers', oneOf('--peers', PEERS))))
-    .addOption(
-      valued(
-        '--python <file>',
-        'interpreter for numpy, torch, xrfm and the tables of scikit-learn (default: the first of python3, /usr/bin/python3 that has them)',
-        path('--python'),
-      ),
-    )
-    .addOption(valued('--jax-js <folder>', 'folder whose node_modules has @jax-js/jax', path('--jax-js')))
     .addOption(
       valued(
         '--search <N>',
@@ -148,7 +150,7 @@ export function addBench(program: Command, signal: AbortSignal): void {
     .addOption(gpuOption())
     .addOption(valued('--out <folder>', 'where to write bench.json, .md, .svg and .png', path('--out')))
     .addOption(overwriteOption());
-  for (const option of commonOptions()) command.addOption(option);
+  for (const option of [...peerOptions(), ...commonOptions()]) command.addOption(option);
   command
     .addHelpText('after', EXAMPLES)
     .action((ops: Asked[] | undefined, flags: BenchFlags) => benchAndShow(ops ?? [], flags, signal));
@@ -277,12 +279,15 @@ async function tune(gpu: Gpu, terminal: Terminal, signal: AbortSignal): Promise<
 }
 
 async function show(document: BenchDocument, terminal: Terminal): Promise<void> {
-  const [{ benchHeading, hostTable, peerTable, remarkLines, resultTable }, { scalingOf, scalingTable }, { scoreTable }] =
-    await Promise.all([
-      import('../report/bench-report.js'),
-      import('../report/bench-scaling.js'),
-      import('../report/bench-scores.js'),
-    ]);
+  const [
+    { benchHeading, hostTable, peerTable, remarkLines, resultTable },
+    { scalingOf, scalingTable },
+    { scoreTable },
+  ] = await Promise.all([
+    import('../report/bench-report.js'),
+    import('../report/bench-scaling.js'),
+    import('../report/bench-scores.js'),
+  ]);
   for (const line of benchHeading(document)) terminal.print(line);
   terminal.print('');
   if (document.results.length > 0) for (const line of tableText(resultTable(document))) terminal.print(line);

@@ -36,8 +36,8 @@ describe('tables', () => {
     expect(friedmanTable(400).read().y).toEqual(y);
     let [noise, square] = [0, 0];
     for (let i = 0; i < 400; i++) {
-      const [a, b, c, d, e] = [0, 1, 2, 3, 4].map((j) => x[i * 105 + j]!);
-      const rest = y[i]! - 10 * Math.sin(Math.PI * a! * b!) - 20 * (c! - 0.5) ** 2 - 10 * d! - 5 * e!;
+      const [a, b, c, d, e] = [0, 1, 2, 3, 4].map((j) => x[i * 105 + j]);
+      const rest = y[i] - 10 * Math.sin(Math.PI * a * b) - 20 * (c - 0.5) ** 2 - 10 * d - 5 * e;
       noise += rest / 400;
       square += rest ** 2 / 400;
     }
@@ -49,7 +49,7 @@ describe('tables', () => {
     const { x: signs, y: classes } = parity.read();
     expect([...new Set(Array.from(signs))].sort()).toEqual([-1, 1]);
     for (let i = 0; i < 200; i++) {
-      const product = [0, 1, 2].reduce((all, j) => all * signs[i * parity.cols + j]!, 1);
+      const product = [0, 1, 2].reduce((all, j) => all * signs[i * parity.cols + j], 1);
       expect(classes[i]).toBe(product === 1 ? 1 : 0);
     }
   });
@@ -58,7 +58,13 @@ describe('tables', () => {
     expect(await bundledTables('/nonexistent/python')).toBe(
       '--python /nonexistent/python cannot import sklearn; install scikit-learn, or name one with --python',
     );
-    const shapes = { diabetes: [442, 10], breast_cancer: [569, 30], digits: [1797, 64], wine: [178, 13], iris: [150, 4] };
+    const shapes = {
+      diabetes: [442, 10],
+      breast_cancer: [569, 30],
+      digits: [1797, 64],
+      wine: [178, 13],
+      iris: [150, 4],
+    };
     const script = (columns: number) => `#!${process.execPath}
 const { writeFileSync } = require('node:fs');
 const shapes = ${JSON.stringify(shapes)};
@@ -84,8 +90,8 @@ if (first !== '-c') for (const name of names) {
     const found = await bundledTables(good);
     if (typeof found === 'string') throw new Error(found);
     expect(found.map(({ name, rows, cols }) => [name.replace('-', '_'), [rows, cols]])).toEqual(Object.entries(shapes));
-    expect(Array.from(found[4]!.read().x).slice(0, 5)).toEqual([0, 1, 2, 0, 1]);
-    expect(found[4]!.read().y).toHaveLength(150);
+    expect(Array.from(found[4].read().x).slice(0, 5)).toEqual([0, 1, 2, 0, 1]);
+    expect(found[4].read().y).toHaveLength(150);
     expect(await bundledTables(odd)).toContain('diabetes has 442 × 11 numbers, expected 442 × 10');
   });
 });
@@ -102,7 +108,7 @@ async function runOnce(benchCase: BenchCase): Promise<Ran> {
   const prepared = await benchCase.prepare(gpu());
   await prepared.run(gpu());
   const own = (await prepared.arrays?.()) ?? {};
-  const name = benchCase.shape.split(' ')[0]!;
+  const name = benchCase.shape.split(' ')[0];
   const arrays = Object.fromEntries(
     Object.entries(own).map(([part, { shape, data }]) => {
       const path = join(folder, `${name}-${part}.npy`);
@@ -145,7 +151,7 @@ describe('fits of tables', () => {
       'parity-3 n=90 d=50 search=1',
     ]);
     for (const { benchCase, prepared, own } of ran) {
-      const rows = ['x', 'held', 'test'].map((part) => own[part]!.shape[0]);
+      const rows = ['x', 'held', 'test'].map((part) => own[part].shape[0]);
       expect(rows).toEqual([58, 14, 18]);
       const scores = prepared.scores!(await prepared.values!());
       const regression = benchCase.shape.startsWith('friedman');
@@ -154,41 +160,41 @@ describe('fits of tables', () => {
     }
     // What is predicted by nobody: one value for all rows, and the wrong class of each.
     const [friedman, , parity] = ran;
-    expect(friedman!.prepared.scores!([new Float32Array(18)])['r2']).toBeLessThanOrEqual(0);
-    const [found] = await parity!.prepared.values!();
-    const { accuracy } = parity!.prepared.scores!([found!]);
-    expect(parity!.prepared.scores!([found!.map((value) => 1 - value)])['accuracy']).toBeCloseTo(1 - accuracy!, 12);
+    expect(friedman.prepared.scores!([new Float32Array(18)]).r2).toBeLessThanOrEqual(0);
+    const [found] = await parity.prepared.values!();
+    const { accuracy } = parity.prepared.scores!([found]);
+    expect(parity.prepared.scores!([found.map((value) => 1 - value)]).accuracy).toBeCloseTo(1 - accuracy, 12);
   });
 
   const numpy = pythonWith('numpy, scipy');
   // Without the libraries on this machine there is nothing to run.
   it.skipIf(numpy === null)('are what NumPy finds in float64', async () => {
     const peer = await open('numpy', numpy);
-    for (const one of [ran[0]!, ran[2]!]) {
+    for (const one of [ran[0], ran[2]!]) {
       const runs = await ask(peer, one);
       expect(runs.map(({ method, reference }) => [method, reference])).toEqual([
         ['float64', false],
         ['float64', true],
       ]);
       const found = await one.prepared.values!();
-      expect(largestError(found, runs[1]!.values!), one.benchCase.shape).toBeLessThan(2e-4);
+      expect(largestError(found, runs[1].values!), one.benchCase.shape).toBeLessThan(2e-4);
     }
     // A search is compared with defaults: no reference of its result.
-    expect((await ask(peer, ran[1]!)).map(({ reference }) => reference)).toEqual([false]);
+    expect((await ask(peer, ran[1])).map(({ reference }) => reference)).toEqual([false]);
     const [prediction] = predictCases({ sizes: [60], quick: true, dataDir: undefined });
-    expect(await ask(peer, { benchCase: prediction!, arrays: {} })).toHaveLength(1);
+    expect(await ask(peer, { benchCase: prediction, arrays: {} })).toHaveLength(1);
     peer.close();
   });
 
   const torch = pythonWith('torch, numpy');
   it.skipIf(torch === null)('are what PyTorch finds in float32, and xRFM is asked for the same', async () => {
     const peer = await open('torch', torch);
-    for (const one of [ran[0]!, ran[2]!]) {
+    for (const one of [ran[0], ran[2]!]) {
       const [run] = await ask(peer, one);
-      expect(largestError(await one.prepared.values!(), run!.values!), one.benchCase.shape).toBeLessThan(5e-3);
+      expect(largestError(await one.prepared.values!(), run.values!), one.benchCase.shape).toBeLessThan(5e-3);
     }
     const [prediction] = predictCases({ sizes: [60], quick: true, dataDir: undefined });
-    expect(await ask(peer, { benchCase: prediction!, arrays: {} })).toHaveLength(2);
+    expect(await ask(peer, { benchCase: prediction, arrays: {} })).toHaveLength(2);
     peer.close();
 
     // In place of the library: what it was made with comes back as an error, or as predictions.
@@ -218,25 +224,25 @@ class xRFM:
         return most.expand(len(X)).numpy() if self.y.dim() == 1 else most.expand(len(X), 1).numpy()
 `,
     );
-    const before = process.env['PYTHONPATH'];
-    process.env['PYTHONPATH'] = modules;
+    const before = process.env.PYTHONPATH;
+    process.env.PYTHONPATH = modules;
     try {
       const xrfm = await open('xrfm', torch);
       expect(xrfm.library.version).toMatch(/^9 \(torch /);
-      for (const one of [ran[0]!, ran[2]!]) {
+      for (const one of [ran[0], ran[2]!]) {
         const [run] = await ask(xrfm, one);
-        expect(run!.method).toBe('xRFM, settings as ours');
-        const scores = one.prepared.scores!(run!.values!);
+        expect(run.method).toBe('xRFM, settings as ours');
+        const scores = one.prepared.scores!(run.values!);
         // The mean of the training rows, and their most frequent class.
-        if ('r2' in scores) expect(scores['r2']).toBeLessThanOrEqual(0);
-        else expect(scores['accuracy']).toBeLessThan(0.9);
+        if ('r2' in scores) expect(scores.r2).toBeLessThanOrEqual(0);
+        else expect(scores.accuracy).toBeLessThan(0.9);
       }
-      await expect(ask(xrfm, ran[1]!)).rejects.toThrow('["mse", [58, 1], "torch.float32"]');
-      await expect(ask(xrfm, ran[3]!)).rejects.toThrow('["logloss", [58], "torch.int64"]');
+      await expect(ask(xrfm, ran[1])).rejects.toThrow('["mse", [58, 1], "torch.float32"]');
+      await expect(ask(xrfm, ran[3])).rejects.toThrow('["logloss", [58], "torch.int64"]');
       xrfm.close();
     } finally {
-      if (before === undefined) delete process.env['PYTHONPATH'];
-      else process.env['PYTHONPATH'] = before;
+      if (before === undefined) delete process.env.PYTHONPATH;
+      else process.env.PYTHONPATH = before;
     }
   });
 });
