@@ -88,12 +88,19 @@ export function scriptFolder(): string | null {
   }
 }
 
-/** The first interpreter that can import the modules; null where none can. */
+/** Ends with 1 where Python lacks one of the modules that follow. */
+const LOOK_FOR =
+  'import importlib.util, sys; sys.exit(any(importlib.util.find_spec(name) is None for name in sys.argv[1:]))';
+
+/**
+ * The first interpreter that has the modules; null where none has. It looks for them and imports none, which of PyTorch takes
+ * seconds: one that is there and cannot be imported is told of by the process that does.
+ */
 export async function pythonWith(modules: string, wanted: string | undefined): Promise<string | null> {
   const usual = process.platform === 'win32' ? ['python', 'python3'] : ['python3', '/usr/bin/python3'];
   for (const python of wanted === undefined ? usual : [wanted]) {
     try {
-      await promisify(execFile)(python, ['-c', `import ${modules}`], { timeout: 120_000 });
+      await promisify(execFile)(python, ['-c', LOOK_FOR, ...modules.split(', ')], { timeout: 120_000 });
       return python;
     } catch {
       // not there, or without the library

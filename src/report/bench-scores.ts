@@ -9,6 +9,9 @@ const SAME = 0.005;
 
 const shown = (value: number): string => value.toPrecision(5);
 
+/** Two decimals; what rounds to 0 has no sign. */
+const perCent = (share: number): string => `${(Math.round(10_000 * share) / 100 + 0).toFixed(2)} %`;
+
 /** How much better ours is, as a share of the peer's: above 0 where it is better. */
 export const advantage = (name: string, ours: number, theirs: number): number =>
   ((isGain(name as ScoreName) ? 1 : -1) * (ours - theirs)) / Math.abs(theirs);
@@ -16,15 +19,16 @@ export const advantage = (name: string, ours: number, theirs: number): number =>
 /** A row for each score and each peer that has it; without peers a row for each score. */
 export function scoreTable({ results, peers }: BenchDocument): Table {
   const rows = results.flatMap(({ op, shape, variant, scores = {} }) => {
-    const others = peers.filter((peer) => peer.op === op && peer.shape === shape && peer.scores);
+    const own = peers.filter((peer) => peer.op === op && peer.shape === shape);
     return Object.entries(scores).flatMap(([name, ours]) => {
       const start = [op, shape, variant, name];
+      const others = own.filter((peer) => peer.scores?.[name] !== undefined);
       if (others.length === 0) return [[...start, '–', '–', shown(ours), '–', '–']];
-      return others.map(({ name: peer, method, scores: own = {} }) => {
-        const theirs = own[name] ?? Number.NaN;
+      return others.map(({ name: peer, method, scores: found }) => {
+        const theirs = found?.[name] ?? Number.NaN;
         const better = advantage(name, ours, theirs);
         const verdict = better >= -SAME ? '' : ', worse';
-        return [...start, peer, method, shown(ours), shown(theirs), `${(100 * better).toFixed(2)} %${verdict}`];
+        return [...start, peer, method, shown(ours), shown(theirs), `${perCent(better)}${verdict}`];
       });
     });
   });

@@ -82,6 +82,7 @@ describe('scores', () => {
     results: [result('a', 'tiles', 1, { op: 'tabular', scores: { accuracy: 0.9, rmse: 2 } })],
     peers: [
       { ...peer, scores: { accuracy: 0.904, rmse: 2.02 } },
+      { ...peer, method: 'again', scores: { accuracy: 0.900004 } },
       { ...peer, name: 'xrfm', scores: { accuracy: 0.91, rmse: 1.9 } },
       { ...peer, name: 'torch' },
     ],
@@ -91,6 +92,7 @@ describe('scores', () => {
     const cells = scoreTable(scored).rows.map((row) => [row[3], row[4], row.at(-1)]);
     expect(cells).toEqual([
       ['accuracy', 'numpy', '-0.44 %'],
+      ['accuracy', 'numpy', '0.00 %'],
       ['accuracy', 'xrfm', '-1.10 %, worse'],
       ['rmse', 'numpy', '0.99 %'],
       ['rmse', 'xrfm', '-5.26 %, worse'],
