@@ -17,6 +17,8 @@ export const OPS = [
   'mlp-step',
   'resnet18-step',
   'agop-probe',
+  'predict',
+  'tabular',
 ] as const;
 export type OpName = (typeof OPS)[number];
 
@@ -38,6 +40,8 @@ export interface Prepared {
   error(gpu: Gpu): Promise<number | null>;
   /** NC1 at the three stages of each layer, where the case is a run of the method: peers in double precision check it. */
   nc1?(): number[][];
+  /** Scores by name of predictions of rows that were held out: ours, which `values` gives, or a peer's of the same rows. */
+  scores?(values: readonly ArrayLike<number>[]): Record<string, number>;
   /** Arrays of the last run that peers in double precision compute, too, where the host is too slow for them. */
   values?(): Promise<Float32Array[]>;
   /** Milliseconds of each phase of the last run, where the case has phases. */
@@ -76,6 +80,10 @@ export interface CaseRequest {
   quick: boolean;
   /** Folder with datasets. */
   dataDir: string | undefined;
+  /** The Python that is asked for tables of scikit-learn; undefined: the usual ones. */
+  python?: string | undefined;
+  /** Trials of a search for the settings of an estimator, beside its defaults; null: none. */
+  search?: number | null;
 }
 
 /** Ordinary repetitions. */

@@ -77,4 +77,15 @@ export const REASONS: Readonly<Record<OpName, Why>> = {
     software: 'the outer products carry a second float, which is not credited, and both factors are transposed first',
     hardware: 'the outer products carry a second float, and that work is not credited',
   },
+  predict: {
+    software:
+      'distances are summed from differences; a root and an exponential for each, kernel values written and read again, and second floats of the sums count as nothing',
+    hardware:
+      'distances are summed from differences, and roots, exponentials and second floats of the sums count as nothing',
+  },
+  tabular: {
+    software:
+      'a fit is many steps that each need the last; the median distance, refined solutions and the root of M count as nothing',
+    hardware: 'a fit is many small steps, each of which needs the last, with the host between them',
+  },
 };

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { type Spread, spreadOf } from '../src/report/bench-document.js';
 
 /** Libraries that can do the same work. Each runs in a process of its own, in the user's environment as it is. */
-export const PEERS = ['numpy', 'torch', 'jax-js'] as const;
+export const PEERS = ['numpy', 'torch', 'xrfm', 'jax-js'] as const;
 export type PeerName = (typeof PEERS)[number];
 
 /** What a peer found out about itself. */
@@ -73,14 +73,14 @@ export interface Peer {
 }
 
 export interface PeerOptions {
-  /** --python: the interpreter for numpy and torch. */
+  /** --python: the interpreter for numpy, torch and xrfm. */
   python: string | undefined;
   /** --jax-js: a folder whose node_modules has @jax-js/jax. */
   jaxJs: string | undefined;
 }
 
 /** The folder of the peers' scripts, from a bundle in dist/ as well as from the sources; null if they are not there. */
-function scriptFolder(): string | null {
+export function scriptFolder(): string | null {
   for (let folder = dirname(fileURLToPath(import.meta.url)); ; folder = dirname(folder)) {
     const scripts = join(folder, 'bench', 'peers');
     if (existsSync(join(scripts, 'numpy_peer.py'))) return scripts;
@@ -88,12 +88,19 @@ function scriptFolder(): string | null {
   }
 }
 
-/** The first interpreter that can import the modules. */
-async function pythonWith(modules: string, wanted: string | undefined): Promise<string | null> {
+/** Ends with 1 where Python lacks one of the modules that follow. */
+const LOOK_FOR =
+  'import importlib.util, sys; sys.exit(any(importlib.util.find_spec(name) is None for name in sys.argv[1:]))';
+
+/**
+ * The first interpreter that has the modules; null where none has. It looks for them and imports none, which of PyTorch takes
+ * seconds: one that is there and cannot be imported is told of by the process that does.
+ */
+export async function pythonWith(modules: string, wanted: string | undefined): Promise<string | null> {
   const usual = process.platform === 'win32' ? ['python', 'python3'] : ['python3', '/usr/bin/python3'];
   for (const python of wanted === undefined ? usual : [wanted]) {
     try {
-      await promisify(execFile)(python, ['-c', `import ${modules}`], { timeout: 120_000 });
+      await promisify(execFile)(python, ['-c', LOOK_FOR, ...modules.split(', ')], { timeout: 120_000 });
       return python;
     } catch {
       // not there, or without the library
@@ -107,6 +114,9 @@ interface Command {
   args: string[];
   cwd?: string;
 }
+
+/** What a peer in Python imports. */
+const MODULES = { numpy: 'numpy, scipy', torch: 'torch, numpy', xrfm: 'xrfm, torch, numpy' } as const;
 
 /** How to start a peer, or why it cannot be. */
 async function commandFor(name: PeerName, { python, jaxJs }: PeerOptions): Promise<Command | string> {
@@ -122,11 +132,11 @@ async function commandFor(name: PeerName, { python, jaxJs }: PeerOptions): Promi
     }
     return { file: process.execPath, args: [join(scripts, 'jax-js.mjs'), resolve(folder)] };
   }
-  const modules = name === 'numpy' ? 'numpy, scipy' : 'torch, numpy';
+  const modules = MODULES[name];
   const found = await pythonWith(modules, python);
   if (found === null) {
     const who = python === undefined ? 'no Python interpreter here can' : `--python ${python} cannot`;
-    return `${who} import ${modules.replace(', ', ' and ')}; install them, or name one with --python`;
+    return `${who} import ${modules.replace(/, (\w+)$/, ' and $1')}; install them, or name one with --python`;
   }
   return { file: found, args: ['-u', join(scripts, `${name}_peer.py`)] };
 }

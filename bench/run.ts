@@ -15,15 +15,19 @@ import { agopCases, featuresCases, kernelMatrixCases, sqrtCases } from './cases/
 import { layerCases } from './cases/layer.js';
 import { choleskyCases, gemmCases, syrkCases, trsmCases } from './cases/linear-algebra.js';
 import { agopProbeCases, mlpStepCases, resnetStepCases } from './cases/networks.js';
+import { predictCases } from './cases/predict.js';
+import { tabularCases } from './cases/tabular.js';
 import { type Ceilings, measureCeilings } from './ceilings.js';
 import { compareResults } from './compare.js';
-import { rowsError } from './host.js';
 import { hostCost } from './host-cost.js';
 import { clockRemark, type Measurement, measureCase } from './measure.js';
 import { REASONS, SHARE_TO_EXPLAIN } from './notes.js';
 import { openPeer, type Peer, type PeerName, type PeerOptions, type PeerRun } from './peers.js';
+import { referenceError } from './reference.js';
 
-const CASES: Readonly<Record<OpName, (request: CaseRequest) => BenchCase[]>> = {
+type MakesCases = (request: CaseRequest, remark: (line: string) => void) => BenchCase[] | Promise<BenchCase[]>;
+
+const CASES: Readonly<Record<OpName, MakesCases>> = {
   gemm: gemmCases,
   syrk: syrkCases,
   'kernel-matrix': kernelMatrixCases,
@@ -38,6 +42,8 @@ const CASES: Readonly<Record<OpName, (request: CaseRequest) => BenchCase[]>> = {
   'mlp-step': mlpStepCases,
   'resnet18-step': resnetStepCases,
   'agop-probe': agopProbeCases,
+  predict: predictCases,
+  tabular: tabularCases,
 };
 
 export interface BenchRequest extends CaseRequest {
@@ -86,7 +92,7 @@ export async function runBench(
   const hostCosts: HostCost[] = [];
   try {
     for (const op of OPS.filter((name) => request.ops.includes(name))) {
-      for (const benchCase of CASES[op](request)) {
+      for (const benchCase of await CASES[op](request, remark)) {
         progress.signal.throwIfAborted();
         const outcome = await runCase(gpu, benchCase, { request, ceilings, peers, folder, progress, remark });
         results.push(...outcome.results);
@@ -253,13 +259,15 @@ async function runCase(
         repeats: request.repeats,
         signal: progress.signal,
       });
+      const own = await prepared.values?.();
       const result = resultOf(gpu, benchCase, choice, measurement, await prepared.error(chosen), context.ceilings);
       results.push({
         ...result,
         ...(prepared.data !== undefined && { data: prepared.data }),
         ...(prepared.phases && { phases: prepared.phases() }),
+        ...(own && prepared.scores && { scores: prepared.scores(own) }),
       });
-      values.push(await prepared.values?.());
+      values.push(own);
     }
     const peers: BenchPeer[] = [];
     for (const peer of [...context.peers]) {
@@ -335,7 +343,7 @@ async function askPeer(
     }
     const timed = runs
       .filter((run) => !run.reference)
-      .map(({ method, milliseconds, flops: own }) => ({
+      .map(({ method, milliseconds, flops: own, values }) => ({
         name: peer.name,
         version: peer.library.version,
         threads: peer.library.threads,
@@ -345,6 +353,7 @@ async function askPeer(
         milliseconds: milliseconds.median,
         spread: milliseconds,
         gflops: own === null && flops === null ? null : (own ?? flops ?? 0) / milliseconds.median / 1e6,
+        ...(values && prepared.scores && { scores: prepared.scores(values) }),
       }));
     return { peers: timed, runs };
   } catch (error) {
@@ -355,44 +364,4 @@ async function askPeer(
     remark(`${peer.name} is left out from ${op} ${shape} on: ${error instanceof Error ? error.message : error}`);
     return nothing;
   }
-}
-
-/** Largest of the arrays' relative errors. */
-export const largestError = (found: readonly Float32Array[], expected: readonly number[][]): number =>
-  Math.max(
-    ...expected.map((exact, k) => {
-      if (exact.length !== found[k]?.length) {
-        throw new Error(`array ${k}: expected ${exact.length} numbers, found ${found[k]?.length ?? 'none'}`);
-      }
-      return rowsError(
-        [0],
-        () => exact.length,
-        (_, i) => found[k][i],
-        (_, i) => exact[i],
-      );
-    }),
-  );
-
-/** Error of what we computed against what a peer did in double precision; null where it did not. */
-function referenceError(
-  runs: readonly PeerRun[],
-  nc1: number[][] | undefined,
-  values: Float32Array[] | undefined,
-): number | null {
-  for (const run of runs) {
-    if (!run.reference) continue;
-    if (run.nc1 && nc1) return curveError(nc1, run.nc1);
-    if (run.values && values) return largestError(values, run.values);
-  }
-  return null;
-}
-
-/** Largest relative difference of NC1 in the first half of the layers: later ones feel float32 storage alone. */
-function curveError(found: number[][], expected: number[][]): number | null {
-  const layers = Math.min(found.length, expected.length);
-  const half = Math.ceil(layers / 2);
-  const errors = found
-    .slice(0, half)
-    .flatMap((stages, layer) => stages.map((value, stage) => Math.abs(value / expected[layer][stage] - 1)));
-  return errors.length > 0 ? Math.max(...errors) : null;
 }

@@ -1,4 +1,4 @@
-"""NumPy and SciPy at the work of `deep-rfm bench`, float32 throughout."""
+"""NumPy and SciPy at the work of `deep-rfm bench`, in float32; tables and a check of Deep RFM in float64."""
 
 import io
 import contextlib
@@ -9,9 +9,13 @@ import scipy
 import scipy.linalg as sl
 
 import method
+import tabular
 from protocol import blas_in_use, once, sample, serve
 
 F = np.float32
+
+# Rows of a prediction whose kernel values are made at once.
+BATCH = 1000
 
 
 def uniform(*shape, seed=1):
@@ -104,6 +108,55 @@ def deep_rfm(job):
     return both
 
 
+class Tables:
+    """What a fit of a table is made of, in float64."""
+
+    @staticmethod
+    def distances(a, b):
+        own = b is None
+        b = a if own else b
+        squared = (a * a).sum(1)[:, None] + (b * b).sum(1)[None, :] - 2 * (a @ b.T)
+        found = np.sqrt(np.clip(squared, 0, None))
+        if own:
+            np.fill_diagonal(found, 0)
+        return found
+
+    @staticmethod
+    def median(distances):
+        ids = tabular.spaced(len(distances))
+        pairs = distances[np.ix_(ids, ids)][np.tri(len(ids), k=-1, dtype=bool)]
+        return np.partition(pairs, len(pairs) // 2)[len(pairs) // 2]
+
+    @staticmethod
+    def solve(k, y):
+        return solve(k, y)
+
+
+def tables(job):
+    """The reference: the fit in float64."""
+    entry = tabular.run(np, job, "float64", Tables, lambda a: a.astype("f8"), lambda a: a)
+    return [entry, {**entry, "reference": True}] if job["dimensions"]["settings"] == "same" else [entry]
+
+
+def predict(job):
+    d = job["dimensions"]
+    x, centers, alpha = uniform(d["rows"], d["d"]), uniform(d["n"], d["d"], seed=2), uniform(d["n"], d["outputs"], seed=3)
+    bandwidth = F(d["bandwidth"])
+    norms = (centers * centers).sum(1)
+
+    def whole():
+        for first in range(0, len(x), BATCH):
+            rows = x[first : first + BATCH]
+            k = rows @ (-2 * centers).T
+            k += (rows * rows).sum(1)[:, None]
+            k += norms
+            np.sqrt(np.maximum(k, 0, out=k), out=k)
+            k /= -bandwidth
+            np.exp(k, out=k) @ alpha
+
+    return run("norms and product, rows in batches", job, whole)
+
+
 if __name__ == "__main__":
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
@@ -130,5 +183,7 @@ if __name__ == "__main__":
             "sqrt-psd": sqrt_psd,
             "features": features,
             "deep-rfm": deep_rfm,
+            "predict": predict,
+            "tabular": tables,
         },
     )

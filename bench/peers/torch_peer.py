@@ -7,10 +7,14 @@ import numpy as np
 import torch
 
 import method
+import tabular
 import torch_nn
 from protocol import blas_in_use, cores, once, sample, serve
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+# Rows of a prediction whose kernel values are made at once.
+BATCH = 1000 if DEVICE == "cpu" else 10_000
 
 # Seconds until a GPU's clock has risen, as ours is kept busy before the first sample (src/runtime/clock.ts).
 WARM = 0.3 if DEVICE == "cuda" else 0
@@ -162,6 +166,52 @@ def deep_rfm(job):
     return runs
 
 
+class Tables:
+    """What a fit of a table is made of, in float32."""
+
+    @staticmethod
+    def distances(a, b):
+        return torch.cdist(a, a if b is None else b)
+
+    @staticmethod
+    def median(distances):
+        ids = torch.from_numpy(tabular.spaced(len(distances))).to(DEVICE)
+        some = distances if len(ids) == len(distances) else distances[ids][:, ids]
+        pairs = some[torch.ones_like(some, dtype=torch.bool).tril(-1)]
+        return pairs.kthvalue(len(pairs) // 2 + 1).values.item()
+
+    @staticmethod
+    def solve(k, y):
+        factor, failed = torch.linalg.cholesky_ex(k)
+        return torch.linalg.solve(k, y) if failed else torch.cholesky_solve(y, factor)
+
+
+def tables(job):
+    def to_device(a):
+        return torch.from_numpy(np.ascontiguousarray(a, dtype="f4")).to(DEVICE)
+
+    return [tabular.run(torch, job, "float32", Tables, to_device, lambda a: a.cpu().numpy())]
+
+
+def predict(job):
+    d = job["dimensions"]
+    x, centers, alpha = uniform(d["rows"], d["d"]), uniform(d["n"], d["d"], seed=2), uniform(d["n"], d["outputs"], seed=3)
+    scale = -1 / d["bandwidth"]
+
+    def batches(values):
+        for rows in x.split(BATCH):
+            values(rows).mul_(scale).exp_() @ alpha
+
+    norms = (centers * centers).sum(1)
+
+    def by_norms(rows):
+        return torch.addmm((rows * rows).sum(1)[:, None] + norms, rows, centers.T, alpha=-2).clamp_(min=0).sqrt_()
+
+    return run("cdist, exp, product, rows in batches", job, lambda: batches(lambda rows: torch.cdist(rows, centers))) + run(
+        "norms and product, rows in batches", job, lambda: batches(by_norms)
+    )
+
+
 if __name__ == "__main__":
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_grad_enabled(False)
@@ -193,6 +243,8 @@ if __name__ == "__main__":
             "sqrt-psd": sqrt_psd,
             "features": features,
             "deep-rfm": deep_rfm,
+            "predict": predict,
+            "tabular": tables,
             **torch_nn.operations(DEVICE, run, once),
         },
     )

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { Argument, type Command } from 'commander';
+import { Argument, type Command, type Option } from 'commander';
 import { OPS, type OpName } from '../../bench/case.js';
 import type { BenchRequest } from '../../bench/run.js';
 import { inputError } from '../errors.js';
@@ -26,7 +26,7 @@ import { withOutput } from './output.js';
 import { type Terminal, terminalFor } from './terminal.js';
 import { VERSION, webgpuVersion } from './version.js';
 
-const PEERS = ['numpy', 'torch', 'jax-js'] as const;
+const PEERS = ['numpy', 'torch', 'xrfm', 'jax-js'] as const;
 
 const EXAMPLES = `
 Examples:
@@ -36,6 +36,8 @@ Examples:
   $ deep-rfm bench --tune
   $ deep-rfm bench layer --sizes 500,1000,2000,5000,10000 --out scaling
   $ deep-rfm bench mlp-step resnet18-step agop-probe --peers torch
+  $ deep-rfm bench tabular --peers numpy,torch,xrfm
+  $ deep-rfm bench tabular --sizes 2000 --search 30 --peers xrfm
   $ deep-rfm bench host --sizes 1000
   $ deep-rfm bench --quick --compare bench/bench.json
 
@@ -43,6 +45,9 @@ Times come from GPU timestamps. Rates are set against what this adapter was
 measured to do at best: multiply-adds from registers, bytes copied. Errors are
 against float64. Every peer runs in a process of its own, after ours and never
 at the same time; a library that is not installed is left out with a note.
+tabular fits tables as fit does: those of scikit-learn where a Python has it, digits,
+and two made by formula, whose rows --sizes gives. Scores are those of held-out rows.
+--search N adds a fit whose settings N trials find, with peers at their defaults.
 host plays a run of Deep RFM on a backend that executes no shader, with the
 answers that the adapter gave: what the host alone takes for a layer.
 --out writes bench.json, bench.md, bench.svg and bench.png; of layers at several
@@ -62,6 +67,7 @@ interface BenchFlags extends OutputFlags {
   peers?: (typeof PEERS)[number][];
   python?: string;
   jaxJs?: string;
+  search?: number;
   dataDir?: string;
   compare?: string;
   adapter?: AdapterChoice;
@@ -81,6 +87,17 @@ const list =
   };
 
 const LARGEST = 16_384;
+
+/** Which other libraries, and where they are. */
+const peerOptions = (): Option[] => [
+  valued('--peers <list>', `of ${PEERS.join(', ')}`, list('--peers', oneOf('--peers', PEERS))),
+  valued(
+    '--python <file>',
+    'interpreter for numpy, torch, xrfm and the tables of scikit-learn (default: the first of python3, /usr/bin/python3 that has them)',
+    path('--python'),
+  ),
+  valued('--jax-js <folder>', 'folder whose node_modules has @jax-js/jax', path('--jax-js')),
+];
 
 /** `deep-rfm bench`: operations × sizes × variants, with peers. */
 export function addBench(program: Command, signal: AbortSignal): void {
@@ -114,15 +131,13 @@ export function addBench(program: Command, signal: AbortSignal): void {
     .option('--quick', 'small sizes and few samples: does everything run?')
     .option('--tune', 'first measure the variants of each operation, and keep the fastest for all commands')
     .addOption(tuneOption())
-    .addOption(valued('--peers <list>', `of ${PEERS.join(', ')}`, list('--peers', oneOf('--peers', PEERS))))
     .addOption(
       valued(
-        '--python <file>',
-        'interpreter for numpy and torch (default: the first of python3, /usr/bin/python3 that has them)',
-        path('--python'),
+        '--search <N>',
+        'of tabular: also a fit with settings from N trials, as fit --tune finds them',
+        integer('--search', { min: 1, max: 10_000, example: 30 }),
       ),
     )
-    .addOption(valued('--jax-js <folder>', 'folder whose node_modules has @jax-js/jax', path('--jax-js')))
     .addOption(
       valued(
         '--data-dir <folder>',
@@ -135,7 +150,7 @@ export function addBench(program: Command, signal: AbortSignal): void {
     .addOption(gpuOption())
     .addOption(valued('--out <folder>', 'where to write bench.json, .md, .svg and .png', path('--out')))
     .addOption(overwriteOption());
-  for (const option of commonOptions()) command.addOption(option);
+  for (const option of [...peerOptions(), ...commonOptions()]) command.addOption(option);
   command
     .addHelpText('after', EXAMPLES)
     .action((ops: Asked[] | undefined, flags: BenchFlags) => benchAndShow(ops ?? [], flags, signal));
@@ -184,10 +199,13 @@ async function readRequest(ops: readonly Asked[], flags: BenchFlags): Promise<Be
   if (flags.mixedPrecision && !variants?.includes('all')) {
     throw inputError('--mixed-precision: needs --variants all; add it, or name the variant itself');
   }
-  for (const [flag, value] of Object.entries({ '--python': flags.python, '--jax-js': flags.jaxJs })) {
-    if (value !== undefined && !flags.peers)
-      throw inputError(`${flag} ${value}: needs --peers; add it or drop ${flag}`);
-  }
+  const tabular = ops.length === 0 || ops.includes('tabular');
+  if (flags.python !== undefined && !flags.peers && !tabular)
+    throw inputError(`--python ${flags.python}: needs --peers, or tabular; add one or drop --python`);
+  if (flags.jaxJs !== undefined && !flags.peers)
+    throw inputError(`--jax-js ${flags.jaxJs}: needs --peers; add it or drop --jax-js`);
+  if (flags.search !== undefined && !tabular)
+    throw inputError(`--search ${flags.search}: is of tabular alone; add tabular or drop --search`);
   await checkFolder('--data-dir', flags.dataDir);
   await checkFolder('--jax-js', flags.jaxJs);
   const { readBenchJson } = await import('../../bench/compare.js');
@@ -202,6 +220,8 @@ async function readRequest(ops: readonly Asked[], flags: BenchFlags): Promise<Be
     peers: flags.peers ?? [],
     peerOptions: { python: flags.python, jaxJs: flags.jaxJs },
     dataDir: flags.dataDir,
+    python: flags.python,
+    search: flags.search ?? null,
     compare: compare === undefined ? null : { path: compare, document: await readBenchJson(compare, '--compare') },
     version: VERSION,
     webgpu: webgpuVersion(),
@@ -259,8 +279,15 @@ async function tune(gpu: Gpu, terminal: Terminal, signal: AbortSignal): Promise<
 }
 
 async function show(document: BenchDocument, terminal: Terminal): Promise<void> {
-  const [{ benchHeading, hostTable, peerTable, remarkLines, resultTable }, { scalingOf, scalingTable }] =
-    await Promise.all([import('../report/bench-report.js'), import('../report/bench-scaling.js')]);
+  const [
+    { benchHeading, hostTable, peerTable, remarkLines, resultTable },
+    { scalingOf, scalingTable },
+    { scoreTable },
+  ] = await Promise.all([
+    import('../report/bench-report.js'),
+    import('../report/bench-scaling.js'),
+    import('../report/bench-scores.js'),
+  ]);
   for (const line of benchHeading(document)) terminal.print(line);
   terminal.print('');
   if (document.results.length > 0) for (const line of tableText(resultTable(document))) terminal.print(line);
@@ -273,6 +300,11 @@ async function show(document: BenchDocument, terminal: Terminal): Promise<void> 
   if (peers.length > 0) {
     terminal.print('');
     for (const line of tableText(peerTable(document))) terminal.print(line);
+  }
+  const scored = scoreTable(document);
+  if (scored.rows.length > 0) {
+    terminal.print('');
+    for (const line of tableText(scored)) terminal.print(line);
   }
   const scalings = scalingOf(document);
   if (scalings.length > 0) {

@@ -133,7 +133,11 @@ function targetName(table: Table, { target, y }: FitFlags): string {
   throw inputError(`--target is missing; name the column to predict, for example --target ${names.at(-1)}`);
 }
 
-function configOf(path: string, target: string, { task }: Target, flags: FitFlags): FitConfig {
+/**
+ * The settings of a fit: what flags give, and the defaults of the rest.
+ * @throws input error for flags that contradict each other or the task.
+ */
+export function configOf(path: string, target: string, { task }: Pick<Target, 'task'>, flags: FitFlags): FitConfig {
   const settings = estimatorSettings(flags, task);
   checkScoring(flags);
   const validation = flags.folds === undefined ? (flags.validation ?? 0.2) : null;

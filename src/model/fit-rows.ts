@@ -124,7 +124,8 @@ function outputsOf(target: Target, { config, rows, encoding }: TablesToFit): Out
   return { task: 'classes', codes: codesOf(config.codes ?? 'one-hot', prior), classes };
 }
 
-const targetsOf = (target: Target, outputs: Outputs): Float64Array =>
+/** Targets as they are fitted, rows × outputs. */
+export const targetsOf = (target: Target, outputs: Outputs): Float64Array =>
   target.task === 'regression'
     ? target.values.map((value) => (outputs.task === 'regression' ? (value - outputs.mean) / outputs.deviation : 0))
     : encodeLabels(target.labels, (outputs as Outputs & { task: 'classes' }).codes);

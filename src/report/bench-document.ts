@@ -26,6 +26,8 @@ const resultSchema = z.object({
   error: number,
   /** Milliseconds of each phase of the last run, where there are phases. */
   phases: z.record(z.string(), z.number()).optional(),
+  /** Of predictions of rows that were held out, by name (`r2`, `rmse`, `accuracy`), where the case is an estimator. */
+  scores: z.record(z.string(), z.number()).optional(),
   /** What the numbers were made from, where it matters. */
   data: z.string().optional(),
   /** Why it stays below a third of the ceiling; null where it does not. */
@@ -62,6 +64,8 @@ const peerSchema = z.object({
   milliseconds: z.number(),
   spread,
   gflops: number,
+  /** As those of ours, of the same rows. */
+  scores: z.record(z.string(), z.number()).optional(),
 });
 
 const changeSchema = z.object({

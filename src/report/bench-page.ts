@@ -4,6 +4,7 @@ import type { BenchDocument } from './bench-document.js';
 import { ladders } from './bench-ladder.js';
 import { benchHeading, hostTable, peerTable, READING, remarkLines, resultTable } from './bench-report.js';
 import { scalingOf, scalingTable } from './bench-scaling.js';
+import { READING_SCORES, scoreTable } from './bench-scores.js';
 import type { DrawnChart } from './chart-points.js';
 import { escapeHtml, formatNumber, formatPercent } from './format.js';
 import { figureBlock, pageDocument, tableBlock, verdictBlock } from './page-shell.js';
@@ -57,6 +58,7 @@ export function renderBenchPage(document: BenchDocument, charts: Readonly<Record
   const figure = (name: string, label: string): string =>
     charts[name] ? figureBlock(charts[name], { name, label }) : '';
   const scalings = scalingOf(document);
+  const scored = scoreTable(document);
   const change = comparison ? ` The changes are against ${comparison.with}.` : '';
   return pageDocument({
     title: 'Benchmark of deep-rfm',
@@ -69,6 +71,7 @@ ${figure('bench', 'GFLOP/s of each result, and the ceiling of this adapter')}
 ${results.length > 0 ? htmlTable('results', `${READING}${change}`, resultTable(document)) : ''}
 ${hostCosts ? htmlTable('host', 'The host alone', hostTable(hostCosts)) : ''}
 ${peers.length > 0 ? htmlTable('peers', 'Peers', peerTable(document)) : ''}
+${scored.rows.length > 0 ? htmlTable('scores', READING_SCORES, scored) : ''}
 ${ladders(document)
   .map(({ op, table }) => htmlTable(`ladder-${op}`, `Ladder of ${op}`, table))
   .join('\n')}</section>

@@ -1,6 +1,7 @@
 import type { BenchChange, BenchDocument, BenchResult, HostCost } from './bench-document.js';
 import { ladders } from './bench-ladder.js';
 import { scalingOf, scalingTable } from './bench-scaling.js';
+import { READING_SCORES, scoreTable } from './bench-scores.js';
 import { adapterLabel, formatPercent } from './format.js';
 import type { Table } from './text-table.js';
 
@@ -124,6 +125,7 @@ export function benchMarkdown(document: BenchDocument): string {
   const { peers, libraries, comparison, notes, hostCosts } = document;
   const remarks = remarkLines(document);
   const scalings = scalingOf(document);
+  const scored = scoreTable(document);
   const list = (title: string, lines: readonly string[]) =>
     lines.length === 0 ? [] : ['', `## ${title}`, '', ...lines.map((line) => `- ${line}`)];
   return [
@@ -144,6 +146,7 @@ export function benchMarkdown(document: BenchDocument): string {
       ({ name, version, blas, threads, where }) =>
         `- ${name} ${version}: ${blas}${threads === null ? '' : `, ${threads} threads`}; ${where}`,
     ),
+    ...(scored.rows.length > 0 ? ['', '## Scores', '', READING_SCORES, '', ...markdownTable(scored)] : []),
     ...ladders(document).flatMap(({ op, table }) => ['', `## Ladder of ${op}`, '', ...markdownTable(table)]),
     ...(scalings.length > 0
       ? ['', '## Cost of a layer against n (milliseconds)', '', ...markdownTable(scalingTable(scalings))]

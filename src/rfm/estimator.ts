@@ -248,7 +248,7 @@ async function fitOnce(
   let others: Float64Array | null = null;
   if (validation) {
     const tests = await applyMetric(gpu, cut(validation.rows, plan.grid.starts[1]), validation.x, d, metric);
-    const scores = await predict(gpu, tests, fitted, reach + (await longestRow(gpu, tests)));
+    const scores = await predict(gpu, tests, fitted, await reachOf(gpu, kernel, reach, tests));
     others = Float64Array.from(transposeHost(scores, outputs, validation.rows));
     releasePanels(gpu, tests);
   }
@@ -275,9 +275,24 @@ async function fitOnce(
   return { fitted, predicted, kernel, agop };
 }
 
+/**
+ * How far apart rows and the rows of a fit may be, whose longest is `longest`. Where that is too far already for what `sumKernels`
+ * does with rows that are close, the others are not measured.
+ */
+export const reachOf = async (gpu: Gpu, kernel: RadialKernel, longest: number, rows: Rows): Promise<number> =>
+  kernel.coordinates || longest > kernel.excessReach * kernel.bandwidth
+    ? longest
+    : longest + (await longestRow(gpu, rows));
+
 /** The bandwidth of a fit to these rows (n × d). */
 export const bandwidthOf = async (gpu: Gpu, rows: Rows, family: KernelFamily, bandwidth: Bandwidth): Promise<number> =>
   'length' in bandwidth ? bandwidth.length : bandwidth.multiple * (await medianDistance(gpu, rows, family));
+
+/**
+ * Rows that a software adapter predicts at once: their kernel values then stay in the processor's caches between passes. Of 30,000
+ * rows, 3,000 centres and 64 features a prediction took a tenth to a fifth less than in tiles of 4,096 rows (lavapipe, two cores).
+ */
+const CACHED_ROWS = 1024;
 
 /** What predictions of a fitted estimator take. */
 export interface Predictor extends Pick<FittedEstimator, 'bandwidth' | 'metric' | 'alpha'> {
@@ -316,12 +331,12 @@ export async function predictEstimator(
       const fitted = { system: { x: own, kernel, kept: null }, alpha: columns, coefficients };
       const reach = await longestRow(gpu, own);
       const out = new Float64Array(rows * outputs);
-      const most = plan.grid.starts[1];
+      const most = Math.min(plan.grid.starts[1], gpu.adapter.type === 'software' ? CACHED_ROWS : rows);
       for (let first = 0; first < rows; first += most) {
         const count = Math.min(most, rows - first);
         const part = x.subarray(first * d, (first + count) * d);
         const tests = await applyMetric(gpu, cut(count, most), part, d, metric);
-        const scores = await predict(gpu, tests, fitted, reach + (await longestRow(gpu, tests)));
+        const scores = await predict(gpu, tests, fitted, await reachOf(gpu, kernel, reach, tests));
         out.set(transposeHost(scores, outputs, count), first * outputs);
         releasePanels(gpu, tests);
       }

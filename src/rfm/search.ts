@@ -17,6 +17,7 @@ import {
   exhausted,
   type IterationReport,
   planEstimator,
+  reachOf,
   samplesOf,
 } from './estimator.js';
 import { applyMetric, type Metric, nextDiagonal, nextFull } from './estimator-metric.js';
@@ -106,7 +107,7 @@ async function fitAll(
   const alpha = uploadColumns(gpu, plan.grid, ridges.length * outputs, coefficients);
   const tests = await applyMetric(gpu, cut(validation.rows, plan.grid.starts[1]), validation.x, d, metric);
   const reach = await longestRow(gpu, rows);
-  const all = await predict(gpu, tests, { system, alpha, coefficients }, reach + (await longestRow(gpu, tests)));
+  const all = await predict(gpu, tests, { system, alpha, coefficients }, await reachOf(gpu, kernel, reach, tests));
   releasePanels(gpu, tests, alpha);
   const size = outputs * validation.rows;
   const scores = ridges.map((_, r) => {

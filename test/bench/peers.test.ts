@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { agopProbeCases, mlpStepCases, resnetStepCases } from '../../bench/cases/networks.js';
 import { openPeer, type Peer, type PeerJob } from '../../bench/peers.js';
-import { largestError } from '../../bench/run.js';
+import { largestError } from '../../bench/reference.js';
 import { writeNpy } from '../../src/data/npy.js';
 import { useGpu } from '../support/gpu.js';
 

@@ -39,6 +39,7 @@ describe('bench', () => {
       expect(ceilingShare, what).toBeGreaterThan(0);
       if (ceilingShare! < 1 / 3) expect(reason, what).toMatch(/\w/);
       if (op === 'layer') expect(Object.keys(result.phases ?? {}), what).toContain('agop');
+      else if (op === 'tabular') expect(Object.keys(result.scores ?? {}), what).not.toHaveLength(0);
       // These two are checked by peers alone.
       else if (op !== 'deep-rfm' && op !== 'resnet18-step') {
         // 0 would say that nothing was compared.
@@ -130,8 +131,10 @@ describe('what is wrong with the flags', () => {
     ['gemm --sizes 64,,32', '--sizes 64,,32', 'empty'],
     ['gemm --sizes big', '--sizes big', 'integer'],
     ['gemm --repeats 0', '--repeats 0', 'from 1'],
-    ['gemm --peers numpy,matlab', '--peers matlab', 'numpy, torch or jax-js'],
+    ['gemm --peers numpy,matlab', '--peers matlab', 'numpy, torch, xrfm or jax-js'],
     ['gemm --python python3', '--python python3', 'needs --peers'],
+    ['gemm --search 5', '--search 5', 'tabular alone'],
+    ['tabular --search 0', '--search 0', 'from 1'],
     ['gemm --mixed-precision', '--mixed-precision', 'needs --variants all'],
     ['gemm --variants all,subgroup', '--variants all,subgroup', 'alone'],
     ['gemm --compare none.json', '--compare FOLDER/none.json', 'no such file'],

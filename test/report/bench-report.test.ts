@@ -4,6 +4,7 @@ import { benchSpec } from '../../src/report/bench-figure.js';
 import { ladders } from '../../src/report/bench-ladder.js';
 import { benchVerdict, renderBenchPage } from '../../src/report/bench-page.js';
 import { benchMarkdown, peerTable, remarkLines, resultTable } from '../../src/report/bench-report.js';
+import { scoreTable } from '../../src/report/bench-scores.js';
 import { chartSvg, drawChart } from '../../src/report/draw-chart.js';
 import { tableText } from '../../src/report/text-table.js';
 
@@ -72,6 +73,37 @@ const document: BenchDocument = {
   notes: ['torch is left out'],
   seconds: 5,
 };
+
+describe('scores', () => {
+  const fit = { op: 'tabular', shape: 'a' };
+  const peer = { ...document.peers[0]!, ...fit };
+  const scored: BenchDocument = {
+    ...document,
+    results: [result('a', 'tiles', 1, { op: 'tabular', scores: { accuracy: 0.9, rmse: 2 } })],
+    peers: [
+      { ...peer, scores: { accuracy: 0.904, rmse: 2.02 } },
+      { ...peer, method: 'again', scores: { accuracy: 0.900004 } },
+      { ...peer, name: 'xrfm', scores: { accuracy: 0.91, rmse: 1.9 } },
+      { ...peer, name: 'torch' },
+    ],
+  };
+
+  it('stand beside those of peers, with what is worse by more than half a per cent', () => {
+    const cells = scoreTable(scored).rows.map((row) => [row[3], row[4], row.at(-1)]);
+    expect(cells).toEqual([
+      ['accuracy', 'numpy', '-0.44 %'],
+      ['accuracy', 'numpy', '0.00 %'],
+      ['accuracy', 'xrfm', '-1.10 %, worse'],
+      ['rmse', 'numpy', '0.99 %'],
+      ['rmse', 'xrfm', '-5.26 %, worse'],
+    ]);
+    expect(scoreTable({ ...scored, peers: [] }).rows.map((row) => row[6])).toEqual(['0.90000', '2.0000']);
+    expect(scoreTable(document).rows).toEqual([]);
+    expect(benchMarkdown(scored)).toContain('## Scores');
+    expect(benchMarkdown(document)).not.toContain('## Scores');
+    expect(renderBenchPage(scored, {})).toContain('-5.26 %, worse');
+  });
+});
 
 describe('tables', () => {
   it('have a row a result, aligned', () => {
