@@ -27,9 +27,20 @@ const x = normalMatrix(n, d, 1).data.map((value, e) => value + 3 * Number(e % d 
 const testX = normalMatrix(m, d, 2).data;
 
 /** A table with a category, and a value that is missing. */
-const TABLE = `size,city,rooms,price
-${Array.from({ length: 24 }, (_, i) => `${(7 * i) % 24},${['Bonn', 'Ulm'][i % 2]},${i === 5 ? '' : i % 4},${((7 * i) % 24) * (1 + (i % 2))}`).join('\n')}
-`;
+const HOUSES = {
+  size: Array.from({ length: 24 }, (_, i) => (7 * i) % 24),
+  city: Array.from({ length: 24 }, (_, i) => ['Bonn', 'Ulm'][i % 2]),
+  rooms: Array.from({ length: 24 }, (_, i) => (i === 5 ? null : i % 4)),
+  price: Array.from({ length: 24 }, (_, i) => ((7 * i) % 24) * (1 + (i % 2))),
+};
+const TABLE = [
+  Object.keys(HOUSES).join(','),
+  ...HOUSES.size.map((_, i) =>
+    Object.values(HOUSES)
+      .map((values) => values[i] ?? '')
+      .join(','),
+  ),
+].join('\n');
 const COLUMNS = { city: ['Ulm', 'Bonn', null], rooms: [1, 2, 3], size: [3, 9.5, 20] };
 
 /** The files of an estimator as `fit --save-model` writes them, by name. */
@@ -44,9 +55,9 @@ async function savedFit(): Promise<[string, Uint8Array][]> {
   return readdirSync(folder).map((name) => [name, new Uint8Array(readFileSync(join(folder, name)))]);
 }
 
-/** What the page does: it loads the models' files, predicts, and shows what it found. */
+/** What the page does: it loads the models' files, predicts, fits a table, and shows what it found. */
 const PAGE = `
-import { loadModel, openGpu, predict, saveModel } from './src/platform/browser/index.ts';
+import { fit, loadModel, openGpu, predict, saveModel } from './src/platform/browser/index.ts';
 
 const json = async (name) => (await fetch(name)).json();
 const fetched = async (folder) =>
@@ -60,10 +71,13 @@ try {
   const { scores, labels, classes } = await predict(gpu, model, rows);
   const cut = files.map(([name, bytes]) => [name, name === 'model.json' ? bytes : bytes.subarray(1)]);
   const refused = await loadModel(cut).catch((error) => error.kind + ': ' + error.message);
-  const prices = await predict(gpu, await loadModel(await fetched('fit/')), await json('columns'));
+  const columns = await json('columns');
+  const prices = await predict(gpu, await loadModel(await fetched('fit/')), columns);
+  const own = await fit(gpu, await json('table'), 'price', { missing: 'median', iterations: 1 });
+  const again = await predict(gpu, own.model, columns);
   await gpu.close();
   const saved = [...(await saveModel(model)).keys()];
-  document.body.textContent = JSON.stringify({ scores: [...scores], labels: [...labels], classes, refused, saved, prices: [...prices.scores] });
+  document.body.textContent = JSON.stringify({ scores: [...scores], labels: [...labels], classes, refused, saved, prices: [...prices.scores, ...again.scores] });
 } catch (error) {
   document.body.textContent = JSON.stringify({ error: String(error) });
 }
@@ -83,7 +97,7 @@ async function served(content: Map<string, string | Uint8Array>): Promise<Server
 
 const browser = findChromium();
 it.skipIf(browser === null)(
-  `models predict in Chromium${browser === null ? ' (skipped: Chromium is not installed; node scripts/install-chromium.mjs)' : ''}`,
+  `models predict in Chromium, and a table is fitted${browser === null ? ' (skipped: Chromium is not installed; node scripts/install-chromium.mjs)' : ''}`,
   async () => {
     const { model } = await library.deepRfm(gpu(), { x, labels }, { depth: 2, width: 16, keepModel: true });
     const expected = await library.predict(gpu(), model!, testX, { layer: 2 });
@@ -105,6 +119,7 @@ it.skipIf(browser === null)(
         ...files,
         ['fit/names', JSON.stringify(fitted.map(([name]) => name))],
         ['columns', JSON.stringify(COLUMNS)],
+        ['table', JSON.stringify(HOUSES)],
         ...fitted.map(([name, bytes]): [string, Uint8Array] => [`fit/${name}`, bytes]),
       ]),
     );
@@ -122,8 +137,9 @@ it.skipIf(browser === null)(
       });
       const worst = found.scores.map((score: number, e: number) => Math.abs(score - expected.scores[e]));
       expect(Math.max(...worst)).toBeLessThan(1e-5);
-      const off = found.prices.map((price: number, i: number) => Math.abs(price / prices.scores[i] - 1));
-      expect(off).toHaveLength(3);
+      // Of the model that was made here, and of one that the page made from the same table.
+      const off = found.prices.map((price: number, i: number) => Math.abs(price / prices.scores[i % 3] - 1));
+      expect(off).toHaveLength(6);
       expect(Math.max(...off)).toBeLessThan(1e-5);
     } finally {
       await shown.close();
