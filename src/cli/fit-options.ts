@@ -61,6 +61,10 @@ function bandwidthFlag(value: string): Bandwidth {
   return /x$/i.test(value) ? { multiple: number(value.slice(0, -1)) } : { length: number(value) };
 }
 
+/** --delimiter, of every command that reads tables. */
+export const delimiterOption = (): Option =>
+  valued('--delimiter <character>', 'of CSV: comma, tab, semicolon, bar or another (default: found)', delimiterOf);
+
 function delimiterOf(value: string): string {
   const known: Readonly<Record<string, string>> = { tab: '\t', comma: ',', semicolon: ';', bar: '|' };
   const found = known[value] ?? value;
@@ -97,7 +101,7 @@ export const dataOptions = (): Option[] => [
     'of values that are missing: refuse, mean or median takes their place (default: refuse)',
     oneOf('--missing', ['refuse', 'mean', 'median'] as const),
   ),
-  valued('--delimiter <character>', 'of CSV: comma, tab, semicolon, bar or another (default: found)', delimiterOf),
+  delimiterOption(),
 ];
 
 /** What is fitted. */

@@ -144,16 +144,16 @@ export function shownOf(prepared: Prepared, found: PartPredictions): Shown | nul
   return { part, points };
 }
 
-/** predictions.csv: of each row its part, the truth and the prediction, and of classes the probabilities. */
+/** predictions.csv: of each row its part and its number in its table, the truth and the prediction, and of classes the probabilities. */
 export function predictionsText(prepared: Prepared, found: PartPredictions): string {
   const parts = (['train', 'validation', 'test'] as const).filter((part) => found[part] !== null);
   const { target } = prepared.train;
   const classes = target.task === 'regression' ? [] : target.classes;
-  const lines = [['part', 'truth', 'prediction', ...classes.map((name) => quoted(`p ${name}`))].join(',')];
+  const lines = [['part', 'row', 'truth', 'prediction', ...classes.map((name) => quoted(`p ${name}`))].join(',')];
   for (const part of parts) {
     const [rows, decoded] = [prepared[part], found[part]];
     if (!rows || !decoded) continue;
-    for (let i = 0; i < rows.rows; i++) lines.push([part, ...cells(rows, decoded, i)].join(','));
+    for (let i = 0; i < rows.rows; i++) lines.push([part, rows.ids?.[i] ?? i, ...cells(rows, decoded, i)].join(','));
   }
   return `${lines.join('\n')}\n`;
 }

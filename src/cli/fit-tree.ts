@@ -135,7 +135,10 @@ export async function sampleOf(prepared: Prepared, count: number, seed: number):
 /** The targets of a leaf's rows; the rows themselves are its data. */
 function leafOf(prepared: Prepared, { train, held, moved }: LeafRows): Prepared {
   const { target } = prepared.train;
-  const rowsOf = (own: Target, rows: number): EncodedRows => ({ x: new Float32Array(0), rows, target: own });
+  const rowsOf = (own: Target, rows: number): EncodedRows => ({
+    x: new Float32Array(0),
+    ...{ rows, ids: null, target: own },
+  });
   const scored = joinedTargets(targetRows(prepared.validation?.target ?? target, held), targetRows(target, moved));
   const count = held.length + moved.length;
   return {

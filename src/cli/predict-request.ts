@@ -30,6 +30,7 @@ export type Format = (typeof FORMATS)[number];
 export interface PredictFlags extends OutputFlags {
   model?: string;
   x?: string;
+  delimiter?: string;
   y?: string;
   dataset?: DatasetName;
   dataDir?: string;
@@ -176,14 +177,17 @@ async function rowsFor(flags: PredictFlags, model: Model): Promise<Found> {
     if (x !== undefined) return fromTable(flags, x, model);
     throw inputError(`--dataset ${dataset}: the model predicts rows of a table; give the table with --x`);
   }
+  if (flags.delimiter !== undefined) {
+    throw inputError(`--delimiter ${flags.delimiter}: a model of kind ${model.document.kind} takes no tables; drop it`);
+  }
   return x === undefined ? fromDataset(flags, model) : fromFiles(flags, x, model);
 }
 
 /** Where the table has the column that the model predicts, predictions are judged by it. */
-async function fromTable({ y, n }: PredictFlags, x: string, model: Model): Promise<Found> {
+async function fromTable({ y, n, delimiter }: PredictFlags, x: string, model: Model): Promise<Found> {
   if (y !== undefined)
     throw inputError(`--y ${y}: a table holds what is predicted as a column; add it there, or drop --y`);
-  const { rows: all, target, remarks } = await tableRows(model, x, '--x');
+  const { rows: all, target, remarks } = await tableRows(model, x, '--x', delimiter);
   if (n !== undefined && n > all.rows) throw tooFew(n, x, all.rows);
   const count = n ?? all.rows;
   const rows = { ...all, x: all.x.subarray(0, count * all.cols), rows: count };

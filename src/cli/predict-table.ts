@@ -18,11 +18,12 @@ export async function tableRows(
   { document }: Model,
   path: string,
   flag: string,
+  delimiter: string | undefined,
 ): Promise<{ rows: HostRows; target: Column | null; remarks: string[] }> {
   if (!isOfTable(document)) {
     throw inputError(`${flag} ${path}: a model of kind ${document.kind} takes arrays, not tables; give a .npy file`);
   }
-  const table = await readTable(path, flag);
+  const table = await readTable(path, flag, { delimiter });
   const { x, rows, cols, unknown } = encodeRows(table, document.table.columns);
   const remarks = [...unknown].map(
     ([name, count]) =>

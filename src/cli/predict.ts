@@ -8,6 +8,7 @@ import { formatPercent, formatSeconds } from '../report/format.js';
 import type { AdapterSummary } from '../runtime/adapter.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { selectionOptions } from './dataset-rows.js';
+import { delimiterOption } from './fit-options.js';
 import {
   adapterOption,
   byteSize,
@@ -60,6 +61,7 @@ export function addPredict(program: Command, signal: AbortSignal): void {
     .description('Predicts labels, scores and probabilities of rows with a model that was saved before.')
     .addOption(valued('--model <folder>', 'the saved model (required)', path('--model')))
     .addOption(valued('--x <file>', 'rows, n × d (FILE.npy, or FILE.npz:NAME); of a model of fit a table', path('--x')))
+    .addOption(delimiterOption())
     .addOption(valued('--y <file>', 'their labels or targets, to judge the predictions by', path('--y')))
     .addOption(valued('--dataset <name>', `rows of ${DATASET_NAMES.join(', ')}`, oneOf('--dataset', DATASET_NAMES)))
     .addOption(valued('--part <name>', 'of the dataset: test or train (default: test)', oneOf('--part', PARTS)));

@@ -2,7 +2,7 @@
 
 import { CsvError, parse } from 'csv-parse/sync';
 import { inputError, type RfmError } from '../errors.js';
-import { checkNumbers, checkWhole, shownName } from '../table/checks.js';
+import { checkNumbers, checkWhole, NUMBER, shownName } from '../table/checks.js';
 import type { Column, Table, TableOptions } from '../table/types.js';
 import { allocateFor, place, withFile } from './files.js';
 import { recognize } from './recognize.js';
@@ -12,7 +12,6 @@ const NAMES: Readonly<Record<string, string>> = { ',': 'comma', '\t': 'tab', ';'
 
 /** What stands for a value that is missing. */
 const MISSING = new Set(['', 'na', 'n/a', 'nan', 'null', 'none', '?', '#n/a']);
-const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const WHOLE = /^[+-]?\d+$/;
 const INFINITE = /^[+-]?(inf|infinity|∞)$/i;
 const DECIMAL_COMMA = /^[+-]?\d+,\d+$/;

@@ -1,7 +1,7 @@
 /** Tables from Parquet files. */
 
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
-import { parquetReadObjects } from 'hyparquet';
+import { parquetMetadata, parquetRead, parquetSchema } from 'hyparquet';
 import { inputError } from '../errors.js';
 import type { Table } from '../table/types.js';
 import { allocateFor, place, withFile } from './files.js';
@@ -22,17 +22,23 @@ export async function parquetTable(path: string, flag: string): Promise<Table> {
     GZIP: (input: Uint8Array) => new Uint8Array(gunzipSync(input)),
     BROTLI: (input: Uint8Array) => new Uint8Array(brotliDecompressSync(input)),
   };
-  let found: Record<string, unknown>[];
+  let names: string[] = [];
+  let found: unknown[][] = [];
   try {
-    found = await parquetReadObjects({ file: bytes.buffer, compressors });
+    const metadata = parquetMetadata(bytes.buffer);
+    // As objects, rows would lose the order of names that are numbers, and all but one of the columns of one name.
+    names = parquetSchema(metadata).children.map(({ element }) => element.name);
+    const onComplete = (rows: unknown[][]): void => {
+      found = rows;
+    };
+    await parquetRead({ file: bytes.buffer, metadata, compressors, onComplete });
   } catch (error) {
     const why = error instanceof Error ? error.message.split('\n')[0] : String(error);
     throw inputError(`${at}: cannot be read as Parquet (${why}); write it again, with compression snappy or none`);
   }
-  const names = Object.keys(found[0] ?? {});
   return tableOfValues(
     at,
     found.length,
-    names.map((name) => ({ name, values: found.map((row) => row[name]) })),
+    names.map((name, j) => ({ name, values: found.map((row) => row[j]) })),
   );
 }

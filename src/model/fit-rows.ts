@@ -46,6 +46,8 @@ export type Decoded =
 export interface EncodedRows {
   x: Float32Array;
   rows: number;
+  /** Their numbers in their table, from 0 on; null: all of them, in its order. */
+  ids: Int32Array | null;
   target: Target;
 }
 
@@ -102,7 +104,7 @@ function encoded(
       `"${name}" has ${count} value${count === 1 ? '' : 's'} in ${ids ? 'held-out rows' : table.at} that no training row has: all its features are 0 there`,
     );
   }
-  return { x, rows, target: ids ? targetRows(target, ids) : target };
+  return { x, rows, ids: ids ?? null, target: ids ? targetRows(target, ids) : target };
 }
 
 function outputsOf(target: Target, { config, rows, encoding }: TablesToFit): Outputs {

@@ -144,7 +144,7 @@ async function readPoints(path: string, part: string): Promise<Shown['points']> 
   }
   const found = cells
     .filter(([name]) => name === part)
-    .map(([, truth, prediction]) => ({ truth: Number(truth), prediction: Number(prediction) }));
+    .map(([, , truth, prediction]) => ({ truth: Number(truth), prediction: Number(prediction) }));
   const wrong = found.findIndex(({ truth, prediction }) => !Number.isFinite(truth) || !Number.isFinite(prediction));
   if (wrong >= 0) throw inputError(`${path}: ${part} row ${wrong + 1} holds no two numbers; ${again}`);
   return found;

@@ -3,6 +3,9 @@
 import { inputError, say, the } from '../errors.js';
 import type { NumberColumn, Table } from './types.js';
 
+/** A text that is a number. */
+export const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
 /** A name or a cell in a message: on one line, and not too long. */
 export function shownName(name: string): string {
   const line = JSON.stringify(name);

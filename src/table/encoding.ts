@@ -1,7 +1,7 @@
 /** How columns of a table become numbers: learned from the training rows, and kept with the model. */
 
 import { inputError, type RfmError, say, the } from '../errors.js';
-import { shownName } from './checks.js';
+import { NUMBER, shownName } from './checks.js';
 import { columnOf } from './target.js';
 import type { Column, Table } from './types.js';
 
@@ -192,9 +192,10 @@ export function encodeRows(table: Table, encoding: readonly ColumnEncoding[], id
   const cols = featureNames(encoding).length;
   const x = new Float32Array(rows * cols);
   const unknown = new Map<string, number>();
+  const columns = new Map(table.columns.map((column) => [column.name, column]));
   let first = 0;
   for (const one of encoding) {
-    const column = table.columns.find(({ name }) => name === one.name);
+    const column = columns.get(one.name);
     if (!column) throw noColumn(table, one.name);
     if (one.kind === 'number') {
       encodeNumbers(
@@ -233,7 +234,7 @@ const noColumn = ({ at, columns }: Table, name: string): RfmError => {
 
 function numbersOf({ at, rowName }: Table, column: Column): Float64Array {
   if (column.kind === 'number') return column.values;
-  const row = column.values.findIndex((value) => value !== null && Number.isNaN(Number(value)));
+  const row = column.values.findIndex((value) => value !== null && !NUMBER.test(value));
   throw inputError(
     `${at}: column ${shownName(column.name)}, ${rowName(Math.max(0, row))}: is ${shownName(column.values[Math.max(0, row)] ?? '')}, expected a number as in the training rows; correct it`,
   );

@@ -1,7 +1,7 @@
 /** The column that is predicted: classes or numbers. */
 
 import { inputError, type SettingName, say, the } from '../errors.js';
-import { shownName } from './checks.js';
+import { NUMBER, shownName } from './checks.js';
 import type { Column, Table } from './types.js';
 
 export const TASKS = ['regression', 'binary', 'multiclass'] as const;
@@ -59,7 +59,11 @@ export function readTarget(table: Table, name: string, task: Task | 'auto'): { t
     task === 'auto' ? `task: ${taken}, since ${shownName(name)} has ${reasonOf(column, different.size)}` : null;
   if (taken === 'regression') {
     if (column.kind === 'text') {
-      const row = column.values.findIndex((value) => Number.isNaN(Number(value)));
+      // Other programs' files have numbers as texts, too.
+      const row = Math.max(
+        0,
+        column.values.findIndex((value) => value === null || !NUMBER.test(value)),
+      );
       throw inputError(
         say`${what} is ${shownName(texts[row])} on ${table.rowName(row)}, expected numbers for ${the.task} regression`,
         'use another target or task',

@@ -115,7 +115,7 @@ describe('fit of more rows than a leaf has', () => {
     const lines = readFileSync(join(cwd, 'whole', 'predictions.csv'), 'utf8')
       .trimEnd()
       .split('\n');
-    const expected = lines.filter((line) => line.startsWith('test,')).map((line) => Number(line.split(',')[2]));
+    const expected = lines.filter((line) => line.startsWith('test,')).map((line) => Number(line.split(',')[3]));
     const model = await openModel(folderFiles(join(cwd, 'model')));
     const table = await readTable(join(cwd, 'later.csv'), '');
     const columns: TableColumns = Object.fromEntries(table.columns.map(({ name, values }) => [name, values]));

@@ -109,15 +109,22 @@ describe('fit', () => {
     const model = await openModel(folderFiles(join(cwd, 'moved')));
     const { scores } = await predict(gpu(), model, await columnsOf('later.csv'));
     const written = lines('price/predictions.csv').filter((line) => line.startsWith('test,'));
-    const expected = written.map((line) => Number(line.split(',')[2]));
+    const expected = written.map((line) => Number(line.split(',')[3]));
     expect(expected).toHaveLength(40);
+    expect(written.map((line) => Number(line.split(',')[1]))).toEqual(expected.map((_, i) => i));
     expect([...scores].map((score) => score.toPrecision(7))).toEqual(expected.map((score) => score.toPrecision(7)));
+    // Of a table with a delimiter of its own, which the header does not tell.
+    writeFileSync(join(cwd, 'tildes.csv'), readFileSync(join(cwd, 'later.csv'), 'utf8').replaceAll(/,(?! )/g, '~'));
+    const odd = 'predict --model moved --x tildes.csv --delimiter ~ --out tilde-predictions.csv --no-tune'.split(' ');
+    const tildes = await deepRfmHere(odd, { cwd });
+    expect(tildes.code, tildes.stderr.join('\n')).toBe(0);
     // By the command, which finds the truth in the table.
     const command = 'predict --model moved --x later.csv --out later-predictions.csv --no-tune'.split(' ');
     const predicted = await deepRfmHere(command, { cwd });
     expect(predicted.code, predicted.stderr.join('\n')).toBe(0);
     const [header, ...cells] = lines('later-predictions.csv').filter((line) => line !== '');
     expect(header).toBe('row,prediction');
+    expect(lines('tilde-predictions.csv')).toEqual(lines('later-predictions.csv'));
     expect(cells.map((line) => Number(line.split(',')[1]).toPrecision(7))).toEqual(
       expected.map((score) => score.toPrecision(7)),
     );
@@ -128,7 +135,7 @@ describe('fit', () => {
       expect.stringMatching(/^deep-rfm: --dataset mnist-sample: the model predicts rows of a table/),
     ]);
     await expect(predict(gpu(), model, [[1, 2]])).rejects.toThrow('the columns of a table by name');
-    const truth = written.map((line) => Number(line.split(',')[1]));
+    const truth = written.map((line) => Number(line.split(',')[2]));
     const rmse = Math.sqrt(expected.reduce((sum, value, i) => sum + (value - truth[i]) ** 2, 0) / 40);
     expect(test.rmse).toBeCloseTo(rmse, 9);
     await expectRedrawn('price');

@@ -101,7 +101,8 @@ vi.mock('../../src/platform/node/gpu.js', async (original) => {
 /**
  * Runs a command line in this process, one after the other, and those that compute on a device that they share: a process
  * of its own costs seconds, most of them for kernels that are compiled again. Not for what is about processes: signals, a
- * lost device, the environment that drivers read. Each command is run in a process of its own somewhere as well.
+ * lost device, the environment that drivers read. Processes of their own have been given each kind of work elsewhere: a run, a
+ * fit, a training, a sweep, a benchmark.
  */
 export async function deepRfmHere(args: readonly string[], { cwd = ROOT, env = {} }: RunOptions): Promise<Outcome> {
   const before = { cwd: process.cwd(), env: process.env };

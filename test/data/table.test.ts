@@ -95,6 +95,12 @@ describe('a table from text', () => {
 const PARQUET =
   'UEFSMRUGFTQVMFwVCBUCFQgVABUEFQAAAAMLGAAABQEE+D8FBygABEAAAAAAAAAQQBUGFUQVNFwVCBUAFQgVABUEFQAAAAMPIAQBAAkBAAIJBwQAAw0IHAQAAAAAAAAAFQYVOBU8XBUIFQIVCBUAFQQVAAAAAwsaZAUAAABLw7ZsbgQAAABCb25uBQAAAEvDtmxuFQQZTEgEcm9vdBUGABUKJQIYBHNpemUAFQQlAhgFcm9vbXMAFQwlAhgEY2l0eSUAABYIGRwZPCYIHBUKGRUAGRgEc2l6ZRUCFggWXhZaJgg8NgIoCAAAAAAAABBAGAgAAAAAAAD4PzYAABkcFQYVABUCAAAAJmIcFQQZFQAZGAVyb29tcxUCFggWbhZeJmI8NgAoCAQAAAAAAAAAGAgBAAAAAAAAAAAZHBUGFQAVAgAAACbAARwVDBkVABkYBGNpdHkVAhYIFmIWZibAATw2AigFS8O2bG4YBEJvbm4AGRwVBhUAFQIAAAAWrgIWCDaeAgAoCWh5cGFycXVldBk8HAAAHAAAHAAAAAkBAABQQVIx';
 
+/** The same program's: columns 10, a and 2; columns a, b and a. */
+const ODD_NAMES =
+  'UEFSMRUGFSQVJFwVBBUAFQQVABUEFQAAAAMDEAAABQEk4D8AAAAAAAD4PxUGFSQVJFwVBBUAFQQVABUEFQAAAAMDEAAABQEk+D8AAAAAAAAEQBUGFSQVJFwVBBUAFQQVABUEFQAAAAMDEAAABQEkBEAAAAAAAAAMQBUEGUxIBHJvb3QVBgAVCiUCGAIxMAAVCiUCGAFhABUKJQIYATIAFgQZHBk8JggcFQoZFQAZGAIxMBUCFgQWThZOJgg8NgAoCAAAAAAAAPg/GAgAAAAAAADgPzYAABkcFQYVABUCAAAAJlYcFQoZFQAZGAFhFQIWBBZOFk4mVjw2ACgIAAAAAAAABEAYCAAAAAAAAPg/NgAAGRwVBhUAFQIAAAAmpAEcFQoZFQAZGAEyFQIWBBZOFk4mpAE8NgAoCAAAAAAAAAxAGAgAAAAAAAAEQDYAABkcFQYVABUCAAAAFuoBFgQ26gEAKAloeXBhcnF1ZXQZPBwAABwAABwAAAAAAQAAUEFSMQ==';
+const SAME_NAMES =
+  'UEFSMRUGFSQVJFwVBBUAFQQVABUEFQAAAAMDEAAABQEk4D8AAAAAAAD4PxUGFSQVJFwVBBUAFQQVABUEFQAAAAMDEAAABQEk+D8AAAAAAAAEQBUGFSQVJFwVBBUAFQQVABUEFQAAAAMDEAAABQEkBEAAAAAAAAAMQBUEGUxIBHJvb3QVBgAVCiUCGAFhABUKJQIYAWIAFQolAhgBYQAWBBkcGTwmCBwVChkVABkYAWEVAhYEFk4WTiYIPDYAKAgAAAAAAAD4PxgIAAAAAAAA4D82AAAZHBUGFQAVAgAAACZWHBUKGRUAGRgBYhUCFgQWThZOJlY8NgAoCAAAAAAAAARAGAgAAAAAAAD4PzYAABkcFQYVABUCAAAAJqQBHBUKGRUAGRgBYRUCFgQWThZOJqQBPDYAKAgAAAAAAAAMQBgIAAAAAAAABEA2AAAZHBUGFQAVAgAAABbqARYENuoBACgJaHlwYXJxdWV0GTwcAAAcAAAcAAAA/gAAAFBBUjE=';
+
 describe('a table from other files', () => {
   it('reads Parquet', async () => {
     const t = await table(Buffer.from(PARQUET, 'base64'), 't.parquet');
@@ -106,6 +112,18 @@ describe('a table from other files', () => {
     expect(t.rowName(1)).toBe('row 2');
     const cut = Buffer.from(PARQUET, 'base64').subarray(0, 100);
     expect(await refusal(table(cut, 'cut.parquet'))).toMatch(/cannot be read as Parquet/);
+  });
+
+  it('keeps the order of names that are numbers, and refuses two of one name', async () => {
+    const t = await table(Buffer.from(ODD_NAMES, 'base64'), 'odd.parquet');
+    expect(t.columns.map(({ name, values }) => [name, [...values]])).toEqual([
+      ['10', [0.5, 1.5]],
+      ['a', [1.5, 2.5]],
+      ['2', [2.5, 3.5]],
+    ]);
+    expect(await refusal(table(Buffer.from(SAME_NAMES, 'base64'), 'same.parquet'))).toMatch(
+      /columns 1 and 3 are both called "a"/,
+    );
   });
 
   it('names the columns of arrays by their numbers', async () => {
@@ -225,6 +243,7 @@ describe('the target', () => {
   it.each([
     [['1', '1'], 'auto', /the target "y" is "1" in every row, expected at least two values or classes/],
     [['1', '', '2'], 'auto', /line 3: the target "y" has no value/],
+    [['0x10', '0x11', '3'], 'regression', /the target "y" is "0x10" on line 2, expected numbers for task regression/],
     [['1', 'x', '2'], 'regression', /the target "y" is "x" on line 3, expected numbers for task regression/],
     [['1', '2', '3'], 'binary', /has 3 classes, expected 2 for task binary/],
     [Array.from({ length: 40 }, (_, i) => `t${i}`), 'auto', /has 40 different values in 40 rows, too many for classes/],
