@@ -103,7 +103,7 @@ function widestAxis({ x, n, d }: EstimatorData): Float64Array {
   const [mean, spread] = [new Float64Array(d), new Float64Array(d)];
   for (let e = 0; e < n * d; e++) mean[e % d] += x[e] / n;
   for (let e = 0; e < n * d; e++) spread[e % d] += (x[e] - mean[e % d]) ** 2 / n;
-  const widest = spread.indexOf(Math.max(...spread));
+  const widest = spread.reduce((best, value, j) => (value > spread[best] ? j : best), 0);
   return Float64Array.from({ length: d }, (_, j) => (j === widest ? 1 : 0));
 }
 
