@@ -69,8 +69,6 @@ export async function withGpu<T>(flags: GpuFlags, signal: AbortSignal, work: (gp
     return result;
   } finally {
     unwatch();
-    // Closed in the turn of the event loop in which it was opened, a device may bring the process down at its end.
-    await new Promise((resolve) => setImmediate(resolve));
     if (!leaveDevice(signal)) await gpu.close();
   }
 }

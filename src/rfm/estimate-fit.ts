@@ -23,6 +23,7 @@ import {
 import { applyMetric } from './estimator-metric.js';
 import { MEDIAN_ROWS } from './median-distance.js';
 import { agopPlanOf, type DeviceLimits, limitsOf, type RunPlan } from './plan.js';
+import { leafData } from './tree-grow.js';
 
 /** Seconds of fits, without the compilation of shaders. */
 export interface FitSeconds {
@@ -73,25 +74,14 @@ export function extrapolated(timed: FitSeconds, median: number, from: FitWork, t
 
 /** Evenly spaced rows, so many at most, and of those to score by the same share. */
 function partOf(data: EstimatorData, most: number): EstimatorData {
-  const { n, d, outputs, validation } = data;
+  const { n, validation } = data;
   if (n <= most) return data;
-  const rows = (x: Float32Array, ids: readonly number[]): Float32Array => {
-    const out = new Float32Array(ids.length * d);
-    ids.forEach((id, i) => {
-      out.set(x.subarray(id * d, (id + 1) * d), i * d);
-    });
-    return out;
-  };
-  const ids = evenlySpaced(n, most);
-  const y = new Float64Array(most * outputs);
-  ids.forEach((id, i) => {
-    y.set(data.y.subarray(id * outputs, (id + 1) * outputs), i * outputs);
+  const held = validation ? Math.max(1, Math.round((validation.rows * most) / n)) : 0;
+  return leafData(data, {
+    train: Int32Array.from(evenlySpaced(n, most)),
+    held: Int32Array.from(evenlySpaced(validation?.rows ?? 0, held)),
+    moved: new Int32Array(0),
   });
-  const held = validation && evenlySpaced(validation.rows, Math.max(1, Math.round((validation.rows * most) / n)));
-  return {
-    ...{ x: rows(data.x, ids), n: most, d, y, outputs },
-    validation: validation && held && { x: rows(validation.x, held), rows: held.length },
-  };
 }
 
 /** Seconds of the second fit and of a last one; the first compiles. */

@@ -85,6 +85,8 @@ export interface DeviceOptions {
   pci?: string | null;
   /** See `Gpu`; closed with the device. */
   compiler?: Compiler | null;
+  /** Waited for before the device goes. */
+  beforeClose?: () => Promise<void>;
   /** Called when the device is gone. */
   onClose?: () => void;
 }
@@ -97,7 +99,7 @@ export interface DeviceOptions {
 export async function openDevice(
   platform: Platform,
   adapter: GPUAdapter,
-  { optional = [], pci = null, compiler = null, onClose }: DeviceOptions = {},
+  { optional = [], pci = null, compiler = null, beforeClose, onClose }: DeviceOptions = {},
 ): Promise<Gpu> {
   const device = await adapter.requestDevice(deviceDescriptor(adapter, optional));
   const summary = { ...summarizeAdapter(adapter.info), ...(pci !== null && { pci }) };
@@ -106,6 +108,7 @@ export async function openDevice(
   async function close(): Promise<void> {
     if (closed) return;
     closed = true;
+    await beforeClose?.();
     await compiler?.close();
     await watch.destroy();
     onClose?.();
