@@ -37,13 +37,16 @@ function atFile<T>(at: string, work: () => T): T {
   }
 }
 
-/** --metric of `rfm`: d × d, symmetric and positive semi-definite. */
-export function readMetric(path: string, x: NpyMatrix, xPath: string): MetricFactor {
+/**
+ * --metric of `rfm` and `run`: symmetric and positive semi-definite, as wide as the rows.
+ * @param rows what a message calls them.
+ */
+export function readMetric(path: string, cols: number, rows: string): MetricFactor {
   const at = place('--metric', path);
   const metric = readMatrix(path, '--metric');
-  if (metric.rows !== x.cols || metric.cols !== x.cols) {
+  if (metric.rows !== cols || metric.cols !== cols) {
     throw inputError(
-      `${at}: is ${metric.rows} × ${metric.cols}, but ${place('--x', xPath)} has ${x.cols} columns, so that M is ${x.cols} × ${x.cols}; give a metric learned on the same features`,
+      `${at}: is ${metric.rows} × ${metric.cols}, but ${rows} has ${cols} columns, so that M is ${cols} × ${cols}; give a metric learned on the same features`,
     );
   }
   return atFile(at, () => factorMetric(metric.data, metric.cols));

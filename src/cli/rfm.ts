@@ -92,7 +92,7 @@ function readRequest(flags: RfmFlags): RfmRequest {
   if (flags.saveIterations && settings.iterations === 0) {
     throw inputError('--save-iterations: with --iterations 0 there are none to save; drop it, or use --iterations 1');
   }
-  const metric = flags.metric === undefined ? null : readMetric(flags.metric, x, xPath);
+  const metric = flags.metric === undefined ? null : readMetric(flags.metric, x.cols, place('--x', xPath));
   let test: NpyMatrix | null = null;
   if (flags.testX !== undefined) {
     const at = place('--test-x', flags.testX);

@@ -12,6 +12,7 @@ import { ensureOutputDirectory } from '../report/atomic.js';
 import { writerOf } from '../report/known-files.js';
 import type { GramFile } from '../report/page.js';
 import type { DeepRfmState } from '../rfm/deep-rfm.js';
+import type { MetricFactor } from '../rfm/metric.js';
 import type { FeatureRows } from '../rfm/rows.js';
 import { type LayerMetrics, PREDICTIONS, SCHEMA } from '../rfm/types.js';
 import type { AdapterSummary } from '../runtime/adapter.js';
@@ -107,9 +108,15 @@ export function fingerprint(rows: RunRequest['dataset']['test']): string | null 
   return digest;
 }
 
-export const fingerprintsOf = ({ dataset }: Pick<RunRequest, 'dataset'>): Made['rows'] => ({
+export const fingerprintsOf = ({
+  dataset,
+  metric = null,
+}: Pick<RunRequest, 'dataset'> & { metric?: MetricFactor | null }): Made['rows'] => ({
   'training rows': fingerprint(dataset.train),
   'test rows': fingerprint(dataset.test),
+  ...(metric && {
+    metric: checksum({ rows: metric.rank, cols: metric.factor.length / metric.rank, data: metric.factor }),
+  }),
 });
 
 /** What this run is made of. */

@@ -91,7 +91,7 @@ async function onDevice(
   const { train, test, classes } = dataset;
   const { describeAdapter, planOf } = await import('./method.js');
   const data = { train, test, classes };
-  const options = optionsOf(config);
+  const options = { ...optionsOf(config), metric: request.metric };
   let progress: RunProgress | null = null;
   const compiling = (seconds: number): boolean => progress?.onCompiling(seconds) ?? false;
   return withGpu({ ...flags, note: terminal.note, compiling }, signal, async (gpu: Gpu) => {
@@ -256,6 +256,7 @@ function heading({ config, dataset, d, out }: RunRequest, adapter: string, plan:
   return [
     `dataset  ${config.dataset}: ${config.n} × ${d} training rows, ${config.testN} test rows, ${classesText(countClasses(dataset.train, dataset.classes))}`,
     `method   depth ${config.depth}; ${kernel}; ${ACTIVATION_NAMES[config.activation]} features, ${width}${gamma}; seed ${config.seed}`,
+    ...(config.metric === undefined ? [] : [`metric   ${config.metric}, before the first layer`]),
     `adapter  ${adapter}`,
     `memory   about ${formatBytes(plan.peakBytes)} on the device (predicted)`,
     `plan     ${planLine(plan)}`,

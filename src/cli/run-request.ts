@@ -1,17 +1,20 @@
 /** What `run` is asked for: flags checked against each other, rows loaded, before an adapter is opened. */
 
 import type { Dataset, DatasetName } from '../data/dataset.js';
+import { place } from '../data/files.js';
 import { datasetRemarks } from '../data/rows.js';
 import { SAMPLE_TEST_ROWS, SAMPLE_TRAIN_ROWS } from '../data/sample.js';
 import { inputError } from '../errors.js';
 import type { PresetUse } from '../made.js';
 import { kernelOf } from '../ops/kernels/kernels.js';
+import type { MetricFactor } from '../rfm/metric.js';
 import { type DeepRfmOptions, defaultWidth } from '../rfm/options.js';
 import type { RunConfig } from '../rfm/types.js';
 import type { AdapterChoice } from '../runtime/adapter.js';
 import { loadRows, type RowFlags, rowSelection } from './dataset-rows.js';
 import type { OutputFlags } from './flags.js';
 import { type KernelFlags, kernelSettings } from './kernel.js';
+import { readMetric } from './matrices.js';
 import { presetRemarks } from './presets.js';
 
 const DEFAULT_GRAM_LAYERS = [1, 3, 7, 13, 19];
@@ -22,6 +25,7 @@ export interface RunFlags extends OutputFlags, KernelFlags, RowFlags {
   activation?: RunConfig['activation'];
   width?: RunConfig['width'];
   preset?: string;
+  metric?: string;
   gamma?: number;
   seed?: number;
   seeds?: number[];
@@ -50,6 +54,8 @@ export interface RunRequest {
   /** Features of a row. */
   d: number;
   out: string;
+  /** Of the rows before the first layer; null: none was given. */
+  metric: MetricFactor | null;
   /** Remarks about flags that have no effect. */
   remarks: string[];
 }
@@ -78,8 +84,12 @@ export function readRunRequest(flags: RunFlags, preset: PresetUse | null = null)
   const selection = rowSelection(flags);
   if (selection) config.selection = selection;
   if (preset) config.preset = preset;
+  if (flags.metric !== undefined) config.metric = flags.metric;
   const all = [...presetRemarks(preset), ...datasetRemarks(dataset), ...remarks];
-  return { config, dataset, d: dataset.train.cols, out, remarks: all };
+  const d = dataset.train.cols;
+  const rows = flags.x === undefined ? `--dataset ${name}` : place('--x', flags.x);
+  const metric = flags.metric === undefined ? null : readMetric(flags.metric, d, rows);
+  return { config, dataset, d, out, metric, remarks: all };
 }
 
 /** What `run --plan` needs to know. */
@@ -102,8 +112,8 @@ const SHAPES: Readonly<Partial<Record<DatasetName, readonly [train: number, test
 /** The same for a plan, which does not need the rows of a dataset whose shape is known. */
 export function readPlanRequest(flags: RunFlags): PlanRequest {
   // Under MNIST's names there may be EMNIST, which is larger.
-  const { dataset: name = 'mnist-sample', dataDir, x, y, testX, testY } = flags;
-  const named = [x, y, testX, testY].some((file) => file !== undefined);
+  const { dataset: name = 'mnist-sample', dataDir, x, y, testX, testY, metric } = flags;
+  const named = [x, y, testX, testY, metric].some((file) => file !== undefined);
   const read = named || (dataDir !== undefined && ['mnist', 'mnist-sample'].includes(name));
   const shape = read || rowSelection(flags) ? undefined : SHAPES[name as DatasetName];
   if (shape === undefined) {
@@ -121,7 +131,7 @@ export function readPlanRequest(flags: RunFlags): PlanRequest {
   return { config: readConfig(flags, n, testN).config, d, classes: 10 };
 }
 
-/** What the method is told, of what metrics.json says. */
+/** What the method is told of the configuration that metrics.json has. A given metric is read from its file. */
 export function optionsOf({ depth, ridge, activation, width, gamma, seed, ...config }: RunConfig): DeepRfmOptions {
   const { agop, agopSamples, solver, gramLayers } = config;
   const kernel = kernelOf(config);

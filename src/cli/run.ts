@@ -57,6 +57,8 @@ Examples:
       ReLU features of infinite width, by their expectation
   $ deep-rfm run --n 500 --depth 5 --save-model models/digits
       then: deep-rfm predict --model models/digits --x X.npy --out predictions.csv
+  $ deep-rfm run --dataset npy --x X2.npy --y Y2.npy --metric out/M.npy --out transfer
+      rows of length 1 after M^{1/2}; M as layer or rfm wrote it on rows of the same features
   $ deep-rfm run --n 5000 --resume
       begins, goes on, or says that all is done: repeat it until it is
   $ deep-rfm run --dataset cifar10 --data-dir ~/data --n 10000 --memory-limit 1GiB
@@ -136,7 +138,12 @@ export function addRun(program: Command, signal: AbortSignal): void {
     'several seeds with commas between: a run for each, in --out/seed-S, and their mean with a band',
     seedList('--seeds'),
   );
-  const method = [depth, ...kernelOptions(), ...featureOptions(), seeds];
+  const metric = valued(
+    '--metric <file>',
+    'M learned elsewhere, d × d (.npy): standardised rows are multiplied by M^{1/2} before layer 1',
+    path('--metric'),
+  );
+  const method = [depth, ...kernelOptions(), ...featureOptions(), seeds, metric];
   for (const option of [presetOption(), ...rowOptions(), ...method, ...computeOptions(), ...resultOptions()]) {
     command.addOption(option);
   }
@@ -160,6 +167,7 @@ async function begin(command: RunCommand): Promise<void> {
     { flag: '--y', path: flags.y },
     { flag: '--test-x', path: flags.testX },
     { flag: '--test-y', path: flags.testY },
+    { flag: '--metric', path: flags.metric },
   ];
   const { out } = request;
   const { overwrite, resume, saveModel } = flags;

@@ -3,10 +3,11 @@
 import type { FileSink } from '../bytes.js';
 import { RfmError } from '../errors.js';
 import type { HostRows } from '../numbers.js';
-import { type ColumnStatistics, standardizeBy, transposeHost } from '../ops/host-rows.js';
+import { type ColumnStatistics, standardizeBy } from '../ops/host-rows.js';
 import { kernelOf } from '../ops/kernels/kernels.js';
 import { downloadRows, type Rows, uploadRows } from '../ops/tiles.js';
 import { sumKernels } from '../rfm/fit.js';
+import { afterMetric, type GivenRoot } from '../rfm/given-metric.js';
 import type { KeepDeepRfm, KeptLayer, KeptStart } from '../rfm/kept.js';
 import { normalized } from '../rfm/normalize.js';
 import { projectRows } from '../rfm/output.js';
@@ -21,12 +22,14 @@ import { parts } from './plan.js';
 import type { Tensors, TensorToWrite } from './safetensors.js';
 
 const STANDARDIZATION = 'standardization.safetensors';
+const METRIC = 'metric.safetensors';
 const layerFile = (layer: number): string => `layer-${String(layer).padStart(2, '0')}.safetensors`;
 
 /** What is known of a model's layers once their files are written. */
 export interface WrittenLayers {
   targetUnit: number;
   standardization: string;
+  metric?: string;
   tileRows: number;
   centers: number;
   layers: DeepRfmDocument['layers'];
@@ -49,10 +52,13 @@ export function deepRfmWriter(
     throw new RfmError('internal', 'a layer of a model came before its start');
   };
   const keep: KeepDeepRfm = {
-    async start({ statistics, targetUnit }: KeptStart) {
-      if (written) return;
+    async start({ statistics, metric, targetUnit }: KeptStart) {
       const file = await writeModelTensors(sink, STANDARDIZATION, statisticsTensors(statistics));
-      written = { targetUnit, standardization: file.name, tileRows: 0, centers: 0, layers: [], files: [file] };
+      const given = metric && (await writeModelTensors(sink, METRIC, [rootTensor(metric)]));
+      written = {
+        ...{ targetUnit, standardization: file.name, ...(given && { metric: given.name }) },
+        ...{ tileRows: 0, centers: 0, layers: [], files: given ? [file, given] : [file] },
+      };
     },
     async layer(gpu, kept) {
       const { layers, files, ...start } = soFar();
@@ -79,6 +85,10 @@ export const statisticsTensors = (statistics: ColumnStatistics): TensorToWrite[]
     data: statistics[name],
   }));
 
+const rootTensor = ({ root, d }: GivenRoot): TensorToWrite => ({
+  ...{ name: 'metric_sqrt', dtype: 'F32', shape: [d, d], data: root },
+});
+
 export async function readStatistics(tensors: Tensors, columns: number): Promise<ColumnStatistics> {
   const read = (name: keyof ColumnStatistics) => tensors.read(name, 'F64', [columns]);
   return { first: await read('first'), shift: await read('shift'), deviation: await read('deviation') };
@@ -104,7 +114,7 @@ export async function deepRfmScores(
 ): Promise<Float32Array[]> {
   const document = model.document as DeepRfmDocument;
   const statistics = await readStatistics(await tensorsOf(model, document.standardization), document.columns);
-  let rows = standardizeBy(statistics, given, 'of length 1', 'row');
+  let rows = await afterGivenMetric(gpu, model, standardizeBy(statistics, given, 'of length 1', 'row'), given.rows);
   const last = Math.max(...layers);
   const found = new Map<number, Float32Array>();
   for (let layer = 1; layer <= last; layer++) {
@@ -114,6 +124,14 @@ export async function deepRfmScores(
     if (passed.features) rows = passed.features;
   }
   return layers.map((layer) => found.get(layer) as Float32Array);
+}
+
+/** Rows (standardised, `count` of them) as the first layer takes them. */
+async function afterGivenMetric(gpu: Gpu, model: Model, x: Float32Array, count: number): Promise<Float32Array> {
+  const { metric, columns: d, tileRows } = model.document as DeepRfmDocument;
+  if (metric === undefined) return x;
+  const root = await (await tensorsOf(model, metric)).read('metric_sqrt', 'F32', [d, d]);
+  return (await afterMetric(gpu, { root, d }, { x, rows: count, cols: d }, tileRows)).x;
 }
 
 /** Rows before a layer. */
@@ -156,7 +174,7 @@ async function throughLayer(
           const raw = uploadRows(own, grid, inputs, x.subarray(first * inputs, (first + grid.n) * inputs));
           const { rows } = await normalized(own, raw, layer);
           if (passed.scores) {
-            const scores = transposeHost(await sumKernels(own, rows, sum), outputs, grid.n);
+            const scores = await sumKernels(own, rows, sum);
             passed.scores.set(
               scores.map((score) => score * targetUnit),
               first * outputs,

@@ -69,6 +69,8 @@ const deepRfmSchema = z.object({
   targetUnit: z.number().positive(),
   /** Of the statistics that rows are standardised with: F64 tensors `first`, `shift` and `deviation`, one number a column. */
   standardization: fileName,
+  /** With the F32 tensor `metric_sqrt` (columns × columns), which standardised rows of length 1 are multiplied by; absent: none. */
+  metric: fileName.optional(),
   /** In order: the file of each with F32 tensors `centers`, `alpha`, `alpha_low`, `agop_sqrt`, `weights` and, of cosines, `phase`. */
   layers: z.array(z.object({ file: fileName, inputs: positiveInteger, width: positiveInteger })).min(1),
 });

@@ -3,7 +3,6 @@
 import type { FileSink } from '../bytes.js';
 import { RfmError } from '../errors.js';
 import type { HostRows } from '../numbers.js';
-import { transposeHost } from '../ops/host-rows.js';
 import { kernelOf, settingsOf } from '../ops/kernels/kernels.js';
 import { downloadRows, type Rows, uploadRows } from '../ops/tiles.js';
 import { sumKernels } from '../rfm/fit.js';
@@ -81,7 +80,7 @@ export async function rfmScores(
         options.signal?.throwIfAborted();
         await owning(scope, async (own) => {
           const part = uploadRows(own, grid, cols, mapped.x.subarray(first * cols, (first + grid.n) * cols));
-          const found = transposeHost(await sumKernels(own, part, sum, mapped.longest + farthest), outputs, grid.n);
+          const found = await sumKernels(own, part, sum, mapped.longest + farthest);
           found.forEach((score, e) => {
             scores[first * outputs + e] = score * targetUnit;
           });

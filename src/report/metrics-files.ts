@@ -113,6 +113,7 @@ const runSchema = z.object({
     gramLayers: z.array(z.int()),
     selection: selectionSchema,
     preset: presetSchema,
+    metric: z.string().optional(),
   }),
   made: madeSchema,
   adapter: adapterSchema,

@@ -123,6 +123,7 @@ export function settingsTable(metrics: RunMetrics): string {
     ...presetRow(config.preset),
     ['Training rows', `${config.n}, ${classesText(classCounts)} (${sizes})`],
     ['Test rows', config.testN > 0 ? String(config.testN) : 'none'],
+    ...(config.metric === undefined ? [] : [['Metric before layer 1', escapeHtml(config.metric)] as [string, string]]),
     ['Layers', `${layers.length}${done}`],
     ['Kernel', `${label}, ${formula}, L = ${formatNumber(config.bandwidth)}, ridge λ = ${formatNumber(config.ridge)}`],
     [

@@ -13,9 +13,11 @@ import { enter } from '../runtime/timing.js';
 import type { Agop } from './agop.js';
 import { createClock, type LayerContext, type Phase } from './context.js';
 import { accuracy, type FittedKernel, predict } from './fit.js';
+import { type GivenRoot, rootOfMetric, startAfterMetric } from './given-metric.js';
 import { type InfiniteLayer, infiniteLayer, startCosines } from './infinite-width.js';
 import { type KeepDeepRfm, type KeptAlpha, keptAlpha } from './kept.js';
 import { layerBody } from './layer-body.js';
+import type { MetricFactor } from './metric.js';
 import { normalized } from './normalize.js';
 import { type DeepRfmOptions, deepRfmOptions } from './options.js';
 import { type AgopRoot, agopRoot, layerOutput, metricsOf } from './output.js';
@@ -107,7 +109,7 @@ const samplesOf = (agopSamples: number, n: number): number | null =>
 
 /**
  * Deep Recursive Feature Machine (Beaglehole, Súkeník, Mondelli, Belkin, NeurIPS 2024): training rows
- * are sorted by class and standardised, then `depth` layers of kernel ridge regression, AGOP, M^{1/2}
+ * are sorted by class and standardised (and multiplied by the root of a given metric), then `depth` layers of kernel ridge regression, AGOP, M^{1/2}
  * and random features; test rows go through the same maps. A row whose features are all zero stays zero in the layers
  * that follow, and is counted (`deadRows`). A run that resumes has, on the same device, the metrics of a
  * run in one piece.
@@ -178,9 +180,10 @@ interface LayerDone {
 const runLayers = (outer: Gpu, task: Task, resume: DeepRfmState | null): Promise<DeepRfmResult> =>
   owning(outer, async (gpu) => {
     const { data, options, progress } = task;
-    let rows = uploaded(gpu, task, resume);
+    const metric = resume ? null : await givenRoot(gpu, options);
+    let rows = uploaded(gpu, task, resume ?? (await startRows(gpu, task, metric)));
     const { targetUnit } = rows;
-    await task.keep?.start({ statistics: columnStatistics(data.train), targetUnit });
+    if (!resume) await task.keep?.start({ statistics: columnStatistics(data.train), metric, targetUnit });
     const layers: LayerMetrics[] = [...(resume?.layers ?? [])];
     const grams: GramPicture[] = [];
     let predictions = resume?.predictions ?? null;
@@ -204,7 +207,7 @@ const runLayers = (outer: Gpu, task: Task, resume: DeepRfmState | null): Promise
 
 /** The layers of infinite width: what one hands on to the next are the cosines of its rows. */
 async function runInfinite(gpu: Gpu, task: Task, resume: DeepRfmState | null): Promise<DeepRfmResult> {
-  const { data, options, plan, progress, order, starts, labels } = task;
+  const { data, options, plan, progress, starts, labels } = task;
   if (options.activation !== 'relu') throw inputError(say`${the.width} inf: only ReLU features have it`);
   const { y, unit } = scaledTargets(signTargets(labels, data.classes), options.ridge);
   const own = {
@@ -217,7 +220,7 @@ async function runInfinite(gpu: Gpu, task: Task, resume: DeepRfmState | null): P
   let predictions = resume?.predictions ?? null;
   let delta: FeatureRows = resume
     ? resume.train
-    : await startCosines(gpu, standardizedRows(data.train, data.test, order, options.kernel));
+    : await startCosines(gpu, await startRows(gpu, task, await givenRoot(gpu, options)));
   for (let layer = layers.length + 1; layer <= options.depth; layer++) {
     const clock = createClock(gpu, (phase) => {
       progress.signal?.throwIfAborted();
@@ -240,10 +243,18 @@ async function runInfinite(gpu: Gpu, task: Task, resume: DeepRfmState | null): P
   return { layers, grams, classCounts: classCountsOf(data.train.labels, data.classes), predictions };
 }
 
-/** What the first layer starts from, or the one after those that are done. */
-function uploaded(gpu: Gpu, { data, options, plan, order, labels }: Task, resume: DeepRfmState | null): LayerRows {
+const givenRoot = async (gpu: Gpu, { metric }: Required<DeepRfmOptions>): Promise<GivenRoot | null> =>
+  metric && rootOfMetric(gpu, metric);
+
+/** What the first layer starts from. */
+async function startRows(gpu: Gpu, { data, options, order, plan }: Task, metric: GivenRoot | null): Promise<StartRows> {
+  const start = standardizedRows(data.train, data.test, order, options.kernel);
+  return metric ? startAfterMetric(gpu, metric, start, plan.grid.starts[1]) : start;
+}
+
+/** The rows that a layer starts from, and the targets. */
+function uploaded(gpu: Gpu, { data, options, plan, labels }: Task, { train, test }: StartRows): LayerRows {
   const { grid } = plan;
-  const { train, test } = resume ?? standardizedRows(data.train, data.test, order, options.kernel);
   const { y, unit } = scaledTargets(signTargets(labels, data.classes), options.ridge);
   return {
     x: uploadRows(gpu, grid, train.cols, train.x),
@@ -311,20 +322,20 @@ async function onTestRows(
   { labels, targetUnit }: { labels: Int32Array; targetUnit: number },
 ): Promise<{ accuracy: number; predictions: Float32Array }> {
   const scores = await clock.phase('kernel', () => predict(gpu, t, fitted));
-  const predictions = transposeHost(scores, scores.length / labels.length, labels.length);
-  return { accuracy: accuracy(scores, labels), predictions: predictions.map((score) => score * targetUnit) };
+  const byOutput = transposeHost(scores, labels.length, scores.length / labels.length);
+  return { accuracy: accuracy(byOutput, labels), predictions: scores.map((score) => score * targetUnit) };
 }
 
 /** The rows of a layer divided by their lengths, in place of the rows, and how many are zero. */
 async function unitRows(
   gpu: Gpu,
-  { data, order }: Task,
+  { data, options, order }: Task,
   { x, t }: LayerRows,
   layer: number,
 ): Promise<{ x: Rows; t: Rows | null; deadRows: LayerMetrics['deadRows'] }> {
   const n = data.train.rows;
   const train = await normalized(gpu, x, layer);
-  if (layer === 1 && train.zero.length > 0) throw zeroRow(order[train.zero[0]]);
+  if (layer === 1 && train.zero.length > 0) throw zeroRow(order[train.zero[0]], options.metric);
   if (n - train.zero.length < 2) throw tooFewLive(train.zero.length, n, layer);
   const test = t && (await normalized(gpu, t, layer));
   const deadRows = { train: train.zero.length, test: test?.zero.length ?? 0 };
@@ -368,9 +379,9 @@ const noInfiniteModel = (): RfmError =>
     say`give ${the.width} as a number, or save no model`,
   );
 
-const zeroRow = (row: number): RfmError =>
+const zeroRow = (row: number, metric: MetricFactor | null): RfmError =>
   inputError(
-    `training row ${row} (from 0) is zero after standardisation, so it has no direction; remove it, or check that the rows differ`,
+    `training row ${row} (from 0) is zero after ${metric ? 'the given metric' : 'standardisation'}, so it has no direction; remove it, or check that the rows differ`,
   );
 
 const tooFewLive = (dead: number, rows: number, layer: number): RfmError =>

@@ -249,7 +249,7 @@ async function fitOnce(
   if (validation) {
     const tests = await applyMetric(gpu, cut(validation.rows, plan.grid.starts[1]), validation.x, d, metric);
     const scores = await predict(gpu, tests, fitted, await reachOf(gpu, kernel, reach, tests));
-    others = Float64Array.from(transposeHost(scores, outputs, validation.rows));
+    others = Float64Array.from(scores);
     releasePanels(gpu, tests);
   }
   const predicted = { train: Float64Array.from(transposeHost(fitted.trainScores, outputs, n)), validation: others };
@@ -337,7 +337,7 @@ export async function predictEstimator(
         const part = x.subarray(first * d, (first + count) * d);
         const tests = await applyMetric(gpu, cut(count, most), part, d, metric);
         const scores = await predict(gpu, tests, fitted, await reachOf(gpu, kernel, reach, tests));
-        out.set(transposeHost(scores, outputs, count), first * outputs);
+        out.set(scores, first * outputs);
         releasePanels(gpu, tests);
       }
       return out;

@@ -6,9 +6,10 @@ import { type KernelSystem, keepDistances, releaseDistances, releaseLow } from '
 import { type SolveReport, solveRidge } from '../ops/solve/solve.js';
 import {
   allocateColumns,
+  allocateRows,
   type Columns,
   downloadAllColumns,
-  downloadColumns,
+  downloadRows,
   type Rows,
   releasePanels,
 } from '../ops/tiles.js';
@@ -93,7 +94,7 @@ export interface KernelSum {
   forEachTile(gpu: Gpu, work: (tile: CenterTile, first: boolean) => Promise<void>): Promise<void>;
 }
 
-/** Predictions at the rows of t, transposed: outputs × m; see `sumKernels`. */
+/** Predictions at the rows of t: m × outputs; see `sumKernels`. */
 export const predict = (
   gpu: Gpu,
   t: Rows,
@@ -113,8 +114,8 @@ export const predict = (
   );
 
 /**
- * Predictions Σ_j α_j k(t_i, x_j) at the rows of t, transposed: outputs × m. The terms cancel, so they
- * are summed with low parts: in float32 alone, predictions from 10,000 rows differed by 1.5e-4 between sizes of tiles.
+ * Predictions Σ_j α_j k(t_i, x_j) at the rows of t: m × outputs, so that few outputs fill a tile of a product, whose columns
+ * are fewer than its rows. The terms cancel, so they are summed with low parts: in float32 alone, predictions from 10,000 rows differed by 1.5e-4 between sizes of tiles.
  * Where the bandwidth is many times `reach` (no two rows are further apart) kernel values are 1 but for what float32
  * rounds away, and α nearly cancels: there k − 1 is summed, and Σ_j α_j added in float64.
  */
@@ -126,24 +127,24 @@ export const sumKernels = (
 ): Promise<Float32Array> =>
   owning(outer, async (gpu) => {
     const flat = !kernel.coordinates && reach <= kernel.excessReach * kernel.bandwidth;
-    const [out, lows] = [allocateColumns(gpu, t.grid, outputs), allocateColumns(gpu, t.grid, outputs)];
+    const [out, lows] = [allocateRows(gpu, t.grid, outputs), allocateRows(gpu, t.grid, outputs)];
     await forEachTile(gpu, async ({ centers, alpha }, first) => {
       for (const [i, rows] of t.tiles.entries()) {
         const sum = { high: out.tiles[i], low: lows.tiles[i] };
         await sendBatch(gpu, (batch) => {
           const k = batch.temporary(rows.rows, centers.rows);
           (flat ? kernelExcess : kernelMatrix)(batch, rows, centers, k, kernel);
-          gemm(batch, { a: alpha, b: k, out: sum, ...(!first && { addend: sum }) });
+          gemm(batch, { a: k, b: alpha, out: sum, ...(!first && { addend: sum }) });
         });
       }
     });
-    const sums = await downloadColumns(gpu, out);
+    const sums = await downloadRows(gpu, out);
     if (!flat) return sums;
-    const [n, m] = [coefficients.length / outputs, t.grid.n];
+    const n = coefficients.length / outputs;
     const totals = Array.from({ length: outputs }, (_, c) =>
       coefficients.subarray(c * n, (c + 1) * n).reduce((total, value) => total + value, 0),
     );
-    return sums.map((value, e) => value + totals[Math.floor(e / m)]);
+    return sums.map((value, e) => value + totals[e % outputs]);
   });
 
 /**

@@ -7,6 +7,7 @@ import { downloadColumns, type Rows } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
 import type { Matrix } from '../runtime/matrix.js';
 import type { FittedKernel } from './fit.js';
+import type { GivenRoot } from './given-metric.js';
 
 /** α of a fit, transposed (outputs × centres): as products take it, and what float32 cannot hold of it. */
 export interface KeptAlpha {
@@ -26,10 +27,12 @@ export interface KeptLayer extends KeptAlpha {
   map: FeatureMap;
 }
 
-/** What is the same in all layers. */
+/** What is the same in all layers, and what rows go through before the first. */
 export interface KeptStart {
   /** That rows are standardised by, before they are divided by their length. */
   statistics: ColumnStatistics;
+  /** M^{1/2} of a given metric, which rows of length 1 are multiplied by; null for none. */
+  metric: GivenRoot | null;
   /** What one of the targets is worth. */
   targetUnit: number;
 }

@@ -3,6 +3,7 @@
 import type { AgopPath } from '../ops/agop/agop.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
 import { laplace } from '../ops/kernels/laplace.js';
+import type { MetricFactor } from './metric.js';
 import type { Activation, Solver, Width } from './types.js';
 
 /** Kernel ridge regression. */
@@ -37,6 +38,11 @@ export interface DeepRfmOptions extends LayerOptions {
   solver?: Solver;
   /** Layers, from 1 on, whose Gram picture is made. Default: none. */
   gramLayers?: readonly number[];
+  /**
+   * A metric M learned elsewhere, d × d, factored by `factorMetric`: standardised rows of length 1 are multiplied by M^{1/2}
+   * before the first layer. Default: none.
+   */
+  metric?: MetricFactor | null;
 }
 
 /** Classic RFM. */
@@ -47,7 +53,16 @@ export interface RfmOptions extends RidgeOptions {
 
 const RIDGE = { kernel: laplace(2), ridge: 1e-3 };
 const LAYER = { ...RIDGE, activation: 'relu', agop: 'auto' } as const;
-const DEEP = { ...LAYER, depth: 20, gamma: 0.1, seed: 0, agopSamples: 0, solver: 'auto', gramLayers: [] } as const;
+const DEEP = {
+  ...LAYER,
+  depth: 20,
+  gamma: 0.1,
+  seed: 0,
+  agopSamples: 0,
+  solver: 'auto',
+  gramLayers: [],
+  metric: null,
+} as const;
 
 export const layerOptions = (given: LayerOptions): Required<LayerOptions> => ({ ...LAYER, ...given });
 export const rfmOptions = (given: RfmOptions): Required<RfmOptions> => ({ ...RIDGE, iterations: 5, ...given });

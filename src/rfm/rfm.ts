@@ -268,5 +268,5 @@ const predictTest = (outer: Gpu, test: Rows, factor: Matrix | null, fitted: Fitt
   owning(outer, async (gpu) => {
     const rows = factor ? await timesFactor(gpu, test, factor) : test;
     const reach = (await longestRow(gpu, rows)) + (await longestRow(gpu, fitted.system.x));
-    return transposeHost(await predict(gpu, rows, fitted, reach), fitted.alpha.tiles[0].rows, test.grid.n);
+    return predict(gpu, rows, fitted, reach);
   });

@@ -109,10 +109,12 @@ async function fitAll(
   const reach = await longestRow(gpu, rows);
   const all = await predict(gpu, tests, { system, alpha, coefficients }, await reachOf(gpu, kernel, reach, tests));
   releasePanels(gpu, tests, alpha);
-  const size = outputs * validation.rows;
   const scores = ridges.map((_, r) => {
-    const own = Float64Array.from(all.subarray(r * size, (r + 1) * size));
-    const value = score(transposeHost(own, outputs, validation.rows));
+    const own = Float64Array.from(
+      { length: outputs * validation.rows },
+      (_, e) => all[(Math.floor(e / outputs) * ridges.length + r) * outputs + (e % outputs)],
+    );
+    const value = score(own);
     return Number.isFinite(value) ? value : Number.POSITIVE_INFINITY;
   });
   const best = scores.indexOf(Math.min(...scores));

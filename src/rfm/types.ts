@@ -39,6 +39,8 @@ export interface RunConfig extends KernelSettings {
   gramLayers: number[];
   selection?: RowSelection | undefined;
   preset?: PresetUse | undefined;
+  /** File of the metric whose square root rows are multiplied by before the first layer. */
+  metric?: string | undefined;
 }
 
 /** A quantity at the three stages of a layer: input X, M^{1/2} X, and φ(W M^{1/2} X). */
