@@ -39,6 +39,7 @@ export { generalizedLaplace } from './ops/kernels/generalized-laplace.js';
 export type { CoordinateDistance, KernelShader, RadialKernel } from './ops/kernels/kernel.js';
 export { laplace } from './ops/kernels/laplace.js';
 export type { DeepRfmProgress, DeepRfmResult } from './rfm/deep-rfm.js';
+export { factorMetric, type MetricFactor } from './rfm/metric.js';
 export type { DeepRfmOptions } from './rfm/options.js';
 export type { ClassificationScores, FitIteration, RegressionScores } from './rfm/scores.js';
 export type { GramPicture, LayerMetrics } from './rfm/types.js';

@@ -33,7 +33,7 @@ export async function deepRfm(
 ): Promise<DeepRfmResult & { model: Model | null }> {
   const rows = labelledRows(data);
   if (!keepModel) return { ...(await runDeepRfm(gpu, rows, method, { progress })), model: null };
-  const { kernel, activation, ...settings } = deepRfmOptions(method);
+  const { kernel, activation, metric, ...settings } = deepRfmOptions(method);
   settingsOf(kernel);
   const files = memoryFiles();
   const { keep, written } = deepRfmWriter(files);
@@ -41,7 +41,7 @@ export async function deepRfm(
   const about = {
     ...{ columns: rows.train.cols, outputs: rows.classes, code: 'sign' as const, data: {} },
     classes: Array.from({ length: rows.classes }, (_, c) => String(c)),
-    settings: { ...settingsOf(kernel), activation, ...settings },
+    settings: { ...settingsOf(kernel), activation, ...settings, ...(metric && { metric: `of rank ${metric.rank}` }) },
   };
   await writeModelDocument(files, deepRfmDocument(gpu, about, { kernel, activation }, written()));
   return { ...result, model: await openModel(files) };

@@ -58,7 +58,7 @@ Examples:
   $ deep-rfm run --n 500 --depth 5 --save-model models/digits
       then: deep-rfm predict --model models/digits --x X.npy --out predictions.csv
   $ deep-rfm run --dataset npy --x X2.npy --y Y2.npy --metric out/M.npy --out transfer
-      rows of length 1 after M^{1/2}; M as layer or rfm wrote it on rows of the same features
+      rows of length 1 after M^{1/2}; M: agop.npy of layer, or M.npy of rfm, on rows with the same features
   $ deep-rfm run --n 5000 --resume
       begins, goes on, or says that all is done: repeat it until it is
   $ deep-rfm run --dataset cifar10 --data-dir ~/data --n 10000 --memory-limit 1GiB

@@ -1,11 +1,24 @@
 /** Tables from Parquet files. */
 
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import { decompress as unpackZstd } from 'fzstd';
 import { parquetMetadata, parquetRead, parquetSchema } from 'hyparquet';
+import { decompressBlock as unpackLz4Block } from 'lz4js';
 import { inputError } from '../errors.js';
 import type { Table } from '../table/types.js';
 import { allocateFor, place, withFile } from './files.js';
 import { tableOfValues } from './table-values.js';
+
+/** Beside none and Snappy, which the package unpacks itself. */
+const compressors = {
+  GZIP: (packed: Uint8Array) => new Uint8Array(gunzipSync(packed)),
+  BROTLI: (packed: Uint8Array) => new Uint8Array(brotliDecompressSync(packed)),
+  ZSTD: (packed: Uint8Array) => unpackZstd(packed),
+  LZ4_RAW(packed: Uint8Array, length: number) {
+    const found = new Uint8Array(length);
+    return found.subarray(0, unpackLz4Block(packed, found, 0, packed.length, 0));
+  },
+};
 
 /**
  * A table from a Parquet file of flat columns.
@@ -18,10 +31,6 @@ export async function parquetTable(path: string, flag: string): Promise<Table> {
     read(target, 0);
     return target;
   });
-  const compressors = {
-    GZIP: (input: Uint8Array) => new Uint8Array(gunzipSync(input)),
-    BROTLI: (input: Uint8Array) => new Uint8Array(brotliDecompressSync(input)),
-  };
   let names: string[] = [];
   let found: unknown[][] = [];
   try {
@@ -34,7 +43,9 @@ export async function parquetTable(path: string, flag: string): Promise<Table> {
     await parquetRead({ file: bytes.buffer, metadata, compressors, onComplete });
   } catch (error) {
     const why = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    throw inputError(`${at}: cannot be read as Parquet (${why}); write it again, with compression snappy or none`);
+    throw inputError(
+      `${at}: cannot be read as Parquet (${why}); write it again, with compression zstd, snappy or none`,
+    );
   }
   return tableOfValues(
     at,

@@ -63,7 +63,12 @@ export const KNOWN_FILES: Readonly<Record<Writer, FileNames>> = {
   ],
   bench: ['bench.json', 'bench.md', ...figures('bench', 'scaling'), 'report.html'],
   theory: ['theory.json', ...figures('collapse', 'kernel')],
-  compare: ['compare.json', 'compare.csv', ...figures('nc1', 'nc2', 'accuracy', 'nfa'), 'report.html'],
+  compare: [
+    'compare.json',
+    'compare.csv',
+    ...figures('nc1', 'nc2', 'accuracy', 'nfa', 'infinite-width'),
+    'report.html',
+  ],
 };
 
 /** Results found in a folder. `by` is null for a file that has the name of a result and is none of this program. */

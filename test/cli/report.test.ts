@@ -60,6 +60,30 @@ describe('report', () => {
     expect(rows.filter((row) => /,3,nc1\.agop,2,/.test(row))).toHaveLength(1);
   });
 
+  it('shows how far finite widths are from infinite width, of the same settings', async () => {
+    const at = (name: string, width: number | 'inf', seed: number, factor: number, ridge = 1e-3): string => {
+      const run = fallingRun(3, factor);
+      mkdirSync(join(cwd, name), { recursive: true });
+      const config = { ...run.config, width, seed, ridge };
+      writeFileSync(join(cwd, name, 'metrics.json'), metricsJson({ ...run, config }));
+      return name;
+    };
+    const names = [at('inf', 'inf', 0, 0.5), at('w64', 64, 0, 0.4), at('w64-1', 64, 1, 0.6), at('w256', 256, 0, 0.48)];
+    // Its limit is not among them.
+    names.push(at('other', 256, 0, 0.4, 1));
+    const { code, stdout } = await deepRfmHere(['report', ...names, '--out', 'widths', '--json'], { cwd });
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout).files).toContain('infinite-width.svg');
+    const html = readFileSync(join(cwd, 'widths', 'report.html'), 'utf8');
+    const figure = html.slice(html.indexOf('Distance from infinite width'));
+    expect(figure).toContain('NC1 after the AGOP over its limit, minus 1: width 64, ridge 0.001');
+    expect(figure).not.toContain('minus 1: width 256, ridge 1<');
+    const limit = fallingRun(3, 0.5).layers[2].nc1.agop;
+    const [a, b] = [0.4, 0.6].map((factor) => Math.abs(fallingRun(3, factor).layers[2].nc1.agop / limit - 1));
+    // Of a logarithmic axis the mean is the geometric one.
+    expect(figure).toContain(`${Number(Math.sqrt(a * b).toPrecision(3))}`);
+  });
+
   it('draws an RFM again, and the seeds of a run', async () => {
     mkdirSync(join(cwd, 'rfm'));
     writeFileSync(join(cwd, 'rfm', 'metrics.json'), JSON.stringify(rfm));

@@ -120,7 +120,7 @@ describe('the result does not depend on how a dispatch is divided', () => {
  * times, and single workgroups of bounded work.
  */
 const PASSES =
-  /^(copy_scaled|subtract_row|symmetrize|relu|scaled_cos|divide_by|divide_by_root|add_diagonal|add_scaled|subtract_column|add_row|transpose|pack_rows|pack_columns|split_rows|normalize_rows|row_lengths|gather_rows|kernel_values|kernel_excess|kernel_weights|gradient_coefficients|argument_rounding|smallest_positive|largest_magnitude|group_means(?:_scaled)?|group_scatter|add_to_pair|block_squares|diagonal|pivot_rows|max_row_sum|mirror_lower)$/;
+  /^(copy_scaled|subtract_row|symmetrize|relu|scaled_cos|divide_by|divide_by_root|add_diagonal|add_scaled|subtract_column|add_row|transpose|pack_rows|pack_columns|split_rows|normalize_rows|row_lengths|gather_rows|kernel_values|kernel_excess|kernel_weights|gradient_coefficients|argument_rounding|smallest_positive|largest_magnitude|group_means(?:_scaled)?|group_scatter|add_to_pair|symmetrize_pair|block_squares|diagonal|pivot_rows|max_row_sum|mirror_lower)$/;
 const SINGLE = /^(potrf_block|pivot_factor|neural_collapse|diagonal_maximum)$/;
 
 describe('every dispatch of a layer', () => {

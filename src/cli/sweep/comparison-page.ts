@@ -49,6 +49,44 @@ const FIGURES: readonly Drawn[] = [
   },
 ];
 
+/** What of a layer is compared with features of infinite width. */
+const WITH_LIMIT: Drawn['panels'] = [
+  ['nc1.agop', 'NC1 after the AGOP'],
+  ['nc1.features', 'NC1 of the features'],
+];
+
+/** Settings that may differ between a finite width and its limit. */
+const BESIDE_WIDTH = new Set(['--width', '--seed', '--seeds']);
+
+const besideWidth = ({ flags }: Group): string =>
+  JSON.stringify([...flags].filter(([flag]) => !BESIDE_WIDTH.has(flag)).sort());
+
+/** How far NC1 is from that of infinite width, layer by layer, for groups whose limit is among the groups. */
+function limitFigure(groups: readonly Group[]): SweepFigure[] {
+  const isLimit = ({ flags }: Group): boolean => flags.get('--width') === 'inf';
+  const limits = new Map(groups.filter(isLimit).map((group) => [besideWidth(group), group]));
+  const pairs = groups.flatMap((group) => {
+    const limit = limits.get(besideWidth(group));
+    return limit && !isLimit(group) ? [{ group, limit }] : [];
+  });
+  const curves = (name: string) =>
+    pairs.map(({ group, limit }) => ({
+      label: group.label,
+      samples: layersOf(group).flatMap((layer) => {
+        const [expected] = valuesAt(limit, layer, name);
+        const values = valuesAt(group, layer, name).map((value) => Math.abs(value / expected - 1));
+        return expected > 0 ? [{ x: layer ?? 0, values }] : [];
+      }),
+    }));
+  const panels = WITH_LIMIT.map(([name, title]) => ({
+    title: `${title} over its limit, minus 1`,
+    curves: curves(name),
+  }));
+  return pairs.length === 0
+    ? []
+    : [{ name: 'infinite-width', title: 'Distance from infinite width', log: true, panels }];
+}
+
 /** Columns of the table on the page. */
 const QUANTITIES = [
   'nc1.agop',
@@ -98,7 +136,14 @@ export function comparisonPage(
       `${runs.length} ${runs.length === 1 ? 'run' : 'runs'} of ${of.what} in ${groups.length} ${groups.length === 1 ? 'group' : 'groups'}, whose runs differ in the seed alone.`,
       `Adapter: ${unique(runs.map(({ adapter }) => adapter))}. deep-rfm ${unique(runs.map(({ version }) => version))}.`,
     ],
-    ...{ warnings: of.warnings, quantities, rows, figures, version: VERSION, source: of.source },
+    ...{
+      warnings: of.warnings,
+      quantities,
+      rows,
+      figures: [...figures, ...limitFigure(groups)],
+      version: VERSION,
+      source: of.source,
+    },
     seeds: Math.max(...rows.map(({ seeds }) => seeds)),
   };
 }

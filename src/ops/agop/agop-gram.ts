@@ -5,6 +5,7 @@ import { allocate, block, type Matrix, matrixBytes, type Pair, release } from '.
 import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
 import { copyScaled } from '../elementwise/elementwise.js';
+import { symmetrizePair } from '../elementwise/symmetrize-pair.js';
 import { type Multiply, multiplyAccurately, multiplyOnce, partsBytes } from '../gemm/accurate-products.js';
 import { copyBytes, transposedCopies } from '../gemm/factor-copies.js';
 import { meanOfRows } from '../statistics/row-statistics.js';
@@ -45,8 +46,8 @@ export type GramInput = Omit<AgopInput, 'weights' | 'starts'> & {
  * in float32 alone this form lost ten times more than the Jacobian even on spread-out data. What is left is the rounding
  * inside the products: at a cancellation of 180 (Gaussian kernel, n = 130) 1.1e-5 of the AGOP, which `accurate` removes
  * but for that of X − mean, as in the Jacobian. With `classes` the origin is another in each class, and what class means add is a
- * matrix of low rank; see class-means.ts. out: d × d, in two floats or in one. Q is symmetric: its tiles below the diagonal count
- * twice, and none is kept.
+ * matrix of low rank; see class-means.ts. out: d × d, in two floats or in one. Q is symmetric: of its tiles those below the diagonal
+ * are made, and none is kept.
  */
 export async function agopGram(gpu: Gpu, input: GramInput, out: Pair | Matrix): Promise<void> {
   const { x, alpha } = input;
@@ -112,6 +113,7 @@ async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Pair): Promise<vo
     await sum.pause();
   }
   for (let i = 0; i < count; i++) await addTileRow(sum, i, out);
+  if (count > 1) symmetrizePair(batch, out);
   if (means) {
     const terms = {
       alpha: alpha.tiles[0],
@@ -125,35 +127,31 @@ async function sumInGramSpace(gpu: Gpu, input: GramInput, out: Pair): Promise<vo
   await batch.send();
 }
 
-/** out += (1/n) Zᵀ Q Z for row i of the tiles of Q, those left of the diagonal twice; the first one begins the sum. */
+/**
+ * out += (1/n) Zᵀ Q Z for row i of the tiles of Q; the first one begins the sum. Tiles left of the diagonal count twice, in place of
+ * their mirror images: what is added is not symmetric then, and the mean of the sum and its transpose is what was meant.
+ */
 async function addTileRow(sum: GramSum, i: number, out: Pair): Promise<void> {
   const { gpu, batch, input } = sum;
   const multiply = sum.multiply.sums;
   const { grid, tiles } = input.x;
   const size = tiles[i].rows;
-  const d = tiles[i].cols;
-  // Zᵀ times the tiles of row i of Q: left of the diagonal, and on it.
-  const beside = i > 0 ? allocatePair(gpu, d, size) : null;
-  const on = allocatePair(gpu, d, size);
+  // Zᵀ times the tiles of row i of Q.
+  const timesRow = allocatePair(gpu, tiles[i].cols, size);
   for (let j = 0; j <= i; j++) {
     const q = allocatePair(gpu, size, tiles[j].rows);
     await recordWeights(sum, i, j, q);
-    const timesQ = { a: sum.shifted(j), b: q.high, lowOfB: q.low };
-    if (beside && j < i) multiply(batch, { ...timesQ, out: beside, ...(j > 0 && { addend: beside }) }, 'NT', false);
-    else multiply(batch, { ...timesQ, out: on }, 'NT', false);
+    const factors = { a: sum.shifted(j), b: q.high, lowOfB: q.low };
+    const added = { scale: j < i ? 2 : 1, ...(j > 0 && { addend: timesRow }) };
+    multiply(batch, { ...factors, out: timesRow, ...added }, 'NT', false);
     await sum.pause();
     sum.drop(q);
   }
-  const zT = sum.shifted(i);
-  const scale = 1 / grid.n;
-  const addend = i > 0 && { addend: out };
-  multiply(batch, { a: zT, b: on.high, lowOfB: on.low, out, scale, ...addend }, 'NT', true);
-  if (beside) {
-    multiply(batch, { a: zT, b: beside.high, lowOfB: beside.low, out, scale, addend: out }, 'NT', false);
-    multiply(batch, { a: beside.high, lowOfA: beside.low, b: zT, out, scale, addend: out }, 'NT', false);
-  }
+  const factors = { a: sum.shifted(i), b: timesRow.high, lowOfB: timesRow.low };
+  const added = { scale: 1 / grid.n, ...(i > 0 && { addend: out }) };
+  multiply(batch, { ...factors, out, ...added }, 'NT', tiles.length === 1);
   await sum.pause();
-  sum.drop(on, ...(beside ? [beside] : []));
+  sum.drop(timesRow);
 }
 
 /** vectors[i] (3 · outputs × rows of tile i) = α, S = Wα, and what float32 lacks of S, transposed. */
@@ -214,7 +212,7 @@ export function gramBytes(
   return (
     triangleBytes(grid) +
     (4 + 2 * transposedCopies(copies)) * square +
-    10 * panel +
+    8 * panel +
     shapes * parts.reduce((sum, { bytes }) => sum + bytes, 0) +
     (all && tileCount(grid) > 1 ? 2 * square : 0) +
     (classes > 0 ? classMeansBytes(tileBytes, { n: grid.n, d, outputs, classes }) : 0) +
