@@ -24,10 +24,10 @@ function fontFiles(): string[] {
   }
 }
 
-/** Draws an SVG as PNG, `scale` pixels for one unit, with fonts that come with the project. */
+/** Draws an SVG as PNG, `scale` pixels for one unit, with fonts that come with the project, on a thread of its own. */
 export async function svgToPng(svg: string, scale = 2): Promise<Buffer> {
-  const { Resvg } = await import('@resvg/resvg-js');
-  const image = new Resvg(svg, {
+  const { renderAsync } = await import('@resvg/resvg-js');
+  const image = await renderAsync(svg, {
     fitTo: { mode: 'zoom', value: scale },
     font: {
       loadSystemFonts: false,
@@ -36,5 +36,5 @@ export async function svgToPng(svg: string, scale = 2): Promise<Buffer> {
       sansSerifFamily: 'DejaVu Sans',
     },
   });
-  return image.render().asPng();
+  return image.asPng();
 }

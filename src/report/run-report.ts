@@ -71,15 +71,22 @@ const csvOf = (metrics: RunMetrics): OutputFile => ({ name: 'metrics.csv', text:
 /** The files that follow from the metrics and the pictures; the page is the last, so that it implies the rest. */
 async function figuresOf(metrics: RunMetrics, grams: readonly GramFile[]): Promise<OutputFile[]> {
   const [{ svgToPng }, { renderPage }] = await Promise.all([import('./raster.js'), import('./page.js')]);
-  const files: OutputFile[] = [csvOf(metrics)];
   // Earlier versions measured no kernels.
   const learning = metrics.layers.some(({ kernel }) => Number.isFinite(kernel?.ratio));
+  const drawn: { name: ChartName; svg: string }[] = [];
   for (const name of ['nc1', 'nc2', ...(learning ? (['kernel'] as const) : [])] as const) {
-    const { svg } = await draw(name, metrics, PAPER);
-    files.push({ name: `${name}.svg`, text: svg }, { name: `${name}.png`, text: await svgToPng(svg) });
+    drawn.push({ name, svg: (await draw(name, metrics, PAPER)).svg });
   }
-  const charts = await inlineCharts(metrics, learning);
-  return [...files, { name: 'report.html', text: renderPage({ metrics, charts, grams }) }];
+  // Pixels come from other threads meanwhile.
+  const [pngs, charts] = await Promise.all([
+    Promise.all(drawn.map(({ svg }) => svgToPng(svg))),
+    inlineCharts(metrics, learning),
+  ]);
+  const figures = drawn.flatMap(({ name, svg }, i): OutputFile[] => [
+    { name: `${name}.svg`, text: svg },
+    { name: `${name}.png`, text: pngs[i] },
+  ]);
+  return [csvOf(metrics), ...figures, { name: 'report.html', text: renderPage({ metrics, charts, grams }) }];
 }
 
 /**

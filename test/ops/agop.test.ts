@@ -542,6 +542,9 @@ describe('the choice of the path', () => {
     // Many rows, few outputs and columns: explicit Jacobians are cheaper.
     expect(chooseAgopPath(20_000, 512, 2, of(2))).toBe('jacobian');
     expect(chooseAgopPath(1000, 3072, 1, of(2))).toBe('jacobian');
+    // More digits of WᵀW are three times its work.
+    expect(chooseAgopPath(20_000, 3072, 10, of(50))).toBe('gram');
+    expect(chooseAgopPath(20_000, 3072, 10, of(90))).toBe('jacobian');
   });
 
   it('gramForm takes the origin of which less cancels, and more digits where they are needed', () => {
@@ -549,6 +552,12 @@ describe('the choice of the path', () => {
     expect(gramForm(1000, 3072, { mean: 2, classes: 5 })).toEqual({ classes: false, accurate: 'sums' });
     expect(gramForm(1000, 512, { mean: 7, classes: 45 })).toEqual({ classes: false, accurate: 'sums' });
     expect(gramForm(1000, 512, { mean: 1e6, classes: 1 })).toEqual({ classes: true, accurate: 'sums' });
+    // An AGOP of full rank needs fewer digits than a singular one, or one of collapsed rows.
+    const none = Number.POSITIVE_INFINITY;
+    expect(gramForm(10_000, 3072, { mean: 34, classes: none }).accurate).toBe('sums');
+    expect(gramForm(10_000, 3072, { mean: 70, classes: none }).accurate).toBe('all');
+    expect(gramForm(1000, 3072, { mean: 34, classes: none }).accurate).toBe('all');
+    expect(gramForm(1000, 512, { mean: 1e3, classes: 34 }).accurate).toBe('all');
     expect(gramForm(1000, 512, { mean: 1e6, classes: Number.POSITIVE_INFINITY })).toEqual({
       classes: false,
       accurate: 'all',

@@ -31,5 +31,5 @@ it('a matrix in two floats becomes the mean of itself and its transpose', () =>
       // Entries are up to about 5; a float32 alone is 2e-7 off.
       expect(worst).toBeLessThan(2e-13);
     }),
-    { numRuns: RUNS },
+    RUNS,
   ));

@@ -155,8 +155,8 @@ async function squaredLengths(gpu: Gpu, input: AgopInput, ids: readonly number[]
 
 /** Up to here plain products do, relative to the mean of all rows, … */
 const MAX_PLAIN_CANCELLATION = 3;
-/** … up to here those with X alone need more digits, … */
-const MAX_SUMS_CANCELLATION = 30;
+/** … up to here those with X alone need more digits, of an AGOP that is singular or has all of its rank, … */
+const MAX_SUMS_CANCELLATION = { singular: 30, regular: 60 } as const;
 /** … and beyond this `auto` takes Jacobians. */
 const MAX_ACCURATE_CANCELLATION = 100;
 
@@ -169,7 +169,8 @@ export interface GramForm {
 
 /**
  * The Gram form for terms that cancel so much. M^{1/2}X of MNIST and CIFAR-10, n = 1000, is off by 5e-7 to 1.5e-6 times the
- * cancellation with plain products, and by 1.5e-8 times it with accurate ones; the AGOP itself, with plain WᵀW, by 2e-8 times it.
+ * cancellation with plain products, and by 1.5e-8 times it with accurate ones; the AGOP itself, with plain WᵀW, by 2e-8 times it,
+ * and NC1 of M^{1/2}X of CIFAR-10, n = 10,000 > d, by 1.2e-8 times it.
  */
 export function gramForm(n: number, d: number, cancellation: Cancellation): GramForm {
   const { mean } = cancellation;
@@ -178,7 +179,8 @@ export function gramForm(n: number, d: number, cancellation: Cancellation): Gram
   if (!classes && mean < MAX_PLAIN_CANCELLATION && n > d) return { classes };
   // Of fewer rows than features the AGOP is singular, and so it is, nearly, of collapsed rows: what rounding adds to it has its
   // square root in the root.
-  return { classes, accurate: least < MAX_SUMS_CANCELLATION ? 'sums' : 'all' };
+  const most = MAX_SUMS_CANCELLATION[classes || n <= d ? 'singular' : 'regular'];
+  return { classes, accurate: least < most ? 'sums' : 'all' };
 }
 
 /** That of the origin which is taken: class means where much less cancels, since some of what they add is in plain products. */
@@ -187,16 +189,21 @@ export const leastCancellation = ({ mean, classes }: Cancellation): number => (c
 /** The path to take: Gram space where it is the cheaper one and not too much cancels. Jacobians leave errors of 8e-8 to 1.3e-6. */
 export function chooseAgopPath(n: number, d: number, outputs: number, cancellation: Cancellation): AgopPath {
   const { accurate } = gramForm(n, d, cancellation);
-  const cheaper = gramIsCheaper(n, d, outputs, accurate ? 'accurate' : 'plain');
+  const cheaper = gramIsCheaper(n, d, outputs, accurate ?? 'plain');
   return cheaper && leastCancellation(cancellation) < MAX_ACCURATE_CANCELLATION ? 'gram' : 'jacobian';
 }
 
-/** Products with X that stand for one, with a low part or with more digits. */
-const PRODUCTS = { plain: 2, accurate: 3 } as const;
+/** Products that stand for one, with a low part or with more digits: of the weights with themselves, and with X. */
+const PRODUCTS = {
+  plain: { weights: 1, sums: 2 },
+  sums: { weights: 1, sums: 3 },
+  all: { weights: 3, sums: 3 },
+} as const;
 
 /** Whether the Gram form takes fewer operations than Jacobians at all n rows. */
 export function gramIsCheaper(n: number, d: number, outputs: number, work: keyof typeof PRODUCTS = 'plain'): boolean {
-  const gram = n ** 3 / 2 + PRODUCTS[work] * (n * n * d + (n * d * d) / 2);
+  const { weights, sums } = PRODUCTS[work];
+  const gram = (weights * n ** 3) / 2 + sums * (n * n * d + (n * d * d) / 2);
   const jacobian = n * n * outputs * d + (n * outputs * d * d) / 2;
   return gram < jacobian;
 }
@@ -233,10 +240,10 @@ export function agopFlops(
   plan: AgopPlan,
   kept: 'none' | 'tiles' | 'whole',
 ): { product: number; distance: number } {
-  const usual = plan.agop === 'gram' || gramIsCheaper(n, d, outputs, 'accurate');
+  const usual = plan.agop === 'gram' || gramIsCheaper(n, d, outputs, 'sums');
   if (plan.gram && plan.samples === null && usual) {
     const distance = kept === 'none' ? kernelMatrixWork(n, d).flops : 0;
-    return { product: PRODUCTS.accurate * agopGramWork(n, d, outputs).flops, distance };
+    return { product: PRODUCTS.all.sums * agopGramWork(n, d, outputs).flops, distance };
   }
   const rows = plan.samples ?? n;
   const { flops } = agopJacobianWork(n, d, outputs, rows);
