@@ -38,6 +38,15 @@ def blas_in_use(config):
     return loaded_openblas() or (described(config), None)
 
 
+def blas_of_torch(torch):
+    """The same of PyTorch, whose wheels have MKL inside, where no list of loaded libraries shows it beside NumPy's BLAS."""
+    config = torch.__config__.show()
+    if torch.backends.mkl.is_available():
+        version = re.search(r"Math Kernel Library Version (\S+?)-", config)
+        return f"MKL {version[1]}" if version else "MKL"
+    return blas_in_use(config)[0]
+
+
 def loaded_openblas():
     """Asks the OpenBLAS that this process has loaded (Linux); None if there is none."""
     import ctypes

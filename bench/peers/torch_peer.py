@@ -9,7 +9,7 @@ import torch
 import method
 import tabular
 import torch_nn
-from protocol import blas_in_use, cores, once, sample, serve
+from protocol import blas_of_torch, cores, once, sample, serve
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -222,7 +222,7 @@ if __name__ == "__main__":
     if DEVICE == "cuda":
         blas, where = f"cuBLAS, CUDA {torch.version.cuda}", torch.cuda.get_device_name(0)
     else:
-        blas, where = blas_in_use(torch.__config__.show())[0], "CPU"
+        blas, where = blas_of_torch(torch), "CPU"
     library = {
         "name": "torch",
         "version": torch.__version__,

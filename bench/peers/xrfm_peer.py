@@ -9,7 +9,7 @@ import torch
 from xrfm import xRFM
 
 import tabular
-from protocol import blas_in_use, serve
+from protocol import blas_of_torch, serve
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -83,7 +83,7 @@ if __name__ == "__main__":
     library = {
         "name": "xrfm",
         "version": f"{importlib.metadata.version('xrfm')} (torch {torch.__version__})",
-        "blas": blas_in_use(torch.__config__.show())[0] if on_cpu else f"cuBLAS, CUDA {torch.version.cuda}",
+        "blas": blas_of_torch(torch) if on_cpu else f"cuBLAS, CUDA {torch.version.cuda}",
         "threads": torch.get_num_threads() if on_cpu else None,
         "where": f"{'CPU' if on_cpu else torch.cuda.get_device_name(0)}, Python {sys.version.split()[0]}",
     }

@@ -6,6 +6,7 @@ import { decompressBound, decompress as unpackLz4 } from 'lz4js';
 import { inputError, RfmError } from '../errors.js';
 import { shownName } from '../table/checks.js';
 import type { Table } from '../table/types.js';
+import { checkMetadata } from './arrow-metadata.js';
 import { allocateFor, place, withFile } from './files.js';
 import { recognize } from './recognize.js';
 import { type ReadColumn, tableOfValues } from './table-values.js';
@@ -86,6 +87,7 @@ function otherFile(bytes: Buffer): string {
 
 function readColumns(at: string, bytes: Uint8Array): { rows: number; columns: ReadColumn[] } {
   try {
+    checkMetadata(bytes, startsWith(Buffer.from(bytes.buffer), MAGIC) ? 'file' : 'stream');
     const table = tableFromIPC(bytes, { useBigInt: true, useDate: true, useDecimalInt: true });
     if (table.schema.endianness !== 0)
       throw inputError(`${at}: has the bytes of a big-endian machine; write it on another`);
@@ -97,7 +99,8 @@ function readColumns(at: string, bytes: Uint8Array): { rows: number; columns: Re
     return { rows: table.numRows, columns };
   } catch (error) {
     if (error instanceof RfmError) throw error;
-    const why = error instanceof Error ? error.message.split('\n')[0] : String(error);
+    const beyond = error instanceof RangeError ? 'it points beyond its end' : null;
+    const why = beyond ?? (error instanceof Error ? error.message.split('\n')[0] : String(error));
     throw inputError(`${at}: cannot be read as Arrow (${why}); write it again`);
   }
 }

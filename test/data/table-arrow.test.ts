@@ -1,7 +1,20 @@
 import { inflateRawSync } from 'node:zlib';
-import { decimal, float64, int64, list, tableFromArrays, tableToIPC, uint64, utf8 } from '@uwdata/flechette';
+import {
+  bool,
+  decimal,
+  dictionary,
+  float64,
+  int32,
+  int64,
+  list,
+  tableFromArrays,
+  tableToIPC,
+  uint64,
+  utf8,
+} from '@uwdata/flechette';
 import { describe, expect, it } from 'vitest';
 import { readTable, type Table } from '../../src/data/table.js';
+import { RfmError } from '../../src/errors.js';
 import { inputMessage, put, temporaryFolder } from './helpers.js';
 
 const dir = temporaryFolder();
@@ -65,6 +78,27 @@ describe('Arrow', () => {
       [1, 2, 3.125],
       ['true', 'false', null],
     ]);
+  });
+
+  it.each(['file', 'stream'] as const)('with any byte damaged is refused, or read, in a moment: %s', async (format) => {
+    const columns = { x: [1.5, null, 2], city: ['a', 'b', 'a'], is: [true, false, null] };
+    const types = { x: float64(), city: dictionary(utf8(), int32()), is: bool() };
+    const bytes = Buffer.from(written(columns, types, format));
+    expect((await table(bytes)).rows).toBe(3);
+    const refusals = new Set<string>();
+    for (let at = 0; at < bytes.length; at++) {
+      // A length becomes large, or negative.
+      const damaged = Buffer.from(bytes);
+      damaged[at] ^= 0xff;
+      // Text and numbers may be others. Nothing but a word to the user is thrown.
+      const found = await table(damaged).catch((error: unknown) => error);
+      if (found instanceof RfmError) refusals.add(found.message.replace(/^.*?: |-?\d+/g, ''));
+      else expect(found).toHaveProperty('rows', 3);
+    }
+    const said = [...refusals].join('\n');
+    expect(said).toContain('a list of  entries in  bytes');
+    expect(said).toContain('a batch of  rows');
+    expect(said).toContain('a message of  bytes');
   });
 
   it('is refused in one line where its columns are not flat, or float64 does not hold their numbers', async () => {
