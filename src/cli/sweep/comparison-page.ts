@@ -49,11 +49,11 @@ const FIGURES: readonly Drawn[] = [
   },
 ];
 
-/** What of a layer is compared with features of infinite width. */
-const WITH_LIMIT: Drawn['panels'] = [
-  ['nc1.agop', 'NC1 after the AGOP'],
-  ['nc1.features', 'NC1 of the features'],
-];
+/** What of layers is compared with features of infinite width, from which layer on: M of the first knows no width. */
+const WITH_LIMIT = [
+  { name: 'nc1.agop', title: 'NC1 after the AGOP', from: 2 },
+  { name: 'nc1.features', title: 'NC1 of the features', from: 1 },
+] as const;
 
 /** Settings that may differ between a finite width and its limit. */
 const BESIDE_WIDTH = new Set(['--width', '--seed', '--seeds']);
@@ -69,18 +69,18 @@ function limitFigure(groups: readonly Group[]): SweepFigure[] {
     const limit = limits.get(besideWidth(group));
     return limit && !isLimit(group) ? [{ group, limit }] : [];
   });
-  const curves = (name: string) =>
+  const curves = (name: string, from: number) =>
     pairs.map(({ group, limit }) => ({
       label: group.label,
-      samples: layersOf(group).flatMap((layer) => {
+      samples: layersOf(group).map((layer) => {
         const [expected] = valuesAt(limit, layer, name);
         const values = valuesAt(group, layer, name).map((value) => Math.abs(value / expected - 1));
-        return expected > 0 ? [{ x: layer ?? 0, values }] : [];
+        return { x: layer ?? 0, values: (layer ?? 0) < from ? [] : values };
       }),
     }));
-  const panels = WITH_LIMIT.map(([name, title]) => ({
+  const panels = WITH_LIMIT.map(({ name, title, from }) => ({
     title: `${title} over its limit, minus 1`,
-    curves: curves(name),
+    curves: curves(name, from),
   }));
   return pairs.length === 0
     ? []
