@@ -50,6 +50,12 @@ export function pixelsOf(text: Uint8Array): Float32Array | null {
   const open = text.indexOf(byteOf('['));
   let count = 0;
   for (let at = open + 1; at > 0 && at < text.length; ) {
+    // Four of five pixels are this, and the values are 0 already.
+    if (text[at] === ZERO && text[at + 1] === COMMA) {
+      at += 2;
+      count++;
+      continue;
+    }
     let thousandths = 1000 * (text[at++] - ZERO);
     if (text[at] === DOT) {
       at++;

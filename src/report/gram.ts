@@ -1,7 +1,7 @@
 import { PNG } from 'pngjs';
 import type { GramPicture } from '../rfm/types.js';
 import { divergingColor, MISSING } from './colors.js';
-import { FONT_FAMILY, svgToPng } from './raster.js';
+import { FONT_FAMILY, svgToPixels } from './raster.js';
 
 // Steps of 0.01: finer ones cannot be seen, and 2.5 times as many made a noisy picture's file a third larger.
 const LEVELS = 100;
@@ -164,14 +164,14 @@ function decorations(picture: GramPicture, layout: GramLayout): string {
   );
 }
 
-/** Lays a picture with transparency over an opaque one of the same size. */
-function blend(image: PNG, over: PNG): void {
+/** Lays the pixels of `svgToPixels` over an opaque picture of the same size. */
+function blend(image: PNG, over: Uint8Array): void {
   for (let offset = 0; offset < image.data.length; offset += 4) {
-    const alpha = over.data[offset + 3]! / 255;
+    const alpha = over[offset + 3]! / 255;
     if (alpha === 0) continue;
     for (let channel = 0; channel < 3; channel++) {
       const index = offset + channel;
-      image.data[index] = Math.round(alpha * over.data[index]! + (1 - alpha) * image.data[index]!);
+      image.data[index] = Math.round(over[index]! + (1 - alpha) * image.data[index]!);
     }
   }
 }
@@ -190,7 +190,7 @@ export async function gramPng(picture: GramPicture): Promise<Buffer> {
   const image = new PNG({ width: layout.width, height: layout.height });
   image.data.fill(255);
   paint(image, picture, layout);
-  blend(image, PNG.sync.read(await svgToPng(decorations(picture, layout), 1)));
+  blend(image, await svgToPixels(decorations(picture, layout)));
   // Few colours repeat as they are: without filters, which are for smooth pictures, files were a
   // quarter to a half smaller.
   return PNG.sync.write(image, { colorType: 2, deflateLevel: 9, filterType: 0, deflateStrategy: 0 });

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import type { RenderedImage } from '@resvg/resvg-js';
 import { RfmError } from '../errors.js';
 
 /**
@@ -24,10 +25,10 @@ function fontFiles(): string[] {
   }
 }
 
-/** Draws an SVG as PNG, `scale` pixels for one unit, with fonts that come with the project, on a thread of its own. */
-export async function svgToPng(svg: string, scale = 2): Promise<Buffer> {
+/** Draws an SVG on a thread of its own, `scale` pixels for one unit, with fonts that come with the project. */
+async function render(svg: string, scale: number): Promise<RenderedImage> {
   const { renderAsync } = await import('@resvg/resvg-js');
-  const image = await renderAsync(svg, {
+  return renderAsync(svg, {
     fitTo: { mode: 'zoom', value: scale },
     font: {
       loadSystemFonts: false,
@@ -36,5 +37,10 @@ export async function svgToPng(svg: string, scale = 2): Promise<Buffer> {
       sansSerifFamily: 'DejaVu Sans',
     },
   });
-  return image.asPng();
 }
+
+/** The same as PNG. */
+export const svgToPng = async (svg: string, scale = 2): Promise<Buffer> => (await render(svg, scale)).asPng();
+
+/** The same as pixels, one for a unit: red, green, blue, each times the alpha behind them, from 0 to 255. */
+export const svgToPixels = async (svg: string): Promise<Buffer> => (await render(svg, 1)).pixels;

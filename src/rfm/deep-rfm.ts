@@ -380,9 +380,13 @@ const noInfiniteModel = (): RfmError =>
   );
 
 const zeroRow = (row: number, metric: MetricFactor | null): RfmError =>
-  inputError(
-    `training row ${row} (from 0) is zero after ${metric ? 'the given metric' : 'standardisation'}, so it has no direction; remove it, or check that the rows differ`,
-  );
+  metric
+    ? inputError(
+        `training row ${row} (from 0) is zero after the given metric, so it has no direction; remove it, or give a metric that has something in its direction`,
+      )
+    : inputError(
+        `training row ${row} (from 0) is zero after standardisation, so it has no direction; remove it, or check that the rows differ`,
+      );
 
 const tooFewLive = (dead: number, rows: number, layer: number): RfmError =>
   inputError(
