@@ -21,9 +21,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     // Each file has its own process: a GPU instance lives as long as the process that made it.
     pool: 'forks',
-    // Vitest would leave one processor alone. But while the shaders of a file are compiled, on one thread, or it waits for a server
-    // or a browser, others can compute.
-    poolOptions: { forks: { maxForks: availableParallelism() + 1 } },
+    // Vitest would leave one processor alone; but while one file's shaders are compiled, on one thread, another can compute.
+    poolOptions: { forks: { maxForks: availableParallelism() } },
     // No bound on speed: a slow machine compiles shaders for minutes.
     testTimeout: 480_000,
     hookTimeout: 480_000,
