@@ -49,7 +49,7 @@ export function runChild(command, args, { onStart, onSignal, parent, ...options 
       // Whoever opened a channel is gone when it closes. The channel is no reason to stay.
       process.once('disconnect', onGone);
       process.channel.unref();
-    }
+    } else if (process.connected === false) onGone(); // It closed while this process started.
     const done = () => {
       clearInterval(watch);
       process.off('disconnect', onGone);

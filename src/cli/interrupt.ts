@@ -95,6 +95,8 @@ export function watchSignals(): Interruption {
     if (name) stop(name);
   });
   process.on('disconnect', () => stop('SIGTERM'));
+  // It may have closed while this process started.
+  if (process.connected === false) stop('SIGTERM');
   // The channel to the launcher is no reason to go on.
   process.channel?.unref();
   watching = true;

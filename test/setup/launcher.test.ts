@@ -180,6 +180,27 @@ describe.skipIf(process.platform !== 'linux')('bin/deep-rfm.mjs', () => {
     await alone.closed;
   });
 
+  it('ends its child where whoever opened a channel to it was gone before it looked', async () => {
+    const starter = join(root, 'starter.mjs');
+    const module = new URL('../../scripts/run-child.mjs', import.meta.url).href;
+    // The channel is closed before runChild is called: no event tells of it later.
+    writeFileSync(
+      starter,
+      `process.disconnect();
+const { runChild } = await import(${JSON.stringify(module)});
+const end = await runChild(process.execPath, ['-e', 'setTimeout(() => {}, 60000)']);
+process.stdout.write(JSON.stringify(end));
+`,
+    );
+    const child = spawn(process.execPath, [starter], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+    let text = '';
+    child.stdout!.on('data', (chunk) => {
+      text += chunk;
+    });
+    await once(child, 'close');
+    expect(JSON.parse(text)).toEqual({ code: null, signal: 'SIGTERM' });
+  });
+
   it('refuses unknown adapters', () => {
     const result = run({ ...base, DEEP_RFM_ADAPTER: 'gpu' });
     expect(result.status).toBe(2);

@@ -19,6 +19,7 @@ import {
   trsm,
   trsmWork,
 } from './cholesky.js';
+import { releaseWideBlocks, solveByWideBlocks, type WideBlocks, wideBlocks } from './wide-blocks.js';
 
 /** Where the tiles of a factor are between their uses. */
 export type TilePlace = 'device' | 'host';
@@ -73,12 +74,27 @@ export interface TiledFactor {
   readonly grid: RowGrid;
   readonly store: TileStore;
   readonly diagonal: Omit<CholeskyFactor, 'l'>[];
+  /** Of every tile on the diagonal, where the factor was prepared for many solves. */
+  readonly wide?: readonly WideBlocks[];
 }
 
 /** Frees all tiles of a factor, wherever they are. */
-export function releaseTiledFactor(gpu: Gpu, { store, diagonal }: TiledFactor): void {
+export function releaseTiledFactor(gpu: Gpu, { store, diagonal, wide = [] }: TiledFactor): void {
   release(gpu, ...store.held);
+  for (const blocks of wide) releaseWideBlocks(gpu, blocks);
   for (const part of diagonal) releaseFactor(gpu, part);
+}
+
+/** The same factor, which owns the other from here on, for many solves with few right-hand sides each; with tiles on the device. */
+export async function preparedForSolves(outer: Gpu, factor: TiledFactor): Promise<TiledFactor> {
+  if (factor.store.place === 'host') return factor;
+  return owning(outer, async (gpu, keep) => {
+    const wide: WideBlocks[] = [];
+    for (const [j, inverses] of factor.diagonal.entries()) {
+      wide.push(keep(await wideBlocks(gpu, { ...inverses, l: factor.store.use(gpu, j, j) })));
+    }
+    return { ...factor, wide };
+  });
 }
 
 /** Records tile (i, j), i ≥ j, of a symmetric matrix into `out`. */
@@ -175,7 +191,7 @@ export async function solveTiles(gpu: Gpu, factor: TiledFactor, b: Columns, out:
 /** L Y = B or Lᵀ Y = B: `from` is B and is overwritten, `to` receives Y. */
 async function substitute(
   batch: Batch,
-  { grid, store, diagonal }: TiledFactor,
+  { grid, store, diagonal, wide }: TiledFactor,
   from: Columns,
   to: Columns,
   direction: Direction,
@@ -194,7 +210,8 @@ async function substitute(
       store.done(gpu, l);
     }
     const l = store.use(gpu, j, j);
-    trsm(batch, { ...diagonal[j], l }, from.tiles[j], to.tiles[j], direction);
+    if (wide) solveByWideBlocks(batch, { l, blocks: wide[j] }, from.tiles[j], to.tiles[j], direction);
+    else trsm(batch, { ...diagonal[j], l }, from.tiles[j], to.tiles[j], direction);
     if (order.length > 1 || store.place === 'host') await batch.send();
     store.done(gpu, l);
   }

@@ -44,7 +44,7 @@ export const ridgePath = (
       const { grid } = y;
       const outputs = y.tiles[0].rows;
       const shift = Math.sqrt(Math.min(...ridges) * Math.max(...ridges));
-      const solver = await factoredSystem(gpu, system, shift, place);
+      const solver = await factoredSystem(gpu, system, shift, place, 'many');
       const out = allocateColumns(gpu, grid, outputs);
       const targets = Float64Array.from(await downloadColumns(gpu, y));
       const rows = Array.from({ length: outputs }, (_, c) => startOf(targets.subarray(c * grid.n, (c + 1) * grid.n)));

@@ -5,6 +5,7 @@ import { matrixBytes } from '../../runtime/matrix.js';
 import { choleskyWork, inversesBytes, trsmWork } from '../cholesky/cholesky.js';
 import {
   factorTiles,
+  preparedForSolves,
   releaseTiledFactor,
   solveTiles,
   type TilePlace,
@@ -164,6 +165,7 @@ const copyColumns = (gpu: Gpu, ...pairs: [from: Columns, to: Columns][]): Promis
 /**
  * Factors K + (ridge + jitter) I (n × n), with jitter 0 where that works, else growing tenfold from 1e-7 of the largest diagonal
  * entry, 1 for every kernel.
+ * @param solves how many will follow: for many the factor is prepared.
  * @throws input error where not even 0.1 suffices.
  */
 export async function factoredSystem(
@@ -171,6 +173,7 @@ export async function factoredSystem(
   system: KernelSystem,
   ridge: number,
   place: TilePlace,
+  solves: 'few' | 'many' = 'few',
 ): Promise<LinearSolver> {
   const { kernel, x } = system;
   for (let jitter = 0; jitter < 1; jitter = jitter === 0 ? 1e-7 : jitter * 10) {
@@ -182,10 +185,11 @@ export async function factoredSystem(
       place,
     );
     if ('factor' in found) {
+      const factor = solves === 'many' ? await preparedForSolves(gpu, found.factor) : found.factor;
       return {
         jitter,
-        apply: (b, out) => solveTiles(gpu, found.factor, b, out),
-        release: () => releaseTiledFactor(gpu, found.factor),
+        apply: (b, out) => solveTiles(gpu, factor, b, out),
+        release: () => releaseTiledFactor(gpu, factor),
       };
     }
   }

@@ -202,6 +202,8 @@ interface Shift {
   end: WorkerEnd;
   /** Aborted with why no further job can be done here. */
   stop: AbortController;
+  /** Runs under way; what becomes of their jobs waits for the server. */
+  runs: Set<Promise<unknown>>;
 }
 
 async function giveBack({ bullmq }: Shift, job: Job<Work>, token: string | undefined, delay = 0): Promise<never> {
@@ -220,12 +222,15 @@ async function workOn(shift: Shift, job: Job<Work>, token: string | undefined): 
   if (signal.aborted || stop.signal.aborted) return giveBack(shift, job, token);
   const task = taskOf(job.data);
   if (task === null) throw new bullmq.UnrecoverableError(`${job.data.dir} has no such task any more`);
-  const found = await runTask(job.data.dir, task, { signal, note, env }).catch((error: unknown) => {
+  const run = runTask(job.data.dir, task, { signal, note, env }).catch((error: unknown) => {
     if (!(error instanceof RfmError)) throw error;
     // Another owner has the folder.
     const outcome = error.kind === 'internal' ? ('held' as const) : ('failed' as const);
     return { outcome, code: error.exitCode, why: messageOf(error) };
   });
+  const ended: Promise<unknown> = run.catch(() => {}).finally(() => shift.runs.delete(ended));
+  shift.runs.add(ended);
+  const found = await run;
   if (found.outcome === 'finished') {
     end.finished++;
     note(`${task.folder}: ${found.already ? 'is finished' : 'finished'} (${job.data.dir})`);
@@ -248,7 +253,13 @@ async function workOn(shift: Shift, job: Job<Work>, token: string | undefined): 
 export async function work(address: RedisAddress, options: WorkerOptions): Promise<WorkerEnd> {
   await checkRedis(address);
   const bullmq = await packages();
-  const shift: Shift = { bullmq, options, end: { finished: 0, failed: 0 }, stop: new AbortController() };
+  const shift: Shift = {
+    bullmq,
+    options,
+    end: { finished: 0, failed: 0 },
+    stop: new AbortController(),
+    runs: new Set(),
+  };
   const { signal, drain } = options;
   const { stop, end } = shift;
   const busy = new Set<Promise<unknown>>();
@@ -271,8 +282,9 @@ export async function work(address: RedisAddress, options: WorkerOptions): Promi
   try {
     await until(AbortSignal.any([signal, stop.signal]), drain ? () => isEmpty(bullmq, address) : null);
     // No further job is taken; those that are under way go back as soon as their runs have ended.
-    await worker.pause(true);
-    await Promise.all(busy);
+    await patiently(worker.pause(true));
+    await Promise.all(shift.runs);
+    await patiently(Promise.all(busy));
   } finally {
     await patiently(worker.close());
     await patiently(running);
