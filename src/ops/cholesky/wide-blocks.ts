@@ -1,5 +1,4 @@
-import type { Batch } from '../../runtime/batch.js';
-import { sendBatch } from '../../runtime/batch.js';
+import { type Batch, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { allocate, block, type Matrix, release, upload, type View } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
