@@ -70,9 +70,14 @@ function checkVaried({ x, rows, cols }: Dataset['train'], what: string): void {
 
 /**
  * Checks the flags of `run` and loads its rows.
+ * @param like a request with the same metric, which takes long to be factored.
  * @throws input error for flags that contradict each other or the data, and everything the readers refuse.
  */
-export function readRunRequest(flags: RunFlags, preset: PresetUse | null = null): RunRequest {
+export function readRunRequest(
+  flags: RunFlags,
+  preset: PresetUse | null = null,
+  like: Pick<RunRequest, 'metric'> | null = null,
+): RunRequest {
   const dataset = loadRows(flags);
   const name = flags.dataset ?? 'mnist-sample';
   checkVaried(dataset.train, flags.x === undefined ? `--dataset ${name}` : `--x ${flags.x}`);
@@ -88,7 +93,7 @@ export function readRunRequest(flags: RunFlags, preset: PresetUse | null = null)
   const all = [...presetRemarks(preset), ...datasetRemarks(dataset), ...remarks];
   const d = dataset.train.cols;
   const rows = flags.x === undefined ? `--dataset ${name}` : place('--x', flags.x);
-  const metric = flags.metric === undefined ? null : readMetric(flags.metric, d, rows);
+  const metric = like?.metric ?? (flags.metric === undefined ? null : readMetric(flags.metric, d, rows));
   return { config, dataset, d, out, metric, remarks: all };
 }
 

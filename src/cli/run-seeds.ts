@@ -45,7 +45,7 @@ export async function runSeeds(
       terminal.note(`seed ${seed} (${i + 1} of ${seeds.length})`);
       const saveModel = flags.saveModel === undefined ? {} : { saveModel: seedModel(flags.saveModel, seed) };
       const mine = { ...shared, ...saveModel, seed, out: join(out, folders[i]) };
-      await one(readRunRequest(mine, used), mine, own);
+      await one(readRunRequest(mine, used, first), mine, own);
     }
     const [{ readMetricsJson }, { writeSeedsReport }] = await Promise.all([
       import('../report/metrics-files.js'),

@@ -13,12 +13,11 @@ import { enter } from '../runtime/timing.js';
 import type { Agop } from './agop.js';
 import { createClock, type LayerContext, type Phase } from './context.js';
 import { accuracy, type FittedKernel, predict } from './fit.js';
-import { type GivenRoot, rootOfMetric, startAfterMetric } from './given-metric.js';
+import { type GivenRoot, givenRoot, startAfterMetric } from './given-metric.js';
 import { type InfiniteLayer, infiniteLayer, startCosines } from './infinite-width.js';
 import { type KeepDeepRfm, type KeptAlpha, keptAlpha } from './kept.js';
 import { layerBody } from './layer-body.js';
-import type { MetricFactor } from './metric.js';
-import { normalized } from './normalize.js';
+import { normalized, zeroRow } from './normalize.js';
 import { type DeepRfmOptions, deepRfmOptions } from './options.js';
 import { type AgopRoot, agopRoot, layerOutput, metricsOf } from './output.js';
 import { adopt, limitsOf, PICTURE_ROWS, type ProblemSize, planRun, type RunPlan } from './plan.js';
@@ -180,7 +179,7 @@ interface LayerDone {
 const runLayers = (outer: Gpu, task: Task, resume: DeepRfmState | null): Promise<DeepRfmResult> =>
   owning(outer, async (gpu) => {
     const { data, options, progress } = task;
-    const metric = resume ? null : await givenRoot(gpu, options);
+    const metric = resume ? null : await givenRoot(gpu, options.metric);
     let rows = uploaded(gpu, task, resume ?? (await startRows(gpu, task, metric)));
     const { targetUnit } = rows;
     if (!resume) await task.keep?.start({ statistics: columnStatistics(data.train), metric, targetUnit });
@@ -220,7 +219,7 @@ async function runInfinite(gpu: Gpu, task: Task, resume: DeepRfmState | null): P
   let predictions = resume?.predictions ?? null;
   let delta: FeatureRows = resume
     ? resume.train
-    : await startCosines(gpu, await startRows(gpu, task, await givenRoot(gpu, options)));
+    : await startCosines(gpu, await startRows(gpu, task, await givenRoot(gpu, options.metric)));
   for (let layer = layers.length + 1; layer <= options.depth; layer++) {
     const clock = createClock(gpu, (phase) => {
       progress.signal?.throwIfAborted();
@@ -243,14 +242,9 @@ async function runInfinite(gpu: Gpu, task: Task, resume: DeepRfmState | null): P
   return { layers, grams, classCounts: classCountsOf(data.train.labels, data.classes), predictions };
 }
 
-const givenRoot = async (gpu: Gpu, { metric }: Required<DeepRfmOptions>): Promise<GivenRoot | null> =>
-  metric && rootOfMetric(gpu, metric);
-
 /** What the first layer starts from. */
-async function startRows(gpu: Gpu, { data, options, order, plan }: Task, metric: GivenRoot | null): Promise<StartRows> {
-  const start = standardizedRows(data.train, data.test, order, options.kernel);
-  return metric ? startAfterMetric(gpu, metric, start, plan.grid.starts[1]) : start;
-}
+const startRows = (gpu: Gpu, { data, options, order, plan }: Task, metric: GivenRoot | null): Promise<StartRows> =>
+  startAfterMetric(gpu, metric, standardizedRows(data.train, data.test, order, options.kernel), plan.grid.starts[1]);
 
 /** The rows that a layer starts from, and the targets. */
 function uploaded(gpu: Gpu, { data, options, plan, labels }: Task, { train, test }: StartRows): LayerRows {
@@ -335,7 +329,7 @@ async function unitRows(
 ): Promise<{ x: Rows; t: Rows | null; deadRows: LayerMetrics['deadRows'] }> {
   const n = data.train.rows;
   const train = await normalized(gpu, x, layer);
-  if (layer === 1 && train.zero.length > 0) throw zeroRow(order[train.zero[0]], options.metric);
+  if (layer === 1 && train.zero.length > 0) throw zeroRow(order[train.zero[0]], options.metric !== null);
   if (n - train.zero.length < 2) throw tooFewLive(train.zero.length, n, layer);
   const test = t && (await normalized(gpu, t, layer));
   const deadRows = { train: train.zero.length, test: test?.zero.length ?? 0 };
@@ -378,15 +372,6 @@ const noInfiniteModel = (): RfmError =>
     say`${the.width} inf: features of infinite width are known as inner products of the given rows alone, so that there is no model for other rows`,
     say`give ${the.width} as a number, or save no model`,
   );
-
-const zeroRow = (row: number, metric: MetricFactor | null): RfmError =>
-  metric
-    ? inputError(
-        `training row ${row} (from 0) is zero after the given metric, so it has no direction; remove it, or give a metric that has something in its direction`,
-      )
-    : inputError(
-        `training row ${row} (from 0) is zero after standardisation, so it has no direction; remove it, or check that the rows differ`,
-      );
 
 const tooFewLive = (dead: number, rows: number, layer: number): RfmError =>
   inputError(

@@ -18,8 +18,11 @@ export interface GivenRoot {
   d: number;
 }
 
-/** M^{1/2} (d × d) of M = FᵀF, in the unit of the factor. */
-export const rootOfMetric = (outer: Gpu, { factor, rank }: MetricFactor): Promise<GivenRoot> =>
+/** M^{1/2} (d × d) of M = FᵀF, in the unit of the factor; null where no metric is given. */
+export const givenRoot = async (gpu: Gpu, metric: MetricFactor | null): Promise<GivenRoot | null> =>
+  metric && rootOfMetric(gpu, metric);
+
+const rootOfMetric = (outer: Gpu, { factor, rank }: MetricFactor): Promise<GivenRoot> =>
   owning(outer, async (gpu) => {
     const d = factor.length / rank;
     const l = upload(gpu, d, rank, transposeHost(factor, rank, d));
@@ -73,13 +76,15 @@ function toUnitLength(row: Float32Array, least: number): void {
   for (let j = 0; j < row.length; j++) row[j] = length < least ? 0 : row[j] / length;
 }
 
-/** The same of training rows and test rows. */
+/** The same of training rows and test rows, which stay as they are where no metric is given. */
 export async function startAfterMetric(
   gpu: Gpu,
-  root: GivenRoot,
-  { train, test }: StartRows,
+  root: GivenRoot | null,
+  start: StartRows,
   tileRows: number,
 ): Promise<StartRows> {
+  if (root === null) return start;
+  const { train, test } = start;
   return {
     train: await afterMetric(gpu, root, train, tileRows),
     test: test && (await afterMetric(gpu, root, test, tileRows)),

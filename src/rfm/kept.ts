@@ -39,6 +39,7 @@ export interface KeptStart {
 
 /** Receives a Deep RFM as it is made. */
 export interface KeepDeepRfm {
+  /** Before the first layer; not in a run that goes on after some. */
   start(kept: KeptStart): Promise<void>;
   layer(gpu: Gpu, kept: KeptLayer): Promise<void>;
 }

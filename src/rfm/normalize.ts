@@ -43,3 +43,13 @@ const notFiniteRows = (found: number, rows: number, layer: number): RfmError =>
   inputError(
     `layer ${layer}: ${found} of ${rows} rows have features that are not finite, or too large for their length to be; check the data for very large values`,
   );
+
+/** @param afterMetric whether a given metric took what there was of the row, from 0. */
+export const zeroRow = (row: number, afterMetric: boolean): RfmError =>
+  afterMetric
+    ? inputError(
+        `training row ${row} (from 0) is zero after the given metric, so it has no direction; remove it, or give a metric that has something in its direction`,
+      )
+    : inputError(
+        `training row ${row} (from 0) is zero after standardisation, so it has no direction; remove it, or check that the rows differ`,
+      );

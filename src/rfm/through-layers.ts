@@ -7,7 +7,7 @@ import { cut, downloadRows, uploadRows } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { upload } from '../runtime/matrix.js';
 import { owning } from '../runtime/owning.js';
-import { afterMetric, rootOfMetric } from './given-metric.js';
+import { afterMetric, givenRoot } from './given-metric.js';
 import { normalized } from './normalize.js';
 import { type DeepRfmOptions, deepRfmOptions } from './options.js';
 import { projectRows } from './output.js';
@@ -32,10 +32,8 @@ export async function throughLayers(
   const options = deepRfmOptions(given);
   const { order } = classOrder(train.labels);
   const { test } = standardizedRows(train, rows, order, options.kernel);
-  const before = options.metric
-    ? await afterMetric(outer, await rootOfMetric(outer, options.metric), test!, rows.rows)
-    : test!;
-  const stages: FeatureRows[] = [before];
+  const metric = await givenRoot(outer, options.metric);
+  const stages: FeatureRows[] = [metric ? await afterMetric(outer, metric, test!, rows.rows) : test!];
   for (const [i, root] of roots.entries()) stages.push(await throughLayer(outer, stages[i]!, root, options, i + 1));
   return stages;
 }

@@ -1,7 +1,8 @@
+import { Matrix as HostMatrix, SingularValueDecomposition } from 'ml-matrix';
 import { describe, expect, it } from 'vitest';
 import type { LabelledRows } from '../../src/numbers.js';
 import { deepRfm } from '../../src/rfm/deep-rfm.js';
-import { rootOfMetric } from '../../src/rfm/given-metric.js';
+import { givenRoot } from '../../src/rfm/given-metric.js';
 import { factorMetric } from '../../src/rfm/metric.js';
 import type { FeatureRows } from '../../src/rfm/rows.js';
 import { throughLayers } from '../../src/rfm/through-layers.js';
@@ -22,23 +23,10 @@ reportErrors();
 
 /** Symmetric, with eigenvalues from 1 down in the first `rank` of orthonormal directions, and its square. */
 function rootAndMetric(d: number, rank: number, seed: number): { root: Dense; metric: Dense } {
-  const q = normalMatrix(d, d, seed);
-  const rows = Array.from({ length: d }, (_, i) => q.data.subarray(i * d, (i + 1) * d));
-  const dot = (a: Float64Array, b: Float64Array): number => a.reduce((sum, value, j) => sum + value * b[j], 0);
-  rows.forEach((row, i) => {
-    for (let pass = 0; pass < 2; pass++) {
-      for (const other of rows.slice(0, i)) {
-        const share = dot(row, other);
-        other.forEach((value, j) => {
-          row[j] -= share * value;
-        });
-      }
-    }
-    const length = Math.sqrt(dot(row, row));
-    row.forEach((value, j) => {
-      row[j] = value / length;
-    });
-  });
+  const { leftSingularVectors } = new SingularValueDecomposition(
+    HostMatrix.from1DArray(d, d, Array.from(normalMatrix(d, d, seed).data)),
+  );
+  const q = dense(d, d, (i, j) => leftSingularVectors.get(i, j));
   const scaled = dense(d, d, (i, j) => (i < rank ? q.data[i * d + j] * 0.9 ** (i % 40) : 0));
   const used = dense(d, d, (i, j) => (i < rank ? q.data[i * d + j] : 0));
   const root = product(transposed(used), scaled);
@@ -56,10 +44,10 @@ describe('a metric given to Deep RFM', () => {
   ])('has a root: %i × %i, rank %i', async (d, rank) => {
     const { root, metric } = rootAndMetric(d, rank, d);
     const factor = factorMetric(metric.data, d);
-    const found = await rootOfMetric(gpu(), factor);
+    const found = await givenRoot(gpu(), factor);
     const scale = Math.sqrt(factor.unit);
-    const data = Float64Array.from(found.root, (value) => value * scale);
-    expect(found.d).toBe(d);
+    const data = Float64Array.from(found!.root, (value) => value * scale);
+    expect(found!.d).toBe(d);
     expect(relativeError({ rows: d, cols: d, data }, root)).toBeLessThan(2e-6);
   });
 

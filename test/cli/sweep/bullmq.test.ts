@@ -17,7 +17,7 @@ const GRID = {
     ...{
       '--n': 60,
       '--test-n': 20,
-      // Runs that outlive the worker that is killed: of two layers four were done before the last kill on a fast machine.
+      // Long enough that a worker is killed while its run is under way.
       '--depth': 12,
       '--width': 32,
       '--gram-layers': 'none',
