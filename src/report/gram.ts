@@ -1,4 +1,4 @@
-import { PNG } from 'pngjs';
+import { PNG, type PNGOptions } from 'pngjs';
 import type { GramPicture } from '../rfm/types.js';
 import { divergingColor, MISSING } from './colors.js';
 import { FONT_FAMILY, svgToPixels } from './raster.js';
@@ -60,29 +60,35 @@ function boxMeans({ size, values }: GramPicture, rowsPerBox: number): { side: nu
   return { side, means };
 }
 
+/** Red, green and blue of every pixel. */
+interface Pixels {
+  width: number;
+  height: number;
+  data: Buffer;
+}
+
 function setPixel(data: Buffer, offset: number, color: ArrayLike<number>, at = 0): void {
   data[offset] = color[at]!;
   data[offset + 1] = color[at + 1]!;
   data[offset + 2] = color[at + 2]!;
-  data[offset + 3] = 255;
 }
 
 const tableIndex = (value: number): number => 3 * Math.round((Math.min(1, Math.max(-1, value)) + 1) * LEVELS);
 
-function paint(image: PNG, picture: GramPicture, layout: GramLayout): void {
+function paint(image: Pixels, picture: GramPicture, layout: GramLayout): void {
   const { side, means } = boxMeans(picture, layout.rowsPerPixel);
   const scale = layout.pixelsPerRow;
   for (let y = 0; y < layout.plot; y++) {
     const row = Math.floor(y / scale) * side;
     for (let x = 0; x < layout.plot; x++) {
       const value = means[row + Math.floor(x / scale)]!;
-      const offset = 4 * ((layout.top + y) * layout.width + layout.left + x);
+      const offset = 3 * ((layout.top + y) * layout.width + layout.left + x);
       if (Number.isNaN(value)) setPixel(image.data, offset, MISSING);
       else setPixel(image.data, offset, TABLE, tableIndex(value));
     }
     const level = tableIndex(1 - (2 * y) / Math.max(1, layout.plot - 1));
     for (let x = 0; x < layout.bar.width; x++) {
-      setPixel(image.data, 4 * ((layout.top + y) * layout.width + layout.bar.left + x), TABLE, level);
+      setPixel(image.data, 3 * ((layout.top + y) * layout.width + layout.bar.left + x), TABLE, level);
     }
   }
 }
@@ -164,14 +170,14 @@ function decorations(picture: GramPicture, layout: GramLayout): string {
   );
 }
 
-/** Lays the pixels of `svgToPixels` over an opaque picture of the same size. */
-function blend(image: PNG, over: Uint8Array): void {
-  for (let offset = 0; offset < image.data.length; offset += 4) {
-    const alpha = over[offset + 3]! / 255;
+/** Lays the pixels of `svgToPixels` over a picture of the same size. */
+function blend({ data }: Pixels, over: Uint8Array): void {
+  for (let pixel = 0; 3 * pixel < data.length; pixel++) {
+    const alpha = over[4 * pixel + 3]!;
     if (alpha === 0) continue;
     for (let channel = 0; channel < 3; channel++) {
-      const index = offset + channel;
-      image.data[index] = Math.round(over[index]! + (1 - alpha) * image.data[index]!);
+      const offset = 3 * pixel + channel;
+      data[offset] = Math.round(over[4 * pixel + channel]! + (1 - alpha / 255) * data[offset]!);
     }
   }
 }
@@ -187,13 +193,13 @@ export async function gramPng(picture: GramPicture): Promise<Buffer> {
     throw new Error(`Gram picture of ${size} rows with ${values.length} values and ${rows} rows in classes`);
   }
   const layout = gramLayout(size);
-  const image = new PNG({ width: layout.width, height: layout.height });
-  image.data.fill(255);
+  const { width, height } = layout;
+  const image = { width, height, data: Buffer.alloc(3 * width * height, 255) };
   paint(image, picture, layout);
   blend(image, await svgToPixels(decorations(picture, layout)));
-  // Few colours repeat as they are: without filters, which are for smooth pictures, files were a
-  // quarter to a half smaller.
-  return PNG.sync.write(image, { colorType: 2, deflateLevel: 9, filterType: 0, deflateStrategy: 0 });
+  // Few colours repeat as they are: without filters, which are for smooth pictures, files were a quarter to a half smaller.
+  const options: PNGOptions = { colorType: 2, inputColorType: 2, deflateLevel: 6, filterType: 0, deflateStrategy: 0 };
+  return PNG.sync.write(Object.assign(new PNG(), image), options);
 }
 
 /** File name of a layer's picture. */

@@ -10,6 +10,7 @@ import type { KernelFamily } from '../ops/kernels/families.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
 import { evenlySpaced } from '../ops/solve/nystrom.js';
 import { type Columns, cut, type Rows, releasePanels, uploadColumns } from '../ops/tiles.js';
+import { compileAhead } from '../runtime/compile-ahead.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { owning } from '../runtime/owning.js';
 import { enter } from '../runtime/timing.js';
@@ -241,7 +242,7 @@ async function fitOnce(
   const rows = await applyMetric(gpu, plan.grid, x, d, metric);
   const kernel = family.at(await bandwidthOf(gpu, rows, family, bandwidth));
   const targets = uploadColumns(gpu, plan.grid, outputs, transposeHost(y, n, outputs));
-  gpu.compiler?.compile(layerPrograms(gpu, kernel, { n, d: rows.tiles[0].cols, outputs }));
+  compileAhead(gpu, layerPrograms(gpu, kernel, { n, d: rows.tiles[0].cols, outputs }));
   const fitted = await fitKernel(context, { x: rows, y: targets, kernel, ridge });
   releasePanels(gpu, targets);
   const reach = await longestRow(gpu, rows);

@@ -1,3 +1,4 @@
+import { compileAhead } from '../runtime/compile-ahead.js';
 import { owning } from '../runtime/owning.js';
 import { type Agop, type AgopRequest, agopOf } from './agop.js';
 import { layerPrograms } from './compile-ahead.js';
@@ -36,7 +37,7 @@ export const layerBody = <P, A extends AgopRequest | null>(
     const own = { ...context, gpu };
     const { x, y, kernel: radial } = problem;
     const size = { n: x.grid.n, d: x.tiles[0].cols, outputs: y.tiles[0].rows };
-    gpu.compiler?.compile(layerPrograms(gpu, radial, size));
+    compileAhead(gpu, layerPrograms(gpu, radial, size));
     const fitted = await fitKernel(own, problem);
     const used = await use(fitted);
     const kernel = await kernelLearning(own, fitted, targetUnit);

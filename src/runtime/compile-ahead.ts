@@ -1,7 +1,18 @@
 import { GPUBufferUsage, GPUTextureUsage } from './constants.js';
-import type { Compiler } from './gpu.js';
+import type { Compiler, Gpu } from './gpu.js';
 import type { Program } from './kernel.js';
-import { compile, warmUp } from './pipeline.js';
+import { compile, pipelineOf, warmUp } from './pipeline.js';
+
+/**
+ * Compiles what will be dispatched soon, in this order, while the device computes: here as far as pipelines go, and on the
+ * second device, where there is one, what the driver leaves to the first dispatch. Failures are left to whoever dispatches.
+ */
+export function compileAhead(gpu: Gpu, programs: readonly Program[]): void {
+  gpu.compiler?.compile(programs);
+  void (async () => {
+    for (const program of programs) await pipelineOf(gpu, program);
+  })().catch(() => {});
+}
 
 /** Milliseconds within which the driver has a kernel that it finds in its cache. Those compiled ahead take ten times as long. */
 const FOUND = 100;

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type DATASET_NAMES, loadDataset } from '../../src/data/dataset.js';
 import { datasetRemarks } from '../../src/data/rows.js';
-import { pixelsOf, readMnistSample, SAMPLE_TRAIN_ROWS } from '../../src/data/sample.js';
+import { imageStarts, readMnistSample, readPixels, SAMPLE_TRAIN_ROWS } from '../../src/data/sample.js';
 import { idxBytes, inputMessage, noise, put, shared, temporaryFolder } from './helpers.js';
 
 const dir = temporaryFolder();
@@ -58,15 +58,28 @@ describe('mnist-sample', () => {
 
   it('reads what JSON.parse reads, and nothing from a damaged text', () => {
     const require = createRequire(import.meta.url);
+    const read = (text: Uint8Array, pixels?: number): Float32Array | null => {
+      const starts = imageStarts(text, pixels);
+      const size = pixels ?? 784;
+      const values = new Float32Array(size * (starts?.length ?? 0)).fill(Number.NaN);
+      const parts = (starts ?? []).map((start, i) =>
+        readPixels(text, start, values.subarray(i * size, (i + 1) * size)),
+      );
+      return starts !== null && parts.every(Boolean) ? values : null;
+    };
     for (let digit = 0; digit < 10; digit++) {
       const file = require.resolve(`mnist/src/digits/${digit}.json`);
       const { data } = require(file) as { data: number[] };
       // toEqual would take seconds for a million numbers.
-      const found = pixelsOf(readFileSync(file))!;
+      const found = read(readFileSync(file))!;
       expect(Buffer.compare(Buffer.from(found.buffer), Buffer.from(Float32Array.from(data).buffer))).toBe(0);
     }
-    const read = (text: string) => pixelsOf(new TextEncoder().encode(text));
-    expect(read('{"data":[0,1,0.5,0.25,0.625]}')).toEqual(Float32Array.of(0, 1, 0.5, 0.25, 0.625));
+    const bytes = (text: string) => new TextEncoder().encode(text);
+    const whole = '{"data":[0,1,0.5,0.25,0.625,0]}';
+    for (const pixels of [1, 2, 3, 6]) {
+      expect(read(bytes(whole), pixels)).toEqual(Float32Array.of(0, 1, 0.5, 0.25, 0.625, 0));
+    }
+    for (const pixels of [4, 5, 7]) expect(read(bytes(whole), pixels)).toBeNull();
     const damaged = [
       '',
       '{"data"',
@@ -76,6 +89,7 @@ describe('mnist-sample', () => {
       '[0,',
       '[0.',
       '[0.5',
+      '[0,]',
       '[2]',
       '[1.001]',
       '[0.1234]',
@@ -84,7 +98,7 @@ describe('mnist-sample', () => {
       '[0.x]',
       '[null]',
     ];
-    for (const text of damaged) expect([text, read(text)]).toEqual([text, null]);
+    for (const text of damaged) expect([text, read(bytes(text), 1)]).toEqual([text, null]);
   });
 
   it('refuses more rows than there are', () => {
