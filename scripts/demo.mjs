@@ -1,13 +1,13 @@
 // `npm run demo`: setup, then a small Deep RFM run and its report; extra arguments go to `run`.
 
 import { join } from 'node:path';
-import { ROOT } from './build.mjs';
-import { endLike, runChild } from './run-child.mjs';
+import { pathToFileURL } from 'node:url';
+import { output, ROOT } from './build.mjs';
+import { launch } from './launch.mjs';
 import { setupOrReport } from './setup.mjs';
 
 const OUT = join('results', 'demo');
-const env = await setupOrReport();
-if (env) {
+if (await setupOrReport()) {
   const args = [
     'run',
     '--dataset',
@@ -25,10 +25,9 @@ if (env) {
     ...process.argv.slice(2),
   ];
   process.stderr.write(`demo: deep-rfm ${args.join(' ')}\n`);
-  const launcher = join(ROOT, 'bin', 'deep-rfm.mjs');
-  const end = await runChild(process.execPath, [launcher, ...args], { cwd: ROOT, env, parent: 'demo' });
-  if (end.code === 0 && !process.argv.includes('--out')) {
+  process.chdir(ROOT);
+  await launch(pathToFileURL(output(ROOT)), { args, launcher: join(ROOT, 'bin', 'deep-rfm.mjs'), parent: 'demo' });
+  if (process.exitCode === 0 && !process.argv.includes('--out')) {
     process.stderr.write(`demo: the report is ${join(ROOT, OUT, 'report.html')}\n`);
   }
-  endLike(end);
 }

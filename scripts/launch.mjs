@@ -20,20 +20,26 @@ const GRACE = 850;
 /** Exit codes that docs/guide.md explains: after any other one, what the driver said may be the reason. */
 const EXPLAINED = new Set([0, 2, 3, 4, 5]);
 
-/** Runs the program at this URL with the command line's arguments; `driver` as launchEnv takes it. */
-export async function launch(program, { driver } = {}) {
+/**
+ * Runs the program at this URL, by default with the arguments of this process; `driver` as launchEnv takes it, `parent` as
+ * runChild does. `launcher` is what starts other commands as this one was started.
+ */
+export async function launch(
+  program,
+  { driver, args = process.argv.slice(2), launcher = process.argv[1], parent = 'npx' } = {},
+) {
   const { set, problem } = launchEnv(process.env, { driver });
   if (problem) return refuse(problem, 3);
-  const { rest, secret } = withoutPassword(process.argv.slice(2));
+  const { rest, secret } = withoutPassword(args);
   const streams = process.platform === 'win32' ? inherited() : kept(rest.includes('--quiet'));
   let hold = null;
   let stopped = null;
   let killed = false;
   let grace = GRACE;
   const end = await runChild(process.execPath, [...process.execArgv, fileURLToPath(program), ...rest], {
-    env: { ...withoutDriver(), ...set, ...streams.env, ...origin(set), ...secret },
+    env: { ...withoutDriver(), ...set, ...streams.env, ...origin(set, launcher), ...secret },
     stdio: streams.stdio,
-    parent: 'npx',
+    parent,
     onStart(child) {
       child.on('message', (message) => {
         if ('hold' in message) hold = message.hold;
@@ -77,9 +83,9 @@ function withoutPassword(args) {
   return { rest: args.toSpliced(at, own ? 1 : 2), secret: { DEEP_RFM_REDIS: url } };
 }
 
-/** Commands that start commands start them as they were started themselves: by this script, in its environment. */
-const origin = (set) => ({
-  DEEP_RFM_LAUNCHER: process.argv[1],
+/** Commands that start commands start them as they were started themselves: by the launcher, in its environment. */
+const origin = (set, launcher) => ({
+  DEEP_RFM_LAUNCHER: launcher,
   DEEP_RFM_ORIGIN: JSON.stringify(
     Object.fromEntries(Object.keys(set).map((name) => [name, process.env[name] ?? null])),
   ),

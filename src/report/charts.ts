@@ -84,32 +84,49 @@ interface LegendItem {
   shape: Mark;
 }
 
+/** Marks of one layer are drawn as their rows say. A layer for each series took vega three times as long. */
+const AS_GIVEN = {
+  color: { field: 'color', type: 'nominal', scale: null },
+  shape: { field: 'shape', type: 'nominal', scale: null },
+  strokeDash: { field: 'dash', type: 'nominal', scale: null },
+} as const;
+
+const inPixels = (field: string) => ({ field, type: 'quantitative', scale: null, axis: null }) as const;
+
 /** A row above the plot. Vega's own legend cannot show a dash and a mark in one key. */
 function legend(items: readonly LegendItem[], theme: Theme): ChartLayer[] {
-  const y = { value: -16 };
-  const data = { values: [{}] };
   let left = 0;
-  return items.flatMap(({ label, color, dash, shape }) => {
-    const key = dash ? 30 : 12;
-    const layers: ChartLayer[] = [
-      {
-        data,
-        mark: { type: 'point', filled: true, color, shape, size: dash ? 60 : 130, opacity: 1 },
-        encoding: { x: { value: left + key / 2 }, y },
-      },
-      {
-        data,
-        mark: { type: 'text', text: label, align: 'left', baseline: 'middle', fontSize: FONT_SIZE, color: theme.ink },
-        encoding: { x: { value: left + key + 6 }, y },
-      },
-    ];
-    if (dash) {
-      const line = { type: 'rule', color, strokeDash: dash, strokeWidth: 2 } as const;
-      layers.unshift({ data, mark: line, encoding: { x: { value: left }, x2: { value: left + key }, y } });
-    }
-    left += key + 6 + textWidth(label) + 20;
-    return layers;
+  const rows = items.map((item) => {
+    const key = item.dash ? 30 : 12;
+    const row = { ...item, left, right: left + key, middle: left + key / 2, text: left + key + 6, line: -16 };
+    left = row.text + textWidth(item.label) + 20;
+    return row;
   });
+  const dashed = rows.filter(({ dash }) => dash);
+  const data = { values: rows };
+  const { color, shape, strokeDash } = AS_GIVEN;
+  const y = inPixels('line');
+  return [
+    ...(dashed.length === 0
+      ? []
+      : [
+          {
+            data: { values: dashed },
+            mark: { type: 'rule', strokeWidth: 2 } as const,
+            encoding: { x: inPixels('left'), x2: { field: 'right' }, y, color, strokeDash },
+          },
+        ]),
+    {
+      data,
+      mark: { type: 'point', filled: true, size: dashed.length > 0 ? 60 : 130, opacity: 1 },
+      encoding: { x: inPixels('middle'), y, color, shape },
+    },
+    {
+      data,
+      mark: { type: 'text', align: 'left', baseline: 'middle', fontSize: FONT_SIZE, color: theme.ink },
+      encoding: { x: inPixels('text'), y, text: { field: 'label' } },
+    },
+  ];
 }
 
 interface Frame {
@@ -189,7 +206,7 @@ const HOLLOW_WHERE_COLLAPSED = {
   strokeWidth: { condition: { test: 'datum.collapsed', value: 2 }, value: 0 },
 } as const;
 
-/** Lines with marks over the layers, one for each series, with its own rows so that gaps stay gaps. */
+/** Lines with marks over the layers, one for each series; where a value is not defined, they have a gap. */
 function lines(
   metrics: RunMetrics,
   series: readonly Series[],
@@ -212,27 +229,29 @@ function lines(
     y: { field: 'value', type: 'quantitative', ...y },
   } satisfies ChartLayer['encoding'];
   const log = y.scale.type === 'log';
-  return series.flatMap(({ label, color, dash, shape, value }): ChartLayer[] => {
-    const rows = metrics.layers.map((layer) => {
-      const raw = value(layer);
-      const tip: Tip = { series: label, axis: 'layer', at: layer.layer, value: raw };
-      return { layer: layer.layer, value: Number.isFinite(raw) ? place(raw) : null, collapsed: raw < LOG_FLOOR, tip };
-    });
-    // More marks than that would run together into a band.
-    const marked = rows.filter((row) => row.value !== null && (ticks.includes(row.layer) || row.layer === last));
-    return [
-      {
-        data: { values: rows },
-        mark: { type: 'line', color, strokeDash: dash, strokeWidth: 2, invalid: 'break-paths-show-domains' },
-        encoding,
-      },
-      {
-        data: { values: marked },
-        mark: { type: 'point', filled: true, color, shape, size: 55, opacity: 1 },
-        encoding: log ? { ...encoding, ...HOLLOW_WHERE_COLLAPSED } : encoding,
-      },
-    ];
-  });
+  const rows = series.flatMap(({ label, color, dash, shape, value }) =>
+    metrics.layers.map(({ layer }, i) => {
+      const raw = value(metrics.layers[i]!);
+      const tip: Tip = { series: label, axis: 'layer', at: layer, value: raw };
+      const defined = Number.isFinite(raw);
+      return { label, color, dash, shape, layer, value: defined ? place(raw) : null, collapsed: raw < LOG_FLOOR, tip };
+    }),
+  );
+  // More marks than that would run together into a band.
+  const marked = rows.filter((row) => row.value !== null && (ticks.includes(row.layer) || row.layer === last));
+  const { color, shape, strokeDash } = AS_GIVEN;
+  return [
+    {
+      data: { values: rows },
+      mark: { type: 'line', strokeWidth: 2, invalid: 'break-paths-show-domains' },
+      encoding: { ...encoding, detail: { field: 'label' }, color, strokeDash },
+    },
+    {
+      data: { values: marked },
+      mark: { type: 'point', filled: true, size: 55, opacity: 1 },
+      encoding: { ...encoding, color, shape, ...(log && HOLLOW_WHERE_COLLAPSED) },
+    },
+  ];
 }
 
 function logScale(axis: LogAxis, title: string): YScale {

@@ -25,9 +25,13 @@ function fontFiles(): string[] {
   }
 }
 
+/** Loaded once: a second import waits until the thread is free, and no picture is begun meanwhile. */
+let loaded: Promise<typeof import('@resvg/resvg-js')> | null = null;
+
 /** Draws an SVG on a thread of its own, `scale` pixels for one unit, with fonts that come with the project. */
 async function render(svg: string, scale: number): Promise<RenderedImage> {
-  const { renderAsync } = await import('@resvg/resvg-js');
+  loaded ??= import('@resvg/resvg-js');
+  const { renderAsync } = await loaded;
   return renderAsync(svg, {
     fitTo: { mode: 'zoom', value: scale },
     font: {

@@ -6,11 +6,13 @@ import { evenlySpaced } from '../ops/solve/nystrom.js';
 import { gramPicture } from '../ops/statistics/collapse.js';
 import { type Columns, cut, downloadRows, type Rows, releasePanels, uploadColumns, uploadRows } from '../ops/tiles.js';
 import { sendBatch } from '../runtime/batch.js';
+import { compileAhead } from '../runtime/compile-ahead.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { allocate, download } from '../runtime/matrix.js';
 import { owning } from '../runtime/owning.js';
 import { enter } from '../runtime/timing.js';
 import type { Agop } from './agop.js';
+import { layerPrograms } from './compile-ahead.js';
 import { createClock, type LayerContext, type Phase } from './context.js';
 import { accuracy, type FittedKernel, predict } from './fit.js';
 import { type GivenRoot, givenRoot, startAfterMetric } from './given-metric.js';
@@ -179,6 +181,9 @@ interface LayerDone {
 const runLayers = (outer: Gpu, task: Task, resume: DeepRfmState | null): Promise<DeepRfmResult> =>
   owning(outer, async (gpu) => {
     const { data, options, progress } = task;
+    // A second start waits longest for the first product to compile: it begins before the rows are made ready.
+    const { rows: n, cols: d } = data.train;
+    compileAhead(gpu, layerPrograms(gpu, options.kernel, { n, d, outputs: data.classes }));
     const metric = resume ? null : await givenRoot(gpu, options.metric);
     let rows = uploaded(gpu, task, resume ?? (await startRows(gpu, task, metric)));
     const { targetUnit } = rows;

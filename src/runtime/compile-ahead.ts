@@ -4,13 +4,15 @@ import type { Program } from './kernel.js';
 import { compile, pipelineOf, warmUp } from './pipeline.js';
 
 /**
- * Compiles what will be dispatched soon, in this order, while the device computes: here as far as pipelines go, and on the
- * second device, where there is one, what the driver leaves to the first dispatch. Failures are left to whoever dispatches.
+ * Compiles what will be dispatched soon while the device computes: on the second device, where there is one, in this order what
+ * the driver leaves to the first dispatch, and on this one the pipelines, the longest first. Failures are left to whoever
+ * dispatches.
  */
 export function compileAhead(gpu: Gpu, programs: readonly Program[]): void {
   gpu.compiler?.compile(programs);
   void (async () => {
-    for (const program of programs) await pipelineOf(gpu, program);
+    const longest = programs.toSorted((a, b) => b.code.length - a.code.length);
+    for (const program of longest) await pipelineOf(gpu, program);
   })().catch(() => {});
 }
 
