@@ -2,8 +2,9 @@
 // cannot do itself while a driver compiles or computes: it answers a signal within a second, it notices that npx is gone,
 // and it keeps what Dawn and the drivers print away from the program's output.
 
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { launchEnv, withoutDriver } from './adapter-env.mjs';
+import { launchEnv, withoutDriver, writableCacheDir } from './adapter-env.mjs';
 import { linesOf } from './dawn-noise.mjs';
 import { removeLeftovers } from './leftovers.mjs';
 import { endLike, runChild, signalNumber } from './run-child.mjs';
@@ -37,7 +38,7 @@ export async function launch(
   let killed = false;
   let grace = GRACE;
   const end = await runChild(process.execPath, [...process.execArgv, fileURLToPath(program), ...rest], {
-    env: { ...withoutDriver(), ...set, ...streams.env, ...origin(set, launcher), ...secret },
+    env: { ...compiledCode(), ...withoutDriver(), ...set, ...streams.env, ...origin(set, launcher), ...secret },
     stdio: streams.stdio,
     parent,
     onStart(child) {
@@ -81,6 +82,12 @@ function withoutPassword(args) {
   if (!/:\/\/.*@/s.test(url)) return { rest: args, secret: {} };
   process.title = 'deep-rfm';
   return { rest: args.toSpliced(at, own ? 1 : 2), secret: { DEEP_RFM_REDIS: url } };
+}
+
+/** Where Node 22 and later keep the program as compiled: every command then starts a tenth of a second sooner. */
+function compiledCode() {
+  const dir = writableCacheDir();
+  return dir === null ? {} : { NODE_COMPILE_CACHE: join(dir, 'compiled') };
 }
 
 /** Commands that start commands start them as they were started themselves: by the launcher, in its environment. */

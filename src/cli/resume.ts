@@ -34,6 +34,12 @@ export function readFinished(out: string, schema: string): Finished | null {
     throw inputError(`--resume ${path}: ${why}; delete it, or start again without --resume`);
   }
   if (document?.schema !== schema) return null;
+  if (document.version === VERSION && !document.made) {
+    throw inputError(
+      `--resume ${path}: does not say which settings and rows it was made of, as those of the web page do not; ` +
+        'use another folder, or start again without --resume',
+    );
+  }
   if (!document.made || document.version !== VERSION) {
     throw inputError(
       `--resume ${path}: is of a run that another version finished (${document.version}, this is ${VERSION}); ` +

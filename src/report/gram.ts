@@ -40,7 +40,8 @@ export function gramLayout(size: number): GramLayout {
 }
 
 /** Means of square boxes of rows and columns; the last box of each side may be smaller. */
-function boxMeans({ size, values }: GramPicture, rowsPerBox: number): { side: number; means: Float64Array } {
+function boxMeans({ size, values }: GramPicture, rowsPerBox: number): { side: number; means: ArrayLike<number> } {
+  if (rowsPerBox === 1) return { side: size, means: values };
   const side = Math.ceil(size / rowsPerBox);
   const means = new Float64Array(side * side);
   for (let i = 0; i < size; i++) {

@@ -102,6 +102,15 @@ describe('run --resume', () => {
     expect(deeper.stderr.at(-1)).toMatch(/another configuration \(--depth: 4 in the finished run, now 6\)/);
     expect(rows.stderr.at(-1)).toMatch(/--test-n: 51 in the finished run, now 50; --tile: null in the/);
     expect(predictions.stderr.at(-1)).toMatch(/is finished, without --save-predictions/);
+    const { made: _, ...document } = JSON.parse(readFileSync(join(cwd, out, 'metrics.json'), 'utf8'));
+    for (const [given, message] of [
+      [document, /metrics\.json: does not say which settings and rows it was made of/],
+      [{ ...document, version: '0.0.9' }, /is of a run that another version finished \(0\.0\.9, /],
+    ] as const) {
+      writeFileSync(join(cwd, out, 'metrics.json'), JSON.stringify(given));
+      const unknown = await runHere(out, '--resume');
+      expect([unknown.code, unknown.stderr.at(-1)]).toEqual([2, expect.stringMatching(message)]);
+    }
   });
 });
 
