@@ -57,8 +57,9 @@ else if (command === 'wait') {
   console.error('Warning: maxDynamicUniformBuffersPerPipelineLayout artificially reduced from 1000000 to 16 to fit dynamic offset allocation limit.');
   if (value) process.kill(process.pid, value);
 } else {
-  const { VK_DRIVER_FILES, LD_LIBRARY_PATH } = process.env;
-  print(JSON.stringify({ args: process.argv.slice(2), pid: process.pid, VK_DRIVER_FILES, LD_LIBRARY_PATH }));
+  const { VK_DRIVER_FILES, LD_LIBRARY_PATH, NODE_COMPILE_CACHE } = process.env;
+  const seen = { VK_DRIVER_FILES, LD_LIBRARY_PATH, NODE_COMPILE_CACHE };
+  print(JSON.stringify({ args: process.argv.slice(2), pid: process.pid, ...seen }));
 }`;
 beforeEach(() => {
   mkdirSync(join(root, 'dist'), { recursive: true });
@@ -96,6 +97,13 @@ describe.skipIf(process.platform !== 'linux')('bin/deep-rfm.mjs', () => {
     expect(seen.pid).not.toBe(result.pid);
     expect(seen.VK_DRIVER_FILES).toBe(join(swiftshader, 'vk_swiftshader_icd.json'));
     expect(seen.LD_LIBRARY_PATH).toBe(swiftshader);
+  });
+
+  it('has Node keep the compiled program in the cache, or where the user has it', () => {
+    const folder = (env: NodeJS.ProcessEnv) => JSON.parse(run(env, 'run').stdout).NODE_COMPILE_CACHE;
+    const { NODE_COMPILE_CACHE: _, ...unset } = here;
+    expect(folder(unset)).toBe(join(cache, 'deep-rfm', 'compiled'));
+    expect(folder({ ...here, NODE_COMPILE_CACHE: '/mine' })).toBe('/mine');
   });
 
   it('ends as that process ended', () => {
