@@ -77,6 +77,8 @@ export interface ProblemSize {
   holds?: 'metric' | 'layer';
   /** Of the AGOP only the diagonal is computed, and M is diagonal. Default: false. */
   diagonal?: boolean;
+  /** With one factor. Default: few. */
+  solves?: 'few' | 'many';
   /** Distances are by coordinates: tiles of rows are transposed for them. Default: false. */
   coordinates?: boolean;
 }
@@ -121,7 +123,10 @@ const ALL_BUT_SQRT: readonly PlanPhase[] = ['rows', 'solve', 'predict', 'agop', 
 function itemsOf(size: ProblemSize, device: DeviceLimits, plan: LayerPlan): PlanItem[] {
   const tiled = { grid: plan.grid, d: Math.max(size.d, size.width), outputs: size.outputs, copies: device };
   const { solve, keepDistances } = plan;
-  const inSolve = solveBytes(tiled, solve, keepDistances).map((item) => ({ ...item, phases: ['solve'] as const }));
+  const inSolve = solveBytes(tiled, solve, keepDistances, size.solves).map((item) => ({
+    ...item,
+    phases: ['solve'] as const,
+  }));
   const items: PlanItem[] = [
     ...rowItems(size, plan, tiled),
     ...columnItems(tiled),

@@ -14,15 +14,15 @@ import {
   bandwidthOf,
   type EstimatorData,
   type EstimatorOptions,
+  estimatorSize,
   exhausted,
   type IterationReport,
-  planEstimator,
   reachOf,
   samplesOf,
 } from './estimator.js';
 import { applyMetric, type Metric, nextDiagonal, nextFull } from './estimator-metric.js';
 import { predict } from './fit.js';
-import { adopt, limitsOf } from './plan.js';
+import { adopt, limitsOf, planRun } from './plan.js';
 import { longestRow } from './rfm.js';
 
 export interface TrialResult {
@@ -49,8 +49,9 @@ export async function searchTrial(
   score: (predictions: Float64Array) => number,
 ): Promise<TrialResult> {
   // All ridges are outputs of one predictor.
-  const stacked = { ...data, outputs: data.outputs * ridges.length };
-  const plan = planEstimator(stacked, { ...options, solver: 'cholesky' }, limitsOf(gpu, options.memoryLimit));
+  const stacked = { ...data, outputs: data.outputs * ridges.length, testN: data.validation?.rows ?? 0 };
+  const size = estimatorSize(stacked, { ...options, solver: 'cholesky' });
+  const plan = planRun({ ...size, solves: 'many' }, limitsOf(gpu, options.memoryLimit));
   const restore = adopt(gpu, plan, options.memoryLimit);
   const clock = createClock(gpu);
   const reports: Pick<IterationReport, 'score'>[] = [];

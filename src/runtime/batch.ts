@@ -89,7 +89,7 @@ interface AnyCall {
   readonly work?: Pick<RowWork, 'flops' | 'measured'>;
 }
 
-/** What a batch has recorded; what is copied comes before the next dispatch. */
+/** What a batch has recorded; what is copied comes before the next dispatch, or at the end. */
 interface Recording {
   readonly dispatches: Dispatch[];
   copies: readonly Copy[];
@@ -179,14 +179,14 @@ export function createBatch(gpu: Gpu): Batch {
       handOver(async () => {
         const started = performance.now();
         if (recording.dispatches.length === 0) return 0;
-        await start(gpu, recording.dispatches);
+        await start(gpu, recording.dispatches, recording.copies);
         await gpu.sent.last;
         return (performance.now() - started) / 1000;
       }),
     send: () =>
       handOver(async () => {
         const before = gpu.sent.last;
-        if (recording.dispatches.length > 0) await start(gpu, recording.dispatches);
+        if (recording.dispatches.length > 0) await start(gpu, recording.dispatches, recording.copies);
         await before;
       }),
   };

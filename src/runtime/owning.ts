@@ -35,7 +35,7 @@ export function owningSync<T>(gpu: Gpu, work: (gpu: Gpu, keep: Keep) => T): T {
 function openScope(gpu: Gpu) {
   const buffers = new Set<GPUBuffer>();
   const textures = new Set<GPUTexture>();
-  const kept = new Set<GPUBuffer>();
+  const kept = new Set<GPUBuffer | GPUTexture>();
   const { pool } = gpu;
   const remembering: Pool = {
     ...pool,
@@ -60,7 +60,7 @@ function openScope(gpu: Gpu) {
     },
   };
   const keep: Keep = (result) => {
-    for (const buffer of buffersIn(result)) kept.add(buffer);
+    for (const resource of resourcesIn(result)) kept.add(resource);
     return result;
   };
   return {
@@ -68,7 +68,7 @@ function openScope(gpu: Gpu) {
     keep,
     /** What was kept is no longer this scope's. */
     handOver(): void {
-      for (const buffer of kept) buffers.delete(buffer);
+      for (const resource of kept) if (!buffers.delete(resource as GPUBuffer)) textures.delete(resource as GPUTexture);
     },
     close(): void {
       // What the device was sent may still use them; it does so before anything that takes them later.
@@ -79,9 +79,11 @@ function openScope(gpu: Gpu) {
 }
 
 const isMatrix = (value: object): value is Matrix => 'buffer' in value && 'stride' in value;
+const isTexture = (value: object): value is GPUTexture => 'createView' in value;
 
-function buffersIn(value: unknown): GPUBuffer[] {
+function resourcesIn(value: unknown): (GPUBuffer | GPUTexture)[] {
   if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return [];
   if (isMatrix(value)) return [value.buffer];
-  return Object.values(value).flatMap(buffersIn);
+  if (isTexture(value)) return [value];
+  return Object.values(value).flatMap(resourcesIn);
 }

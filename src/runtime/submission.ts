@@ -139,8 +139,11 @@ async function compileCold(
   );
 }
 
-/** Gives the device its work, and returns as soon as it has it; `gpu.sent.last` settles when it is done. */
-export async function start(gpu: Gpu, recorded: readonly Dispatch[]): Promise<void> {
+/**
+ * Gives the device its work, what is to be copied at the end with it, and returns as soon as it has it; `gpu.sent.last` settles
+ * when it is done.
+ */
+export async function start(gpu: Gpu, recorded: readonly Dispatch[], last: readonly Copy[] = []): Promise<void> {
   const since = idleSince(gpu);
   const pipelines = await pipelinesOf(
     gpu,
@@ -154,9 +157,7 @@ export async function start(gpu: Gpu, recorded: readonly Dispatch[]): Promise<vo
       i === from || (i > from && i < to && copies.length > 0) ? [i] : [],
     );
     starts.forEach((start, segment) => {
-      for (const { source, texture, width, height } of recorded[start].copies) {
-        encoder.copyBufferToTexture({ buffer: source, bytesPerRow: width * 16 }, { texture }, [width, height]);
-      }
+      copyAll(encoder, recorded[start].copies);
       const end = starts[segment + 1] ?? to;
       const timestampWrites = times && {
         querySet: times.querySet,
@@ -189,7 +190,8 @@ export async function start(gpu: Gpu, recorded: readonly Dispatch[]): Promise<vo
     );
     follow(gpu, timed);
     // Dispatches timed on the host are submitted one by one.
-    if (profile.clock === 'wall') await timed;
+    if (profile.clock === 'wall' || last.length > 0) await timed;
+    copyLast(gpu, last);
     return;
   }
   const measured = recorded.reduce((sum, dispatch) => sum + dispatch.measured, 0);
@@ -202,8 +204,23 @@ export async function start(gpu: Gpu, recorded: readonly Dispatch[]): Promise<vo
     gpu.device.queue.submit([encoder.finish()]);
     submitted ||= performance.now();
   }
+  copyLast(gpu, last);
   const done = gpu.device.queue.onSubmittedWorkDone();
   follow(gpu, alone ? done.then(() => updateRate(gpu, measured, (performance.now() - submitted) / 1000)) : done);
+}
+
+function copyAll(encoder: GPUCommandEncoder, copies: readonly Copy[]): void {
+  for (const { source, texture, width, height } of copies) {
+    encoder.copyBufferToTexture({ buffer: source, bytesPerRow: width * 16 }, { texture }, [width, height]);
+  }
+}
+
+/** What no dispatch of its batch waits for. */
+function copyLast(gpu: Gpu, copies: readonly Copy[]): void {
+  if (copies.length === 0) return;
+  const encoder = gpu.device.createCommandEncoder();
+  copyAll(encoder, copies);
+  gpu.device.queue.submit([encoder.finish()]);
 }
 
 /** Lets `gpu.sent.last` settle after this, too. */

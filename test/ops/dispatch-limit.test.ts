@@ -296,7 +296,8 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
   /** Kernels of the benchmarks, and of adapters with matrix units. */
   const ABSENT = /^(bench_\w+|gemm_nt_subgroup_matrix)\.wgsl$/;
   /** What a row of workgroups takes is stated for them, and rows are all there is: a parameter says where a part begins. */
-  const ROWS_ALONE = /^(residual|coordinate_gradients|pivot_candidates|pivot_columns|trsm_panel_\w+)\.wgsl$/;
+  const ROWS_ALONE =
+    /^(residual|gemv|gemv_packed|coordinate_gradients|pivot_candidates|pivot_columns|trsm_panel_\w+)\.wgsl$/;
 
   afterAll(() => {
     const placed = [...opened().pipelines.keys()].filter((code) => code.includes('placeInGrid'));

@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { CONVOLUTION, convolution } from '../../src/nn/convolution.js';
 import { agopGram } from '../../src/ops/agop/agop.js';
 import { philoxFill } from '../../src/ops/features/features.js';
+import { keptTexels, type Texels, takesTexels } from '../../src/ops/gemm/gemm-packed.js';
+import { gemv } from '../../src/ops/gemm/gemv.js';
 import { laplace } from '../../src/ops/kernels/laplace.js';
 import { residual } from '../../src/ops/solve/residual.js';
 import { pivotedCholesky } from '../../src/ops/sqrt-psd/sqrt-psd.js';
@@ -56,6 +58,22 @@ describe('the result does not depend on how a dispatch is divided', () => {
       release(gpu, high, low);
       return found;
     }));
+
+  it.each(['gemv', 'gemv_packed'])('%s', (kernel) => {
+    const asTexels = kernel === 'gemv_packed';
+    if (asTexels && !takesTexels(opened())) return undefined;
+    return expectSame(opened(), [kernel], async (gpu) => {
+      const [n, inputs] = [100, [normalMatrix(100, 100, 1), normalMatrix(5, 100, 2)]];
+      const kept: Texels[] = [];
+      const found = await compute(gpu, inputs, [[5, n]], (batch, [a, x], [out]) => {
+        const texels = asTexels ? keptTexels(batch, a) : null;
+        if (texels) kept.push(texels);
+        gemv(batch, { a, x, out, texels: texels && { ...texels, row: 0, col: 0 } });
+      });
+      for (const { texture } of kept) gpu.pool.giveTexture(texture);
+      return found;
+    });
+  });
 
   it('gram_weights', () => {
     const separate = { ...opened(), choices: new Map([...opened().choices, ['agop-gram', 'separate']]) };

@@ -5,7 +5,9 @@ import {
   releaseTiledFactor,
   solveTiles,
 } from '../../src/ops/cholesky/tiled-cholesky.js';
+import { wideBlocksBytes } from '../../src/ops/cholesky/wide-blocks.js';
 import { copyScaled } from '../../src/ops/elementwise/elementwise.js';
+import { takesTexels } from '../../src/ops/gemm/gemm-packed.js';
 import { cut, releasePanels } from '../../src/ops/tiles.js';
 import { block, release, upload } from '../../src/runtime/matrix.js';
 import { owning } from '../../src/runtime/owning.js';
@@ -49,7 +51,10 @@ const solvedTwice = (outer: ReturnType<typeof gpu>, a: Dense, b: Dense, most: nu
       'device',
     );
     if (!('factor' in found)) throw new Error(`not positive definite at ${found.failingPivot}`);
+    const before = own.pool.bytes.live;
     const factor = await preparedForSolves(own, found.factor);
+    const copies = { textureSide: takesTexels(own) ? own.limits.maxTextureDimension2D : null };
+    expect(own.pool.bytes.live - before).toBeLessThanOrEqual(wideBlocksBytes({ grid, d: 1, outputs: b.rows, copies }));
     const answers: Dense[] = [];
     for (let time = 0; time < 2; time++) {
       const columns = putColumns(own, b, most);
@@ -67,9 +72,10 @@ it.each([
   [1, 1, 1],
   [3, 2, 3],
   [33, 5, 33],
-  [511, 1, 511],
-  [512, 3, 512],
-  [513, 17, 513],
+  [255, 1, 255],
+  [256, 3, 256],
+  [257, 17, 257],
+  [512, 4, 512],
   [700, 10, 700],
   [1100, 3, 1100],
   [700, 3, 300],

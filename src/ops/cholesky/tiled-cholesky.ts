@@ -210,7 +210,7 @@ async function substitute(
       store.done(gpu, l);
     }
     const l = store.use(gpu, j, j);
-    if (wide) solveByWideBlocks(batch, { l, blocks: wide[j] }, from.tiles[j], to.tiles[j], direction);
+    if (wide) solveByWideBlocks(batch, { l, wide: wide[j] }, from.tiles[j], to.tiles[j], direction);
     else trsm(batch, { ...diagonal[j], l }, from.tiles[j], to.tiles[j], direction);
     if (order.length > 1 || store.place === 'host') await batch.send();
     store.done(gpu, l);

@@ -27,6 +27,10 @@ export function texelLayout(side: number, rows: number, k: number) {
   return { steps, segment, folds, width: segment * TEXEL_BLOCK, height: ceilDiv(rows, TEXEL_BLOCK) * folds };
 }
 
+/** Whether products read their factors from textures: made for lavapipe. */
+export const takesTexels = ({ adapter, lanes }: Gpu): boolean =>
+  adapter.type === 'software' && (lanes === 8 || lanes === 16);
+
 const layoutOf = ({ limits }: Gpu, rows: number, k: number) => texelLayout(limits.maxTextureDimension2D, rows, k);
 
 /** Whether rows × k fit as texels into a binding and a texture: a matrix that just fits may not with the padding of its texels. */
@@ -64,28 +68,62 @@ export interface SpacedRows {
   outer: number;
 }
 
-/** A buffer of these texels, and the texture they are copied into once `write` has recorded what writes the buffer. */
-function texture(batch: Batch, rows: number, k: number, write: (packed: GPUBuffer) => void): GPUTexture {
+/**
+ * A buffer of these texels, and the texture they are copied into once `write` has recorded what writes the buffer: `into`, or one
+ * of the batch's.
+ */
+function texture(
+  batch: Batch,
+  rows: number,
+  k: number,
+  write: (packed: GPUBuffer) => void,
+  into?: GPUTexture,
+): GPUTexture {
   const { width, height } = layoutOf(batch.gpu, rows, k);
-  const texture = batch.texture(width, height);
+  const texture = into ?? batch.texture(width, height);
   const texels = batch.staging(width * height * 16);
   write(texels);
   batch.copyToTexture(texels, texture, width, height);
   return texture;
 }
 
-/** Rows as texels, for `fitsAsTexels`. The texture is the batch's: `batch.reuse` gives it back. */
-export function packRows(batch: Batch, { matrix, rows, k, stride, period, outer }: SpacedRows): GPUTexture {
+/** Rows as texels, for `fitsAsTexels`. The texture is `into` or the batch's: `batch.reuse` gives that back. */
+export function packRows(
+  batch: Batch,
+  { matrix, rows, k, stride, period, outer }: SpacedRows,
+  into?: GPUTexture,
+): GPUTexture {
   const { gpu } = batch;
   const { steps, segment, folds } = layoutOf(gpu, rows, k);
-  return texture(batch, rows, k, (packed) =>
+  const write = (packed: GPUBuffer): void =>
     batch.dispatch(packRowsKernel, {
       bindings: { matrix, packed },
       params: { rows, k, stride, offset: matrix.offset, segment, folds, period, outer, steps: CHUNK_STEPS },
       constants: { LANES: gpu.lanes },
       grid: [ceilDiv(steps, CHUNK_STEPS), ceilDiv(rows, gpu.lanes)],
-    }),
-  );
+    });
+  return texture(batch, rows, k, write, into);
+}
+
+/** A matrix as texels, in a texture of its own. */
+export interface Texels {
+  readonly texture: GPUTexture;
+  readonly segment: number;
+  readonly folds: number;
+}
+
+/**
+ * The same for a whole matrix, to be kept: give its texture back to the pool. Null where it does not fit, or where products do not
+ * take their factors as texels.
+ */
+export function keptTexels(batch: Batch, matrix: View): Texels | null {
+  const { gpu } = batch;
+  const { rows, cols, stride } = matrix;
+  if (!takesTexels(gpu) || !fitsAsTexels(gpu, rows, cols)) return null;
+  const { width, height, segment, folds } = layoutOf(gpu, rows, cols);
+  const texture = gpu.pool.takeTexture(width, height);
+  packRows(batch, { matrix, rows, k: cols, stride, period: rows, outer: 0 }, texture);
+  return { texture, segment, folds };
 }
 
 /** The columns of a matrix, k numbers each, as `packRows` packs the rows of its transpose. */

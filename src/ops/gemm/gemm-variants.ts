@@ -5,7 +5,7 @@ import { MATRIX_FEATURE } from '../../runtime/subgroup-matrix.js';
 import { isHardware, type Operation, type Variant, variantOf } from '../../runtime/variants.js';
 import { tiledGramCall, tiledSumsCall, tiledValuesCall } from './gemm-calls.js';
 import { blockedKernels, subgroupKernels, subgroupMatrixKernel, workgroupKernel } from './gemm-kernels.js';
-import { recordPacked } from './gemm-packed.js';
+import { recordPacked, takesTexels } from './gemm-packed.js';
 import { highOf, isPair, type Product, type Tile } from './gemm-product.js';
 
 export interface GemmVariant extends Variant {
@@ -14,7 +14,7 @@ export interface GemmVariant extends Variant {
 
 export const packed: GemmVariant = {
   name: 'packed',
-  usable: (gpu) => gpu.adapter.type === 'software' && (gpu.lanes === 8 || gpu.lanes === 16),
+  usable: takesTexels,
   record(batch, product) {
     if (!recordPacked(batch, product)) subgroup.record(batch, product);
   },

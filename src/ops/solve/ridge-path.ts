@@ -1,6 +1,11 @@
+import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
+import { sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
+import { allocate, download, leadingBlock } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
 import { scoped } from '../../runtime/timing.js';
+import { kernelFromDistances } from '../kernel-matrix/kernel-matrix.js';
+import { pairDistances } from '../kernel-matrix/pair-distances.js';
 import { allocateColumns, type Columns, downloadColumns, releasePanels, uploadColumns } from '../tiles.js';
 import type { KernelSystem } from './kernel-system.js';
 import { factoredSystem } from './solve.js';
@@ -18,6 +23,8 @@ export interface RidgePath {
 
 /** Steps after which it ends as it is; the residuals tell. */
 const MAX_STEPS = 120;
+/** Rows whose kernel matrix tells of the least eigenvalue. */
+const SAMPLE = 64;
 /** Of the largest residual: a choice between ridges needs no more. */
 const TOLERANCE = 1e-5;
 
@@ -25,8 +32,8 @@ const TOLERANCE = 1e-5;
  * Solves (K + λ I) α = Y for all `ridges` with one Cholesky factorisation, by shift-invert Lanczos (Ericsson, Ruhe, Math. Comp.
  * 1980). With B = (K + σ I)⁻¹ the matrix of each system is (K + λ I) B = I + (λ − σ) B, whose Krylov space from Y does not
  * depend on λ: one solve with the factor a step serves all ridges. In the Lanczos basis V, B V = V T + β v eᵀ, the system of a
- * ridge is tridiagonal, z = (I + (λ − σ) T)⁻¹ ‖Y‖ e₁, α = B V z, and its residual is |λ − σ| β |z_m|, which is exact. σ is the
- * geometric mean of the least and the largest ridge, where both ends take as many steps.
+ * ridge is tridiagonal, z = (I + (λ − σ) T)⁻¹ ‖Y‖ e₁, α = B V z, and its residual is |λ − σ| β |z_m|, which is exact. With σ + μ
+ * the geometric mean of λ + μ for the least and the largest ridge both ends take as many steps, μ being K's least eigenvalue.
  *
  * n³/6 multiply-adds, and 2 n² for each step and output; a factorisation for each of r ridges takes r n³/6. Y: outputs × n, each
  * row with a Lanczos recurrence of its own, orthogonalised anew against all vectors before it, in float64 on the host.
@@ -43,7 +50,8 @@ export const ridgePath = (
     owning(outer, async (gpu) => {
       const { grid } = y;
       const outputs = y.tiles[0].rows;
-      const shift = Math.sqrt(Math.min(...ridges) * Math.max(...ridges));
+      const mu = await leastEigenvalue(gpu, system);
+      const shift = Math.sqrt((Math.min(...ridges) + mu) * (Math.max(...ridges) + mu)) - mu;
       const solver = await factoredSystem(gpu, system, shift, place, 'many');
       const out = allocateColumns(gpu, grid, outputs);
       const targets = Float64Array.from(await downloadColumns(gpu, y));
@@ -70,6 +78,25 @@ export const ridgePath = (
       return { solutions, residuals, shift, steps };
     }),
   );
+
+/**
+ * A guess at the least eigenvalue of K: a quarter of that of its first 64 rows and columns, which is never less than K's. A
+ * poor one costs steps.
+ */
+const leastEigenvalue = (outer: Gpu, { x, kernel }: KernelSystem): Promise<number> =>
+  owning(outer, async (gpu) => {
+    const [tile] = x.tiles;
+    const size = Math.min(SAMPLE, tile.rows);
+    const rows = leadingBlock(tile, size, tile.cols);
+    const [squared, k] = [allocate(gpu, size, size), allocate(gpu, size, size)];
+    await sendBatch(gpu, (batch) => {
+      pairDistances(batch, kernel, rows, rows, squared);
+      kernelFromDistances(batch, squared, k, kernel);
+    });
+    const values = Matrix.from1DArray(size, size, Array.from(await download(gpu, k)));
+    const { realEigenvalues } = new EigenvalueDecomposition(values, { assumeSymmetric: true });
+    return Math.max(0, Math.min(...realEigenvalues)) / 4;
+  });
 
 /** α of all right-hand sides, outputs × n. */
 function stackedSolution(rows: readonly Recurrence[], difference: number, n: number): Float64Array {

@@ -11,6 +11,7 @@ import {
   type TilePlace,
   tilesAtWorkBytes,
 } from '../cholesky/tiled-cholesky.js';
+import { wideBlocksBytes } from '../cholesky/wide-blocks.js';
 import { addToPair } from '../elementwise/add-to-pair.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { kernelFromDistances, kernelMatrixWork } from '../kernel-matrix/kernel-matrix.js';
@@ -226,8 +227,13 @@ const norm = (values: Float32Array): number => {
   return Math.sqrt(sum);
 };
 
-/** What a solve holds on the device beside rows, right-hand sides and distances that are kept. */
-export function solveBytes(size: TiledSize, plan: SolvePlan, keepsDistances: boolean): NamedBytes[] {
+/** What a solve, or many with one factor, hold on the device beside rows, right-hand sides and distances that are kept. */
+export function solveBytes(
+  size: TiledSize,
+  plan: SolvePlan,
+  keepsDistances: boolean,
+  solves: 'few' | 'many' = 'few',
+): NamedBytes[] {
   const { grid, outputs } = size;
   if (plan.method === 'conjugate-gradients') {
     const { landmarks } = plan;
@@ -245,6 +251,9 @@ export function solveBytes(size: TiledSize, plan: SolvePlan, keepsDistances: boo
   return [
     ...(place === 'device' ? [{ name: 'factor', bytes: triangleBytes(grid) }] : []),
     { name: 'inverses of diagonal blocks', bytes: inversesBytes(grid.n) },
+    ...(place === 'device' && solves === 'many'
+      ? [{ name: 'factor prepared for many solves', bytes: wideBlocksBytes(size) }]
+      : []),
     { name: 'tiles at work, copies of factors', bytes: Math.max(filling, residualBytes(size, keepsDistances)) },
   ];
 }
