@@ -17,6 +17,7 @@ export const OPS = [
   'mlp-step',
   'resnet18-step',
   'agop-probe',
+  'ridges',
   'predict',
   'tabular',
 ] as const;
@@ -59,7 +60,7 @@ export interface BenchCase {
   /** The problem in one word: in the table and the JSON. */
   readonly shape: string;
   /** The same for peers. */
-  readonly dimensions: Readonly<Record<string, number | string>>;
+  readonly dimensions: Readonly<Record<string, number | string | readonly number[]>>;
   /** Operations with variants that it runs on; the first is the one whose variants `--variants all` goes through. */
   readonly operations: readonly Operation[];
   /** What it counts. null: what its scopes counted in the first timed run. */

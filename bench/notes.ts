@@ -77,6 +77,10 @@ export const REASONS: Readonly<Record<OpName, Why>> = {
     software: 'the outer products carry a second float, which is not credited, and both factors are transposed first',
     hardware: 'the outer products carry a second float, and that work is not credited',
   },
+  ridges: {
+    software: 'substitutions are short steps that each need the last, and residuals in double-float count little',
+    hardware: 'substitutions are short steps that each need the last',
+  },
   predict: {
     software:
       'distances are summed from differences; a root and an exponential for each, kernel values written and read again, and second floats of the sums count as nothing',

@@ -56,7 +56,7 @@ export interface PeerRun {
 /** What a peer is asked to compute. */
 export interface PeerJob {
   op: string;
-  dimensions: Readonly<Record<string, number | string>>;
+  dimensions: Readonly<Record<string, number | string | readonly number[]>>;
   /** Paths of .npy files. */
   arrays: Record<string, string>;
   repeats: number;

@@ -16,6 +16,7 @@ import { layerCases } from './cases/layer.js';
 import { choleskyCases, gemmCases, syrkCases, trsmCases } from './cases/linear-algebra.js';
 import { agopProbeCases, mlpStepCases, resnetStepCases } from './cases/networks.js';
 import { predictCases } from './cases/predict.js';
+import { ridgesCases } from './cases/ridges.js';
 import { tabularCases } from './cases/tabular.js';
 import { type Ceilings, measureCeilings } from './ceilings.js';
 import { compareResults } from './compare.js';
@@ -42,6 +43,7 @@ const CASES: Readonly<Record<OpName, MakesCases>> = {
   'mlp-step': mlpStepCases,
   'resnet18-step': resnetStepCases,
   'agop-probe': agopProbeCases,
+  ridges: ridgesCases,
   predict: predictCases,
   tabular: tabularCases,
 };

@@ -157,6 +157,28 @@ def predict(job):
     return run("norms and product, rows in batches", job, whole)
 
 
+def ridges(job):
+    """One ridge by Cholesky, many by the eigenvectors of the kernel matrix."""
+    d = job["dimensions"]
+    x, y, scale = uniform(d["n"], d["d"]), uniform(d["n"], 1, seed=2), F(-1 / d["bandwidth"])
+    values = np.asarray(d["values"], dtype=F)
+
+    def kernel():
+        norms = (x * x).sum(1)
+        return np.exp(scale * np.sqrt(np.maximum(norms[:, None] + norms - 2 * x @ x.T, 0)))
+
+    def one():
+        k = kernel()
+        k[np.diag_indices(d["n"])] += values[0]
+        solve(k, y)
+
+    def many():
+        s, v = np.linalg.eigh(kernel())
+        v @ ((v.T @ y) / (s[:, None] + values))
+
+    return run("Cholesky", job, one) if len(values) == 1 else run("eigh", job, many)
+
+
 if __name__ == "__main__":
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
@@ -183,6 +205,7 @@ if __name__ == "__main__":
             "sqrt-psd": sqrt_psd,
             "features": features,
             "deep-rfm": deep_rfm,
+            "ridges": ridges,
             "predict": predict,
             "tabular": tables,
         },

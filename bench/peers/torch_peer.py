@@ -212,6 +212,27 @@ def predict(job):
     )
 
 
+def ridges(job):
+    """One ridge by Cholesky, many by the eigenvectors of the kernel matrix."""
+    d = job["dimensions"]
+    x, y = uniform(d["n"], d["d"]), uniform(d["n"], 1, seed=2)
+    values = torch.tensor(d["values"], device=DEVICE)
+
+    def kernel():
+        return torch.cdist(x, x).mul_(-1 / d["bandwidth"]).exp_()
+
+    def one():
+        k = kernel()
+        k.diagonal().add_(values[0])
+        torch.cholesky_solve(y, torch.linalg.cholesky(k))
+
+    def many():
+        s, v = torch.linalg.eigh(kernel())
+        v @ ((v.T @ y) / (s[:, None] + values))
+
+    return run("Cholesky", job, one) if len(d["values"]) == 1 else run("eigh", job, many)
+
+
 if __name__ == "__main__":
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_grad_enabled(False)
@@ -243,6 +264,7 @@ if __name__ == "__main__":
             "sqrt-psd": sqrt_psd,
             "features": features,
             "deep-rfm": deep_rfm,
+            "ridges": ridges,
             "predict": predict,
             "tabular": tables,
             **torch_nn.operations(DEVICE, run, once),

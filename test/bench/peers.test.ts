@@ -119,8 +119,8 @@ describe.skipIf(numpy === null)('the NumPy peer', () => {
     put('x', [12, 5]);
     put('alpha', [3, 12]);
     put('weights', [12, 12]);
-    const dimensions = { form: 'TN', m: 8, n: 8, k: 8, d: 5, bandwidth: 2, width: 4 };
-    for (const op of ['gemm', 'syrk', 'kernel-matrix', 'cholesky', 'trsm', 'features', 'agop-gram']) {
+    const dimensions = { form: 'TN', m: 8, n: 8, k: 8, d: 5, bandwidth: 2, width: 4, values: [1, 2] };
+    for (const op of ['gemm', 'syrk', 'kernel-matrix', 'cholesky', 'trsm', 'features', 'ridges', 'agop-gram']) {
       const runs = await peer.ask({ ...job, op, dimensions, arrays }, signal);
       if (typeof runs === 'string') throw new Error(`${op}: ${runs}`);
       expect(runs).toHaveLength(op === 'agop-gram' ? 2 : 1);
