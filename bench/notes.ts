@@ -83,7 +83,7 @@ export const REASONS: Readonly<Record<OpName, Why>> = {
   },
   predict: {
     software:
-      'distances are summed from differences; a root and an exponential for each, kernel values written and read again, and second floats of the sums count as nothing',
+      'distances are summed from differences, and roots, exponentials and second floats of the sums count as nothing',
     hardware:
       'distances are summed from differences, and roots, exponentials and second floats of the sums count as nothing',
   },

@@ -1,6 +1,7 @@
 import { inputError, say, the } from '../errors.js';
 import { gemm } from '../ops/gemm/gemm.js';
-import { kernelExcess, kernelMatrix } from '../ops/kernel-matrix/kernel-matrix.js';
+import { kernelExcess } from '../ops/kernel-matrix/kernel-matrix.js';
+import { kernelSums } from '../ops/kernel-matrix/kernel-sums.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
 import { type KernelSystem, keepDistances, releaseDistances, releaseLow } from '../ops/solve/kernel-system.js';
 import { type SolveReport, solveRidge } from '../ops/solve/solve.js';
@@ -128,19 +129,23 @@ export const sumKernels = (
   owning(outer, async (gpu) => {
     const flat = !kernel.coordinates && reach <= kernel.excessReach * kernel.bandwidth;
     const [out, lows] = [allocateRows(gpu, t.grid, outputs), allocateRows(gpu, t.grid, outputs)];
+    const n = coefficients.length / outputs;
     await forEachTile(gpu, async ({ centers, alpha }, first) => {
       for (const [i, rows] of t.tiles.entries()) {
         const sum = { high: out.tiles[i], low: lows.tiles[i] };
         await sendBatch(gpu, (batch) => {
+          if (!flat) {
+            kernelSums(batch, { rows, centers, alpha, out: sum, accumulate: !first }, kernel, n);
+            return;
+          }
           const k = batch.temporary(rows.rows, centers.rows);
-          (flat ? kernelExcess : kernelMatrix)(batch, rows, centers, k, kernel);
+          kernelExcess(batch, rows, centers, k, kernel);
           gemm(batch, { a: k, b: alpha, out: sum, ...(!first && { addend: sum }) });
         });
       }
     });
     const sums = await downloadRows(gpu, out);
     if (!flat) return sums;
-    const n = coefficients.length / outputs;
     const totals = Array.from({ length: outputs }, (_, c) =>
       coefficients.subarray(c * n, (c + 1) * n).reduce((total, value) => total + value, 0),
     );

@@ -297,7 +297,7 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
   const ABSENT = /^(bench_\w+|gemm_nt_subgroup_matrix)\.wgsl$/;
   /** What a row of workgroups takes is stated for them, and rows are all there is: a parameter says where a part begins. */
   const ROWS_ALONE =
-    /^(residual|gemv|gemv_packed|coordinate_gradients|pivot_candidates|pivot_columns|trsm_panel_\w+)\.wgsl$/;
+    /^(residual|gemv|gemv_packed|kernel_sums_packed|coordinate_gradients|pivot_candidates|pivot_columns|trsm_panel_\w+)\.wgsl$/;
 
   afterAll(() => {
     const placed = [...opened().pipelines.keys()].filter((code) => code.includes('placeInGrid'));

@@ -4,6 +4,7 @@ import { agopGram } from '../../src/ops/agop/agop.js';
 import { philoxFill } from '../../src/ops/features/features.js';
 import { keptTexels, type Texels, takesTexels } from '../../src/ops/gemm/gemm-packed.js';
 import { gemv } from '../../src/ops/gemm/gemv.js';
+import { kernelSums } from '../../src/ops/kernel-matrix/kernel-sums.js';
 import { laplace } from '../../src/ops/kernels/laplace.js';
 import { residual } from '../../src/ops/solve/residual.js';
 import { pivotedCholesky } from '../../src/ops/sqrt-psd/sqrt-psd.js';
@@ -73,6 +74,23 @@ describe('the result does not depend on how a dispatch is divided', () => {
       for (const { texture } of kept) gpu.pool.giveTexture(texture);
       return found;
     });
+  });
+
+  it('kernel_sums_packed', () => {
+    const inputs = [normalMatrix(100, 20, 1), normalMatrix(70, 20, 2), normalMatrix(3, 70, 3)];
+    if (!takesTexels(opened())) return undefined;
+    return expectSame(opened(), ['kernel_sums_packed'], (gpu) =>
+      compute(
+        gpu,
+        inputs,
+        [
+          [100, 3],
+          [100, 3],
+        ],
+        (batch, [rows, centers, alpha], [high, low]) =>
+          kernelSums(batch, { rows, centers, alpha, out: { high, low }, accumulate: false }, laplace(3), 1e6),
+      ),
+    );
   });
 
   it('gram_weights', () => {
