@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Dawn's Node bindings: the end of a process that compiled a pipeline asynchronously.
 # Guess: the device is destroyed and all promises have settled, so the process ends as fast as after createComputePipeline.
-# Seen (webgpu 0.6.2, SwiftShader of @sparticuz/chromium 153.0.0, Node 20): it ends 95 ms later (102 and 8 from the last line of JavaScript). Dawn's threads
-# for createComputePipelineAsync look for work every 100 ms and are joined, one after the other, when the process ends: of a
-# command that takes seconds it is a part that no profile of JavaScript shows.
+# Seen (webgpu 0.6.2, SwiftShader of @sparticuz/chromium 153.0.0, Node 20): it ends 95 ms later (102 and 8 from the last line of
+# JavaScript). Dawn's threads for createComputePipelineAsync look for work every 100 ms and are joined, one after the other,
+# when the process ends: of a command that takes seconds it is a part that no profile of JavaScript shows.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
