@@ -53,7 +53,7 @@ export function layerLine(metrics: LayerMetrics, depth: number, left: number): s
 }
 
 /** What the figures and the page take at the end: so many Gram pictures, or seconds where none was drawn. */
-const DRAWING = { pictures: 5, seconds: 2 };
+const DRAWING = { pictures: 8, seconds: 2 };
 
 /** How the time that is left is known. */
 export interface RunTiming {

@@ -44,13 +44,13 @@ describe('lines of a run', () => {
       metrics: { ...metrics, layer: number, seconds: { ...metrics.seconds, total, compilation: 100 } },
     });
     const timing = (depth: number) => ({ depth, gramLayers: [1, 3], later: () => 2 });
-    // The figures take five times as long as a picture.
-    expect(secondsLeft([layer(1, 9, 0.5)], timing(1))).toBe(2.5);
+    // The figures take eight times as long as a picture.
+    expect(secondsLeft([layer(1, 9, 0.5)], timing(1))).toBe(4);
     // Two layers, of which the second has a picture as the first one had.
-    expect(secondsLeft([layer(1, 9, 0.5)], timing(3))).toBeCloseTo(2 * 2 + 0.5 + 2.5, 9);
+    expect(secondsLeft([layer(1, 9, 0.5)], timing(3))).toBeCloseTo(2 * 2 + 0.5 + 4, 9);
     // Two more without a picture; the mean picture took 0.6.
     const others = [layer(1, 9, 0.5), layer(2, 1, 0.1), layer(3, 3, 0.7)];
-    expect(secondsLeft(others, timing(5))).toBeCloseTo(2 * 2 + 2 * 0.1 + 3, 9);
+    expect(secondsLeft(others, timing(5))).toBeCloseTo(2 * 2 + 2 * 0.1 + 4.8, 9);
     // Nothing is known of what an earlier command saved.
     expect(secondsLeft([layer(1, 9, null)], timing(3))).toBeCloseTo(2 * 2 + 2, 9);
   });
