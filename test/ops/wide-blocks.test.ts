@@ -7,7 +7,7 @@ import {
 } from '../../src/ops/cholesky/tiled-cholesky.js';
 import { wideBlocksBytes } from '../../src/ops/cholesky/wide-blocks.js';
 import { copyScaled } from '../../src/ops/elementwise/elementwise.js';
-import { takesTexels } from '../../src/ops/gemm/gemm-packed.js';
+import { copiesFactors } from '../../src/ops/gemm/gemm-variants.js';
 import { cut, releasePanels } from '../../src/ops/tiles.js';
 import { block, release, upload } from '../../src/runtime/matrix.js';
 import { owning } from '../../src/runtime/owning.js';
@@ -53,7 +53,7 @@ const solvedTwice = (outer: ReturnType<typeof gpu>, a: Dense, b: Dense, most: nu
     if (!('factor' in found)) throw new Error(`not positive definite at ${found.failingPivot}`);
     const before = own.pool.bytes.live;
     const factor = await preparedForSolves(own, found.factor);
-    const copies = { textureSide: takesTexels(own) ? own.limits.maxTextureDimension2D : null };
+    const copies = { textureSide: copiesFactors(own) ? own.limits.maxTextureDimension2D : null };
     expect(own.pool.bytes.live - before).toBeLessThanOrEqual(wideBlocksBytes({ grid, d: 1, outputs: b.rows, copies }));
     const answers: Dense[] = [];
     for (let time = 0; time < 2; time++) {
@@ -87,6 +87,13 @@ it.each([
   // A is symmetric: a row of X times A is a row of B.
   expectBelow('A X − B', relativeError(productNT(first, a), b), 2e-6);
   expect(second).toEqual(first);
+});
+
+it('reads the factor as products do: another choice for these keeps no texels, and solves', async () => {
+  const [a, b] = [definite(300), rounded(normalMatrix(2, 300, 7))];
+  const chosen = { ...gpu(), choices: new Map([['gemm', 'workgroup']]) };
+  const [found] = await solvedTwice(chosen, a, b, 300);
+  expectBelow('A X − B', relativeError(productNT(found, a), b), 2e-6);
 });
 
 it('gives everything back where an allocation is refused', async () => {

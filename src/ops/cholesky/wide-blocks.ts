@@ -6,6 +6,7 @@ import { copyScaled } from '../elementwise/elementwise.js';
 import { transpose } from '../elementwise/transpose.js';
 import { texelBytes } from '../gemm/factor-copies.js';
 import { keptTexels, type Texels } from '../gemm/gemm-packed.js';
+import { copiesFactors } from '../gemm/gemm-variants.js';
 import { gemv } from '../gemm/gemv.js';
 import { largestTile, type TiledSize } from '../tiled-size.js';
 import { tileCount } from '../tiles.js';
@@ -68,11 +69,15 @@ export const wideBlocks = (outer: Gpu, factor: CholeskyFactor): Promise<WideBloc
     let texels: Texels | null = null;
     if (blocks.length > 1) {
       await sendBatch(gpu, (batch) => {
-        texels = keptTexels(batch, factor.l);
+        texels = texelsOf(batch, factor.l);
       });
     }
     return keep({ blocks, texels });
   });
+
+/** As products read it: where they read textures, the plan counts them. */
+const texelsOf = (batch: Batch, matrix: Matrix): Texels | null =>
+  copiesFactors(batch.gpu) ? keptTexels(batch, matrix) : null;
 
 const inverseOf = (
   outer: Gpu,
@@ -94,7 +99,7 @@ const inverseOf = (
       // A right-hand side a row: row r becomes column r of the inverse.
       trsm(batch, own, identity, transposed, 'forward');
       transpose(batch, transposed, inverse);
-      texels.push(keptTexels(batch, inverse), keptTexels(batch, transposed));
+      texels.push(texelsOf(batch, inverse), texelsOf(batch, transposed));
     });
     releaseFactor(gpu, own);
     return keep({

@@ -27,7 +27,7 @@ export function texelLayout(side: number, rows: number, k: number) {
   return { steps, segment, folds, width: segment * TEXEL_BLOCK, height: ceilDiv(rows, TEXEL_BLOCK) * folds };
 }
 
-/** Whether products read their factors from textures: made for lavapipe. */
+/** Whether products can read their factors from textures: made for lavapipe. */
 export const takesTexels = ({ adapter, lanes }: Gpu): boolean =>
   adapter.type === 'software' && (lanes === 8 || lanes === 16);
 
@@ -113,13 +113,13 @@ export interface Texels {
 }
 
 /**
- * The same for a whole matrix, to be kept: give its texture back to the pool. Null where it does not fit, or where products do not
- * take their factors as texels.
+ * The same for a whole matrix, to be kept, for a device that `takesTexels`: give its texture back to the pool. Null where it does
+ * not fit.
  */
 export function keptTexels(batch: Batch, matrix: View): Texels | null {
   const { gpu } = batch;
   const { rows, cols, stride } = matrix;
-  if (!takesTexels(gpu) || !fitsAsTexels(gpu, rows, cols)) return null;
+  if (!fitsAsTexels(gpu, rows, cols)) return null;
   const { width, height, segment, folds } = layoutOf(gpu, rows, cols);
   const texture = gpu.pool.takeTexture(width, height);
   packRows(batch, { matrix, rows, k: cols, stride, period: rows, outer: 0 }, texture);

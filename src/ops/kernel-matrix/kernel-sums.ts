@@ -5,7 +5,8 @@ import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, firstRow, read, readWrite, texture } from '../../runtime/kernel.js';
 import type { Matrix, Pair } from '../../runtime/matrix.js';
 import { gemm } from '../gemm/gemm.js';
-import { packRows, takesTexels } from '../gemm/gemm-packed.js';
+import { packRows } from '../gemm/gemm-packed.js';
+import { copiesFactors } from '../gemm/gemm-variants.js';
 import type { RadialKernel } from '../kernels/kernel.js';
 import { perKernel } from '../kernels/shader.js';
 import { kernelMatrix } from './kernel-matrix.js';
@@ -63,7 +64,7 @@ export const areSummedInOnePass = (
   kernel: RadialKernel,
   { n, d, outputs }: { n: number; d: number; outputs: number },
 ): boolean =>
-  takesTexels(gpu) && !kernel.coordinates && n >= MANY_CENTERS && outputs <= MOST_OUTPUTS && d <= MOST_FEATURES;
+  copiesFactors(gpu) && !kernel.coordinates && n >= MANY_CENTERS && outputs <= MOST_OUTPUTS && d <= MOST_FEATURES;
 
 function inOnePass(batch: Batch, sums: KernelSums, kernel: RadialKernel): void {
   const { rows, centers, alpha, out, accumulate } = sums;
