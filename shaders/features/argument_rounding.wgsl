@@ -4,7 +4,6 @@
 
 #include "workgroup_sum.wgsl"
 
-const SIZE = 64u;
 const UNIT = 2.384185791015625e-7;
 
 @compute @workgroup_size(SIZE)

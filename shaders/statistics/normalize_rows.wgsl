@@ -9,8 +9,6 @@
 
 #include "double_float.wgsl"
 
-const SIZE = 64u;
-
 var<workgroup> partial: array<vec2f, SIZE>;
 var<workgroup> largest: array<u32, SIZE>;
 

@@ -328,43 +328,44 @@ function timeChart(frame: Frame): TopLevelSpec {
     ({ value }) => value !== otherSeconds || layers.some((layer, i) => otherSeconds(layer) > 0.005 * totals[i]!),
   );
   const base = new Float64Array(layers.length);
-  const bars = phases.map(({ label, color, value }): ChartLayer => {
-    const values = layers.map((layer, index) => {
-      const from = base[index]!;
-      base[index] = from + unit.factor * finiteOrZero(value(layer));
+  const rows = phases.flatMap(({ label, color, value }) =>
+    layers.map((layer, index) => {
       const seconds = finiteOrZero(value(layer));
+      const from = base[index]!;
+      base[index] = from + unit.factor * seconds;
       const tip: Tip = {
         series: `${label}, ${unit.name}`,
         axis: 'layer',
         at: layer.layer,
         value: unit.factor * seconds,
       };
-      return { layer: layer.layer, from, to: base[index], tip };
-    });
-    return {
-      data: { values },
-      mark: { type: 'bar', color, opacity: 1 },
-      encoding: {
-        x: {
-          field: 'layer',
-          type: 'ordinal',
-          axis: { ...layerAxis(layerTicks(layers.map((layer) => layer.layer))), ticks: false, labelPadding: 6 },
-          scale: { paddingInner: layers.length > 40 ? 0.1 : 0.25, paddingOuter: layers.length < 4 ? 2 : 0.2 },
-        },
-        y: {
-          field: 'from',
-          type: 'quantitative',
-          stack: null,
-          axis: { title: `${unit.name} a layer` },
-          // An axis needs some height even where no time was measured.
-          scale: { domain: [0, highest > 0 ? highest * unit.factor : 1], nice: true },
-        },
-        y2: { field: 'to' },
+      return { layer: layer.layer, from, to: base[index], color, tip };
+    }),
+  );
+  const bars: ChartLayer = {
+    data: { values: rows },
+    mark: { type: 'bar', opacity: 1 },
+    encoding: {
+      x: {
+        field: 'layer',
+        type: 'ordinal',
+        axis: { ...layerAxis(layerTicks(layers.map((layer) => layer.layer))), ticks: false, labelPadding: 6 },
+        scale: { paddingInner: layers.length > 40 ? 0.1 : 0.25, paddingOuter: layers.length < 4 ? 2 : 0.2 },
       },
-    };
-  });
+      y: {
+        field: 'from',
+        type: 'quantitative',
+        stack: null,
+        axis: { title: `${unit.name} a layer` },
+        // An axis needs some height even where no time was measured.
+        scale: { domain: [0, highest > 0 ? highest * unit.factor : 1], nice: true },
+      },
+      y2: { field: 'to' },
+      color: AS_GIVEN.color,
+    },
+  };
   return chart(frame, [
-    ...bars,
+    bars,
     ...legend(
       phases.map((phase) => ({ ...phase, shape: 'square' })),
       frame.theme,

@@ -116,6 +116,10 @@ function logTicks(points: readonly Point[], { floor, clamped }: LogAxis) {
   return { values, labelExpr: `datum.value <= ${1.01 * floor} ? '0' : format(datum.value, '.0e')` };
 }
 
+const BAND = { type: 'area', opacity: 0.18 };
+const LINE = { type: 'line', strokeWidth: 2 };
+const POINT = { type: 'point', filled: true, size: 22, opacity: 1 };
+
 function panelSpec({ title, curves, x, y, log, size, ordered = false }: Panel, whole: LogAxis, ink: string) {
   const values = curves.flatMap(({ label, samples }) =>
     samples.flatMap((sample) => {
@@ -163,28 +167,18 @@ function panelSpec({ title, curves, x, y, log, size, ordered = false }: Panel, w
     scale: { nice: false, ...(values.length === 0 && { domain: [0, 1] }) },
   };
   const encodeY = (field: string) => ({ field, type: 'quantitative', scale, axis });
-  const crowded = values.length > 60 * labels.length;
+  const several = curves.some(({ samples }) => samples.some((sample) => sample.values.length > 1));
   return {
     ...size,
     title: { text: title, fontSize: 13, color: ink, anchor: 'start' },
     data: { values },
     layer: [
-      {
-        mark: { type: 'area', opacity: 0.18 },
-        encoding: { x: encodeX, y: encodeY('low'), y2: { field: 'high' }, color },
-      },
-      {
-        mark: { type: 'line', strokeWidth: 2 },
-        encoding: { x: encodeX, y: encodeY('mean'), color, ...(!ordered && { strokeDash }) },
-      },
-      ...(crowded
+      ...(several ? [{ mark: BAND, encoding: { x: encodeX, y: encodeY('low'), y2: { field: 'high' }, color } }] : []),
+      { mark: LINE, encoding: { x: encodeX, y: encodeY('mean'), color, ...(!ordered && { strokeDash }) } },
+      // More marks than that would run together.
+      ...(values.length > 60 * labels.length
         ? []
-        : [
-            {
-              mark: { type: 'point', filled: true, size: 22, opacity: 1 },
-              encoding: { x: encodeX, y: encodeY('mean'), color },
-            },
-          ]),
+        : [{ mark: POINT, encoding: { x: encodeX, y: encodeY('mean'), color } }]),
     ],
   };
 }

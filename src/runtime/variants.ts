@@ -37,6 +37,9 @@ export const groupSize = (gpu: Gpu, most: number): number => {
   return gpu.lanes > 0 && gpu.lanes <= most ? gpu.lanes : 32;
 };
 
+/** Invocations that share a row of a matrix. */
+export const rowGroup = (gpu: Gpu): number => groupSize(gpu, 64);
+
 /** The variants that this adapter can run, but for those of less than float32; the first is the built-in default. */
 export function usableVariants<V extends Variant>(gpu: Gpu, operation: Operation<V>): V[] {
   const usable = operation.variants.filter((variant) => !variant.optIn && variant.usable(gpu));

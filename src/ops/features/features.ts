@@ -6,6 +6,7 @@ import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, firstRow, read, readWrite, specialize } from '../../runtime/kernel.js';
 import { allocate, type Matrix, upload } from '../../runtime/matrix.js';
 import { owning } from '../../runtime/owning.js';
+import { rowGroup } from '../../runtime/variants.js';
 import { relu, scaledCos } from '../elementwise/elementwise.js';
 import { gemm, gemmWork } from '../gemm/gemm.js';
 import type { Counts } from '../work.js';
@@ -109,6 +110,7 @@ export function applyFeatures(batch: Batch, a: Matrix, map: FeatureMap, out: Mat
       batch.dispatch(roundingKernel, {
         bindings: { a: projected, sums: roundings },
         params: { cols: projected.cols, stride: projected.stride },
+        constants: { SIZE: rowGroup(batch.gpu) },
         grid: [projected.rows],
       });
     }
@@ -120,6 +122,7 @@ const roundingKernel = defineKernel({
   source: argumentRoundingSource,
   bindings: { a: read('array<f32>'), sums: readWrite('array<f32>') },
   params: { cols: 'u32', stride: 'u32', zero: 'zero' },
+  constants: { SIZE: 'u32' },
 });
 
 /** Mean change of a cosine by the rounding of its argument from which on features are refused. */

@@ -2,7 +2,7 @@ import splitRowsSource from '../../../shaders/gemm/split_rows.wgsl';
 import type { Batch } from '../../runtime/batch.js';
 import { defineKernel, read, readView, readWrite } from '../../runtime/kernel.js';
 import { type Matrix, matrixBytes, type Pair, type View } from '../../runtime/matrix.js';
-import { groupSize } from '../../runtime/variants.js';
+import { rowGroup } from '../../runtime/variants.js';
 import { copyScaled } from '../elementwise/elementwise.js';
 import { transpose } from '../elementwise/transpose.js';
 import { type Contraction, gemm, gemmNN, gemmTN, syrk, syrkTN } from './gemm.js';
@@ -97,9 +97,6 @@ const splitRows = defineKernel({
   constants: { LOW: 'bool', RIGHT: 'bool', SIZE: 'u32' },
 });
 
-/** Invocations that share a row, on hardware. */
-const ROW_GROUP = 64;
-
 function split(
   batch: Batch,
   matrix: View,
@@ -112,7 +109,7 @@ function split(
   batch.dispatch(splitRows, {
     bindings: { x: matrix, low: low ?? matrix.buffer, parts },
     params: { k: count, strideX: matrix.stride, offsetX: matrix.offset + from, width },
-    constants: { LOW: low !== undefined, RIGHT: side === 'right', SIZE: groupSize(batch.gpu, ROW_GROUP) },
+    constants: { LOW: low !== undefined, RIGHT: side === 'right', SIZE: rowGroup(batch.gpu) },
     grid: [matrix.rows],
   });
   return parts;

@@ -5,6 +5,7 @@ import type { Batch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, read, readWrite } from '../../runtime/kernel.js';
 import { allocate, block, download, type Matrix, matrixBytes } from '../../runtime/matrix.js';
+import { rowGroup } from '../../runtime/variants.js';
 import { copyScaled, subtractRow } from '../elementwise/elementwise.js';
 import { syrk } from '../gemm/gemm.js';
 import { gatherRows, type Rows } from '../tiles.js';
@@ -22,7 +23,8 @@ const scatterKernel = defineKernel({
     scale: read('array<u32>'),
     scatter: readWrite('array<f32>'),
   },
-  params: { groups: 'u32', stride: 'u32', zero: 'zero' },
+  params: { classes: 'u32', stride: 'u32', zero: 'zero' },
+  constants: { SIZE: 'u32' },
 });
 
 const collapseKernel = defineKernel({
@@ -61,7 +63,8 @@ export function collapseTraces(batch: Batch, x: Rows, starts: readonly number[],
     const part = batch.temporary(1, tile.rows);
     batch.dispatch(scatterKernel, {
       bindings: { a: tile, starts: startsBuffer(batch, local), means, scale: largest, scatter: part },
-      params: { groups: classes, stride: tile.stride },
+      params: { classes, stride: tile.stride },
+      constants: { SIZE: rowGroup(batch.gpu) },
       grid: [tile.rows],
     });
     copyScaled(batch, part, block(scatter, 0, first, 1, tile.rows));

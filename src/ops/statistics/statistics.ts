@@ -3,13 +3,14 @@ import normalizeRowsSource from '../../../shaders/statistics/normalize_rows.wgsl
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import { defineKernel, read, readView, readWrite, specialize } from '../../runtime/kernel.js';
 import type { Matrix, View } from '../../runtime/matrix.js';
+import { rowGroup } from '../../runtime/variants.js';
 
 const normalize = defineKernel({
   name: 'normalize_rows',
   source: normalizeRowsSource,
   bindings: { a: readView('array<vec4f>'), out: readWrite('array<vec4f>'), lengths: readWrite('array<f32>') },
   params: { rows: 'u32', stride: 'u32', offset: 'u32', zero: 'zero' },
-  constants: { LENGTHS_ONLY: 'bool' },
+  constants: { LENGTHS_ONLY: 'bool', SIZE: 'u32' },
 });
 const normalizeKernel = specialize(normalize, 'normalize_rows', { LENGTHS_ONLY: false });
 const lengthsKernel = specialize(normalize, 'row_lengths', { LENGTHS_ONLY: true });
@@ -34,6 +35,7 @@ export function normalizeRows(batch: Batch, a: Matrix, out: Matrix, lengths: Mat
   batch.dispatch(normalizeKernel, {
     bindings: { a, out, lengths },
     params: { rows: a.rows, stride: a.stride, offset: 0 },
+    constants: { SIZE: rowGroup(batch.gpu) },
     grid: [a.rows],
   });
 }
@@ -43,6 +45,7 @@ export function rowLengths(batch: Batch, a: View, lengths: Matrix): void {
   batch.dispatch(lengthsKernel, {
     bindings: { a, out: batch.temporary(1, 4), lengths },
     params: { rows: a.rows, stride: a.stride, offset: a.offset },
+    constants: { SIZE: rowGroup(batch.gpu) },
     grid: [a.rows],
   });
 }
