@@ -115,8 +115,17 @@ function medianBy(settings: FamilySettings, z: Dense): number {
   return found.sort((a, b) => a - b)[Math.floor(found.length / 2)];
 }
 
-/** The method in float64: predictions of every fit, and the M and bandwidth it had. */
-function inFloat64([settings, kernel]: (typeof CASES)[number], { x, y, test }: Problem, form: 'full' | 'diagonal') {
+/**
+ * The method in float64: predictions of every fit, and the M and bandwidth it had. Entries of each M that is learned are moved at
+ * random by up to `moved` of the largest.
+ */
+function inFloat64(
+  [settings, kernel]: (typeof CASES)[number],
+  { x, y, test }: Problem,
+  form: 'full' | 'diagonal',
+  moved = 0,
+) {
+  const next = uniforms(1);
   let m = dense(x.cols, x.cols, (i, j) => (i === j ? 1 : 0));
   return Array.from({ length: BASE.iterations + 1 }, () => {
     const root = rootOf(m);
@@ -132,13 +141,17 @@ function inFloat64([settings, kernel]: (typeof CASES)[number], { x, y, test }: P
     const whole = product(root, product(inner, root));
     const agop = form === 'full' ? whole : dense(x.cols, x.cols, (i, j) => (i === j ? at(whole, i, j) : 0));
     const before = m;
-    m = combined(1 / Math.max(...agop.data), agop);
+    const by = dense(x.cols, x.cols, () => moved * (next() - 0.5));
+    m = combined(1, combined(1 / Math.max(...agop.data), agop, 1, by), 1, transposed(by));
     return { predictions, m: before, bandwidth };
   });
 }
 
 const error = (found: ArrayLike<number>, expected: Dense): number =>
   norm(Array.from(found, (value, e) => value - expected.data[e])) / norm(expected);
+
+/** Two or three units of the last digit of a float32. */
+const MOVED = 2e-7;
 
 describe.each(CASES.map((one) => [one[1].name, one] as const))('%s against float64', (name, one) => {
   it.each(['full', 'diagonal'] as const)('M %s: every fit of two iterations', (metricForm) =>
@@ -151,27 +164,32 @@ describe.each(CASES.map((one) => [one[1].name, one] as const))('%s against float
         async (n, d, outputs, seed) => {
           const given = problem(n, d, outputs, seed, familyOf(one[0]).norm < 1);
           const expected = inFloat64(one, given, metricForm);
-          let fit = 0;
           const options = { ...BASE, family: familyOf(one[0]), metricForm };
-          // With p < 1 a gradient grows without bound as coordinates come together. Those of rotated rows do, and float32 holds
-          // such a difference to three digits less.
-          const bound = options.family.norm < 1 && metricForm === 'full' ? 1e-3 : 1e-4;
+          // With p < 1 a gradient grows without bound as two coordinates come together, which those of rotated rows do. What the
+          // second update learns then hangs on the last digits of the first one's M, in float64 too.
+          const unbounded = options.family.norm < 1 && metricForm === 'full';
+          const nearby = unbounded ? inFloat64(one, given, metricForm, MOVED) : expected;
+          const check = (what: 'predictions' | 'm', fit: number, found: ArrayLike<number>): void => {
+            const bound = Math.max(1e-4, 5 * error(nearby[fit][what].data, expected[fit][what]));
+            expectBelow(`${name}, ${metricForm}: ${what}`, error(found, expected[fit][what]), bound);
+          };
+          let fit = 0;
           const { best, reports } = await fitEstimator(gpu(), dataOf(given), options, {
-            score: ({ validation }, iteration) => {
+            score({ validation }, iteration) {
               expect(iteration).toBe(fit);
-              expectBelow(
-                `${name}, ${metricForm}: predictions`,
-                error(validation ?? [], expected[fit].predictions),
-                bound,
-              );
+              check('predictions', fit, validation ?? []);
               return -fit++;
+            },
+            onIteration(_, { metric }) {
+              if (fit <= options.iterations) check('m', fit, metricMatrix(metric, d));
             },
           });
           reports.forEach(({ bandwidth }, i) => {
-            expectBelow(`${name}, ${metricForm}: bandwidth`, Math.abs(bandwidth / expected[i].bandwidth - 1), bound);
+            const wanted = expected[i].bandwidth;
+            const bound = Math.max(1e-4, 5 * Math.abs(nearby[i].bandwidth / wanted - 1));
+            expectBelow(`${name}, ${metricForm}: bandwidth`, Math.abs(bandwidth / wanted - 1), bound);
           });
           expect(best.iteration).toBe(2);
-          expectBelow(`${name}, ${metricForm}: M`, error(metricMatrix(best.metric, d), expected[2].m), bound);
         },
       ),
       { numRuns: 2, seed: 11 },
