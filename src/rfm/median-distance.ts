@@ -3,10 +3,11 @@ import { pairDistances } from '../ops/kernel-matrix/pair-distances.js';
 import { lpLaplace } from '../ops/kernels/coordinate-kernels.js';
 import type { KernelFamily } from '../ops/kernels/families.js';
 import { evenlySpaced } from '../ops/solve/nystrom.js';
+import { type Count, selectPositive } from '../ops/statistics/radix-select.js';
 import { gatherRows, type Rows, tileSize } from '../ops/tiles.js';
-import { sendBatch } from '../runtime/batch.js';
+import { type Batch, sendBatch } from '../runtime/batch.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, download, release } from '../runtime/matrix.js';
+import { allocate, type Matrix } from '../runtime/matrix.js';
 import { owning } from '../runtime/owning.js';
 
 /** Rows that the median is taken of at most. */
@@ -29,28 +30,31 @@ export const medianDistance = (
     const kernel = lpLaplace(1, norm, norm);
     const size = tileSize(x.grid, 0);
     const tiles = Array.from({ length: Math.ceil(ids.length / size) }, (_, t) => ids.slice(t * size, (t + 1) * size));
-    const found = new Float32Array((ids.length * (ids.length - 1)) / 2);
-    let count = 0;
-    for (const [i, rows] of tiles.entries()) {
-      for (const columns of tiles.slice(0, i + 1)) {
-        const out = allocate(gpu, rows.length, columns.length);
-        await sendBatch(gpu, (batch) => {
-          const [a, b] = [batch.temporary(rows.length, cols), batch.temporary(columns.length, cols)];
-          gatherRows(batch, x, rows, a);
-          gatherRows(batch, x, columns, b);
-          pairDistances(batch, kernel, a, b, out);
-        });
-        const values = await download(gpu, out);
-        release(gpu, out);
-        for (let r = 0; r < rows.length; r++) {
-          const end = columns === rows ? r : columns.length;
-          for (let c = 0; c < end; c++) found[count++] = values[r * columns.length + c];
+    const distances = (batch: Batch, rows: readonly number[], columns: readonly number[], out: Matrix): Matrix => {
+      const [a, b] = [batch.temporary(rows.length, cols), batch.temporary(columns.length, cols)];
+      gatherRows(batch, x, rows, a);
+      gatherRows(batch, x, columns, b);
+      pairDistances(batch, kernel, a, b, out);
+      return out;
+    };
+    // Of a single tile they are kept from one pass to the next.
+    const kept = tiles.length === 1 ? allocate(gpu, ids.length, ids.length) : null;
+    if (kept) await sendBatch(gpu, (batch) => void distances(batch, ids, ids, kept));
+    const pass = async (count: Count): Promise<void> => {
+      if (kept) return sendBatch(gpu, (batch) => count(batch, kept, 'below the diagonal'));
+      for (const [i, rows] of tiles.entries()) {
+        for (const columns of tiles.slice(0, i + 1)) {
+          await sendBatch(gpu, (batch) => {
+            const out = distances(batch, rows, columns, batch.temporary(rows.length, columns.length));
+            count(batch, out, columns === rows ? 'below the diagonal' : 'all');
+          });
         }
       }
-    }
-    found.sort();
-    const apart = found.findIndex((value) => value > 0);
-    if (apart < 0) throw inputError('all rows coincide: no two are apart; give data that differ');
-    const middle = found[Math.floor(count / 2)] > 0 ? Math.floor(count / 2) : apart + Math.floor((count - apart) / 2);
-    return (found[middle] / (mean ? cols : 1)) ** (1 / norm);
+    };
+    const middle = await selectPositive(gpu, pass, (zeros, pairs) => {
+      const half = Math.floor(pairs / 2);
+      return half >= zeros ? half - zeros : Math.floor((pairs - zeros) / 2);
+    });
+    if (middle === null) throw inputError('all rows coincide: no two are apart; give data that differ');
+    return (middle / (mean ? cols : 1)) ** (1 / norm);
   });
