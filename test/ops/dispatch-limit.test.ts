@@ -21,6 +21,7 @@ import { pivotedCholesky, rootOfFactor } from '../../src/ops/sqrt-psd/sqrt-psd.j
 import { releaseSvd, svd } from '../../src/ops/svd/svd.js';
 import { asTriangle, releasePanels } from '../../src/ops/tiles.js';
 import { type DeepRfmData, deepRfm, planOf } from '../../src/rfm/deep-rfm.js';
+import { medianDistance } from '../../src/rfm/median-distance.js';
 import type { DeepRfmOptions } from '../../src/rfm/options.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
@@ -233,6 +234,14 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
     expectSame(opened(), async (gpu) => {
       const x = putRows(gpu, normalMatrix(40, 5, 6), 32);
       const found = await nearestDistance(gpu, { x, kernel: laplace(1), kept: null });
+      releasePanels(gpu, x);
+      return [[found]];
+    }));
+
+  it('the median distance', () =>
+    expectSame(opened(), async (gpu) => {
+      const x = putRows(gpu, normalMatrix(40, 5, 6), 32);
+      const found = await medianDistance(gpu, x, { norm: 2, mean: false });
       releasePanels(gpu, x);
       return [[found]];
     }));
