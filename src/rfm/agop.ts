@@ -19,15 +19,14 @@ import {
   nearestDistance,
   releaseDistances,
 } from '../ops/solve/kernel-system.js';
-import { evenlySpaced } from '../ops/solve/nystrom.js';
 import { zeroAgop } from '../ops/sqrt-psd/sqrt-psd.js';
-import { allocateTriangle, gatherRows, type Rows, type StoredTriangle, tileCount } from '../ops/tiles.js';
-import { sendBatch } from '../runtime/batch.js';
+import { allocateTriangle, type StoredTriangle, tileCount } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, download, type Pair } from '../runtime/matrix.js';
+import { allocate, type Pair } from '../runtime/matrix.js';
 import { owning } from '../runtime/owning.js';
 import type { LayerContext } from './context.js';
 import type { FittedKernel } from './fit.js';
+import { medianDistance } from './median-distance.js';
 
 export interface AgopReport extends SampledAgop {
   path: AgopPath;
@@ -81,32 +80,10 @@ async function nearestOf(gpu: Gpu, system: KernelSystem, reach: number, unit: nu
       say`${the.bandwidth} ${(kernel.bandwidth * unit).toPrecision(3)}: all rows are so far apart that kernel values vanish; use a larger ${the.bandwidth}`,
     );
   }
-  const median = unit * (await medianDistance(gpu, x));
+  const median = unit * (await medianDistance(gpu, x, { norm: 2, mean: false }));
   throw inputError(
     say`${the.bandwidth}: the nearest rows are ${(nearest * unit).toPrecision(3)} apart, more than the ${Math.floor(vanishing)} bandwidths at which kernel values vanish; the median distance is ${median.toPrecision(3)}: use ${the.bandwidth} ${median.toPrecision(2)}`,
   );
-}
-
-/** Rows that the median distance is taken of. */
-const MEDIAN_ROWS = 64;
-
-async function medianDistance(gpu: Gpu, x: Rows): Promise<number> {
-  const ids = evenlySpaced(x.grid.n, MEDIAN_ROWS);
-  const { cols } = x.tiles[0];
-  return owning(gpu, async (gpu) => {
-    const rows = allocate(gpu, ids.length, cols);
-    await sendBatch(gpu, (batch) => gatherRows(batch, x, ids, rows));
-    const values = await download(gpu, rows);
-    const distances: number[] = [];
-    for (let i = 0; i < ids.length; i++) {
-      for (let j = 0; j < i; j++) {
-        let square = 0;
-        for (let c = 0; c < cols; c++) square += (values[i * cols + c] - values[j * cols + c]) ** 2;
-        distances.push(Math.sqrt(square));
-      }
-    }
-    return distances.sort((a, b) => a - b)[Math.floor(distances.length / 2)];
-  });
 }
 
 /** Products with more digits err by about 6e-11 of the terms: two digits are left here. */
