@@ -2,6 +2,7 @@
 
 import { inputError } from '../errors.js';
 import {
+  checkScore,
   confusionOf,
   type Decoded,
   decode,
@@ -21,6 +22,7 @@ import { type FitIteration, isGain, type Scores } from '../rfm/scores.js';
 import type { Split } from '../rfm/split.js';
 import type { TreePlan } from '../rfm/tree-predict.js';
 import type { Gpu } from '../runtime/gpu.js';
+import { targetRows } from '../table/target.js';
 import { type FitCheckpoint, fitCheckpointWriter, fitSettings } from './fit-checkpoint.js';
 import { fitRows, type Made, notesOf } from './fit-machine.js';
 import { type FitConfig, type FitFlags, type FitRequest, splitsOf } from './fit-request.js';
@@ -210,6 +212,7 @@ async function chooseByFolds(gpu: Gpu, command: FitCommand, all: FitFold[], keep
     held: new Int32Array(0),
   };
   const machine = (n: number): EstimatorOptions => ({ ...estimatorOptions(config, n, memoryLimit), patience: 0 });
+  for (const { held } of splits) checkScore(targetRows(rows.target, held), config.score);
   for (let k = all.length; k < splits.length; k++) {
     const prepared = prepare(request, splits[k]);
     const options = machine(prepared.data.n);

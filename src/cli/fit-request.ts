@@ -66,9 +66,17 @@ export interface FitRequest extends TablesToFit {
 }
 
 /** A table with its target, from --y where that is given. */
-async function withTarget(path: string, flag: string, flags: FitFlags): Promise<Table> {
-  const table = await readTable(path, flag, { delimiter: flags.delimiter });
-  if (flags.y === undefined || flag !== '') return table;
+async function withTarget(path: string, flags: FitFlags): Promise<Table> {
+  const table = await readTable(path, '', { delimiter: flags.delimiter });
+  if (flags.y === undefined) return table;
+  if (flags.target !== undefined) {
+    throw inputError(`--y ${flags.y}: found --target ${flags.target} as well; use one of the two`);
+  }
+  if (table.columns.some(({ name }) => name === 'y')) {
+    throw inputError(
+      `--y ${flags.y}: ${table.at} has a column "y" itself; use --target y, or give the column another name`,
+    );
+  }
   const targets = arrayTable(flags.y, '--y', 'y');
   if (targets.rows !== table.rows) {
     throw inputError(
@@ -80,7 +88,7 @@ async function withTarget(path: string, flag: string, flags: FitFlags): Promise<
       `--y ${flags.y}: has ${targets.columns.length} columns, expected one number a row; give one column`,
     );
   }
-  return { ...table, columns: [...table.columns.filter(({ name }) => name !== 'y'), ...targets.columns] };
+  return { ...table, columns: [...table.columns, ...targets.columns] };
 }
 
 /**
@@ -88,7 +96,7 @@ async function withTarget(path: string, flag: string, flags: FitFlags): Promise<
  * @throws input error for flags that contradict each other or the tables, and everything that the readers refuse.
  */
 export async function readFitRequest(path: string, flags: FitFlags): Promise<FitRequest> {
-  const table = await withTarget(path, '', flags);
+  const table = await withTarget(path, flags);
   const target = targetName(table, flags);
   const { target: found, found: remark } = readTarget(table, target, flags.task ?? 'auto');
   const remarks = remark === null ? [] : [`${remark}; --task says otherwise`];
@@ -100,9 +108,15 @@ export async function readFitRequest(path: string, flags: FitFlags): Promise<Fit
   } as const;
   checkEncoding(table, encoding);
   const config = configOf(path, target, found, flags);
+  const texts = table.columns.filter(({ kind }) => kind === 'text').map(({ name }) => name);
   const like = async (given: string | null, flag: string): Promise<TargetTable | null> => {
     if (given === null) return null;
-    const other = await readTable(given, flag, { delimiter: flags.delimiter });
+    const other = await readTable(given, flag, { delimiter: flags.delimiter, texts });
+    if (flags.y !== undefined && other.columns.every(({ name }) => name !== target)) {
+      throw inputError(
+        `${flag} ${given}: has no column "y", and --y has targets of the training rows alone; give a table with it, or hold rows out with --validation 0.2`,
+      );
+    }
     return { table: other, target: readTargetAs(other, target, found) };
   };
   const validation = await like(typeof config.validation === 'string' ? config.validation : null, '--validation');

@@ -9,13 +9,15 @@ import { folderFiles } from '../data/folder-files.js';
 import { readClasses } from '../data/labels.js';
 import { readMatrix } from '../data/npy.js';
 import type { Part } from '../data/rows.js';
+import { arrayTable, isArray } from '../data/table-arrays.js';
 import { inputError, RfmError } from '../errors.js';
 import { isOfTable } from '../model/document.js';
 import { type Model, openModel } from '../model/files.js';
 import { layersOf } from '../model/predict.js';
 import type { HostRows, Numbers } from '../numbers.js';
 import type { AdapterChoice } from '../runtime/adapter.js';
-import { shownName } from '../table/checks.js';
+import { placeAmong, shownName } from '../table/checks.js';
+import type { Column } from '../table/types.js';
 import type { OutputFlags } from './flags.js';
 import { required, rowsDisagree } from './matrices.js';
 import { tableRows } from './predict-table.js';
@@ -183,11 +185,11 @@ async function rowsFor(flags: PredictFlags, model: Model): Promise<Found> {
   return x === undefined ? fromDataset(flags, model) : fromFiles(flags, x, model);
 }
 
-/** Where the table has the column that the model predicts, predictions are judged by it. */
+/** Where the table has the column that the model predicts, or --y gives it to an array, predictions are judged by it. */
 async function fromTable({ y, n, delimiter }: PredictFlags, x: string, model: Model): Promise<Found> {
-  if (y !== undefined)
-    throw inputError(`--y ${y}: a table holds what is predicted as a column; add it there, or drop --y`);
-  const { rows: all, target, remarks } = await tableRows(model, x, '--x', delimiter);
+  const { rows: all, target: own, remarks } = await tableRows(model, x, '--x', delimiter);
+  const target = y === undefined ? own : targetFrom(y, x, all.rows);
+  const from = y === undefined ? `${place('--x', x)}: ${shownName(own?.name ?? '')}` : place('--y', y);
   if (n !== undefined && n > all.rows) throw tooFew(n, x, all.rows);
   const count = n ?? all.rows;
   const rows = { ...all, x: all.x.subarray(0, count * all.cols), rows: count };
@@ -205,7 +207,7 @@ async function fromTable({ y, n, delimiter }: PredictFlags, x: string, model: Mo
     const names = Array.from(values, String);
     return {
       rows,
-      truth: { labels: classNumbers(names, classes, `${place('--x', x)}: ${shownName(target.name)}`) },
+      truth: { labels: classNumbers(names, classes, from) },
       remarks,
     };
   }
@@ -213,6 +215,17 @@ async function fromTable({ y, n, delimiter }: PredictFlags, x: string, model: Mo
   throw inputError(
     `${place('--x', x)}: ${shownName(target.name)} holds texts, and the model predicts numbers; drop the column`,
   );
+}
+
+/** What is predicted, of an array that has no names of columns. */
+function targetFrom(y: string, x: string, rows: number): Column {
+  if (!isArray(x)) throw inputError(`--y ${y}: a table holds what is predicted as a column; add it there, or drop --y`);
+  const { rows: count, columns } = arrayTable(y, '--y', 'y');
+  if (count !== rows) throw rowsDisagree(place('--y', y), count, rows, x);
+  if (columns.length > 1) {
+    throw inputError(`--y ${y}: has ${columns.length} columns, expected one number a row; give one column`);
+  }
+  return columns[0];
 }
 
 const tooFew = (n: number, x: string, rows: number): RfmError =>
@@ -265,10 +278,10 @@ function fromFiles({ y, n }: PredictFlags, x: string, model: Model): Found {
 
 /** The numbers of classes by their names. */
 function classNumbers(values: ArrayLike<number | string>, names: readonly string[], at: string): Int32Array {
-  const numbers = new Map(names.map((name, c) => [name, c]));
+  const placeOf = placeAmong(names);
   return Int32Array.from(values, (value, row) => {
-    const found = numbers.get(String(value));
-    if (found !== undefined) return found;
+    const found = placeOf(String(value));
+    if (found >= 0) return found;
     const list = names.length > 12 ? `${names.slice(0, 12).join(', ')}, …` : names.join(', ');
     throw inputError(`${at}: label ${value} in row ${row} (counted from 0) is no class of the model, expected ${list}`);
   });

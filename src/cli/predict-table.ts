@@ -23,11 +23,13 @@ export async function tableRows(
   if (!isOfTable(document)) {
     throw inputError(`${flag} ${path}: a model of kind ${document.kind} takes arrays, not tables; give a .npy file`);
   }
-  const table = await readTable(path, flag, { delimiter });
+  const known = document.table.columns.filter(({ kind }) => kind === 'category').map(({ name }) => name);
+  const texts = document.classes ? [...known, document.table.target] : known;
+  const table = await readTable(path, flag, { delimiter, texts });
   const { x, rows, cols, unknown } = encodeRows(table, document.table.columns);
   const remarks = [...unknown].map(
-    ([name, count]) =>
-      `${shownName(name)}: ${count} value${count === 1 ? '' : 's'} that no training row has; all its features are 0 there`,
+    ([name, { count, last }]) =>
+      `${shownName(name)}: ${count} value${count === 1 ? '' : 's'} that no training row has, as ${shownName(last)}; all its features are 0 there`,
   );
   const target = table.columns.find(({ name }) => name === document.table.target) ?? null;
   return { rows: { x, rows, cols }, target, remarks };

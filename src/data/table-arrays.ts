@@ -6,6 +6,9 @@ import type { Column, Table } from '../table/types.js';
 import { place } from './files.js';
 import { readNpy } from './npy.js';
 
+/** Whether a file is read as an array, by its name. */
+export const isArray = (path: string): boolean => /\.(npy|npz)(:[^:/\\]+)?$/i.test(path);
+
 /**
  * A matrix, rows × columns, as a table.
  * @throws input error for another array than one of real numbers in one or two dimensions.

@@ -20,7 +20,7 @@ const DECIMAL_COMMA = /^[+-]?\d+,\d+$/;
  * A table from a text file with a header.
  * @throws input error for a file that is empty or no text, has rows of several lengths, or numbers with a decimal comma.
  */
-export function csvTable(path: string, flag: string, { delimiter }: TableOptions): Table {
+export function csvTable(path: string, flag: string, { delimiter, texts = [] }: TableOptions): Table {
   const at = place(flag, path);
   const text = readText(path, flag);
   const found = delimiter ?? delimiterOf(path, text);
@@ -29,14 +29,9 @@ export function csvTable(path: string, flag: string, { delimiter }: TableOptions
   const names = header.map((name) => name.trim());
   checkHeader(at, names, found, rows[0] ?? null);
   const rowName = (row: number): string => `line ${lines[row + 1]}`;
+  const cellsOf = (j: number): string[] => rows.map((row) => row[j].trim());
   const columns = names.map(
-    (name, j): Column =>
-      column(
-        at,
-        name,
-        rows.map((row) => row[j].trim()),
-        rowName,
-      ),
+    (name, j): Column => (texts.includes(name) ? textColumn(name, cellsOf(j)) : column(at, name, cellsOf(j), rowName)),
   );
   const table = { at, rows: rows.length, columns, rowName, remarks: [] };
   columns.forEach((one, j) => {
@@ -139,7 +134,7 @@ function checkHeader(at: string, names: readonly string[], delimiter: string, fi
 
 /** Numbers where every value is one, else texts. */
 function column(at: string, name: string, cells: readonly string[], rowName: (row: number) => string): Column {
-  const missing = cells.map((cell) => MISSING.has(cell.toLowerCase()));
+  const missing = cells.map(isMissing);
   const isNumber = (cell: string): boolean => NUMBER.test(cell) || INFINITE.test(cell);
   const present = cells.filter((_, i) => !missing[i]);
   const comma = cells.findIndex((cell, i) => !missing[i] && DECIMAL_COMMA.test(cell));
@@ -152,8 +147,16 @@ function column(at: string, name: string, cells: readonly string[], rowName: (ro
     const values = Float64Array.from(cells, (cell, i) => (missing[i] ? Number.NaN : numberOf(cell)));
     return { name, kind: 'number', values };
   }
-  return { name, kind: 'text', values: cells.map((cell, i) => (missing[i] ? null : cell)) };
+  return textColumn(name, cells);
 }
+
+const isMissing = (cell: string): boolean => MISSING.has(cell.toLowerCase());
+
+const textColumn = (name: string, cells: readonly string[]): Column => ({
+  name,
+  kind: 'text',
+  values: cells.map((cell) => (isMissing(cell) ? null : cell)),
+});
 
 const numberOf = (cell: string): number =>
   INFINITE.test(cell) ? (cell.startsWith('-') ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY) : Number(cell);

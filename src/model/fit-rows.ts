@@ -1,10 +1,11 @@
 /** Rows of a table as the estimator takes them, and what its outputs say. */
 
-import { inputError } from '../errors.js';
+import { inputError, say, the } from '../errors.js';
 import { type FamilySettings, familyOf } from '../ops/kernels/families.js';
 import type { EstimatorData, FittedEstimator, Predictor } from '../rfm/estimator.js';
 import { classificationScores, confusionMatrix, regressionScores, type ScoreName, type Scores } from '../rfm/scores.js';
 import type { Split } from '../rfm/split.js';
+import { shownName } from '../table/checks.js';
 import {
   type ColumnEncoding,
   type EncodingOptions,
@@ -29,7 +30,7 @@ export interface TablesToFit {
   validation: TargetTable | null;
   test: TargetTable | null;
   encoding: EncodingOptions;
-  config: { codes: ClassCode | null };
+  config: { codes: ClassCode | null; score: ScoreName };
 }
 
 /** What outputs mean: numbers of this mean and deviation, or codes of classes. */
@@ -76,6 +77,7 @@ export function prepare(request: TablesToFit, { train, held }: Split): Prepared 
   const outputs = outputsOf(own.target, request);
   const y = targetsOf(own.target, outputs);
   const scored = given ?? others;
+  if (scored) checkScore(scored.target, request.config.score);
   const d = featureNames(encoding).length;
   return {
     encoding,
@@ -92,6 +94,24 @@ export function prepare(request: TablesToFit, { train, held }: Split): Prepared 
   };
 }
 
+/** @throws input error where a score of predictions of these rows is not defined. */
+export function checkScore(target: Target, score: ScoreName): void {
+  if (target.task === 'regression') {
+    if (score !== 'r2' || target.values.some((value) => value !== target.values[0])) return;
+    throw inputError(
+      say`${the.score} r2: the rows to score by all have the target ${target.values[0]}, so that it is not defined`,
+      say`use another ${the.score}, or more rows to score by`,
+    );
+  }
+  const { classes, labels } = target;
+  const absent = classes.find((_, c) => !labels.includes(c));
+  if (score !== 'auc' || absent === undefined) return;
+  throw inputError(
+    say`${the.score} auc: none of the rows to score by is of class ${shownName(absent)}, so that it is not defined`,
+    say`use another ${the.score}, or rows to score by of every class`,
+  );
+}
+
 function encoded(
   { table, target }: TargetTable,
   encoding: readonly ColumnEncoding[],
@@ -99,9 +119,9 @@ function encoded(
   ids?: Int32Array,
 ): EncodedRows {
   const { x, rows, unknown } = encodeRows(table, encoding, ids);
-  for (const [name, count] of unknown) {
+  for (const [name, { count, last }] of unknown) {
     changes.push(
-      `"${name}" has ${count} value${count === 1 ? '' : 's'} in ${ids ? 'held-out rows' : table.at} that no training row has: all its features are 0 there`,
+      `"${name}" has ${count} value${count === 1 ? '' : 's'} in ${ids ? 'held-out rows' : table.at} that no training row has, as ${shownName(last)}: all its features are 0 there`,
     );
   }
   return { x, rows, ids: ids ?? null, target: ids ? targetRows(target, ids) : target };

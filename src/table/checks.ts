@@ -12,6 +12,21 @@ export function shownName(name: string): string {
   return line.length > 60 ? `${line.slice(0, 59)}…"` : line;
 }
 
+/**
+ * Finds a text among names: its number, or −1. Where all names are numbers as they are printed, a number counts however it is
+ * written (1, 1.0, 01), and where all are true and false, either in any case.
+ */
+export function placeAmong(names: readonly string[]): (text: string) => number {
+  const places = new Map(names.map((name, i) => [name, i]));
+  const areNumbers = names.every((name) => NUMBER.test(name) && String(Number(name)) === name);
+  const areBooleans = names.every((name) => /^(true|false)$/i.test(name));
+  const inAnyCase = new Map(areBooleans ? names.map((name, i) => [name.toLowerCase(), i]) : []);
+  return (text) => {
+    const number = areNumbers && NUMBER.test(text) ? places.get(String(Number(text))) : undefined;
+    return places.get(text) ?? number ?? inAnyCase.get(text.toLowerCase()) ?? -1;
+  };
+}
+
 /** @throws input error for an infinity in a column. */
 export function checkNumbers({ at, rowName }: Pick<Table, 'at' | 'rowName'>, { name, values }: NumberColumn): void {
   const row = values.findIndex((value) => !Number.isFinite(value) && !Number.isNaN(value));

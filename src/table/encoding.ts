@@ -1,7 +1,7 @@
 /** How columns of a table become numbers: learned from the training rows, and kept with the model. */
 
 import { inputError, type RfmError, say, the } from '../errors.js';
-import { NUMBER, shownName } from './checks.js';
+import { NUMBER, placeAmong, shownName } from './checks.js';
 import { columnOf } from './target.js';
 import type { Column, Table } from './types.js';
 
@@ -93,11 +93,28 @@ interface Learned {
   change: string | null;
 }
 
-const missingValue = ({ at, rowName }: Table, name: string, row: number, count: number): RfmError =>
-  inputError(
+const missingValue = (
+  { at, rowName }: Table,
+  { name, values }: Pick<Column, 'name' | 'values'>,
+  row: number,
+  when: 'fitted' | 'applied',
+): RfmError => {
+  const count = Array.from<number | string | null>(values).filter(
+    (value) => value === null || Number.isNaN(value),
+  ).length;
+  return inputError(
     `${at}: column ${shownName(name)}, ${rowName(row)}: has no value (${count} of its rows have none)`,
-    say`use ${the.missing} mean or median, or drop the column with ${the.drop}`,
+    when === 'fitted'
+      ? say`use ${the.missing} mean or median, or drop the column with ${the.drop}`
+      : say`fill it in, or fit with ${the.missing} mean or median, or without the column`,
   );
+};
+
+/** The first row of a table, among those of `ids`, without a value. */
+const firstAbsent = (ids: ArrayLike<number>, isAbsent: (id: number) => boolean): number =>
+  Array.from(ids)
+    .sort((a, b) => a - b)
+    .find(isAbsent) ?? 0;
 
 function ofNumbers(
   table: Table,
@@ -109,7 +126,13 @@ function ofNumbers(
   const present = all.filter((value) => !Number.isNaN(value));
   const absent = all.length - present.length;
   if (present.length === 0) return { encoding: null, change: 'was dropped: it has no values' };
-  if (absent > 0 && missing === 'refuse') throw missingValue(table, name, values.findIndex(Number.isNaN), absent);
+  if (absent > 0 && missing === 'refuse')
+    throw missingValue(
+      table,
+      { name, values },
+      firstAbsent(ids, (id) => Number.isNaN(values[id])),
+      'fitted',
+    );
   const fill = missing === 'median' ? medianOf(present) : meanOf(present);
   const filled = all.map((value) => (Number.isNaN(value) ? fill : value));
   const mean = meanOf(filled);
@@ -153,7 +176,13 @@ function ofTexts(
   }
   const levels = [...counts.keys()].sort((a, b) => (a < b ? -1 : 1));
   const present = ids.length - absent;
-  if (absent > 0 && missing === 'refuse') throw missingValue(table, name, values.indexOf(null), absent);
+  if (absent > 0 && missing === 'refuse')
+    throw missingValue(
+      table,
+      { name, values },
+      firstAbsent(ids, (id) => values[id] === null),
+      'fitted',
+    );
   if (levels.length === 0) return { encoding: null, change: 'was dropped: it has no values' };
   if (levels.length === 1)
     return { encoding: null, change: `was dropped: it is ${shownName(levels[0])} in every training row` };
@@ -177,8 +206,8 @@ export interface Encoded {
   x: Float32Array;
   rows: number;
   cols: number;
-  /** Levels that no training row had, which are 0 in every feature of their column: how many values, by column. */
-  unknown: Map<string, number>;
+  /** Levels that no training row had, which are 0 in every feature of their column: how many values and the last, by column. */
+  unknown: Map<string, { count: number; last: string }>;
 }
 
 /**
@@ -191,7 +220,7 @@ export function encodeRows(table: Table, encoding: readonly ColumnEncoding[], id
   const rowOf = (i: number): number => ids?.[i] ?? i;
   const cols = featureNames(encoding).length;
   const x = new Float32Array(rows * cols);
-  const unknown = new Map<string, number>();
+  const unknown: Encoded['unknown'] = new Map();
   const columns = new Map(table.columns.map((column) => [column.name, column]));
   let first = 0;
   for (const one of encoding) {
@@ -210,15 +239,14 @@ export function encodeRows(table: Table, encoding: readonly ColumnEncoding[], id
       first += 1;
       continue;
     }
-    const place = new Map(one.levels.map((level, k) => [level, first + k]));
+    const place = placeAmong(one.levels);
     const { values } = asText(column);
     for (let i = 0; i < rows; i++) {
       const level = values[rowOf(i)] ?? one.fill;
-      if (level === null)
-        throw missingValue(table, one.name, rowOf(i), values.filter((value) => value === null).length);
-      const at = place.get(level);
-      if (at === undefined) unknown.set(one.name, (unknown.get(one.name) ?? 0) + 1);
-      else x[i * cols + at] = 1;
+      if (level === null) throw missingValue(table, { name: one.name, values }, rowOf(i), 'applied');
+      const at = place(level);
+      if (at >= 0) x[i * cols + first + at] = 1;
+      else unknown.set(one.name, { count: (unknown.get(one.name)?.count ?? 0) + 1, last: level });
     }
     first += one.levels.length;
   }
@@ -249,8 +277,7 @@ function encodeNumbers(
 ): void {
   for (let i = 0; i < rows; i++) {
     const given = values[rowOf(i)];
-    if (Number.isNaN(given) && fill === null)
-      throw missingValue(table, name, rowOf(i), values.filter(Number.isNaN).length);
+    if (Number.isNaN(given) && fill === null) throw missingValue(table, { name, values }, rowOf(i), 'applied');
     const value = ((Number.isNaN(given) ? (fill ?? 0) : given) - mean) / deviation;
     if (!(Math.abs(value) < FARTHEST)) {
       throw inputError(

@@ -1,7 +1,7 @@
 /** The column that is predicted: classes or numbers. */
 
 import { inputError, type SettingName, say, the } from '../errors.js';
-import { NUMBER, shownName } from './checks.js';
+import { NUMBER, placeAmong, shownName } from './checks.js';
 import type { Column, Table } from './types.js';
 
 export const TASKS = ['regression', 'binary', 'multiclass'] as const;
@@ -110,8 +110,7 @@ const reasonOf = (column: Column, different: number): string =>
         : 'numbers that are not whole';
 
 function labelsOf(texts: readonly string[], classes: readonly string[]): Int32Array {
-  const of = new Map(classes.map((name, label) => [name, label]));
-  return Int32Array.from(texts, (text) => of.get(text) ?? -1);
+  return Int32Array.from(texts, placeAmong(classes));
 }
 
 function refuseMissing({ at, rowName }: Table, column: Column): void {
@@ -175,6 +174,9 @@ export function checkRows({ at, rows }: Table, target: Target, folds: number | n
   const rarest = counts.indexOf(Math.min(...counts));
   if (counts[rarest] >= 2) return;
   throw inputError(
-    `${at}: class ${target.classes[rarest]} of the target has a single row, expected at least 2, to learn from and to score by; remove it`,
+    `${at}: class ${target.classes[rarest]} of the target has a single row, expected at least 2, to learn from and to score by`,
+    target.classes.every((name) => NUMBER.test(name))
+      ? say`remove it, or use ${the.task} regression, if the target is a number`
+      : 'remove it',
   );
 }
