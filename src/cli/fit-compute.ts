@@ -138,7 +138,7 @@ async function make(
   const fit = { prepared, config, options: machine(prepared.data.n), iterations, terminal };
   const result = await fitRows(gpu, fit, resume?.state ?? null, (state) => keep({ iterations, state, tree: null }));
   const { best, plan } = result;
-  const notes = notesOf(result, config.iterations);
+  const notes = notesOf(result, config.iterations, prepared.data.outputs);
   if (flags.splitTemperature !== undefined)
     notes.push(`--split-temperature ${flags.splitTemperature}: has no effect, since the rows make one machine`);
   return {

@@ -75,7 +75,25 @@ export async function fitRows(
 }
 
 /** What is to be said of a fit of so many updates of M at most. */
-export function notesOf({ reports, best }: EstimatorResult, iterations: number): string[] {
+/** What rounding of float32 kernel values does to a prediction, over the length of α. */
+const ROUNDING = 1.2e-7;
+/** Of targets of size 1. */
+const WORTH_SAYING = 1e-4;
+
+/** How many digits predictions have, where that is few: a smooth kernel of few columns and a small ridge make α long. */
+function roundingNote({ alpha }: FittedEstimator, outputs: number): string[] {
+  const squares = new Float64Array(outputs);
+  alpha.forEach((value, e) => {
+    squares[e % outputs] += value * value;
+  });
+  const rounding = ROUNDING * Math.sqrt(Math.max(...squares));
+  if (rounding < WORTH_SAYING) return [];
+  return [
+    `float32 knows predictions to about ${rounding.toExponential(0)} of the target's deviation, or of a class's ±1, since they are differences of large terms; a larger --ridge leaves more digits`,
+  ];
+}
+
+export function notesOf({ reports, best }: EstimatorResult, iterations: number, outputs: number): string[] {
   const notes = reports.flatMap(({ iteration, solve }) =>
     solveRemarks(solve).map((remark) => `fit ${iteration}: ${remark}`),
   );
@@ -83,5 +101,5 @@ export function notesOf({ reports, best }: EstimatorResult, iterations: number):
     notes.push(`the fit ended after ${reports.length - 1} updates of M, since the last ones did not improve the score`);
   if (best.iteration === 0 && reports.length > 1)
     notes.push('no update of M improved the score: the fit that was kept is plain kernel regression');
-  return notes;
+  return [...notes, ...roundingNote(best, outputs)];
 }

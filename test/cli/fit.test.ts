@@ -6,6 +6,7 @@ import type { TableColumns } from '../../src/api/tables.js';
 import { messageOf } from '../../src/cli/messages.js';
 import { buildProgram as programOf } from '../../src/cli/program.js';
 import { folderFiles } from '../../src/data/folder-files.js';
+import { writeNpy } from '../../src/data/npy.js';
 import { readTable } from '../../src/data/table.js';
 import { RfmError } from '../../src/errors.js';
 import { openModel } from '../../src/model/files.js';
@@ -23,7 +24,7 @@ const lines = (path: string): string[] => readFileSync(join(cwd, path), 'utf8').
 
 /** What the program, in this process, says to arguments that it refuses. */
 async function refusalOf(args: readonly string[]): Promise<string> {
-  const paths = args.map((arg) => (/\.csv$/.test(arg) || ['none', 'parts'].includes(arg) ? join(cwd, arg) : arg));
+  const paths = args.map((arg) => (/\.(csv|npy)$/.test(arg) || ['none', 'parts'].includes(arg) ? join(cwd, arg) : arg));
   const failure = await programOf(new AbortController().signal)
     .parseAsync(['fit', ...paths, '--quiet'], { from: 'user' })
     .then(
@@ -68,6 +69,14 @@ beforeAll(async () => {
   await buildProgram();
   writeFileSync(join(cwd, 'houses.csv'), houses(150, 1));
   writeFileSync(join(cwd, 'later.csv'), houses(40, 5));
+  const dear = houses(40, 5)
+    .split('\n')
+    .filter((line, i) => i === 0 || line.endsWith('dear'));
+  writeFileSync(join(cwd, 'dear.csv'), `${dear.join('\n')}\n`);
+  writeFileSync(join(cwd, 'rare.csv'), houses(12, 1).replace(/dear/, 'rare').replace(/dear/, 'rare'));
+  const next = normals(3);
+  writeNpy(join(cwd, 'X.npy'), [30, 2], Float64Array.from({ length: 60 }, () => next()));
+  writeNpy(join(cwd, 'Y.npy'), [30], Float64Array.from({ length: 30 }, () => next()));
 });
 
 const columnsOf = async (file: string): Promise<TableColumns> =>
@@ -245,6 +254,13 @@ describe('what fit refuses, in one line', () => {
     ['houses.csv --target price --norm 1.5', /norm 1.5: the laplace kernel takes none; drop it, or use lpq-laplace/],
     ['houses.csv --target price --kernel lpq-laplace --norm 1 --exponent 1.5', /expected 0 < q ≤ p ≤ 2/],
     ['houses.csv --target price --score auc', /--score auc: is no score of a regression task/],
+    [
+      'houses.csv --target kind --drop price --validation dear.csv --score auc',
+      /--score auc: none of the rows to score by is of class "cheap", so that it is not defined; use another --score/,
+    ],
+    ['rare.csv --target kind --folds 3 --score auc', /--score auc: none of the rows to score by is of class "rare"/],
+    ['houses.csv --target price --y Y.npy', /--y Y.npy: found --target price as well; use one of the two/],
+    ['X.npy --y Y.npy --test X.npy', /--test X.npy: has no column "y", and --y has targets of the training rows alone/],
     ['houses.csv --target price --codes sign', /--codes sign: a regression has no classes/],
     ['houses.csv --target price --folds 3 --validation 0.5', /--folds 3: holds rows out by itself/],
     ['houses.csv --target price --validation 1.5', /--validation 1.5: expected a share from 0 to below 1/],

@@ -179,7 +179,27 @@ describe('columns as features', () => {
     ]);
     const { x, unknown } = encodeRows(t, encoding);
     expect([...x]).toEqual([-1, 0, 1, 0, 1, 0, 1, 0, 1, 48.5, 0, 0]);
-    expect([...unknown]).toEqual([['c', 1]]);
+    expect([...unknown]).toEqual([['c', { count: 1, last: 'green' }]]);
+  });
+
+  it('knows levels that are written as numbers in tables where all are numbers, too', async () => {
+    const t = await table('code,y\n01,0\n02,1\nA1,1\n01,0\n');
+    const { encoding } = learnEncoding(t, all(t), options);
+    expect(featureNames(encoding)).toEqual(['code=01', 'code=02', 'code=A1']);
+    const path = put(dir, `${++count}-later.csv`, 'code,y\n02,1\n01,0\n1,0\n');
+    const later = await readTable(path, '', { texts: ['code'] });
+    const { x, unknown } = encodeRows(later, encoding);
+    expect([...x]).toEqual([0, 1, 0, 1, 0, 0, 0, 0, 0]);
+    expect([...unknown]).toEqual([['code', { count: 1, last: '1' }]]);
+  });
+
+  it('knows categories of numbers and of booleans however they are written', async () => {
+    const t = await table('k,b,y\n1,true,0\n2.5,false,1\n1,true,1\n');
+    const { encoding } = learnEncoding(t, all(t), { ...options, categories: ['k'] });
+    expect(featureNames(encoding)).toEqual(['k=1', 'k=2.5', 'b=false', 'b=true']);
+    const { x, unknown } = encodeRows(await table('k,b\n1.0,True\n2.50,FALSE\nx,true\n'), encoding);
+    expect([...x]).toEqual([1, 0, 0, 1, 0, 1, 1, 0, 0, 0, 0, 1]);
+    expect([...unknown]).toEqual([['k', { count: 1, last: 'x' }]]);
   });
 
   it('keeps the digits of numbers far from 0', async () => {
@@ -287,6 +307,10 @@ describe('the target', () => {
     expect(await refusal(like('a,y\n1,a\n2,c\n'))).toMatch(
       /line 3: the target "y" is "c", a class that no row of the training table has/,
     );
+    const numbers = (await of(['0', '1', '0'])).target;
+    expect(readTargetAs(await table('a,y\n1,1.0\n2,x\n3,00\n'.replace('x', '0')), 'y', numbers)).toMatchObject({
+      labels: Int32Array.of(1, 0, 0),
+    });
     expect(await refusal(like('a,z\n1,a\n'))).toMatch(/^target y: .* has no such column, found "a", "z"/);
   });
 });
