@@ -4,7 +4,7 @@ import { RfmError } from '../errors.js';
 import { FIT_SCHEMA } from '../report/fit-document.js';
 import { fitSettings, readFitCheckpoint } from './fit-checkpoint.js';
 import { computeFit, type FitCommand, type FitOutcome } from './fit-compute.js';
-import { saveFit } from './fit-model.js';
+import { expectFitModel, saveFit } from './fit-model.js';
 import { computeOptions, dataOptions, methodOptions, treeOptions } from './fit-options.js';
 import { printFitPlan } from './fit-plan.js';
 import { type FitFlags, readFitRequest } from './fit-request.js';
@@ -74,6 +74,7 @@ async function begin(command: FitCommand): Promise<void> {
   const finished = flags.resume ? readFinished(out, FIT_SCHEMA) : null;
   if (finished) {
     refuseOtherRun(out, finished, fitSettings(request, flags), request.checksums);
+    if (flags.saveModel !== undefined) await expectFitModel(flags.saveModel, request);
     return showFinished(out, 'fit', finished, terminal);
   }
   const checkpoint = flags.resume ? readFitCheckpoint(request, flags) : null;

@@ -75,8 +75,16 @@ beforeAll(async () => {
   writeFileSync(join(cwd, 'dear.csv'), `${dear.join('\n')}\n`);
   writeFileSync(join(cwd, 'rare.csv'), houses(12, 1).replace(/dear/, 'rare').replace(/dear/, 'rare'));
   const next = normals(3);
-  writeNpy(join(cwd, 'X.npy'), [30, 2], Float64Array.from({ length: 60 }, () => next()));
-  writeNpy(join(cwd, 'Y.npy'), [30], Float64Array.from({ length: 30 }, () => next()));
+  writeNpy(
+    join(cwd, 'X.npy'),
+    [30, 2],
+    Float64Array.from({ length: 60 }, () => next()),
+  );
+  writeNpy(
+    join(cwd, 'Y.npy'),
+    [30],
+    Float64Array.from({ length: 30 }, () => next()),
+  );
 });
 
 const columnsOf = async (file: string): Promise<TableColumns> =>
@@ -122,6 +130,14 @@ describe('fit', () => {
     expect(expected).toHaveLength(40);
     expect(written.map((line) => Number(line.split(',')[1]))).toEqual(expected.map((_, i) => i));
     expect([...scores].map((score) => score.toPrecision(7))).toEqual(expected.map((score) => score.toPrecision(7)));
+    // A fit that is finished has made its model, or makes none.
+    const again = [...flags.split(' '), '--test', 'later.csv', '--out', 'price', '--resume', '--save-model'];
+    expect((await runFit(...again, 'model')).code).toBe(0);
+    const late = await runFit(...again, 'late');
+    expect([late.code, late.stderr.at(-1)]).toEqual([
+      2,
+      'deep-rfm: --resume price: is finished, and late does not hold its model; drop --save-model, or run again without --resume',
+    ]);
     // Of a table with a delimiter of its own, which the header does not tell.
     writeFileSync(join(cwd, 'tildes.csv'), readFileSync(join(cwd, 'later.csv'), 'utf8').replaceAll(/,(?! )/g, '~'));
     const odd = 'predict --model moved --x tildes.csv --delimiter ~ --out tilde-predictions.csv --no-tune'.split(' ');
