@@ -9,7 +9,7 @@ import { basename, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { inputError } from '../errors.js';
 import type { LabelledRows } from '../numbers.js';
-import { allocateFor, errorCode, type InputFile, withFile } from './files.js';
+import { allocateFor, errorCode, type InputFile, place, withFile } from './files.js';
 import { recognize, startOf } from './recognize.js';
 import { checkAvailable, DIGITS, type ImageShape, type Part, type RowsRequest, UNIT } from './rows.js';
 
@@ -127,6 +127,27 @@ function findIdx(request: Place, kind: 'images' | 'labels'): string {
   return found;
 }
 
+/** Labels of the splits of EMNIST, from and to. */
+const SPLIT_LABELS: Readonly<Record<string, readonly [number, number]>> = {
+  balanced: [0, 46],
+  byclass: [0, 61],
+  bymerge: [0, 46],
+  digits: [0, 9],
+  letters: [1, 26],
+  mnist: [0, 9],
+};
+/** Of a set that goes on beyond the digits at least this share of the labels does: fewer are damage. */
+const BEYOND_DIGITS = 0.01;
+
+/** @throws input error for a label outside of a range. */
+function checkLabels(at: string, labels: Uint8Array, [least, most]: readonly [number, number]): void {
+  const item = labels.findIndex((label) => label < least || label > most);
+  if (item < 0) return;
+  throw inputError(
+    `${at}: label ${labels[item]} in item ${item} (counted from 0), expected ${least} to ${most}; download it again`,
+  );
+}
+
 /** EMNIST's digits have labels as MNIST's, but there are more of them. */
 const EMNIST_DIGITS = 240_000;
 
@@ -141,7 +162,9 @@ export function readIdxClasses(dir: string, flag: string): { values: readonly nu
   withFile(images, flag, (file) => (images.endsWith('.gz') ? checkGzip(file) : checkMagic(file, 3)));
   const path = findIdx({ dir, flag, part: 'train' }, 'labels');
   const { data } = readIdx(path, flag, 1);
-  const beyond = data.some((label) => label > 9);
+  const others = data.reduce((count, label) => count + (label > 9 ? 1 : 0), 0);
+  const beyond = others > BEYOND_DIGITS * data.length;
+  checkLabels(place(flag, path), data, beyond ? [0, 61] : [0, 9]);
   const values = beyond ? [...new Set(data)].sort((a, b) => a - b) : DIGITS;
   const remarks: string[] = [];
   if (beyond) {
@@ -159,7 +182,9 @@ export function readIdxClasses(dir: string, flag: string): { values: readonly nu
 
 /** The labels that occur among all training labels of a split of EMNIST, ascending. @throws input error as readIdx. */
 export function readSplitClasses(dir: string, flag: string, split: string): number[] {
-  const { data } = readIdx(findIdx({ dir, flag, part: 'train', split }, 'labels'), flag, 1);
+  const path = findIdx({ dir, flag, part: 'train', split }, 'labels');
+  const { data } = readIdx(path, flag, 1);
+  checkLabels(place(flag, path), data, SPLIT_LABELS[split] ?? [0, 255]);
   return [...new Set(data)].sort((a, b) => a - b);
 }
 
@@ -202,15 +227,15 @@ export function readIdxRows(request: RowsRequest, { image, classValues = DIGITS,
   const wrong = classes.indexOf(-1);
   if (wrong >= 0) {
     throw inputError(
-      `${flag} ${labelPath}: label ${labels.data[itemOf(wrong)]} in item ${itemOf(wrong)} (counted from 0), expected ${classValues[0]} to ${classValues.at(-1)}${classValues === DIGITS ? '' : ', as among the training labels'}`,
+      `${flag} ${labelPath}: label ${labels.data[itemOf(wrong)]} in item ${itemOf(wrong)} (counted from 0), expected ${classValues[0]} to ${classValues.at(-1)}${classValues === DIGITS ? '' : ', as among the training labels'}; download it again`,
     );
   }
   const cols = height * width;
   const x = allocateFor(`${flag} ${imagePath}`, rows * cols * 4, () => new Float32Array(rows * cols));
-  const place = split === undefined ? null : transposition(height, width);
+  const turned = split === undefined ? null : transposition(height, width);
   for (let row = 0; row < rows; row++) {
     const from = itemOf(row) * cols;
-    for (let p = 0; p < cols; p++) x[row * cols + p] = UNIT[images.data[from + (place ? place[p] : p)]];
+    for (let p = 0; p < cols; p++) x[row * cols + p] = UNIT[images.data[from + (turned ? turned[p] : p)]];
   }
   return { x, labels: classes, rows, cols };
 }

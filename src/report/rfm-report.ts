@@ -7,7 +7,7 @@ import { ensureOutputDirectory } from './atomic.js';
 import { type DrawnChart, numberCell } from './chart-points.js';
 import { INLINE, PAPER, type Theme } from './charts.js';
 import { chartSvg, drawChart } from './draw-chart.js';
-import { adapterLabel, escapeHtml, formatNumber, formatSeconds, RESIDUAL_GOAL, shorten } from './format.js';
+import { adapterLabel, escapeHtml, formatNumber, formatSeconds, RESIDUAL_GOAL } from './format.js';
 import { adapterSchema, count, measured, validated } from './metrics-files.js';
 import { figureBlock, pageDocument, tableBlock, verdictBlock } from './page-shell.js';
 import { type OutputFile, publish } from './publish.js';
@@ -90,7 +90,7 @@ function kernelFigure(document: RfmDocument, theme: Theme): TopLevelSpec | null 
   const parts = [
     `n = ${config.n}`,
     `${kernelOf(config).label} kernel`,
-    `adapter: ${shorten(adapterLabel(adapter), 60)}`,
+    `adapter: ${adapterLabel(adapter, 60)}`,
   ];
   return bandFigure('Kernel learning', panels, { parts, seeds: 1, ownLegends: true }, theme);
 }

@@ -68,6 +68,23 @@ function logTicks(low: number, high: number): Array<{ value: number; label: stri
   return ticks;
 }
 
+/** What a tick may begin with, the coarsest first; the last tells apart what is a factor of two from end to end. */
+const MANTISSAS = [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 3, 5, 7], [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9]];
+
+/** Round numbers on a logarithmic axis between any two numbers above 0, the coarsest of which there are three at least, or all there are. */
+export function ticksBetween(low: number, high: number): number[] {
+  const [first, last] = [Math.floor(Math.log10(low)), Math.floor(Math.log10(high) + SLACK)];
+  const step = Math.max(1, Math.ceil((last - first) / 8));
+  const exponents = Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, i) => first + i * step);
+  const inside = (value: number): boolean => value >= low * (1 - SLACK) && value <= high * (1 + SLACK);
+  let found: number[] = [];
+  for (const factors of MANTISSAS) {
+    found = exponents.flatMap((exponent) => factors.map((factor) => scaled(factor, exponent))).filter(inside);
+    if (found.length >= 3) break;
+  }
+  return found;
+}
+
 /** Layers to label: all of a few; else the first and the multiples of 5, 10, 20, 50, ... */
 export function layerTicks(layers: readonly number[]): number[] {
   if (layers.length <= 24) return [...layers];

@@ -4,7 +4,7 @@ import type { Tip } from './chart-points.js';
 import type { Theme } from './charts.js';
 import { adapterLabel, formatNumber, powerOfTen, shorten, wrapParts } from './format.js';
 import { FONT_FAMILY } from './raster.js';
-import { COLLAPSED_NOTE, LOG_FLOOR, type LogAxis, logAxis } from './scales.js';
+import { COLLAPSED_NOTE, LOG_FLOOR, type LogAxis, logAxis, ticksBetween } from './scales.js';
 
 /** The figures of a training. */
 export const TRAIN_CHARTS = ['nc1', 'nfa', 'variance', 'loss', 'singular-values'] as const;
@@ -107,13 +107,25 @@ function tipOf(point: Omit<Point, 'x'>, of: { title: string; label: string; x: s
 
 /** Ticks of a logarithmic axis; where values stand at its floor, that is the line 0. */
 function logTicks(points: readonly Point[], { floor, clamped }: LogAxis) {
-  if (!clamped || !points.some(({ low }) => low <= floor)) return { format: '.0e', tickCount: 6 };
+  if (!clamped || !points.some(({ low }) => low <= floor)) {
+    const values = ticksBetween(...logDomain(points));
+    const labels = Object.fromEntries(values.map((value) => [String(value), formatNumber(value)]));
+    return { values, labelExpr: `${JSON.stringify(labels)}[datum.value]` };
+  }
   const top = Math.max(...points.map(({ high }) => high));
   const decades = Math.floor(Math.log10(top / floor) + 1e-9);
   const step = Math.max(1, Math.ceil(decades / 5));
   const exponents = Array.from({ length: Math.floor(decades / step) }, (_, i) => (i + 1) * step);
   const values = [floor, ...exponents.map((exponent) => Number((floor * 10 ** exponent).toPrecision(6)))];
   return { values, labelExpr: `datum.value <= ${1.01 * floor} ? '0' : format(datum.value, '.0e')` };
+}
+
+/** A domain around values that are all the same: of a single number an axis would be labelled with six zeros. */
+function apart(values: readonly number[]): { domain?: [number, number] } {
+  const [value] = values;
+  if (value === undefined || values.some((other) => other !== value)) return {};
+  const margin = 0.05 * Math.abs(value) || 0.5;
+  return { domain: [value - margin, value + margin] };
 }
 
 const BAND = { type: 'area', opacity: 0.18 };
@@ -154,17 +166,18 @@ function panelSpec({ title, curves, x, y, log, size, ordered = false }: Panel, w
     scale: { domain: labels, range: DASHES.slice(0, labels.length) },
     legend,
   };
+  const ends = values.flatMap(({ low, high }) => [low, high]);
   const scale = log
     ? { type: 'log', domain: logDomain(values), nice: false }
-    : { type: 'linear', zero: false, nice: true, ...(values.length === 0 && { domain: [0, 1] }) };
+    : { type: 'linear', zero: false, nice: true, ...(values.length === 0 ? { domain: [0, 1] } : apart(ends)) };
   const axis = { title: y, titlePadding: 8, ...(log && logTicks(values, whole)) };
   const encodeX = {
     field: 'x',
     type: 'quantitative',
     // Flush labels would stand beside the first and the last tick.
-    axis: { title: x, grid: false, tickCount: 6, tickMinStep: 1, labelFlush: false },
+    axis: { title: x, grid: false, tickCount: 6, tickMinStep: 1, labelFlush: false, format: '~g' },
     // Without values there is no extent to find.
-    scale: { nice: false, ...(values.length === 0 && { domain: [0, 1] }) },
+    scale: { nice: false, ...(values.length === 0 ? { domain: [0, 1] } : apart(values.map((point) => point.x))) },
   };
   const encodeY = (field: string) => ({ field, type: 'quantitative', scale, axis });
   const several = curves.some(({ samples }) => samples.some((sample) => sample.values.length > 1));

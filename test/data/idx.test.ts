@@ -120,6 +120,11 @@ describe('readIdxClasses', () => {
   });
 
   it('gives the labels that occur where they go beyond 9, and numbers rows by them', () => {
+    const damaged = Array.from({ length: 400 }, (_, i) => (i === 7 ? 77 : i % 10));
+    expect(inputMessage(() => find('damaged', damaged))).toMatch(
+      /label 77 in item 7 \(counted from 0\), expected 0 to 9; download it again$/,
+    );
+    expect(inputMessage(() => find('beyond', [26, 77, 1]))).toMatch(/label 77 in item 1 .*, expected 0 to 61/);
     const { path, values, remarks } = find('letters', [26, 1, 13, 1, 2]);
     expect(values).toEqual([1, 2, 13, 26]);
     expect(remarks[0]).toMatch(/labels from 1 to 26, so 4 classes, those that occur/);
