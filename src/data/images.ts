@@ -56,6 +56,17 @@ function picturesOf(dir: string, classes: readonly string[]): Picture[] {
   return pictures;
 }
 
+/** What is in folders of pictures and no PNG file, for people; null: nothing. */
+function leftOut(dirs: readonly string[]): string | null {
+  const others = dirs.flatMap((dir) =>
+    readdirSync(dir)
+      .filter((name) => !/\.png$/i.test(name) && !name.startsWith('.'))
+      .map((name) => join(dir, name)),
+  );
+  if (others.length === 0) return null;
+  return `${others.length} of what lies in the folders is no PNG picture and left out, such as ${others[0]}`;
+}
+
 /** PNG's colour types without colours: grey, and grey with transparency. */
 const GREY = new Set([0, 4]);
 
@@ -140,11 +151,26 @@ export function loadImages({ dataDir, n, testN, ...selection }: ImagesRequest): 
       `--data-dir ${trainDir}: has ${all.length} PNG pictures in ${names.length} folders, expected a folder of PNG pictures for each of at least two classes`,
     );
   }
+  const empty = names.find((_, label) => all.every((picture) => picture.label !== label));
+  if (empty !== undefined) {
+    throw inputError(`--data-dir ${join(trainDir, empty)}: holds no PNG pictures; add some, or remove the folder`);
+  }
   const testDir = join(dataDir, 'test');
+  const strange = parts && existsSync(testDir) && namesIn(testDir, 'folders').find((name) => !names.includes(name));
+  if (strange) {
+    throw inputError(
+      `--data-dir ${join(testDir, strange)}: is no class of ${trainDir} (${names.join(', ')}); rename or remove it`,
+    );
+  }
   const tests = parts && existsSync(testDir) ? picturesOf(testDir, names) : [];
   const { rows: train, shape } = decodeAll(choose(all, 'train', n, selection), null);
   const chosen = testN === 0 ? [] : choose(tests, 'test', testN, selection);
-  const remarks = [`classes: ${names.map((name, label) => `${label} ${name}`).join(', ')}`];
+  const testDirs = names.map((name) => join(testDir, name)).filter((path) => parts && existsSync(path));
+  const others = leftOut([...names.map((name) => join(trainDir, name)), ...testDirs]);
+  const remarks = [
+    `classes: ${names.map((name, label) => `${label} ${name}`).join(', ')}`,
+    ...(others === null ? [] : [others]),
+  ];
   return {
     train,
     test: chosen.length === 0 ? null : decodeAll(chosen, shape).rows,

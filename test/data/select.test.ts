@@ -263,7 +263,10 @@ describe('folders of pictures', () => {
     const { train, test, classes, imageShape, remarks } = load();
     expect({ classes, imageShape }).toEqual({ classes: 3, imageShape: { channels: 3, height: 2, width: 2 } });
     expect(train.labels).toEqual(Int32Array.of(0, 1, 2, 0, 2));
-    expect(remarks).toEqual(['classes: 0 cat, 1 dog, 2 eel']);
+    expect(remarks).toEqual([
+      'classes: 0 cat, 1 dog, 2 eel',
+      `1 of what lies in the folders is no PNG picture and left out, such as ${join(root, 'train', 'cat', 'notes.txt')}`,
+    ]);
     // Channel planes of the first picture, whose bytes are 10, 11, … pixel by pixel.
     expect([...train.x.subarray(0, 12)]).toEqual(
       [10, 13, 16, 19, 11, 14, 17, 20, 12, 15, 18, 21].map((byte) => UNIT[byte]),
@@ -275,6 +278,19 @@ describe('folders of pictures', () => {
       [0, 2],
       [0, 1, 0, 1],
     ]);
+  });
+
+  it('are refused where a class has no pictures, or only test pictures', () => {
+    for (const part of ['train', 'test']) {
+      for (const name of ['x', 'y']) put(folder('odd', part, name), '1.png', picture(false, [1, 2, 3, 4]));
+    }
+    const message = () => inputMessage(() => loadDataset({ name: 'images', dataDir: join(dir, 'odd') }));
+    const strange = folder('odd', 'test', 'fox');
+    expect(message()).toBe(
+      `--data-dir ${strange}: is no class of ${join(dir, 'odd', 'train')} (x, y); rename or remove it`,
+    );
+    const empty = folder('odd', 'train', 'fox');
+    expect(message()).toBe(`--data-dir ${empty}: holds no PNG pictures; add some, or remove the folder`);
   });
 
   it('may be grey, and without test pictures', () => {
