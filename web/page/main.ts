@@ -15,6 +15,8 @@ const state = {
   running: false,
   paused: false,
   runs: [] as ShownRun[],
+  /** Runs that went through all layers. */
+  done: 0,
   planned: 1,
   /** Whether the slider goes along with the layers. */
   follow: true,
@@ -99,10 +101,13 @@ function enable(): void {
 }
 
 let asked = 0;
+/** Whether the settings have changed since time and memory were told. */
+let stale = true;
 
 /** Asks for time and memory, once the form has been left alone for a moment. */
 function askEstimate(): void {
   clearTimeout(asked);
+  stale = true;
   asked = window.setTimeout(() => {
     const valid = byId<HTMLFormElement>('form').checkValidity();
     if (!valid || !state.opened || !state.info || state.running) return;
@@ -142,14 +147,17 @@ function newData(info: DataInfo): void {
   const name = info.name === 'mnist-sample' ? 'Embedded MNIST digits' : info.name;
   byId('data-info').textContent =
     `${name}: ${rows} of ${info.d} numbers, ${info.classes} classes.${info.remarks.map((remark) => ` ${remark}.`).join('')}`;
-  for (const [id, most] of [
-    ['n', info.n],
-    ['testN', info.testN],
+  for (const [id, least, most] of [
+    ['n', Math.min(20, info.n), info.n],
+    ['testN', 0, info.testN],
   ] as const) {
+    // What other data left there need not do for these, such as no test rows.
+    const [value, before] = [Number(input(id).value), Number(input(id).max)];
+    const wanted = value < least || (id === 'testN' && before === 0) ? Number(input(id).defaultValue) : value;
+    input(id).min = String(least);
     input(id).max = String(most);
-    if (Number(input(id).value) > most) input(id).value = String(most);
+    input(id).value = String(Math.min(most, Math.max(least, wanted)));
   }
-  input('n').min = String(Math.min(20, info.n));
   button('embedded').hidden = info.name === 'mnist-sample';
   problem(null);
   askEstimate();
@@ -169,8 +177,9 @@ function ended(text: string): void {
   Object.assign(state, { running: false, paused: false });
   say(text);
   enable();
-  const drawable = state.info?.digits === true && state.runs.some(({ layers }) => layers.length > 0);
-  byId('digit').hidden = !drawable;
+  // Through a run that ended early no digit can go: its features are kept when it is done.
+  byId('digit').hidden = !(state.info?.digits === true && state.done > 0);
+  if (stale) askEstimate();
 }
 
 function heard(message: FromWorker): void {
@@ -193,6 +202,7 @@ function heard(message: FromWorker): void {
       ended(state.running ? 'The run ended early; what was computed is shown.' : 'Not ready.');
       break;
     case 'estimated':
+      stale = false;
       fact('Memory', `about ${formatBytes(message.bytes)} on the device`);
       if (message.seconds !== null) {
         const runs = planned().length;
@@ -222,6 +232,7 @@ function heard(message: FromWorker): void {
       byId('status').dataset.lost = String(message.layer);
       break;
     case 'done':
+      state.done += 1;
       addDownload(message.run, message.json);
       break;
     case 'ended':
@@ -246,7 +257,8 @@ function heard(message: FromWorker): void {
 byId('form').addEventListener('submit', (event) => {
   event.preventDefault();
   const runs = planned();
-  Object.assign(state, { running: true, paused: false, runs: [], planned: runs.length, follow: true });
+  Object.assign(state, { running: true, paused: false, runs: [], done: 0, planned: runs.length, follow: true });
+  if (stale) for (const name of ['Memory', 'Time']) fact(name, 'not estimated for these settings');
   byId('downloads').replaceChildren();
   byId('digit').hidden = true;
   byId('digit-said').textContent = '';
