@@ -36,7 +36,7 @@ const rows = (flag: string, min: number) => integer(flag, { min, max: Number.MAX
 
 /** Classes as a comma list, each once, ascending. */
 function classList(value: string): number[] {
-  const found = [...new Set(integerList('--classes', { min: 0, max: 2 ** 31 - 1, example: 0 })(value))];
+  const found = [...new Set(integerList('--classes', { min: 0, max: 2 ** 31 - 1, example: '0,1,8' })(value))];
   if (found.length > 1) return found.sort((a, b) => a - b);
   throw inputError(
     `--classes ${value}: expected at least two classes with commas between; use for example --classes 0,1,8`,

@@ -28,7 +28,7 @@ interface Range {
   min: number;
   max: number;
   /** A value that works, for the message. */
-  example: number;
+  example: number | string;
 }
 
 /** Integers in plain digits: no sign, point, exponent or blanks. */

@@ -275,10 +275,16 @@ function collapseLines({ config, prediction, ...found }: CollapseDocument): stri
       ],
     ),
     fit === null
-      ? 'no layers show a rate: NC1 does not fall below 5 % of its first value within these layers'
+      ? noRate(layers.map(({ nc1 }) => nc1.agop))
       : `rates are fitted to layers ${fit.from} to ${fit.to}; norms are ‖·‖_F / √K, of YᵀY the size of a class`,
   ];
 }
+
+/** Why no layers show the rate of the decay. */
+const noRate = (nc1: readonly number[]): string =>
+  nc1.some((value) => value < 0.05 * nc1[0])
+    ? 'no two layers show a rate: NC1 falls so fast that it is rounding from the next layers on'
+    : 'no layers show a rate: NC1 does not fall below 5 % of its first value within these layers';
 
 async function runKernel(
   sizes: number[],

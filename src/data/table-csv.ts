@@ -15,6 +15,8 @@ const MISSING = new Set(['', 'na', 'n/a', 'nan', 'null', 'none', '?', '#n/a']);
 const WHOLE = /^[+-]?\d+$/;
 const INFINITE = /^[+-]?(inf|infinity|∞)$/i;
 const DECIMAL_COMMA = /^[+-]?\d+,\d+$/;
+/** Of columns with these alone nobody can tell what the comma means. */
+const THOUSANDS = /^[+-]?\d{1,3}(,\d{3})+$/;
 
 /**
  * A table from a text file with a header.
@@ -137,6 +139,12 @@ function column(at: string, name: string, cells: readonly string[], rowName: (ro
   const missing = cells.map(isMissing);
   const isNumber = (cell: string): boolean => NUMBER.test(cell) || INFINITE.test(cell);
   const present = cells.filter((_, i) => !missing[i]);
+  const thousands = cells.findIndex((cell, i) => !missing[i] && THOUSANDS.test(cell));
+  if (thousands >= 0 && present.every((cell) => THOUSANDS.test(cell) || isNumber(cell))) {
+    throw inputError(
+      `${at}: column ${shownName(name)}, ${rowName(thousands)}: ${cells[thousands]} has a comma, of thousands or of decimals, expected none; write ${cells[thousands].replaceAll(',', '')} or ${cells[thousands].replace(',', '.')}`,
+    );
+  }
   const comma = cells.findIndex((cell, i) => !missing[i] && DECIMAL_COMMA.test(cell));
   if (comma >= 0 && present.every((cell) => DECIMAL_COMMA.test(cell) || isNumber(cell))) {
     throw inputError(

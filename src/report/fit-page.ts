@@ -2,7 +2,7 @@ import { isGain, type ScoreName, type Scores } from '../rfm/scores.js';
 import type { DrawnChart } from './chart-points.js';
 import { SCORE_NAMES } from './fit-charts.js';
 import type { FitDocument, FitTrial } from './fit-document.js';
-import { scoreCell, scoreText, table } from './fit-table.js';
+import { meanScores, scoreCell, scoreText, table } from './fit-table.js';
 import { routingText, treeTables } from './fit-tree.js';
 import {
   adapterLabel,
@@ -132,6 +132,9 @@ function searchSection({ trials, folds }: FitDocument, score: ScoreName): string
       const cells = entriesOf(scores).map(([name, value]) => `<td>${scoreText(name, value)}</td>`);
       return `<tr><th scope="row">${fold}</th><td>${iteration}</td>${cells.join('')}</tr>`;
     });
+    const means = entriesOf(meanScores(folds.map((fold) => fold.scores)));
+    const cells = means.map(([name, value]) => `<td>${scoreText(name, value)}</td>`);
+    rows.push(`<tr><th scope="row">mean</th><td></td>${cells.join('')}</tr>`);
     const heads = entriesOf(folds[0].scores).map(([name]) => `<th scope="col">${SCORE_NAMES[name]}</th>`);
     parts.push(
       table(
@@ -167,12 +170,15 @@ function searchSection({ trials, folds }: FitDocument, score: ScoreName): string
 }
 
 /** What a fit came to. Plain text. */
-export function fitVerdict({ scores, rows, config, importances, best, tree }: FitDocument): string {
+export function fitVerdict({ scores, rows, config, importances, best, tree, folds }: FitDocument): string {
   const part = scores.test ? 'test' : scores.validation ? 'validation' : 'train';
-  const named = entriesOf(scores[part] as Scores)
+  // Scores of the rows that were learned from say little; those of folds are of rows that were held out.
+  const held = part === 'train' && folds ? folds : null;
+  const named = entriesOf(held ? meanScores(held.map((fold) => fold.scores)) : (scores[part] as Scores))
     .map(([name, value]) => `${SCORE_NAMES[name]} ${scoreText(name, value)}`)
     .join(', ');
-  const where = part === 'train' ? `its own ${rows.train} training rows` : `${rows[part]} ${part} rows`;
+  const own = part === 'train' ? `its own ${rows.train} training rows` : `${rows[part]} ${part} rows`;
+  const where = held ? `rows that ${held.length} folds held out, in the mean` : own;
   const leading = importances.slice(0, 3).map(({ feature }) => feature);
   const updates = best === 0 ? 'No update of M improved it' : `M was updated ${best === 1 ? 'once' : `${best} times`}`;
   const metric = tree ? `A tree of ${tree.leaves.length} leaves, each with a machine of its own` : updates;

@@ -5,7 +5,7 @@ import { chartSvg, drawChart } from './draw-chart.js';
 import { confusionSpec, curveSpec, importancesSpec, SCORE_NAMES, truthSpec } from './fit-charts.js';
 import type { FitDocument, FitTrial, Shown } from './fit-document.js';
 import { type FitCharts, kernelText, renderFitPage } from './fit-page.js';
-import { scoreCell, scoreText, updatesText } from './fit-table.js';
+import { meanScores, scoreCell, scoreText, updatesText } from './fit-table.js';
 import { routingText } from './fit-tree.js';
 import { formatNumber, formatSeconds } from './format.js';
 import { KNOWN_FILES } from './known-files.js';
@@ -85,15 +85,6 @@ export function summaryLines(document: FitDocument): string[] {
     '',
     `${formatSeconds(document.seconds)} on ${document.adapter.description || 'the adapter'} (${document.adapter.type})`,
   ];
-}
-
-/** The mean of each score over several. */
-export function meanScores(all: readonly Scores[]): Scores {
-  const names = Object.keys(all[0]);
-  const value = (scores: Scores, name: string): number => (scores as unknown as Record<string, number>)[name];
-  return Object.fromEntries(
-    names.map((name) => [name, all.reduce((sum, scores) => sum + value(scores, name) / all.length, 0)]),
-  ) as unknown as Scores;
 }
 
 /** trials.csv. */

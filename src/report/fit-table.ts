@@ -25,3 +25,12 @@ export const table = (name: string, caption: string, head: string, rows: readonl
 /** The heads of columns. */
 export const heads = (...names: readonly string[]): string =>
   names.map((name) => `<th scope="col">${name}</th>`).join('');
+
+/** The mean of each score over several. */
+export function meanScores(all: readonly Scores[]): Scores {
+  const names = Object.keys(all[0]);
+  const value = (scores: Scores, name: string): number => (scores as unknown as Record<string, number>)[name];
+  return Object.fromEntries(
+    names.map((name) => [name, all.reduce((sum, scores) => sum + value(scores, name) / all.length, 0)]),
+  ) as unknown as Scores;
+}

@@ -87,11 +87,7 @@ function kernelFigure(document: RfmDocument, theme: Theme): TopLevelSpec | null 
       curves: [over('within classes', ({ within }) => within), over('between classes', ({ between }) => between)],
     },
   ];
-  const parts = [
-    `n = ${config.n}`,
-    `${kernelOf(config).label} kernel`,
-    `adapter: ${adapterLabel(adapter, 60)}`,
-  ];
+  const parts = [`n = ${config.n}`, `${kernelOf(config).label} kernel`, `adapter: ${adapterLabel(adapter, 60)}`];
   return bandFigure('Kernel learning', panels, { parts, seeds: 1, ownLegends: true }, theme);
 }
 

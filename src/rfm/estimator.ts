@@ -3,7 +3,7 @@
  * the axes, M may be diagonal, and the bandwidth may follow the data.
  */
 
-import { RfmError } from '../errors.js';
+import { RfmError, say, the } from '../errors.js';
 import type { AgopPath } from '../ops/agop/agop.js';
 import { transposeHost } from '../ops/host-rows.js';
 import { areSummedInOnePass } from '../ops/kernel-matrix/kernel-sums.js';
@@ -21,7 +21,7 @@ import { createClock, type LayerContext } from './context.js';
 import { applyMetric, type Metric, type MetricForm, nextDiagonal, nextFull } from './estimator-metric.js';
 import { type FittedKernel, fitKernel, predict, releaseFitted } from './fit.js';
 import { medianDistance } from './median-distance.js';
-import { adopt, type DeviceLimits, limitsOf, type ProblemSize, planRun, type RunPlan } from './plan.js';
+import { adopt, type DeviceLimits, isPlannable, limitsOf, type ProblemSize, planRun, type RunPlan } from './plan.js';
 import { longestRow } from './rfm.js';
 import type { LayerMetrics, Solver } from './types.js';
 
@@ -323,7 +323,15 @@ export async function predictEstimator(
     { family, metricForm: metric?.form ?? 'full', agop: 'jacobian', agopSamples: 1, solver: 'conjugate-gradients' },
   );
   // Of the plan only the tiles count: nothing is solved.
-  const plan = planRun({ ...size, diagonal: true }, limitsOf(gpu, memoryLimit));
+  const device = limitsOf(gpu, memoryLimit);
+  if (!isPlannable({ ...size, diagonal: true }, device)) {
+    throw new RfmError(
+      'doesNotFit',
+      `predictions from ${n} training rows with ${d} features do not fit into ${device.memoryBytes ?? device.bufferBytes} bytes of device memory`,
+      say`use a larger ${the.memoryLimit}`,
+    );
+  }
+  const plan = planRun({ ...size, diagonal: true }, device);
   const restore = adopt(gpu, plan, memoryLimit);
   try {
     return await owning(gpu, async (gpu) => {
