@@ -11,7 +11,7 @@ import { VERSION } from '../version.js';
 import type { PredictionOptions } from './context.js';
 import { type EstimatorDocument, type EstimatorTreeDocument, MODEL_SCHEMA, type TableDocument } from './document.js';
 import { type FileRecord, type Model, tensorsOf, writeModelTensors } from './files.js';
-import type { TensorToWrite } from './safetensors.js';
+import { expectNames, type TensorToWrite } from './safetensors.js';
 
 const WEIGHTS = 'weights.safetensors';
 const DIRECTIONS = 'directions.safetensors';
@@ -104,6 +104,7 @@ async function readMachine(
   { centers: n, bandwidth, metric: form, weights }: Machine,
 ): Promise<Predictor> {
   const tensors = await tensorsOf(model, weights);
+  expectNames(tensors, ['centers', 'alpha', ...(form ? [form.form === 'full' ? 'factor' : 'roots'] : [])]);
   const metric: Metric =
     form?.form === 'full'
       ? { ...form, factor: await tensors.read('factor', 'F32', [form.rank, d]) }

@@ -160,6 +160,13 @@ export async function openTensors(source: ByteSource): Promise<Tensors> {
   };
 }
 
+/** @throws input error for a tensor of another name, which nothing would read. */
+export function expectNames({ at, infos }: Pick<Tensors, 'at' | 'infos'>, names: readonly string[]): void {
+  const other = [...infos.keys()].find((name) => !names.includes(name));
+  if (other === undefined) return;
+  throw inputError(`${at}: has a tensor ${other}, expected ${names.join(', ')} alone; ${MAKE_AGAIN}`);
+}
+
 function expectTensor(
   { at, infos }: Pick<Tensors, 'at' | 'infos'>,
   name: string,

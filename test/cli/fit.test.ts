@@ -190,6 +190,9 @@ describe('fit', () => {
     const text = (out: string) =>
       JSON.stringify({ ...documentOf(out), memory: 0 }, (key, value) => (key === 'seconds' ? 0 : value));
     expect(text('parts')).toBe(text('whole'));
+    const page = readFileSync(join(cwd, 'whole', 'report.html'), 'utf8');
+    expect(page).toMatch(/class="verdict">kind on rows that 3 folds held out, in the mean: accuracy /);
+    expect(page).toMatch(/<th scope="row">mean<\/th>/);
     const { folds, confusion, classes } = documentOf('whole');
     expect(classes?.names).toEqual(['cheap', 'dear']);
     // Every row was held out once.

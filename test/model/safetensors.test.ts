@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { memoryFiles } from '../../src/model/files.js';
-import { openTensors, type TensorToWrite, writeTensors } from '../../src/model/safetensors.js';
+import { expectNames, openTensors, type TensorToWrite, writeTensors } from '../../src/model/safetensors.js';
 
 /** The file of these tensors. */
 async function written(tensors: readonly TensorToWrite[], metadata = {}): Promise<Uint8Array<ArrayBuffer>> {
@@ -197,6 +197,8 @@ describe('a damaged file of tensors', () => {
     await expect(file.read('c', 'F32', [1])).rejects.toThrow(
       'has no tensor c, expected one of type F32 and shape (1,)',
     );
+    expectNames(file, ['b', 'a']);
+    expect(() => expectNames(file, ['a'])).toThrow('has a tensor b, expected a alone');
     await expect(file.read('a', 'F32', [4])).rejects.toThrow('is of type F32 and shape (2, 2), expected F32 and (4,)');
     await expect(file.read('b', 'F32', [1])).rejects.toThrow('is of type F64 and shape (1,), expected F32 and (1,)');
   });

@@ -3,8 +3,9 @@ import { PNG } from 'pngjs';
 import { describe, expect, it } from 'vitest';
 import { chartSpec, INLINE } from '../../src/report/charts.js';
 import { chartSvg } from '../../src/report/draw-chart.js';
+import { formatNumber } from '../../src/report/format.js';
 import { svgToPng } from '../../src/report/raster.js';
-import { accuracyFloor, layerTicks, logAxis } from '../../src/report/scales.js';
+import { accuracyFloor, layerTicks, logAxis, ticksBetween } from '../../src/report/scales.js';
 import type { RunMetrics } from '../../src/rfm/types.js';
 import { fallingRun, golden, goldenRun, runWith } from './fixtures.js';
 
@@ -65,6 +66,28 @@ const constantRun = (value: number, change: Partial<RunMetrics> = {}): RunMetric
     Array.from({ length: 6 }, () => ({ nc1: same(0.4), nc2: same(value), trainAccuracy: 1, testAccuracy: null })),
     change,
   );
+
+describe('ticks of a panel', () => {
+  it('are round, a few, within its ends, and have labels of their own', () =>
+    fc.assert(
+      fc.property(
+        fc.double({ min: -11, max: 6, noNaN: true }),
+        fc.double({ min: 0.36, max: 16, noNaN: true }),
+        (e, span) => {
+          const [low, high] = [10 ** e, 10 ** (e + span)];
+          const ticks = ticksBetween(low, high);
+          expect(ticks.length).toBeGreaterThanOrEqual(3);
+          expect(ticks.length).toBeLessThanOrEqual(12);
+          expect(
+            ticks.every((tick, i) => tick > 0.999 * low && tick < 1.001 * high && !(tick <= (ticks[i - 1] ?? 0))),
+          ).toBe(true);
+          const labels = ticks.map(formatNumber);
+          expect(new Set(labels).size).toBe(labels.length);
+          expect(ticks.every((tick) => Number(tick.toPrecision(2)) === tick)).toBe(true);
+        },
+      ),
+    ));
+});
 
 describe('logarithmic axis', () => {
   it('covers whole decades and labels each', () => {

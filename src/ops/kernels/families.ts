@@ -1,4 +1,4 @@
-import { inputError } from '../../errors.js';
+import { inputError, say, the } from '../../errors.js';
 import { lpLaplace, sumPowerLaplace } from './coordinate-kernels.js';
 import { gaussian } from './gaussian.js';
 import { generalizedLaplace } from './generalized-laplace.js';
@@ -83,7 +83,8 @@ export function familyOf(settings: FamilySettings): KernelFamily {
     if (settings[name] === undefined || takesSetting(kernel, name)) continue;
     const takers = FAMILY_NAMES.filter((other) => takesSetting(other, name));
     throw inputError(
-      `${name} ${settings[name]}: the ${kernel} kernel takes none; drop it, or use ${takers.join(' or ')}`,
+      say`${the[name]} ${settings[name] ?? ''}: the ${kernel} kernel takes none`,
+      `drop it, or use ${takers.join(' or ')}`,
     );
   }
   return (FAMILIES[kernel] as Named).of(settings);
