@@ -24,7 +24,8 @@ function settingsOf(config: unknown): Map<string, string> {
   return new Map(
     Object.entries(config)
       .filter(([name, value]) => !NOT_COMPARED.has(name) && ['number', 'string', 'boolean'].includes(typeof value))
-      .map(([name, value]) => [`--${name}`, String(value)]),
+      // Features of width 0 are as many as the columns they are made of.
+      .map(([name, value]) => [`--${name}`, name === 'width' && value === 0 ? 'as the input' : String(value)]),
   );
 }
 

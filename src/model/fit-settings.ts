@@ -3,6 +3,7 @@
 import { inputError, say, the } from '../errors.js';
 import type { AgopPath } from '../ops/agop/agop.js';
 import { type FamilyName, type FamilySettings, familyOf } from '../ops/kernels/families.js';
+import { refuseGram } from '../rfm/agop.js';
 import type { Bandwidth, EstimatorOptions } from '../rfm/estimator.js';
 import type { MetricForm } from '../rfm/estimator-metric.js';
 import type { ScoreName } from '../rfm/scores.js';
@@ -86,7 +87,7 @@ export const familySettings = ({
  */
 export function estimatorSettings(given: EstimatorChoices, task: Task): EstimatorSettings {
   const family = familySettings(given);
-  familyOf(family).at(1);
+  refuseGram(familyOf(family).at(1), given.agop ?? 'auto');
   const regression = task === 'regression';
   if (given.codes !== undefined && regression) {
     throw inputError(

@@ -167,8 +167,8 @@ export const agopOf = (
   );
 
 /** @throws input error for the Gram form of a kernel that has none. */
-function refuseGram({ name }: RadialKernel, agop: AgopPath | 'auto'): void {
-  if (agop !== 'gram') return;
+export function refuseGram({ name, coordinates }: RadialKernel, agop: AgopPath | 'auto'): void {
+  if (agop !== 'gram' || !coordinates) return;
   throw inputError(
     say`${the.agop} gram: the ${name} kernel has no Gram form, which needs the Euclidean distance`,
     say`use ${the.agop} jacobian or auto`,

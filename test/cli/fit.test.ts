@@ -280,6 +280,10 @@ describe('what fit refuses, in one line', () => {
     ['rare.csv --target kind --folds 3 --score auc', /--score auc: none of the rows to score by is of class "rare"/],
     ['houses.csv --target price --y Y.npy', /--y Y.npy: found --target price as well; use one of the two/],
     ['X.npy --y Y.npy --test X.npy', /--test X.npy: has no column "y", and --y has targets of the training rows alone/],
+    [
+      'houses.csv --target price --agop gram --kernel product-laplace',
+      /--agop gram: the product laplace kernel has no Gram/,
+    ],
     ['houses.csv --target price --codes sign', /--codes sign: a regression has no classes/],
     ['houses.csv --target price --folds 3 --validation 0.5', /--folds 3: holds rows out by itself/],
     ['houses.csv --target price --validation 1.5', /--validation 1.5: expected a share from 0 to below 1/],
