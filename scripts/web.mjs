@@ -2,7 +2,7 @@
 // folder of static files, which any server can hand out (over https, or from localhost).
 
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { extname, join, resolve } from 'node:path';
@@ -80,13 +80,18 @@ export async function pageFiles() {
   return made;
 }
 
+/** Of what was asked for, with the exit code of the program. */
+const wrongInput = (message) => Object.assign(new Error(message), { exitCode: 2 });
+
 /** Writes the page into a folder of its own; what is there of an earlier page is replaced. */
 export async function buildPage(folder = join(ROOT, 'dist', 'web')) {
   const files = await pageFiles();
+  if (existsSync(folder) && !statSync(folder).isDirectory())
+    throw wrongInput(`${folder}: is a file, expected a folder; name an empty one`);
   mkdirSync(folder, { recursive: true });
   const foreign = readdirSync(folder).find((name) => !files.has(name));
   if (foreign !== undefined)
-    throw new Error(`${folder}: holds ${foreign}, which is none of the page's; name an empty folder`);
+    throw wrongInput(`${folder}: holds ${foreign}, which is none of the page's; name an empty folder`);
   for (const name of readdirSync(folder)) rmSync(join(folder, name));
   for (const [name, content] of files) writeFileSync(join(folder, name), content);
   return folder;
@@ -128,13 +133,13 @@ if (isMain(import.meta.url)) {
     } else {
       const port = Number(argument ?? process.env.PORT ?? 8080);
       if (!Number.isInteger(port) || port < 0 || port > 65535)
-        throw new Error(`${argument}: expected a port from 0 to 65535`);
+        throw wrongInput(`${argument}: expected a port from 0 to 65535; use for example npm run web -- 8081`);
       const { url } = await servePage(port);
       process.stderr.write(`web: ${url} (end with Ctrl+C)\n`);
     }
   } catch (error) {
     const busy = error.code === 'EADDRINUSE' ? '; name another one: npm run web -- 8081' : '';
     process.stderr.write(`web: ${error.message}${busy}\n`);
-    process.exitCode = 1;
+    process.exitCode = error.exitCode ?? 1;
   }
 }

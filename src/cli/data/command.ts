@@ -1,7 +1,7 @@
 /** `deep-rfm data`: the datasets' files, from their publishers. */
 
-import { existsSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
 import { DATA_VARIABLE, EMNIST_SPLITS, type EmnistSplit, foldersOf } from '../../data/dataset.js';
@@ -164,13 +164,28 @@ async function get(entries: CatalogEntry[], flags: GetFlags, signal: AbortSignal
 /** Two commands that write the same part would mix it. */
 function lockFolder(folder: string): () => void {
   try {
-    mkdirSync(folder, { recursive: true });
+    const made = mkdirSync(folder, { recursive: true });
     const acquired = acquireLock(join(folder, '.deep-rfm-get.lock'), 'data get');
-    if (acquired.lock) return acquired.lock.release;
+    if (acquired.lock) {
+      const { release } = acquired.lock;
+      return () => {
+        release();
+        if (made !== undefined) removeEmpty(folder, made);
+      };
+    }
     const by = acquired.holder ? `by ${holderText(acquired.holder)}` : 'by another command';
     throw inputError(`${folder}: is being written ${by}; wait for it, or end it`);
   } catch (error) {
     throw writeError(folder, error) ?? error;
+  }
+}
+
+/** Removes a folder in which nothing came to lie, and those around it up to the first that was made for it. */
+function removeEmpty(folder: string, first: string): void {
+  try {
+    for (let dir = resolve(folder); dir.startsWith(resolve(first)); dir = dirname(dir)) rmdirSync(dir);
+  } catch {
+    // Something lies there.
   }
 }
 

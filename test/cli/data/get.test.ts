@@ -209,6 +209,8 @@ describe('data', () => {
     vi.unstubAllEnvs();
     expect(error?.exitCode).toBe(2);
     const place = join(root, 'offline', 'svhn', 'train_32x32.mat');
+    // No folders are left for what did not come.
+    expect(existsSync(join(root, 'offline'))).toBe(false);
     expect(error?.message).toContain(
       'http://ufldl.stanford.edu/housenumbers/train_32x32.mat: the connection was refused',
     );
