@@ -74,7 +74,6 @@ export async function fitRows(
   );
 }
 
-/** What is to be said of a fit of so many updates of M at most. */
 /** What rounding of float32 kernel values does to a prediction, over the length of α. */
 const ROUNDING = 1.2e-7;
 /** Of targets of size 1. */
@@ -93,6 +92,7 @@ function roundingNote({ alpha }: FittedEstimator, outputs: number): string[] {
   ];
 }
 
+/** What is to be said of a fit of so many updates of M at most. */
 export function notesOf({ reports, best }: EstimatorResult, iterations: number, outputs: number): string[] {
   const notes = reports.flatMap(({ iteration, solve }) =>
     solveRemarks(solve).map((remark) => `fit ${iteration}: ${remark}`),

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
 import { withFile } from '../data/files.js';
 import { readTable, type Table } from '../data/table.js';
-import { arrayTable } from '../data/table-arrays.js';
+import { arrayColumn } from '../data/table-arrays.js';
 import { inputError } from '../errors.js';
 import type { TablesToFit, TargetTable } from '../model/fit-rows.js';
 import { type EstimatorChoices, type EstimatorSettings, estimatorSettings } from '../model/fit-settings.js';
@@ -77,18 +77,11 @@ async function withTarget(path: string, flags: FitFlags): Promise<Table> {
       `--y ${flags.y}: ${table.at} has a column "y" itself; use --target y, or give the column another name`,
     );
   }
-  const targets = arrayTable(flags.y, '--y', 'y');
-  if (targets.rows !== table.rows) {
-    throw inputError(
-      `--y ${flags.y}: has ${targets.rows} rows, but ${table.at} has ${table.rows}; both need one per row`,
-    );
+  const { rows, column } = arrayColumn(flags.y, '--y', 'y');
+  if (rows !== table.rows) {
+    throw inputError(`--y ${flags.y}: has ${rows} rows, but ${table.at} has ${table.rows}; both need one per row`);
   }
-  if (targets.columns.length > 1) {
-    throw inputError(
-      `--y ${flags.y}: has ${targets.columns.length} columns, expected one number a row; give one column`,
-    );
-  }
-  return { ...table, columns: [...table.columns, ...targets.columns] };
+  return { ...table, columns: [...table.columns, column] };
 }
 
 /**

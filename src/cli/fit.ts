@@ -4,7 +4,7 @@ import { RfmError } from '../errors.js';
 import { FIT_SCHEMA } from '../report/fit-document.js';
 import { fitSettings, readFitCheckpoint } from './fit-checkpoint.js';
 import { computeFit, type FitCommand, type FitOutcome } from './fit-compute.js';
-import { expectFitModel, saveFit } from './fit-model.js';
+import { aboutFit, saveFit } from './fit-model.js';
 import { computeOptions, dataOptions, methodOptions, treeOptions } from './fit-options.js';
 import { printFitPlan } from './fit-plan.js';
 import { type FitFlags, readFitRequest } from './fit-request.js';
@@ -14,7 +14,7 @@ import { setInterruptOutcome } from './interrupt.js';
 import { withOutput } from './output.js';
 import { readFinished, refuseOtherRun, showFinished } from './resume.js';
 import { adoptDevice, checkpointPath, closeCheckpoints, openCheckpoints, removeCheckpoint } from './run-checkpoint.js';
-import { checkModelPlace, saveModelOption } from './save-model.js';
+import { checkModelPlace, expectModel, saveModelOption } from './save-model.js';
 import { terminalFor } from './terminal.js';
 
 const EXAMPLES = `
@@ -74,7 +74,7 @@ async function begin(command: FitCommand): Promise<void> {
   const finished = flags.resume ? readFinished(out, FIT_SCHEMA) : null;
   if (finished) {
     refuseOtherRun(out, finished, fitSettings(request, flags), request.checksums);
-    if (flags.saveModel !== undefined) await expectFitModel(flags.saveModel, request);
+    if (flags.saveModel !== undefined) await expectModel(flags.saveModel, aboutFit(request), out);
     return showFinished(out, 'fit', finished, terminal);
   }
   const checkpoint = flags.resume ? readFitCheckpoint(request, flags) : null;

@@ -9,7 +9,7 @@ import { folderFiles } from '../data/folder-files.js';
 import { readClasses } from '../data/labels.js';
 import { readMatrix } from '../data/npy.js';
 import type { Part } from '../data/rows.js';
-import { arrayTable, isArray } from '../data/table-arrays.js';
+import { arrayColumn, isArray } from '../data/table-arrays.js';
 import { inputError, RfmError } from '../errors.js';
 import { isOfTable } from '../model/document.js';
 import { type Model, openModel } from '../model/files.js';
@@ -220,12 +220,9 @@ async function fromTable({ y, n, delimiter }: PredictFlags, x: string, model: Mo
 /** What is predicted, of an array that has no names of columns. */
 function targetFrom(y: string, x: string, rows: number): Column {
   if (!isArray(x)) throw inputError(`--y ${y}: a table holds what is predicted as a column; add it there, or drop --y`);
-  const { rows: count, columns } = arrayTable(y, '--y', 'y');
+  const { rows: count, column } = arrayColumn(y, '--y', 'y');
   if (count !== rows) throw rowsDisagree(place('--y', y), count, rows, x);
-  if (columns.length > 1) {
-    throw inputError(`--y ${y}: has ${columns.length} columns, expected one number a row; give one column`);
-  }
-  return columns[0];
+  return column;
 }
 
 const tooFew = (n: number, x: string, rows: number): RfmError =>

@@ -2,13 +2,11 @@
 
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { isDeepStrictEqual } from 'node:util';
 import type { FileSink } from '../bytes.js';
 import { folderFiles, folderSink, moveFolder } from '../data/folder-files.js';
 import { inputError } from '../errors.js';
 import type { deepRfmWriter, WrittenLayers } from '../model/deep-rfm.js';
-import { MODEL_FILE } from '../model/document.js';
-import { checkFile, openModel, writeModelDocument } from '../model/files.js';
+import { checkFile, writeModelDocument } from '../model/files.js';
 import { type About, deepRfmDocument, type MadeOn } from '../model/make.js';
 import { kernelOf } from '../ops/kernels/kernels.js';
 import type { RunConfig } from '../rfm/types.js';
@@ -43,7 +41,8 @@ export async function checkStagedModel(out: string, { files }: WrittenLayers): P
 
 const settingsOf = (config: RunConfig): Record<string, unknown> => ({ ...config });
 
-const aboutRun = (request: RunRequest): About => ({
+/** What a model says of the run that made it. */
+export const aboutRun = (request: RunRequest): About => ({
   columns: request.d,
   outputs: request.dataset.classes,
   code: 'sign',
@@ -82,23 +81,3 @@ export function checkRunModel(dir: string, { config, out }: Pick<RunRequest, 'co
   }
   checkModelPlace(dir, out);
 }
-
-/**
- * Whether the model of a finished run is in its place.
- * @throws input error where it is not.
- */
-export async function expectRunModel(dir: string, request: RunRequest): Promise<void> {
-  const { settings, data } = aboutRun(request);
-  const found = existsSync(join(dir, MODEL_FILE)) ? await openModel(folderFiles(dir, '--save-model')) : null;
-  if (
-    found &&
-    isDeepStrictEqual(found.document.settings, asJson(settings)) &&
-    isDeepStrictEqual(found.document.data, data)
-  )
-    return;
-  throw inputError(
-    `--resume ${request.out}: is finished, and ${dir} does not hold its model; drop --save-model, or run again without --resume`,
-  );
-}
-
-const asJson = (value: object): unknown => JSON.parse(JSON.stringify(value));

@@ -37,11 +37,11 @@ import {
   removeCheckpoint,
 } from './run-checkpoint.js';
 import { type Computed, compute, type RunCommand } from './run-compute.js';
-import { checkRunModel, expectRunModel, publishRunModel, removeStagedModel } from './run-model.js';
+import { aboutRun, checkRunModel, publishRunModel, removeStagedModel } from './run-model.js';
 import { KNOWN_DEVICES, knownDevice, printPlan } from './run-plan.js';
 import { type RunFlags, type RunRequest, readPlanRequest, readRunRequest } from './run-request.js';
 import { runSeeds } from './run-seeds.js';
-import { saveModelOption } from './save-model.js';
+import { expectModel, saveModelOption } from './save-model.js';
 import { fixed, scientific, tableLines, terminalFor } from './terminal.js';
 
 const EXAMPLES = `
@@ -174,7 +174,7 @@ async function begin(command: RunCommand): Promise<void> {
   if (saveModel !== undefined) checkRunModel(saveModel, request);
   await withOutput({ dir: out, by: 'run', inputs, overwrite, note: terminal.note }, async () => {
     const finished = resume ? readFinishedRun(request, flags) : null;
-    if (finished && saveModel !== undefined) await expectRunModel(saveModel, request);
+    if (finished && saveModel !== undefined) await expectModel(saveModel, aboutRun(request), out);
     if (finished) return showFinished(out, 'run', finished, terminal);
     const checkpoint = resume ? readRunCheckpoint(request, flags) : null;
     if (resume && !checkpoint) terminal.note(`note: there is nothing to go on from in ${out} yet: beginning`);

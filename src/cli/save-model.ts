@@ -2,11 +2,13 @@
 
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import type { Option } from 'commander';
 import { errorCode } from '../data/files.js';
-import { refuseForeignFolder, type StagedFolder, stageFolder } from '../data/folder-files.js';
+import { folderFiles, refuseForeignFolder, type StagedFolder, stageFolder } from '../data/folder-files.js';
 import { inputError } from '../errors.js';
-import { MODEL_FILES } from '../model/files.js';
+import { MODEL_FILE } from '../model/document.js';
+import { MODEL_FILES, openModel } from '../model/files.js';
 import { path, valued } from './flags.js';
 import { atForcedEnd } from './interrupt.js';
 
@@ -48,6 +50,26 @@ export function checkModelPlace(dir: string, out: string): void {
   }
   refuseForeignFolder(dir, '--save-model', MODEL_FILES, 'a model');
   checkPlace(dirname(resolve(dir)), `--save-model ${dir}`);
+}
+
+/**
+ * Whether the model of a finished command is in its place.
+ * @param about settings and data of the command, as its model has them.
+ * @param out where its other results are.
+ * @throws input error where it is not, or is another's.
+ */
+export async function expectModel(
+  dir: string,
+  about: { settings: unknown; data: unknown },
+  out: string,
+): Promise<void> {
+  const found = existsSync(join(dir, MODEL_FILE)) ? await openModel(folderFiles(dir, '--save-model')) : null;
+  const { settings, data } = JSON.parse(JSON.stringify(about));
+  if (found && isDeepStrictEqual(found.document.settings, settings) && isDeepStrictEqual(found.document.data, data))
+    return;
+  throw inputError(
+    `--resume ${out}: is finished, and ${dir} does not hold its model; drop --save-model, or run again without --resume`,
+  );
 }
 
 /**

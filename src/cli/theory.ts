@@ -2,7 +2,7 @@ import type { Command, Option } from 'commander';
 import { inputError } from '../errors.js';
 import { formatSeconds } from '../report/format.js';
 import type { CollapseDocument, KernelDocument } from '../report/theory-report.js';
-import { KAPPAS, type KappaName } from '../rfm/theory.js';
+import { BEGUN, KAPPAS, type KappaName } from '../rfm/theory.js';
 import type { AdapterChoice } from '../runtime/adapter.js';
 import {
   adapterOption,
@@ -282,7 +282,7 @@ function collapseLines({ config, prediction, ...found }: CollapseDocument): stri
 
 /** Why no layers show the rate of the decay. */
 const noRate = (nc1: readonly number[]): string =>
-  nc1.some((value) => value < 0.05 * nc1[0])
+  nc1.some((value) => value < BEGUN * nc1[0])
     ? 'no two layers show a rate: NC1 falls so fast that it is rounding from the next layers on'
     : 'no layers show a rate: NC1 does not fall below 5 % of its first value within these layers';
 

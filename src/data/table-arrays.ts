@@ -10,6 +10,16 @@ import { readNpy } from './npy.js';
 export const isArray = (path: string): boolean => /\.(npy|npz)(:[^:/\\]+)?$/i.test(path);
 
 /**
+ * One number a row, as a column.
+ * @throws input error as `arrayTable`, and for several columns.
+ */
+export function arrayColumn(path: string, flag: string, name: string): { rows: number; column: Column } {
+  const { at, rows, columns } = arrayTable(path, flag, name);
+  if (columns.length === 1) return { rows, column: columns[0] };
+  throw inputError(`${at}: has ${columns.length} columns, expected one number a row; give one column`);
+}
+
+/**
  * A matrix, rows × columns, as a table.
  * @throws input error for another array than one of real numbers in one or two dimensions.
  */

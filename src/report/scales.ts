@@ -71,7 +71,7 @@ function logTicks(low: number, high: number): Array<{ value: number; label: stri
 /** What a tick may begin with, the coarsest first; the last tells apart what is a factor of two from end to end. */
 const MANTISSAS = [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 3, 5, 7], [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9]];
 
-/** Round numbers on a logarithmic axis between any two numbers above 0, the coarsest of which there are three at least, or all there are. */
+/** Round numbers between two numbers above 0 for a logarithmic axis: the coarsest of which there are three, or all there are. */
 export function ticksBetween(low: number, high: number): number[] {
   const [first, last] = [Math.floor(Math.log10(low)), Math.floor(Math.log10(high) + SLACK)];
   const step = Math.max(1, Math.ceil((last - first) / 8));

@@ -291,8 +291,8 @@ export const bandwidthOf = async (gpu: Gpu, rows: Rows, family: KernelFamily, ba
   'length' in bandwidth ? bandwidth.length : bandwidth.multiple * (await medianDistance(gpu, rows, family));
 
 /**
- * Rows that a software adapter predicts at once where kernel values are stored: these then stay in the processor's caches between passes. Of 30,000
- * rows, 3,000 centres and 64 features a prediction took a tenth to a fifth less than in tiles of 4,096 rows (lavapipe, two cores).
+ * Rows that a software adapter predicts at once where kernel values are stored: these then stay in the processor's caches
+ * between passes. Of 30,000 rows, 3,000 centres and 64 features a prediction took a tenth to a fifth less than in tiles of 4,096 rows (lavapipe, two cores).
  */
 const CACHED_ROWS = 1024;
 
@@ -324,10 +324,10 @@ export async function predictEstimator(
   );
   // Of the plan only the tiles count: nothing is solved.
   const device = limitsOf(gpu, memoryLimit);
-  if (!isPlannable({ ...size, diagonal: true }, device)) {
+  if (device.memoryBytes !== null && !isPlannable({ ...size, diagonal: true }, device)) {
     throw new RfmError(
       'doesNotFit',
-      `predictions from ${n} training rows with ${d} features do not fit into ${device.memoryBytes ?? device.bufferBytes} bytes of device memory`,
+      `predictions from ${n} training rows with ${d} features do not fit into ${device.memoryBytes} bytes of device memory`,
       say`use a larger ${the.memoryLimit}`,
     );
   }

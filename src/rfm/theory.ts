@@ -105,7 +105,7 @@ export interface Fit {
 }
 
 /** Layers below this share of the first layer's NC1, and above `LEAST`, show the rate. */
-const BEGUN = 0.05;
+export const BEGUN = 0.05;
 const LEAST = 1e-7;
 /** Where fewer layers than this lie in that window, it reaches on down: at a rate of 0.08 NC1 falls by 150 a layer. */
 const FEWEST = 3;

@@ -30,6 +30,6 @@ export interface Table {
 export interface TableOptions {
   /** Of CSV; found by itself where it is not given. */
   delimiter?: string | undefined;
-  /** Columns of a text file whose cells stay as they are written where all of them are numbers, too: those that another table has as texts. */
+  /** Columns of a text file whose cells stay as they are written, numbers too: those that another table has as texts. */
   texts?: readonly string[];
 }

@@ -5,8 +5,9 @@ import { installedSwiftshader } from '../../scripts/adapter-env.mjs';
 import { shortest } from '../../src/cli/predict-files.js';
 import { type PredictFlags, readPredictRequest } from '../../src/cli/predict-request.js';
 import { readRunCheckpoint } from '../../src/cli/run-checkpoint.js';
-import { checkRunModel, expectRunModel } from '../../src/cli/run-model.js';
+import { aboutRun, checkRunModel } from '../../src/cli/run-model.js';
 import { type RunFlags, readRunRequest } from '../../src/cli/run-request.js';
+import { expectModel } from '../../src/cli/save-model.js';
 import { expectEarlierModels, hasLastModel } from '../../src/cli/train-model.js';
 import { readTrainRequest, type TrainFlags } from '../../src/cli/train-request.js';
 import { loadPart } from '../../src/data/dataset.js';
@@ -171,10 +172,10 @@ describe('a run that goes on', () => {
     expect(readdirSync(path('models')).filter((name) => name.startsWith('.'))).toEqual([]);
     expect(readdirSync(path('killed'))).not.toContain('checkpoint');
     const request = readRunRequest(flags);
-    await expect(expectRunModel(path('models/killed'), request)).resolves.toBe(undefined);
+    await expect(expectModel(path('models/killed'), aboutRun(request), request.out)).resolves.toBe(undefined);
     const remedy = 'does not hold its model; drop --save-model, or run again without --resume';
-    await expect(expectRunModel(path('models/other'), request)).rejects.toThrow(remedy);
-    await expect(expectRunModel(path('models/rfm'), request)).rejects.toThrow(remedy);
+    await expect(expectModel(path('models/other'), aboutRun(request), request.out)).rejects.toThrow(remedy);
+    await expect(expectModel(path('models/rfm'), aboutRun(request), request.out)).rejects.toThrow(remedy);
   });
 });
 

@@ -80,10 +80,11 @@ export const takesSetting = (kernel: FamilyName, setting: Setting): boolean =>
 export function familyOf(settings: FamilySettings): KernelFamily {
   const { kernel } = settings;
   for (const name of ['exponent', 'norm', 'power', 'constantMix'] as const) {
-    if (settings[name] === undefined || takesSetting(kernel, name)) continue;
+    const value = settings[name];
+    if (value === undefined || takesSetting(kernel, name)) continue;
     const takers = FAMILY_NAMES.filter((other) => takesSetting(other, name));
     throw inputError(
-      say`${the[name]} ${settings[name] ?? ''}: the ${kernel} kernel takes none`,
+      say`${the[name]} ${value}: the ${kernel} kernel takes none`,
       `drop it, or use ${takers.join(' or ')}`,
     );
   }

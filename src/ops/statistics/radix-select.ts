@@ -45,17 +45,16 @@ export const selectPositive = (
     let rank: number | null = null;
     for (const { shift, above } of DIGITS) {
       gpu.device.queue.writeBuffer(counts.buffer, 0, new Uint32Array(counts.stride));
-      await pass((batch, entries, which) =>
+      await pass((batch, entries, which) => {
+        const { rows: m, cols: n, stride } = entries;
+        const groups = Math.min(GROUPS, m);
         batch.dispatch(countDigits, {
           bindings: { a: entries, counts },
-          params: {
-            ...{ m: entries.rows, n: entries.cols, stride: entries.stride },
-            ...{ step: Math.min(GROUPS, entries.rows), shift, above, prefix },
-          },
+          params: { m, n, stride, step: groups, shift, above, prefix },
           constants: { BELOW: which === 'below the diagonal', SIZE: rowGroup(gpu), BINS },
-          grid: [Math.min(GROUPS, entries.rows)],
-        }),
-      );
+          grid: [groups],
+        });
+      });
       const { buffer, byteOffset, length } = await download(gpu, counts);
       const bits = new Uint32Array(buffer, byteOffset, length);
       const [digits, zeros] = [bits.subarray(0, BINS), bits[BINS]];
