@@ -4,7 +4,6 @@
  * from what it reads are so the same, and the time is all the host's.
  */
 
-import { create } from 'webgpu';
 import { RfmError } from '../src/errors.js';
 import { nodePlatform } from '../src/platform/node/system.js';
 import { type HostCost, spreadOf } from '../src/report/bench-document.js';
@@ -179,6 +178,7 @@ export async function hostCost(
   const rows = rowsFor(n, FEATURES, dataDir);
   const run = { rows, n, depth: quick ? 4 : 7, width: quick ? 64 : 512 };
   const { answers, perLayer, nc1 } = await record(gpu, run);
+  const { create } = await import('webgpu');
   const instance = create(['backend=null']) as GPU;
   const samples: number[] = [];
   for (let i = 0; i < WARM_UPS + REPLAYS; i++) {

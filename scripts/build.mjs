@@ -1,5 +1,5 @@
-// The command line as one file: src/cli/main.ts -> dist/deep-rfm.js, with the packages that it uses: a command looks for one
-// file and not for hundreds.
+// The command line as one file: src/cli/main.ts -> dist/deep-rfm.cjs, with the packages that it uses: a command looks for one
+// file and not for hundreds. scripts/program.mjs starts it.
 
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -14,7 +14,7 @@ const INPUTS = [
   ...['scripts/build.mjs', 'scripts/page-script.mjs', 'scripts/wgsl.mjs'],
 ];
 const entry = (root) => join(root, 'src', 'cli', 'main.ts');
-export const output = (root) => join(root, 'dist', 'deep-rfm.js');
+export const output = (root) => join(root, 'dist', 'deep-rfm.cjs');
 
 /** The latest change below a path. Folders count: deleting or renaming a file changes only them. */
 function newest(path) {
@@ -27,43 +27,59 @@ function newest(path) {
 /** Why a build is needed, or null. */
 export function buildNeeded(root = ROOT) {
   const built = statSync(output(root), { throwIfNoEntry: false });
-  if (!built) return 'dist/deep-rfm.js is missing';
+  if (!built) return 'dist/deep-rfm.cjs is missing';
   const changed = INPUTS.find((input) => newest(join(root, input)) > built.mtimeMs);
-  return changed ? `${changed} changed since dist/deep-rfm.js was built` : null;
+  return changed ? `${changed} changed since dist/deep-rfm.cjs was built` : null;
 }
 
 /** Binaries, files that are read at run time, and what not everybody has installed. */
 const OUTSIDE = ['webgpu', '@resvg/resvg-js', 'mnist', 'dejavu-fonts-ttf', 'bullmq', 'ioredis'];
 
-/** Packages written for CommonJS ask for Node's modules by `require`, which an ES module has to make. */
-const BANNER =
-  "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);";
-
-/** How esbuild compiles the program; what is written where is up to the caller. */
+/** How esbuild compiles the sources for Node, the program and, in a bundle, tests. */
 export const compileOptions = (root) => ({
   absWorkingDir: root,
-  entryPoints: [entry(root)],
-  outfile: output(root),
   bundle: true,
-  format: 'esm',
   platform: 'node',
   target: 'node20',
-  external: OUTSIDE,
-  banner: { js: BANNER },
   plugins: [wgslPlugin, pageScriptPlugin],
   logLevel: 'warning',
 });
+
+/**
+ * Compiles the program to the text of a function of what scripts/program.mjs hands to it; returns esbuild's result, with files
+ * that are not yet written. A script and not a module, since V8's code of a module cannot be kept, and without `import()`, which
+ * Node 20 has no modules for in a script with such code.
+ */
+export async function compileProgram(root, { outfile = output(root), external = OUTSIDE, ...more } = {}) {
+  const esbuild = await import('esbuild').catch(() => {
+    throw new Error('esbuild is not installed: run `npm run setup`');
+  });
+  const result = await esbuild.build({
+    ...compileOptions(root),
+    entryPoints: [entry(root)],
+    format: 'cjs',
+    // The one for Node waits, in a module, for a package that nothing here needs: pictures are drawn as SVG.
+    alias: { 'vega-canvas': join(root, 'node_modules', 'vega-canvas', 'build', 'vega-canvas.browser.js') },
+    define: { 'import.meta.url': 'programUrl' },
+    banner: { js: '(function (require, importPackage, programUrl) {' },
+    footer: { js: '})' },
+    ...{ outfile, external },
+    ...more,
+    write: false,
+  });
+  const program = result.outputFiles.find(({ path }) => path === outfile);
+  program.contents = Buffer.from(program.text.replace(/\bimport(?=\("[^"]+"\))/g, 'importPackage'));
+  return result;
+}
 
 /** Builds; throws an Error whose message is one line. esbuild's own messages go to stderr. */
 export async function build(root = ROOT) {
   if (!existsSync(entry(root)))
     throw new Error(`${entry(root)} is missing: the checkout is incomplete, fetch it again`);
-  const esbuild = await import('esbuild').catch(() => {
-    throw new Error('esbuild is not installed: run `npm run setup`');
-  });
   const started = new Date();
   const target = output(root);
-  const result = await esbuild.build({ ...compileOptions(root), sourcemap: 'linked', write: false }).catch(() => {
+  const result = await compileProgram(root, { sourcemap: 'linked' }).catch((error) => {
+    if (!error.errors) throw error;
     throw new Error('the build failed (esbuild says why above): correct the sources and run `npm run build`');
   });
   mkdirSync(dirname(target), { recursive: true });
@@ -84,7 +100,7 @@ export async function build(root = ROOT) {
 if (isMain(import.meta.url)) {
   try {
     await build();
-    process.stderr.write('build: wrote dist/deep-rfm.js\n');
+    process.stderr.write('build: wrote dist/deep-rfm.cjs\n');
   } catch (error) {
     process.stderr.write(`build: ${error.message}\n`);
     process.exitCode = 1;

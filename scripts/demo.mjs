@@ -1,8 +1,7 @@
 // `npm run demo`: setup, then a small Deep RFM run and its report; extra arguments go to `run`.
 
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { output, ROOT } from './build.mjs';
+import { ROOT } from './build.mjs';
 import { launch } from './launch.mjs';
 import { setupOrReport } from './setup.mjs';
 
@@ -26,7 +25,7 @@ if (await setupOrReport()) {
   ];
   process.stderr.write(`demo: deep-rfm ${args.join(' ')}\n`);
   process.chdir(ROOT);
-  await launch(pathToFileURL(output(ROOT)), { args, launcher: join(ROOT, 'bin', 'deep-rfm.mjs'), parent: 'demo' });
+  await launch({ args, launcher: join(ROOT, 'bin', 'deep-rfm.mjs'), parent: 'demo' });
   if (process.exitCode === 0 && !process.argv.includes('--out')) {
     process.stderr.write(`demo: the report is ${join(ROOT, OUT, 'report.html')}\n`);
   }

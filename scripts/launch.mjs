@@ -21,14 +21,18 @@ const GRACE = 850;
 /** Exit codes that docs/guide.md explains: after any other one, what the driver said may be the reason. */
 const EXPLAINED = new Set([0, 2, 3, 4, 5]);
 
+const program = fileURLToPath(new URL('program.mjs', import.meta.url));
+
 /**
- * Runs the program at this URL, by default with the arguments of this process; `driver` as launchEnv takes it, `parent` as
- * runChild does. `launcher` is what starts other commands as this one was started.
+ * Runs the program, by default with the arguments of this process; `driver` as launchEnv takes it, `parent` as runChild
+ * does. `launcher` is what starts other commands as this one was started.
  */
-export async function launch(
-  program,
-  { driver, args = process.argv.slice(2), launcher = process.argv[1], parent = 'npx' } = {},
-) {
+export async function launch({
+  driver,
+  args = process.argv.slice(2),
+  launcher = process.argv[1],
+  parent = 'npx',
+} = {}) {
   const { set, problem } = launchEnv(process.env, { driver });
   if (problem) return refuse(problem, 3);
   const { rest, secret } = withoutPassword(args);
@@ -37,7 +41,7 @@ export async function launch(
   let stopped = null;
   let killed = false;
   let grace = GRACE;
-  const end = await runChild(process.execPath, [...process.execArgv, fileURLToPath(program), ...rest], {
+  const end = await runChild(process.execPath, [...process.execArgv, program, ...rest], {
     env: { ...compiledCode(), ...withoutDriver(), ...set, ...streams.env, ...origin(set, launcher), ...secret },
     stdio: streams.stdio,
     parent,
@@ -84,10 +88,10 @@ function withoutPassword(args) {
   return { rest: args.toSpliced(at, own ? 1 : 2), secret: { DEEP_RFM_REDIS: url } };
 }
 
-/** Where Node 22 and later keep the program as compiled: every command then starts a tenth of a second sooner. */
+/** Where scripts/program.mjs keeps the program as compiled. */
 function compiledCode() {
   const dir = writableCacheDir();
-  return dir === null ? {} : { NODE_COMPILE_CACHE: join(dir, 'compiled') };
+  return dir === null ? {} : { DEEP_RFM_COMPILED: join(dir, 'compiled') };
 }
 
 /** Commands that start commands start them as they were started themselves: by the launcher, in its environment. */

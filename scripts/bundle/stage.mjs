@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { compileOptions } from '../build.mjs';
+import { compileOptions, compileProgram } from '../build.mjs';
 import { bindOlder, compareVersions, highest, readElf, versionOf } from './elf.mjs';
 import { collectLicenses } from './licenses.mjs';
 
@@ -46,6 +46,7 @@ const SCRIPTS = [
   'launch.mjs',
   'leftovers.mjs',
   'probe-adapter.mjs',
+  'program.mjs',
   'run-child.mjs',
   'test-counts.mjs',
   'bundle/carried.mjs',
@@ -73,6 +74,10 @@ export const testFilesOf = (root) =>
     filesBelow(join(root, 'test'), folder).filter((name) => name.endsWith('.test.ts')),
   );
 
+/** Packages written for CommonJS ask for Node's modules by `require`, which an ES module has to make. */
+const BANNER =
+  "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);";
+
 /**
  * Compiles test files ({name relative to test/ without ".ts": path}) and the program that runs one of them into
  * out/test. What they share lies in out/test/chunks, one folder deep like the sources, so that paths relative to a
@@ -80,12 +85,13 @@ export const testFilesOf = (root) =>
  */
 export async function compileTests(root, out, entries) {
   const { build } = await import('esbuild');
-  const { outfile: _, ...options } = compileOptions(root);
   const result = await build({
-    ...options,
+    ...compileOptions(root),
     entryPoints: { ...entries, 'run-test-file': join(root, 'scripts', 'bundle', 'run-test-file.mjs') },
     outdir: join(out, 'test'),
     chunkNames: 'chunks/[hash]',
+    format: 'esm',
+    banner: { js: BANNER },
     splitting: true,
     external: PACKAGES.map(({ name }) => name),
     alias: { vitest: join(root, 'scripts', 'bundle', 'vitest.mjs') },
@@ -94,15 +100,13 @@ export async function compileTests(root, out, entries) {
   return result.metafile;
 }
 
-async function compileProgram(root, out) {
-  const { build } = await import('esbuild');
-  const result = await build({
-    ...compileOptions(root),
-    outfile: join(out, 'dist', 'deep-rfm.js'),
-    external: PACKAGES.map(({ name }) => name),
-    metafile: true,
-  });
-  return result.metafile;
+async function writeProgram(root, out) {
+  const external = PACKAGES.map(({ name }) => name);
+  const outfile = join(out, 'dist', 'deep-rfm.cjs');
+  const { metafile, outputFiles } = await compileProgram(root, { outfile, external, metafile: true });
+  mkdirSync(join(out, 'dist'), { recursive: true });
+  for (const { path, contents } of outputFiles) writeFileSync(path, contents);
+  return metafile;
 }
 
 /** Removes symbol tables where binutils is installed: a tenth of the unpacked size. Returns whether it could. */
@@ -201,7 +205,7 @@ export async function stage(root, out, { swiftshader = null, note = () => {} } =
   const repaired = repairDawn(join(out, natives[1]));
 
   const tests = Object.fromEntries(testFilesOf(root).map((name) => [name.slice(0, -3), join(root, 'test', name)]));
-  const metafiles = [await compileProgram(root, out), await compileTests(root, out, tests)];
+  const metafiles = [await writeProgram(root, out), await compileTests(root, out, tests)];
   cpSync(join(root, 'test', 'fixtures'), join(out, 'test', 'fixtures'), { recursive: true });
   cpSync(join(root, 'shaders'), join(out, 'shaders'), { recursive: true });
   // The scripts of `bench --peers`, which run what is installed on the machine.
@@ -229,7 +233,7 @@ export async function stage(root, out, { swiftshader = null, note = () => {} } =
     if (/(\.node|\.so(\.\d+)?)$/.test(file) || file === 'bin/node') checkNeeds(file, readFileSync(join(out, file)));
   }
   proveRuns(out, ['--version'], process.version);
-  proveRuns(out, ['dist/deep-rfm.js', '--version'], version);
+  proveRuns(out, ['scripts/program.mjs', '--version'], version);
   proveRuns(out, ['-e', "import('webgpu').then(({ create }) => console.log(typeof create))"], 'function');
 
   const files = {};

@@ -18,7 +18,7 @@ async function start() {
   } catch (error) {
     return refuse(error.message, 2);
   }
-  await launch(new URL('../../dist/deep-rfm.js', import.meta.url), { driver });
+  await launch({ driver });
 }
 
 await start();

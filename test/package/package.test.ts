@@ -76,7 +76,7 @@ describe('the packed file', () => {
       'README.md',
       'bench',
       'bin',
-      'dist/deep-rfm.js',
+      'dist/deep-rfm.cjs',
       'dist/lib',
       'dist/types',
       'package.json',

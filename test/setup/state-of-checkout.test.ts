@@ -61,7 +61,7 @@ describe('buildNeeded', () => {
       utimesSync(join(checkout, path), old, old);
     }
     expect(buildNeeded(checkout)).toContain('missing');
-    write('dist/deep-rfm.js', '');
+    write('dist/deep-rfm.cjs', '');
     expect(buildNeeded(checkout)).toBeNull();
     const later = new Date(Date.now() + 60_000);
     utimesSync(join(checkout, 'shaders/gemm.wgsl'), later, later);
