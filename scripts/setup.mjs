@@ -82,7 +82,7 @@ async function buildIfNeeded() {
   const reason = buildNeeded();
   if (!reason) return;
   const since = performance.now();
-  note(`build: bundling src/cli/main.ts into dist/deep-rfm.js: ${reason}`);
+  note(`build: bundling src/cli/main.ts into dist/deep-rfm.cjs: ${reason}`);
   try {
     await build();
   } catch (error) {

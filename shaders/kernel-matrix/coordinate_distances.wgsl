@@ -1,9 +1,9 @@
-// S_ij = rate · Σ_k ψ(a_ik − b_jk): distances by coordinates (see `CoordinateDistance`) of the rows of A (m × k) and of B, which
-// is given transposed (k × n): neighbouring columns of S are then neighbouring numbers.
+// S_ij = rate · Σ_k t(a_ik, b_jk): distances by coordinates (see `CoordinateDistance`), or squared ones with all their digits, of
+// the rows of A (m × k) and of B, which is given transposed (k × n): neighbouring columns of S are then neighbouring numbers.
 //
-// Sums are in double-float, since a kernel machine divides by small ridges; terms are float32, whose roundings average out.
+// Sums are in double-float, since a kernel machine divides by small ridges.
 // Four rows and four columns an invocation: what is loaded of B serves four rows.
-// Before this text: that of ψ, and `store`, which takes the sums as a Pair4.
+// Before this text: `addTerm`, and `store`, which takes the sums as a Pair4.
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
@@ -17,10 +17,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
 #end
   for (var k = 0u; k < p.k; k++) {
     let b = transposed[k * p.strideB / 4u + slot];
-    s0 = add4(s0, coordinateTerm(a[start.x + k] - b, p.scale));
-    s1 = add4(s1, coordinateTerm(a[start.y + k] - b, p.scale));
-    s2 = add4(s2, coordinateTerm(a[start.z + k] - b, p.scale));
-    s3 = add4(s3, coordinateTerm(a[start.w + k] - b, p.scale));
+    s0 = addTerm(s0, vec4f(a[start.x + k]), b);
+    s1 = addTerm(s1, vec4f(a[start.y + k]), b);
+    s2 = addTerm(s2, vec4f(a[start.z + k]), b);
+    s3 = addTerm(s3, vec4f(a[start.w + k]), b);
   }
   let rate = Pair4(vec4f(p.rateHigh), vec4f(p.rateLow));
   // Columns beyond the last are padding.

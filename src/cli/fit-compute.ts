@@ -138,11 +138,12 @@ async function make(
   const fit = { prepared, config, options: machine(prepared.data.n), iterations, terminal };
   const result = await fitRows(gpu, fit, resume?.state ?? null, (state) => keep({ iterations, state, tree: null }));
   const { best, plan } = result;
-  const notes = notesOf(result, config.iterations, prepared.data.outputs);
+  const predictor = predictorOf(prepared, best, config);
+  const notes = await notesOf(result, config.iterations, predictor);
   if (flags.splitTemperature !== undefined)
     notes.push(`--split-temperature ${flags.splitTemperature}: has no effect, since the rows make one machine`);
   return {
-    machine: { predictor: predictorOf(prepared, best, config), fitted: best },
+    machine: { predictor, fitted: best },
     ...{ tree: null, metric: best.metric, iterations, predictedBytes: plan.peakBytes, notes },
   };
 }

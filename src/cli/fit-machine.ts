@@ -74,26 +74,27 @@ export async function fitRows(
   );
 }
 
-/** What rounding of float32 kernel values does to a prediction, over the length of α. */
-const ROUNDING = 1.2e-7;
 /** Of targets of size 1. */
 const WORTH_SAYING = 1e-4;
 
-/** How many digits predictions have, where that is few: a smooth kernel of few columns and a small ridge make α long. */
-function roundingNote({ alpha }: FittedEstimator, outputs: number): string[] {
-  const squares = new Float64Array(outputs);
-  alpha.forEach((value, e) => {
-    squares[e % outputs] += value * value;
-  });
-  const rounding = ROUNDING * Math.sqrt(Math.max(...squares));
+/** How many digits predictions have, where that is few: a smooth kernel and a small ridge make α long. */
+async function roundingNote({ alpha, family, bandwidth, metric, n, d, outputs }: Predictor): Promise<string[]> {
+  const { longestOf, predictionRounding, transposeHost } = await import('./method.js');
+  const length = longestOf(transposeHost(alpha, n, outputs), outputs);
+  const cols = metric?.form === 'full' ? metric.rank : d;
+  const rounding = predictionRounding(family.at(bandwidth), cols, length);
   if (rounding < WORTH_SAYING) return [];
   return [
-    `float32 knows predictions to about ${rounding.toExponential(0)} of the target's deviation, or of a class's ±1, since they are differences of large terms; a larger --ridge leaves more digits`,
+    `predictions are known to about ${rounding.toExponential(0)} of the target's deviation, or of a class's ±1, since they are differences of large terms; a larger --ridge leaves more digits`,
   ];
 }
 
 /** What is to be said of a fit of so many updates of M at most. */
-export function notesOf({ reports, best }: EstimatorResult, iterations: number, outputs: number): string[] {
+export async function notesOf(
+  { reports, best }: EstimatorResult,
+  iterations: number,
+  predictor: Predictor,
+): Promise<string[]> {
   const notes = reports.flatMap(({ iteration, solve }) =>
     solveRemarks(solve).map((remark) => `fit ${iteration}: ${remark}`),
   );
@@ -101,5 +102,5 @@ export function notesOf({ reports, best }: EstimatorResult, iterations: number, 
     notes.push(`the fit ended after ${reports.length - 1} updates of M, since the last ones did not improve the score`);
   if (best.iteration === 0 && reports.length > 1)
     notes.push('no update of M improved the score: the fit that was kept is plain kernel regression');
-  return [...notes, ...roundingNote(best, outputs)];
+  return [...notes, ...(await roundingNote(predictor))];
 }

@@ -1,7 +1,7 @@
 /** The method as the commands see it. They import this module only when a computation starts: it loads the GPU. */
 
 export { fitScored } from '../model/fit-estimator.js';
-export { classCountsOf } from '../ops/host-rows.js';
+export { classCountsOf, longestOf, transposeHost } from '../ops/host-rows.js';
 export {
   type DeepRfmData,
   type DeepRfmProgress,
@@ -16,6 +16,7 @@ export { planEstimator, predictEstimator } from '../rfm/estimator.js';
 export { importancesOf, metricDiagonal, metricMatrix, topEigenvectors } from '../rfm/estimator-metric.js';
 export { rfmLayer } from '../rfm/layer.js';
 export { type DeviceLimits, limitsOf, PLAN_PHASES, planRun, type RunPlan } from '../rfm/plan.js';
+export { predictionRounding } from '../rfm/predictions.js';
 export { rfm } from '../rfm/rfm.js';
 export { lowDiscrepancy, searchTrial } from '../rfm/search.js';
 export { fitFactor, fitWindow, kappaOf, predictCollapse } from '../rfm/theory.js';

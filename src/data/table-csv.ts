@@ -125,12 +125,10 @@ function checkHeader(at: string, names: readonly string[], delimiter: string, fi
   }
   if (names.length > 1 || first === null) return;
   const inside = DELIMITERS.find((other) => other !== delimiter && first[0].split(other).length > 1);
+  // One column may be all that a model takes.
+  if (!inside) return;
   throw inputError(
-    `${at}: has one column, ${shownName(names[0])}, with ${NAMES[delimiter] ?? shownName(delimiter)} as the delimiter; ${
-      inside
-        ? `rows have ${NAMES[inside]}s: use --delimiter '${inside === '\t' ? 'tab' : inside}'`
-        : 'a table needs a target and a feature at least'
-    }`,
+    `${at}: has one column, ${shownName(names[0])}, with ${NAMES[delimiter] ?? shownName(delimiter)} as the delimiter; rows have ${NAMES[inside]}s: use --delimiter '${inside === '\t' ? 'tab' : inside}'`,
   );
 }
 

@@ -2,8 +2,8 @@
 
 import type { RadialKernel } from '../ops/kernels/kernel.js';
 import { type RowGrid, type Rows, tileSize } from '../ops/tiles.js';
-import type { CenterTile, KernelSum } from '../rfm/fit.js';
 import type { KeptAlpha } from '../rfm/kept.js';
+import type { CenterTile, KernelSum } from '../rfm/predictions.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { download, type Matrix, upload } from '../runtime/matrix.js';
 import { owning } from '../runtime/owning.js';

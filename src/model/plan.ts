@@ -2,6 +2,7 @@
 
 import { RfmError, say, the } from '../errors.js';
 import { copyBytes } from '../ops/gemm/factor-copies.js';
+import { EXACT_COLUMNS } from '../ops/kernel-matrix/pair-distances.js';
 import { cut, type RowGrid, rowBytes, tileSize } from '../ops/tiles.js';
 import type { DeviceLimits } from '../rfm/plan.js';
 import { matrixBytes, strideOf } from '../runtime/matrix.js';
@@ -85,8 +86,13 @@ function bytesOf(
   const [tile, centers] = [tileSize(rows, 0), tileSize(grid, 0)];
   const alpha = grid.starts.length - 1;
   const wide = Math.max(cols, from);
+  // Rows transposed, and α in two floats.
+  const exact = cols > EXACT_COLUMNS ? 0 : matrixBytes(cols, centers) + 2 * matrixBytes(outputs, centers);
   const atWork = Math.max(
-    2 * matrixBytes(tile, centers) + copyBytes(device, tile, centers, cols) + copyBytes(device, outputs, tile, centers),
+    2 * matrixBytes(tile, centers) +
+      copyBytes(device, tile, centers, cols) +
+      copyBytes(device, outputs, tile, centers) +
+      exact,
     width === 0
       ? 0
       : matrixBytes(tile, width) + copyBytes(device, tile, wide, wide) + copyBytes(device, tile, width, cols),

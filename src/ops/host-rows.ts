@@ -140,6 +140,12 @@ export function lengthOf(row: Numbers): number {
   return size * Math.sqrt(square);
 }
 
+/** The Euclidean length of the longest row of a row-major matrix of so many rows. */
+export function longestOf(values: Numbers, rows: number): number {
+  const cols = values.length / rows;
+  return Math.max(...Array.from({ length: rows }, (_, i) => lengthOf(values.subarray(i * cols, (i + 1) * cols))));
+}
+
 /**
  * The largest 2^k that is not larger than the largest of these numbers' |values|; 1 where all are 0. Dividing by it rounds
  * nothing.

@@ -14,7 +14,7 @@ import { enter } from '../runtime/timing.js';
 import type { Agop } from './agop.js';
 import { layerPrograms } from './compile-ahead.js';
 import { createClock, type LayerContext, type Phase } from './context.js';
-import { accuracy, type FittedKernel, predict } from './fit.js';
+import { accuracy, type FittedKernel } from './fit.js';
 import { type GivenRoot, givenRoot, startAfterMetric } from './given-metric.js';
 import { type InfiniteLayer, infiniteLayer, startCosines } from './infinite-width.js';
 import { type KeepDeepRfm, type KeptAlpha, keptAlpha } from './kept.js';
@@ -23,6 +23,7 @@ import { normalized, zeroRow } from './normalize.js';
 import { type DeepRfmOptions, deepRfmOptions } from './options.js';
 import { type AgopRoot, agopRoot, layerOutput, metricsOf } from './output.js';
 import { adopt, limitsOf, PICTURE_ROWS, type ProblemSize, planRun, type RunPlan } from './plan.js';
+import { predict } from './predictions.js';
 import { type FeatureRows, type StartRows, scaledTargets, signTargets, standardizedRows } from './rows.js';
 import type { GramPicture, LayerMetrics, Width } from './types.js';
 

@@ -19,9 +19,10 @@ import { type AgopRequest, agopDiagonalOf, agopOf } from './agop.js';
 import { layerPrograms } from './compile-ahead.js';
 import { createClock, type LayerContext } from './context.js';
 import { applyMetric, type Metric, type MetricForm, nextDiagonal, nextFull } from './estimator-metric.js';
-import { type FittedKernel, fitKernel, predict, releaseFitted } from './fit.js';
+import { type FittedKernel, fitKernel, releaseFitted } from './fit.js';
 import { medianDistance } from './median-distance.js';
 import { adopt, type DeviceLimits, isPlannable, limitsOf, type ProblemSize, planRun, type RunPlan } from './plan.js';
+import { predict } from './predictions.js';
 import { longestRow } from './rfm.js';
 import type { LayerMetrics, Solver } from './types.js';
 

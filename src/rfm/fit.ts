@@ -1,22 +1,9 @@
 import { inputError, say, the } from '../errors.js';
-import { gemm } from '../ops/gemm/gemm.js';
-import { kernelExcess } from '../ops/kernel-matrix/kernel-matrix.js';
-import { kernelSums } from '../ops/kernel-matrix/kernel-sums.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
 import { type KernelSystem, keepDistances, releaseDistances, releaseLow } from '../ops/solve/kernel-system.js';
 import { type SolveReport, solveRidge } from '../ops/solve/solve.js';
-import {
-  allocateColumns,
-  allocateRows,
-  type Columns,
-  downloadAllColumns,
-  downloadRows,
-  type Rows,
-  releasePanels,
-} from '../ops/tiles.js';
-import { sendBatch } from '../runtime/batch.js';
+import { allocateColumns, type Columns, downloadAllColumns, type Rows, releasePanels } from '../ops/tiles.js';
 import type { Gpu } from '../runtime/gpu.js';
-import type { Matrix } from '../runtime/matrix.js';
 import { owning } from '../runtime/owning.js';
 import type { LayerContext } from './context.js';
 
@@ -77,79 +64,6 @@ export const fitKernel = (context: LayerContext, problem: RidgeProblem): Promise
     const inner = coefficients.reduce((sum, value, e) => sum + (targets[e] + residuals[e]) * value, 0);
     keep([alpha, system.kept]);
     return { system, alpha, coefficients, trainScores, solve, targets, inner, ridge: applied };
-  });
-
-/** Rows that a predictor is a sum over, and α of them: outputs × rows. */
-export interface CenterTile {
-  centers: Matrix;
-  alpha: Matrix;
-}
-
-/** A predictor f(x) = Σ_j α_j k(x, x_j) whose centres need not be on the device all at once. */
-export interface KernelSum {
-  kernel: RadialKernel;
-  outputs: number;
-  /** α transposed with all its digits, outputs × centres. */
-  coefficients: Float64Array;
-  /** Does some work with each tile of centres on the device, in order. */
-  forEachTile(gpu: Gpu, work: (tile: CenterTile, first: boolean) => Promise<void>): Promise<void>;
-}
-
-/** Predictions at the rows of t: m × outputs; see `sumKernels`. */
-export const predict = (
-  gpu: Gpu,
-  t: Rows,
-  { system: { x, kernel }, alpha, coefficients }: Pick<FittedKernel, 'system' | 'alpha' | 'coefficients'>,
-  reach?: number,
-): Promise<Float32Array> =>
-  sumKernels(
-    gpu,
-    t,
-    {
-      ...{ kernel, outputs: alpha.tiles[0].rows, coefficients },
-      async forEachTile(_, work) {
-        for (const [j, centers] of x.tiles.entries()) await work({ centers, alpha: alpha.tiles[j] }, j === 0);
-      },
-    },
-    reach,
-  );
-
-/**
- * Predictions Σ_j α_j k(t_i, x_j) at the rows of t: m × outputs, so that few outputs fill a tile of a product, whose columns
- * are fewer than its rows. The terms cancel, so they are summed with low parts: in float32 alone, predictions from 10,000 rows differed by 1.5e-4 between sizes of tiles.
- * Where the bandwidth is many times `reach` (no two rows are further apart) kernel values are 1 but for what float32
- * rounds away, and α nearly cancels: there k − 1 is summed, and Σ_j α_j added in float64.
- */
-export const sumKernels = (
-  outer: Gpu,
-  t: Rows,
-  { kernel, outputs, coefficients, forEachTile }: KernelSum,
-  reach = 2,
-): Promise<Float32Array> =>
-  owning(outer, async (gpu) => {
-    const flat = !kernel.coordinates && reach <= kernel.excessReach * kernel.bandwidth;
-    const [out, lows] = [allocateRows(gpu, t.grid, outputs), allocateRows(gpu, t.grid, outputs)];
-    const n = coefficients.length / outputs;
-    await forEachTile(gpu, async ({ centers, alpha }, first) => {
-      for (const [i, rows] of t.tiles.entries()) {
-        const sum = { high: out.tiles[i], low: lows.tiles[i] };
-        await sendBatch(gpu, (batch) => {
-          if (!flat) {
-            kernelSums(batch, { rows, centers, alpha, out: sum, accumulate: !first }, kernel, n);
-            return;
-          }
-          const k = batch.temporary(rows.rows, centers.rows);
-          kernelExcess(batch, rows, centers, k, kernel);
-          gemm(batch, { a: k, b: alpha, out: sum, ...(!first && { addend: sum }) });
-        });
-      }
-    });
-    const sums = await downloadRows(gpu, out);
-    if (!flat) return sums;
-    const totals = Array.from({ length: outputs }, (_, c) =>
-      coefficients.subarray(c * n, (c + 1) * n).reduce((total, value) => total + value, 0),
-    );
-    return sums.map((value, e) => value + totals[e % outputs]);
   });
 
 /**

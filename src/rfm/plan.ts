@@ -7,6 +7,7 @@ import { type Phrase, RfmError, say, the } from '../errors.js';
 import { type AgopPath, type AgopPlan, agopBytes, gramIsCheaper } from '../ops/agop/agop.js';
 import { copyBytes, type FactorCopies, texelBytes, transposedCopies } from '../ops/gemm/factor-copies.js';
 import { copiesFactors, copiesSmallFactors } from '../ops/gemm/gemm-variants.js';
+import { EXACT_COLUMNS } from '../ops/kernel-matrix/pair-distances.js';
 import { kernelEntriesBytes } from '../ops/solve/kernel-entries.js';
 import { SOLVE_COLUMNS, type SolvePlan, solveBytes } from '../ops/solve/solve.js';
 import { rootBytes } from '../ops/sqrt-psd/sqrt-psd.js';
@@ -136,6 +137,7 @@ function itemsOf(size: ProblemSize, device: DeviceLimits, plan: LayerPlan): Plan
     ...agopItems(size, plan, tiled),
     ...featureItems(size, tiled),
     ...coordinateItems(size, tiled),
+    ...exactItems(size, tiled),
   ];
   return items.filter(({ bytes, phases }) => bytes > 0 && phases.length > 0);
 }
@@ -150,6 +152,20 @@ function coordinateItems({ coordinates = false }: ProblemSize, { grid, d }: Tile
   const tile = largestTile(grid);
   const bytes = matrixBytes(d, tile) + matrixBytes(tile, d);
   return [{ name: 'rows by coordinates', bytes, phases: ['rows', 'solve', 'predict', 'agop'] }];
+}
+
+/** Rows transposed, and α in two floats, where distances with all digits turn out to be needed. */
+function exactItems({ coordinates = false }: ProblemSize, { grid, d, outputs }: TiledSize): PlanItem[] {
+  if (coordinates) return [];
+  const tile = largestTile(grid);
+  return [
+    {
+      name: 'rows transposed, coefficients in two parts',
+      // Later rows may have fewer columns.
+      bytes: matrixBytes(Math.min(d, EXACT_COLUMNS), tile) + 2 * matrixBytes(outputs, tile),
+      phases: ['solve', 'predict'],
+    },
+  ];
 }
 
 /** Bytes of a d × d matrix; none where M is diagonal. */

@@ -14,12 +14,13 @@ import { owning } from '../runtime/owning.js';
 import { enter } from '../runtime/timing.js';
 import type { Agop, AgopRequest } from './agop.js';
 import { createClock, type LayerContext } from './context.js';
-import { type FittedKernel, predict } from './fit.js';
+import type { FittedKernel } from './fit.js';
 import { type KeepRfm, keptAlpha } from './kept.js';
 import { type Body, layerBody } from './layer-body.js';
 import type { MetricFactor } from './metric.js';
 import { type RfmOptions, rfmOptions } from './options.js';
 import { adopt, limitsOf, planRun } from './plan.js';
+import { predict } from './predictions.js';
 import { centred, refuseLostDifferences, scaledTargets } from './rows.js';
 import type { KernelReport, LayerMetrics, RfmResult } from './types.js';
 

@@ -21,8 +21,8 @@ import {
   samplesOf,
 } from './estimator.js';
 import { applyMetric, type Metric, nextDiagonal, nextFull } from './estimator-metric.js';
-import { predict } from './fit.js';
 import { adopt, limitsOf, planRun } from './plan.js';
+import { predict } from './predictions.js';
 import { longestRow } from './rfm.js';
 
 export interface TrialResult {

@@ -72,9 +72,9 @@ export function learnEncoding(
     if (found.encoding) encoding.push(found.encoding);
   }
   if (encoding.length === 0) {
-    throw inputError(
-      `${table.at}: no column is left to learn from (${changes.join('; ')}); give columns whose values differ`,
-    );
+    const why =
+      changes.length > 0 ? `no column is left to learn from (${changes.join('; ')})` : 'has no column to learn from';
+    throw inputError(`${table.at}: ${why}; give columns whose values differ`);
   }
   return { encoding, changes };
 }

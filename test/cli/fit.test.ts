@@ -240,6 +240,33 @@ describe('fit', () => {
     expect(Math.abs(rmse / Math.min(...scores) - 1)).toBeLessThan(1e-3);
   });
 
+  it('one column is enough to learn from, and to predict with, by a long α too', async () => {
+    const x = Array.from({ length: 120 }, (_, i) => (i * 37) % 121);
+    writeFileSync(join(cwd, 'one.csv'), ['x,y', ...x.map((v) => `${v},${Math.sin(v / 9) + v / 50}`)].join('\n'));
+    writeFileSync(join(cwd, 'alone.csv'), ['x', ...x.map((v) => v + 0.5)].join('\n'));
+    const fitted = await runFit(
+      ...'one.csv --target y --kernel gaussian --bandwidth 1 --iterations 0 --ridge 1e-3 --out one --save-model one-model'.split(
+        ' ',
+      ),
+    );
+    expect(fitted.code).toBe(0);
+    expect(fitted.stderr).not.toContain('are known to about');
+    const line = 'predict --model one-model --x alone.csv --out alone-predictions.csv'.split(' ');
+    expect(await deepRfmHere(line, { cwd })).toMatchObject({ code: 0 });
+    const found = lines('alone-predictions.csv')
+      .slice(1)
+      .map((row) => Number(row.split(',')[1]));
+    expect(found).toHaveLength(120);
+    found.forEach((value, i) => {
+      const v = x[i] + 0.5;
+      expect(Math.abs(value - (Math.sin(v / 9) + v / 50))).toBeLessThan(0.2);
+    });
+    writeFileSync(join(cwd, 'target.csv'), ['y', ...x].join('\n'));
+    expect(await refusalOf(['target.csv', '--target', 'y', '--out', 'none'])).toMatch(
+      /target\.csv: has no column to learn from; give columns whose values differ$/,
+    );
+  });
+
   it('plans, and fits nothing', async () => {
     const { code, stdout } = await runFit(
       'houses.csv',

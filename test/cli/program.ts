@@ -6,14 +6,14 @@ import { constants, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, vi } from 'vitest';
-import { build, buildNeeded, output } from '../../scripts/build.mjs';
+import { build, buildNeeded } from '../../scripts/build.mjs';
 import { execute } from '../../src/cli/execute.js';
 import { writeNpy } from '../../src/data/npy.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
 
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
-export const PROGRAM = output(ROOT);
+export const PROGRAM = join(ROOT, 'scripts', 'program.mjs');
 
 /** Builds it if the sources are newer. */
 export async function buildProgram(): Promise<void> {

@@ -69,7 +69,7 @@ describe('a table from text', () => {
     ['a,b,a\n1,2,3\n', /columns 1 and 3 are both called "a"/],
     ['a,,b\n1,2,3\n', /column 2 of the header has no name/],
     ['1,2\n3,4\n', /line 1 holds numbers alone, expected the names/],
-    ['a\n1\n2\n', /has one column, "a", with comma as the delimiter; a table needs a target/],
+    ['a\n1;2\n3;4\n', /has one column, "a", with comma as the delimiter; rows have semicolons: use --delimiter ';'/],
     ['a;b\n1,5;2\n3,25;4\n', /column "a", line 2: 1,5 has a decimal comma, expected a point; write 1.5/],
     ['a,b\n1,2\n3,inf\n', /column "b", line 3: is infinite/],
     ['a,b\n1,2\n3,-Infinity\n', /column "b", line 3: is infinite/],

@@ -13,7 +13,7 @@ import { agopGram, agopJacobian } from '../../src/ops/agop/agop.js';
 import { agopDiagonal } from '../../src/ops/agop/agop-jacobian.js';
 import { philoxFill } from '../../src/ops/features/features.js';
 import { GEMM, GEMM_SMALL, gemm, gemmNN, gemmTN, syrk } from '../../src/ops/gemm/gemm.js';
-import { pairDistances } from '../../src/ops/kernel-matrix/pair-distances.js';
+import { exactDistances, pairDistances } from '../../src/ops/kernel-matrix/pair-distances.js';
 import { lpLaplace } from '../../src/ops/kernels/coordinate-kernels.js';
 import { laplace } from '../../src/ops/kernels/laplace.js';
 import { nearestDistance } from '../../src/ops/solve/kernel-system.js';
@@ -25,7 +25,7 @@ import { medianDistance } from '../../src/rfm/median-distance.js';
 import type { DeepRfmOptions } from '../../src/rfm/options.js';
 import { runBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
-import { download, downloadBytes, release } from '../../src/runtime/matrix.js';
+import { download, downloadAll, downloadBytes, release } from '../../src/runtime/matrix.js';
 import { usableVariants } from '../../src/runtime/variants.js';
 import { normalImages, passThrough, write } from '../nn/support.js';
 import { compute, put, putColumns, putRows, useGpu, VARIANTS } from '../support/gpu.js';
@@ -208,25 +208,26 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
       return [values, [samplingError]];
     }));
 
-  it('distances and gradients by coordinates, sums of squares of columns', () =>
+  it('distances and gradients by coordinates, exact distances, sums of squares of columns', () =>
     expectSame(opened(), async (gpu) => {
       const [n, d, outputs] = [530, 37, 5];
       const rows = putRows(gpu, normalMatrix(n, d, 1), n);
       const alpha = putColumns(gpu, normalMatrix(outputs, n, 2), n);
       const kernel = lpLaplace(30, 1, 1);
-      const [squared, low] = [put(gpu, normalMatrix(n, n, 3)), put(gpu, normalMatrix(n, n, 3))];
+      const [squared, low, exact, rest] = [1, 2, 3, 4].map(() => put(gpu, normalMatrix(n, n, 3)));
       await runBatch(gpu, (batch) => {
         const [x] = rows.tiles;
         pairDistances(batch, kernel, x, x, squared);
         pairDistances(batch, kernel, x, x, { high: squared, low });
+        exactDistances(batch, x, x, { high: exact, low: rest });
       });
       const weights = { kind: 'computed' as const, kernel, nearest: 0 };
       const coordinates = kernel.coordinates && { distance: kernel.coordinates, bandwidth: 30 };
       const samples = Array.from({ length: 40 }, (_, i) => 13 * i);
       const diagonal = await agopDiagonal(gpu, { x: rows, alpha, weights, coordinates, starts: [0, n] }, samples);
-      const values = [await download(gpu, squared), await download(gpu, low), diagonal];
+      const values = [...(await downloadAll(gpu, [squared, low, exact, rest])), diagonal];
       releasePanels(gpu, rows, alpha);
-      release(gpu, squared, low);
+      release(gpu, squared, low, exact, rest);
       return values;
     }));
 

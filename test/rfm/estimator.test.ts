@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { longestOf, transposeHost } from '../../src/ops/host-rows.js';
 import { type FamilySettings, familyOf } from '../../src/ops/kernels/families.js';
+import { tileCount } from '../../src/ops/tiles.js';
 import {
   type EstimatorData,
   type EstimatorOptions,
@@ -123,7 +125,7 @@ function inFloat64(
   [settings, kernel]: (typeof CASES)[number],
   { x, y, test }: Problem,
   form: 'full' | 'diagonal',
-  moved = 0,
+  { moved = 0, ridge = BASE.ridge } = {},
 ) {
   const next = uniforms(1);
   let m = dense(x.cols, x.cols, (i, j) => (i === j ? 1 : 0));
@@ -133,7 +135,7 @@ function inFloat64(
     const bandwidth = medianBy(settings, z);
     const k = kernelMatrixBy(kernel, z, z, bandwidth);
     const alpha = solved(
-      dense(x.rows, x.rows, (i, j) => at(k, i, j) + (i === j ? BASE.ridge : 0)),
+      dense(x.rows, x.rows, (i, j) => at(k, i, j) + (i === j ? ridge : 0)),
       y,
     );
     const predictions = product(kernelMatrixBy(kernel, t, z, bandwidth), alpha);
@@ -168,7 +170,7 @@ describe.each(CASES.map((one) => [one[1].name, one] as const))('%s against float
           // With p < 1 a gradient grows without bound as two coordinates come together, which those of rotated rows do. What the
           // second update learns then hangs on the last digits of the first one's M, in float64 too.
           const unbounded = options.family.norm < 1 && metricForm === 'full';
-          const nearby = unbounded ? inFloat64(one, given, metricForm, MOVED) : expected;
+          const nearby = unbounded ? inFloat64(one, given, metricForm, { moved: MOVED }) : expected;
           const check = (what: 'predictions' | 'm', fit: number, found: ArrayLike<number>): void => {
             const bound = Math.max(1e-4, 5 * error(nearby[fit][what].data, expected[fit][what]));
             expectBelow(`${name}, ${metricForm}: ${what}`, error(found, expected[fit][what]), bound);
@@ -195,6 +197,46 @@ describe.each(CASES.map((one) => [one[1].name, one] as const))('%s against float
       { numRuns: 2, seed: 11 },
     ),
   );
+});
+
+describe('a small ridge, where α is long', () => {
+  const LONG = 300;
+  /** Of many numbers of columns, in one tile and in several, with distances that are kept and that are not. */
+  const shapes: [n: number, d: number, how: 'whole' | 'tiles' | 'tiles, not kept'][] = [
+    [97, 1, 'whole'],
+    [130, 2, 'tiles'],
+    [203, 3, 'tiles, not kept'],
+    [150, 8, 'whole'],
+    [140, 17, 'tiles'],
+    [260, 40, 'whole'],
+  ];
+  it.each(shapes)('%i rows of %i columns, %s: the Gaussian kernel against float64', async (n, d, how) => {
+    const [settings] = CASES[1];
+    const ridge = 1e-3;
+    const given = problem(n, d, 2, n);
+    const expected = inFloat64(CASES[1], given, 'full', { ridge });
+    const options = { ...BASE, family: familyOf(settings), ridge };
+    const on = how === 'whole' ? gpu() : { ...gpu(), tileBytes: 2 ** 14 };
+    const memoryLimit = how === 'tiles, not kept' ? 375_000 : null;
+    let fit = 0;
+    const { best, plan } = await fitEstimator(
+      on,
+      dataOf(given),
+      { ...options, memoryLimit },
+      {
+        score({ validation }) {
+          expectBelow('predictions', error(validation ?? [], expected[fit].predictions), 5e-5);
+          return -fit++;
+        },
+        onIteration(_, { metric }) {
+          if (fit <= options.iterations) expectBelow('M', error(metricMatrix(metric, d), expected[fit].m), 5e-5);
+        },
+      },
+    );
+    expect(plan.keepDistances).toBe(how !== 'tiles, not kept');
+    expect(tileCount(plan.grid) > 1).toBe(how !== 'whole');
+    expect(longestOf(transposeHost(best.alpha, n, 2), 2)).toBeGreaterThan(LONG);
+  });
 });
 
 describe('the estimator', () => {

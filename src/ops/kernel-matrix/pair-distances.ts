@@ -1,4 +1,5 @@
 import source from '../../../shaders/kernel-matrix/coordinate_distances.wgsl';
+import euclideanTerm from '../../../shaders/kernel-matrix/euclidean_term.wgsl';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import { defineKernel, firstRow, read, readView, readWrite } from '../../runtime/kernel.js';
 import type { Matrix, Pair, View } from '../../runtime/matrix.js';
@@ -29,11 +30,17 @@ const factors = {
   high: readWrite('array<vec4f>'),
 } as const;
 
+/** ψ is float32: its roundings average out. */
+const COORDINATE_TERM =
+  'fn addTerm(s: Pair4, a: vec4f, b: vec4f) -> Pair4 { return add4(s, coordinateTerm(a - b, p.scale)); }';
+const STORE = 'fn store(at: u32, s: Pair4) { high[at] = s.high; }';
+const STORE_PAIR = 'fn store(at: u32, s: Pair4) { high[at] = s.high; low[at] = s.low; }';
+
 /** In one float, and in two. */
 const SINGLE = perDistance((text) =>
   defineKernel({
     name: 'coordinate_distances',
-    source: [text, 'fn store(at: u32, s: Pair4) { high[at] = s.high; }', source],
+    source: [text, COORDINATE_TERM, STORE, source],
     bindings: factors,
     params,
   }),
@@ -41,17 +48,48 @@ const SINGLE = perDistance((text) =>
 const DOUBLE = perDistance((text) =>
   defineKernel({
     name: 'coordinate_distances_pair',
-    source: [text, 'fn store(at: u32, s: Pair4) { high[at] = s.high; low[at] = s.low; }', source],
+    source: [text, COORDINATE_TERM, STORE_PAIR, source],
     bindings: { ...factors, low: readWrite('array<vec4f>') },
     params,
   }),
 );
+const EUCLIDEAN = defineKernel({
+  name: 'euclidean_distances_pair',
+  source: [euclideanTerm, STORE_PAIR, source],
+  bindings: { ...factors, low: readWrite('array<vec4f>') },
+  params,
+});
 
 /** The rate of a distance of rows with `cols` coordinates. */
 export const rateOf = ({ rate, mean }: CoordinateDistance, cols: number): number => (mean ? rate / cols : rate);
 
-/** Operations beside ψ of adding a term. */
+/** Operations of adding a term to a sum: beside ψ, and of (a − b)² with all its digits. */
 const ADD = 30;
+const ADD_SQUARE = 55;
+
+/** What every such kernel is given, and the rows of B as it wants them. */
+function callOf(
+  batch: Batch,
+  { a, b, out }: { a: View; b: View; out: Matrix },
+  { rate, scale, operations }: { rate: number; scale: number; operations: number },
+) {
+  const transposed = batch.scratch(b.cols, b.rows, 'transposed rows');
+  transpose(batch, b, transposed);
+  const rateHigh = Math.fround(rate);
+  const params = {
+    ...{ m: a.rows, n: b.rows, k: a.cols, strideA: a.stride, offsetA: a.offset, strideB: transposed.stride },
+    ...{ strideOut: out.stride, rateHigh, rateLow: rate - rateHigh, scale },
+  };
+  return {
+    transposed,
+    call: {
+      params,
+      grid: [ceilDiv(out.stride / 4, 64), ceilDiv(a.rows, 4)] as const,
+      work: { flops: 4 * out.stride * a.cols * operations },
+    },
+    work: { flops: 3 * a.rows * b.rows * a.cols, bytes: 4 * a.rows * b.rows },
+  };
+}
 
 function coordinateDistances(
   batch: Batch,
@@ -60,32 +98,42 @@ function coordinateDistances(
 ): void {
   const { coordinates, bandwidth } = kernel;
   const high = 'high' in out ? out.high : out;
-  const transposed = batch.scratch(b.cols, b.rows, 'transposed rows');
-  transpose(batch, b, transposed);
-  const rate = rateOf(coordinates, a.cols);
-  const rateHigh = Math.fround(rate);
-  const rows = ceilDiv(a.rows, 4);
-  const call = {
-    params: {
-      m: a.rows,
-      n: b.rows,
-      k: a.cols,
-      strideA: a.stride,
-      offsetA: a.offset,
-      strideB: transposed.stride,
-      strideOut: high.stride,
-      rateHigh,
-      rateLow: rate - rateHigh,
-      scale: 1 / bandwidth,
-    },
-    grid: [ceilDiv(high.stride / 4, 64), rows],
-    work: { flops: 4 * high.stride * a.cols * (coordinates.operations + ADD) },
-  } as const;
-  const operations = a.rows * b.rows * a.cols;
-  batch.scope({ op: 'coordinate-distances', flops: 3 * operations, bytes: 4 * a.rows * b.rows }, () => {
+  const { transposed, call, work } = callOf(
+    batch,
+    { a, b, out: high },
+    { rate: rateOf(coordinates, a.cols), scale: 1 / bandwidth, operations: coordinates.operations + ADD },
+  );
+  batch.scope({ op: 'coordinate-distances', ...work }, () => {
     if ('high' in out) batch.dispatch(DOUBLE(coordinates), { ...call, bindings: { a, transposed, ...out } });
     else batch.dispatch(SINGLE(coordinates), { ...call, bindings: { a, transposed, high } });
   });
+}
+
+/** ‖α‖ of an output, for targets near 1, from which on float32 is not enough: it loses about 2e-7 of it in predictions. */
+const LONG = 300;
+
+/** Most columns for which distances with all digits are worth their time: they take a pass of their own, not a product. */
+export const EXACT_COLUMNS = 128;
+
+/**
+ * Whether a kernel machine is to be solved and summed by squared distances with all digits that two floats hold, those of the
+ * differences, too: where ‖α‖ is long and columns are few. A smooth kernel's matrix is so near singular that α is thousands of
+ * times the targets at a ridge of 1e-3, and rounded differences alone then change predictions by 1e-3.
+ * @param length ‖α‖ of an output, the longest.
+ */
+export const needsExactDistances = ({ coordinates }: RadialKernel, cols: number, length: number): boolean =>
+  !coordinates && cols <= EXACT_COLUMNS && length > LONG;
+
+/** out_ij = ‖a_i − b_j‖² of the rows of A (m × d) and B (n × d), in two floats. Relative error about 1e-10. */
+export function exactDistances(batch: Batch, a: View, b: View, out: Pair): void {
+  const { transposed, call, work } = callOf(
+    batch,
+    { a, b, out: out.high },
+    { rate: 1, scale: 1, operations: ADD_SQUARE },
+  );
+  batch.scope({ op: 'exact-distances', ...work }, () =>
+    batch.dispatch(EUCLIDEAN, { ...call, bindings: { a, transposed, ...out } }),
+  );
 }
 
 /**

@@ -3,7 +3,7 @@ import { type Batch, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, read, readWrite } from '../../runtime/kernel.js';
 import { allocate, download, type Matrix, release } from '../../runtime/matrix.js';
-import { pairDistances } from '../kernel-matrix/pair-distances.js';
+import { exactDistances, pairDistances } from '../kernel-matrix/pair-distances.js';
 import type { RadialKernel } from '../kernels/kernel.js';
 import { type Columns, type Rows, tileCount, tileSize } from '../tiles.js';
 
@@ -19,6 +19,8 @@ export interface KernelSystem {
   readonly kernel: RadialKernel;
   /** Tiles (i, j), i ≥ j, at kept[i][j]; null where they are not kept. */
   readonly kept: DistanceTile[][] | null;
+  /** Whether low parts hold all digits; see `needsExactDistances`. Default: false. */
+  readonly exact?: boolean;
 }
 
 /** (K + ridge I) α = Y for the kernel matrix K (n × n) of the system; Y and α in transposed layout (outputs × n). */
@@ -31,7 +33,7 @@ export interface RidgeEquation {
 /** Distances of tile i's rows to tile j's. One that is computed lives as long as the batch. */
 function distancesOf(
   batch: Batch,
-  { x, kernel, kept }: KernelSystem,
+  { x, kernel, kept, exact }: KernelSystem,
   i: number,
   j: number,
   withLow: boolean,
@@ -40,7 +42,8 @@ function distancesOf(
   const [rows, cols] = [tileSize(x.grid, i), tileSize(x.grid, j)];
   const tile = { squared: batch.temporary(rows, cols), low: withLow ? batch.temporary(rows, cols) : null };
   const { squared, low } = tile;
-  pairDistances(batch, kernel, x.tiles[i], x.tiles[j], low ? { high: squared, low } : squared);
+  if (low && exact) exactDistances(batch, x.tiles[i], x.tiles[j], { high: squared, low });
+  else pairDistances(batch, kernel, x.tiles[i], x.tiles[j], low ? { high: squared, low } : squared);
   return tile;
 }
 
@@ -67,6 +70,18 @@ export async function keepDistances(gpu: Gpu, system: Omit<KernelSystem, 'kept'>
     releaseDistances(gpu, { ...system, kept });
     throw error;
   }
+}
+
+/** The same system by distances with all digits, those that are kept computed anew in their place. */
+export async function withExactDistances(gpu: Gpu, system: KernelSystem): Promise<KernelSystem> {
+  const { x, kept } = system;
+  for (const [i, row] of kept?.entries() ?? []) {
+    for (const [j, { squared, low }] of row.entries()) {
+      if (!low) throw new Error('unreachable: low parts are kept until the system is solved');
+      await sendBatch(gpu, (batch) => exactDistances(batch, x.tiles[i], x.tiles[j], { high: squared, low }));
+    }
+  }
+  return { ...system, exact: true };
 }
 
 /** The low parts, which only residuals need. */

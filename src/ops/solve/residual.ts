@@ -2,10 +2,11 @@ import residualSource from '../../../shaders/solve/residual.wgsl';
 import { type Batch, ceilDiv } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, firstRow, type Program, programWith, read, readWrite } from '../../runtime/kernel.js';
-import { type Matrix, matrixBytes } from '../../runtime/matrix.js';
+import { type Matrix, matrixBytes, type Pair, type View } from '../../runtime/matrix.js';
 import { isHardware } from '../../runtime/variants.js';
 import { transpose } from '../elementwise/transpose.js';
 import { copyBytes } from '../gemm/factor-copies.js';
+import { exactDistances } from '../kernel-matrix/pair-distances.js';
 import type { RadialKernel } from '../kernels/kernel.js';
 import { perKernel } from '../kernels/shader.js';
 import { largestTile, type TiledSize } from '../tiled-size.js';
@@ -161,6 +162,24 @@ function takeOff(batch: Batch, kernel: RadialKernel, part: TilePart): void {
       }),
     );
   }
+}
+
+/**
+ * Takes A Kᵀ off sums (outputs × m, in two floats) for α of n centres (outputs × n, in two floats) and the kernel matrix K
+ * of rows (m × d) and these centres (n × d): all in double-float, the kernel values and their distances, too.
+ */
+export function subtractKernelSums(
+  batch: Batch,
+  kernel: RadialKernel,
+  { rows, centers, alpha, sums }: { rows: View; centers: Matrix; alpha: Pair; sums: Pair },
+): void {
+  const [squared, squaredLow] = [0, 1].map(() => batch.temporary(rows.rows, centers.rows));
+  exactDistances(batch, rows, centers, { high: squared, low: squaredLow });
+  takeOff(batch, kernel, {
+    ...{ squared, squaredLow, alpha: alpha.high, alphaLow: alpha.low, out: sums.high, low: sums.low },
+    // Sums that have begun take nothing from the targets: their place only has to be bound.
+    ...{ first: false, y: alpha.high, ridge: null },
+  });
 }
 
 /** What it dispatches, which takes long to compile. */

@@ -14,11 +14,13 @@ import {
 import { wideBlocksBytes } from '../cholesky/wide-blocks.js';
 import { addToPair } from '../elementwise/add-to-pair.js';
 import { copyScaled } from '../elementwise/elementwise.js';
+import { longestOf } from '../host-rows.js';
 import { kernelFromDistances, kernelMatrixWork } from '../kernel-matrix/kernel-matrix.js';
+import { needsExactDistances } from '../kernel-matrix/pair-distances.js';
 import type { NamedBytes, TiledSize } from '../tiled-size.js';
 import { allocateColumns, type Columns, downloadColumns, releasePanels, triangleBytes } from '../tiles.js';
 import { conjugateGradients, conjugateGradientsFlops, timesKernelBytes } from './conjugate-gradients.js';
-import { type KernelSystem, type RidgeEquation, squaredTile } from './kernel-system.js';
+import { type KernelSystem, type RidgeEquation, squaredTile, withExactDistances } from './kernel-system.js';
 import { landmarkBytes, nystromPreconditioner, preconditionerBytes } from './nystrom.js';
 import { type ColumnsPair, residual, residualBytes } from './residual.js';
 
@@ -94,7 +96,8 @@ export async function solveRidge(
 
 /**
  * A solver in float32 (see `SolveMethod`), then iterative refinement in double-float until the residual is ≤ 1e-6 or no
- * longer falls. The residual is that of high + low: α of 10,000 CIFAR-10 images rounded to float32 has one of 2e-6.
+ * longer falls. The residual is that of high + low: α of 10,000 CIFAR-10 images rounded to float32 has one of 2e-6. Where α is
+ * long (see `needsExactDistances`), the same once more by distances with all digits.
  */
 async function solveOnce(
   gpu: Gpu,
@@ -119,28 +122,16 @@ async function solveOnce(
     await solver.apply(scratch, alpha);
     await sendBatch(gpu, (batch) => alpha.tiles.forEach((tile, i) => void copyScaled(batch, tile, low.tiles[i], 0)));
     await residual(gpu, equation, { high: alpha, low }, r);
-    // At least one step, even where the goal is met: it is cheap and takes α to what float32 can hold. So it is on its way
-    // while the host reads how large the residual was.
-    const first = relative(r);
-    first.catch(() => {});
-    let relativeResidual = Number.POSITIVE_INFINITY;
-    let refinements = 0;
-    while (refinements < MAX_REFINEMENTS && (refinements === 0 || relativeResidual > RESIDUAL_GOAL)) {
-      await copyColumns(gpu, [r, scratch]);
-      await solver.apply(scratch, correction);
-      await sendBatch(gpu, (batch) =>
-        alpha.tiles.forEach((tile, i) => {
-          const next = { high: nextHigh.tiles[i], low: nextLow.tiles[i] };
-          addToPair(batch, { high: tile, low: low.tiles[i] }, correction.tiles[i], next);
-        }),
-      );
-      await residual(gpu, equation, { high: nextHigh, low: nextLow }, scratch);
-      const next = await relative(scratch);
-      if (refinements === 0) relativeResidual = await first;
-      if (!(next < relativeResidual)) break;
-      await copyColumns(gpu, [nextHigh, alpha], [nextLow, low], [scratch, r]);
-      relativeResidual = next;
-      refinements++;
+    const at = { alpha: { high: alpha, low }, r, next: { high: nextHigh, low: nextLow }, correction, scratch };
+    let { relativeResidual, refinements } = await refine(gpu, equation, solver, at, relative);
+    const values = await downloadColumns(gpu, alpha);
+    if (needsExactDistances(system.kernel, system.x.tiles[0].cols, longestOf(values, tiles[0].rows))) {
+      // The factor of the rounded matrix serves as well.
+      const exact = { ...equation, system: await withExactDistances(gpu, system) };
+      await residual(gpu, exact, at.alpha, r);
+      const further = await refine(gpu, exact, solver, at, relative);
+      relativeResidual = further.relativeResidual;
+      refinements += further.refinements;
     }
     const iterations = solver.iterations?.();
     const { jitter } = solver;
@@ -149,13 +140,56 @@ async function solveOnce(
       relativeResidual,
       refinements,
       jitter,
-      amplification: norm(await downloadColumns(gpu, alpha)) / (normY || 1),
+      amplification: norm(values) / (normY || 1),
       ...(iterations !== undefined && { iterations }),
     };
   } finally {
     solver?.release();
     releasePanels(gpu, nextHigh, nextLow, correction, scratch);
   }
+}
+
+/** What refinement works with, outputs × n each: α, its residual, and where the next ones are made. */
+interface Refined {
+  alpha: ColumnsPair;
+  r: Columns;
+  next: ColumnsPair;
+  correction: Columns;
+  scratch: Columns;
+}
+
+/** Takes steps until the residual `r` of α meets the goal or no longer falls; `relative` says how large one is. */
+async function refine(
+  gpu: Gpu,
+  equation: RidgeEquation,
+  solver: LinearSolver,
+  { alpha, r, next, correction, scratch }: Refined,
+  relative: (residuals: Columns) => Promise<number>,
+): Promise<{ relativeResidual: number; refinements: number }> {
+  // At least one step, even where the goal is met: it is cheap and takes α to what float32 can hold. So it is on its way
+  // while the host reads how large the residual was.
+  const first = relative(r);
+  first.catch(() => {});
+  let relativeResidual = Number.POSITIVE_INFINITY;
+  let refinements = 0;
+  while (refinements < MAX_REFINEMENTS && (refinements === 0 || relativeResidual > RESIDUAL_GOAL)) {
+    await copyColumns(gpu, [r, scratch]);
+    await solver.apply(scratch, correction);
+    await sendBatch(gpu, (batch) =>
+      alpha.high.tiles.forEach((tile, i) => {
+        const made = { high: next.high.tiles[i], low: next.low.tiles[i] };
+        addToPair(batch, { high: tile, low: alpha.low.tiles[i] }, correction.tiles[i], made);
+      }),
+    );
+    await residual(gpu, equation, next, scratch);
+    const found = await relative(scratch);
+    if (refinements === 0) relativeResidual = await first;
+    if (!(found < relativeResidual)) break;
+    await copyColumns(gpu, [next.high, alpha.high], [next.low, alpha.low], [scratch, r]);
+    relativeResidual = found;
+    refinements++;
+  }
+  return { relativeResidual, refinements };
 }
 
 const copyColumns = (gpu: Gpu, ...pairs: [from: Columns, to: Columns][]): Promise<void> =>
