@@ -17,8 +17,10 @@ import {
   oneOf,
   path,
   positive,
+  positiveNumber,
   SOLVERS,
   seed,
+  shown,
   tuneOption,
   valued,
 } from './flags.js';
@@ -57,8 +59,12 @@ function validationOf(value: string): number | string {
 /** A number, a multiple of the median distance such as 2x, or auto, which is 1x. */
 function bandwidthFlag(value: string): Bandwidth {
   if (value === 'auto') return { multiple: 1 };
-  const number = positive('--bandwidth', 2, 'above 0');
-  return /x$/i.test(value) ? { multiple: number(value.slice(0, -1)) } : { length: number(value) };
+  const times = /^(.*)x$/i.exec(value);
+  const number = positiveNumber(times ? times[1] : value);
+  if (number !== null) return times ? { multiple: number } : { length: number };
+  throw inputError(
+    `--bandwidth ${shown(value)}: expected auto, a number from 1e-18 to 1e18, or such a multiple of the median distance; use for example --bandwidth 2x`,
+  );
 }
 
 /** --delimiter, of every command that reads tables. */

@@ -16,7 +16,7 @@ export interface OutputFlags extends CommonFlags {
 }
 
 /** Enough of a value to recognise it, on one line. */
-const shown = (value: string): string => {
+export const shown = (value: string): string => {
   const line = JSON.stringify(value).slice(1, -1);
   return line.length > 60 ? `${line.slice(0, 60)}…` : line;
 };
@@ -74,11 +74,18 @@ export function seedList(flag: string): (value: string) => number[] {
 const SMALLEST = 1e-18;
 const LARGEST = 1e18;
 
+/** A decimal number within them; null for another text. */
+export function positiveNumber(text: string): number | null {
+  const number = NUMBER.test(text) ? Number(text) : Number.NaN;
+  return number >= SMALLEST && number <= LARGEST ? number : null;
+}
+
 /** A finite decimal number above 0, or from 0 on. */
 export function positive(flag: string, example: number, zero: 'above 0' | 'or 0'): (value: string) => number {
   return (value) => {
-    const number = NUMBER.test(value) ? Number(value) : Number.NaN;
-    if ((number >= SMALLEST && number <= LARGEST) || (number === 0 && zero === 'or 0')) return number;
+    const number = positiveNumber(value);
+    if (number !== null) return number;
+    if (zero === 'or 0' && NUMBER.test(value) && Number(value) === 0) return 0;
     const range = zero === 'or 0' ? '0 or a number' : 'a number above 0,';
     throw inputError(
       `${flag} ${shown(value)}: expected ${range} from 1e-18 to 1e18; use for example ${flag} ${example}`,

@@ -35,6 +35,16 @@ export function checkEncoding(table: Table, { target, drop, categories }: Encodi
   for (const name of categories) columnOf(table, name, 'categories');
   if (drop.includes(target))
     throw inputError(say`${the.drop} ${target}: is the target`, 'drop another column, or none');
+  if (categories.includes(target)) {
+    throw inputError(
+      say`${the.categories} ${target}: is the target, and features alone are categories`,
+      say`use ${the.task} multiclass for a target of classes`,
+    );
+  }
+  const both = categories.find((name) => drop.includes(name));
+  if (both !== undefined) {
+    throw inputError(say`${the.categories} ${both}: ${the.drop} leaves it out`, 'name it once');
+  }
 }
 
 /** Features of an encoding, by name: `age`, `city=Paris`. */

@@ -293,6 +293,17 @@ describe('what fit refuses, in one line', () => {
     ['houses.csv', /--target is missing; name the column to predict, for example --target kind/],
     ['houses.csv --target cost', /--target cost: houses.csv has no such column, found "a", "b"/],
     ['none.csv --target a', /none.csv: no such file/],
+    ['houses.csv --target price --categories price', /--categories price: is the target, .*use --task multiclass/],
+    ['houses.csv --target price --categories a --drop a', /--categories a: --drop leaves it out; name it once/],
+    [
+      'houses.csv --target price --bandwidth x',
+      /--bandwidth x: expected auto, a number .*use for example --bandwidth 2x/,
+    ],
+    ['houses.csv --target price --bandwidth 0x', /--bandwidth 0x: expected auto/],
+    [
+      'houses.csv --target price --kernel sum-power-laplace --constant-mix 1',
+      /has --exponent 1, --power 2 and --constant-mix 1, expected 0 < exponent ≤ 2, .*use for example --exponent 1/,
+    ],
     ['houses.csv --target price --drop cost', /--drop cost: houses.csv has no such column/],
     ['houses.csv --target id', /has 150 different values in 150 rows, too many for classes/],
     ['houses.csv --target kind --task regression', /the target "kind" is "\w+" on line 2, expected numbers/],

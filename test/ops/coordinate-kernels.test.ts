@@ -246,9 +246,7 @@ describe('kernels of distances by coordinates', () => {
       [1, 0],
       [Number.NaN, 1],
     ] as const) {
-      expect(() => lpLaplace(2, p, q)).toThrow(
-        /^the exponents of an ℓ_p\^q kernel are .*, expected 0 < q ≤ p ≤ 2; use/,
-      );
+      expect(() => lpLaplace(2, p, q)).toThrow(/^an ℓ_p\^q kernel has .*, expected 0 < exponent ≤ norm ≤ 2; use/);
     }
     for (const given of [{ power: 1.5 }, { power: 0 }, { exponent: 3 }, { constantMix: 1 }]) {
       expect(() => sumPowerLaplace(2, given)).toThrow(/^a sum-power kernel has .*, expected 0 < exponent ≤ 2/);

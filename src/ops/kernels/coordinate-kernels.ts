@@ -3,7 +3,7 @@
 import laplaceCoordinates from '../../../shaders/kernel-matrix/laplace_coordinates.wgsl';
 import powerCoordinates from '../../../shaders/kernel-matrix/power_coordinates.wgsl';
 import sumPower from '../../../shaders/kernel-matrix/sum_power.wgsl';
-import { inputError } from '../../errors.js';
+import { inputError, say, the } from '../../errors.js';
 import { gaussian } from './gaussian.js';
 import { f32bits, generalizedLaplace, halves } from './generalized-laplace.js';
 import { checkedBandwidth, type RadialKernel } from './kernel.js';
@@ -23,7 +23,8 @@ function exponentConstants(exponent: number): Record<string, number> {
 export function lpLaplace(bandwidth: number, p: number, q: number): RadialKernel {
   if (!(q > 0 && q <= p && p <= 2)) {
     throw inputError(
-      `the exponents of an ℓ_p^q kernel are p = ${p}, q = ${q}, expected 0 < q ≤ p ≤ 2; use for example p = 1, q = 1`,
+      say`an ℓ_p^q kernel has ${the.norm} ${p} and ${the.exponent} ${q}, expected 0 < exponent ≤ norm ≤ 2`,
+      say`use for example ${the.norm} 1 and ${the.exponent} 1`,
     );
   }
   if (p === 2) return generalizedLaplace(bandwidth, q);
@@ -70,7 +71,8 @@ export function sumPowerLaplace(bandwidth: number, given: SumPower = {}): Radial
     !(exponent > 0 && exponent <= 2 && Number.isInteger(power) && power >= 1 && constantMix >= 0 && constantMix < 1)
   ) {
     throw inputError(
-      `a sum-power kernel has exponent ${exponent}, power ${power}, constant ${constantMix}, expected 0 < exponent ≤ 2, a whole power from 1 on, and 0 ≤ constant < 1; use for example 1, 2 and 0`,
+      say`a sum-power kernel has ${the.exponent} ${exponent}, ${the.power} ${power} and ${the.constantMix} ${constantMix}, expected 0 < exponent ≤ 2, a whole power from 1 on, and 0 ≤ constant mix < 1`,
+      say`use for example ${the.exponent} 1, ${the.power} 2 and ${the.constantMix} 0`,
     );
   }
   const share = 1 - constantMix;
