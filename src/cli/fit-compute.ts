@@ -17,6 +17,7 @@ import { estimatorOptions } from '../model/fit-settings.js';
 import { familyOf } from '../ops/kernels/families.js';
 import { FIT_SCHEMA, type FitDocument, type FitFold, type FitTrial } from '../report/fit-document.js';
 import type { FitParts } from '../report/fit-report.js';
+import { formatNumber } from '../report/format.js';
 import type { EstimatorOptions, FittedEstimator } from '../rfm/estimator.js';
 import { type FitIteration, isGain, type Scores } from '../rfm/scores.js';
 import type { Split } from '../rfm/split.js';
@@ -98,7 +99,7 @@ export async function computeFit(
     ...shown.document,
     ...{ folds, trials },
     memory: { predictedBytes: made.predictedBytes, peakBytes: gpu.pool.bytes.peak },
-    notes: [...request.remarks, ...made.notes],
+    notes: [...request.remarks, ...made.notes, ...unsureMetric(config, made)],
     seconds: elapsed(),
   };
   const parts: FitParts = {
@@ -108,6 +109,16 @@ export async function computeFit(
     predictions: predictionsText(prepared, found),
   };
   return { document, parts, prepared, made, config };
+}
+
+/** Where later updates of a full M are not sure: gradients have no bound, in a norm below 1, as two values come together. */
+function unsureMetric(config: FitConfig, { machine, tree }: Made): string[] {
+  const updates = machine ? [machine.fitted.iteration] : (tree?.about.leaves ?? []).map(({ best }) => best);
+  const { norm } = familyOf(config);
+  if (config.metricForm !== 'full' || norm >= 1 || Math.max(...updates) < 2) return [];
+  return [
+    `a full M and a norm of ${formatNumber(norm)}: from its second update on M depends on the last digits of the one before, by several per cent where columns repeat values; use --metric-form diagonal`,
+  ];
 }
 
 /** Of a tree what all of its leaves have. */

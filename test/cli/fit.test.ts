@@ -267,6 +267,20 @@ describe('fit', () => {
     );
   });
 
+  it('says where later updates of M are not sure', async () => {
+    const flags =
+      'houses.csv --target price --drop kind,id --kernel product-laplace --exponent 0.7 --validation 0'.split(' ');
+    const unsure = /a full M and a norm of 0\.7: from its second update on/;
+    const noted = async (...more: string[]): Promise<boolean> => {
+      const out = `sure-${more.join('')}`;
+      expect((await runFit(...flags, ...more, '--out', out)).code).toBe(0);
+      return documentOf(out).notes.some((note) => unsure.test(note));
+    };
+    expect(await noted('--iterations', '2')).toBe(true);
+    expect(await noted('--iterations', '1')).toBe(false);
+    expect(await noted('--iterations', '2', '--metric-form', 'diagonal')).toBe(false);
+  });
+
   it('plans, and fits nothing', async () => {
     const { code, stdout } = await runFit(
       'houses.csv',
@@ -309,7 +323,7 @@ describe('what fit refuses, in one line', () => {
     ['houses.csv --target kind --task regression', /the target "kind" is "\w+" on line 2, expected numbers/],
     ['houses.csv --target const', /the target "const" is "7" in every row/],
     ['houses.csv --target price --norm 1.5', /norm 1.5: the laplace kernel takes none; drop it, or use lpq-laplace/],
-    ['houses.csv --target price --kernel lpq-laplace --norm 1 --exponent 1.5', /expected 0 < q ≤ p ≤ 2/],
+    ['houses.csv --target price --kernel lpq-laplace --norm 1 --exponent 1.5', /expected 0 < exponent ≤ norm ≤ 2/],
     ['houses.csv --target price --score auc', /--score auc: is no score of a regression task/],
     [
       'houses.csv --target kind --drop price --validation dear.csv --score auc',
@@ -325,7 +339,7 @@ describe('what fit refuses, in one line', () => {
     ['houses.csv --target price --codes sign', /--codes sign: a regression has no classes/],
     ['houses.csv --target price --folds 3 --validation 0.5', /--folds 3: holds rows out by itself/],
     ['houses.csv --target price --validation 1.5', /--validation 1.5: expected a share from 0 to below 1/],
-    ['houses.csv --target price --bandwidth wide', /--bandwidth wide: expected a number above 0/],
+    ['houses.csv --target price --bandwidth wide', /--bandwidth wide: expected auto, a number from 1e-18/],
   ];
   it.each(refused)('%s', async (args, message) => {
     expect(await refusalOf([...args.split(' '), '--out', 'none'])).toMatch(message);
