@@ -200,7 +200,7 @@ describe.each(CASES.map((one) => [one[1].name, one] as const))('%s against float
 });
 
 describe('a small ridge, where α is long', () => {
-  const LONG = 300;
+  const LONG = 500;
   /** Of many numbers of columns, in one tile and in several, with distances that are kept and that are not. */
   const shapes: [n: number, d: number, how: 'whole' | 'tiles' | 'tiles, not kept'][] = [
     [97, 1, 'whole'],
