@@ -106,10 +106,11 @@ export function formatBytes(bytes: number): string {
   return `${Number(value.toPrecision(value >= 100 ? 4 : 3))} ${units[unit]}`;
 }
 
-/** Name of an adapter; one that runs on the CPU is always named as software. */
+/** Name of an adapter, without what is in parentheses where it is too long; one that runs on the CPU is always named as software. */
 export function adapterLabel(adapter: AdapterSummary, length = 200): string {
   const name = adapter.description || adapter.device || adapter.architecture || adapter.vendor || 'unnamed adapter';
-  return `${shorten(name, length)}, ${adapter.type}`;
+  const fitting = name.length <= length ? name : shorten(name.replace(/\s*\([^)]*\)/g, ''), length);
+  return `${fitting}, ${adapter.type}`;
 }
 
 /** Cuts a text to at most `length` characters, with an ellipsis where something was left out. */

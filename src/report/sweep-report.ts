@@ -69,8 +69,19 @@ const cellText = ({ mean, deviation }: SweepRow['cells'][number]): string => {
   return Number.isFinite(deviation) ? `${formatNumber(mean)} ± ${formatNumber(deviation)}` : formatNumber(mean);
 };
 
+const QUANTITY_NAMES: Readonly<Record<string, string>> = {
+  'nc1.agop': 'NC1 after the AGOP',
+  'nc1.features': 'NC1 of the features',
+  'nc2.agop': 'NC2 after the AGOP',
+  'nc2.features': 'NC2 of the features',
+  nfa: 'correlation of AGOP and WᵀW',
+  trainAccuracy: 'training accuracy',
+  testAccuracy: 'test accuracy',
+};
+
 function groupTable({ quantities, rows }: SweepPage): string {
-  const head = ['group', 'seeds', ...quantities].map((name) => `<th scope="col">${escapeHtml(name)}</th>`).join('');
+  const names = ['group', 'seeds', ...quantities.map((name) => QUANTITY_NAMES[name] ?? name)];
+  const head = names.map((name) => `<th scope="col">${escapeHtml(name)}</th>`).join('');
   const body = rows.map(
     ({ label, seeds, cells }) =>
       `<tr><th scope="row">${escapeHtml(label)}</th><td>${seeds}</td>${cells.map((cell) => `<td>${cellText(cell)}</td>`).join('')}</tr>`,
@@ -83,15 +94,6 @@ function groupTable({ quantities, rows }: SweepPage): string {
 <thead><tr>${head}</tr></thead><tbody>${body.join('\n')}</tbody></table>`,
   );
 }
-
-const QUANTITY_NAMES: Readonly<Record<string, string>> = {
-  'nc1.agop': 'NC1 after the AGOP',
-  'nc1.features': 'NC1 of the features',
-  'nc2.agop': 'NC2 after the AGOP',
-  nfa: 'the correlation of AGOP and WᵀW',
-  trainAccuracy: 'training accuracy',
-  testAccuracy: 'test accuracy',
-};
 
 /** Which group has the least and which the most of the first quantity. Plain text. */
 export function sweepVerdict({ rows, quantities }: Pick<SweepPage, 'rows' | 'quantities'>): string {

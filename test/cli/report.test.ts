@@ -51,6 +51,7 @@ describe('report', () => {
     ]);
     expect(document.files.at(-1)).toBe('report.html');
     const html = readFileSync(join(cwd, 'both', 'report.html'), 'utf8');
+    expect(html).toContain('<th scope="col">NC1 of the features</th><th scope="col">NC2 after the AGOP</th>');
     expect(html).toMatch(
       /<p class="verdict">At the last layer NC1 after the AGOP is [\d.]+ for activation relu, the least, and/,
     );

@@ -34,6 +34,8 @@ describe('formats', () => {
     const adapter = { vendor: 'acme', architecture: '', device: '', description: '', type: 'software' as const };
     expect(format.adapterLabel(adapter)).toBe('acme, software');
     expect(format.adapterLabel({ ...adapter, vendor: '' })).toBe('unnamed adapter, software');
+    const description = 'llvmpipe: Mesa 25.0.7 (LLVM 15.0.6) 0.0.1';
+    expect(format.adapterLabel({ ...adapter, description }, 40)).toBe('llvmpipe: Mesa 25.0.7 0.0.1, software');
     expect(format.adapterLabel({ ...adapter, description: 'x'.repeat(99) }, 10)).toBe('xxxxxxxxx…, software');
   });
 });
