@@ -113,7 +113,7 @@ function coordinateDistances(
 const LONG = 500;
 
 /** Most columns for which distances with all digits are worth their time: they take a pass of their own, not a product. */
-export const EXACT_COLUMNS = 128;
+export const EXACT_COLUMNS = 32;
 
 /**
  * Whether a kernel machine is to be solved and summed by squared distances with all digits that two floats hold, those of the
