@@ -1,4 +1,5 @@
 import smallestPositiveSource from '../../../shaders/kernel-matrix/smallest_positive.wgsl';
+import { RfmError } from '../../errors.js';
 import { type Batch, sendBatch } from '../../runtime/batch.js';
 import type { Gpu } from '../../runtime/gpu.js';
 import { defineKernel, read, readWrite } from '../../runtime/kernel.js';
@@ -72,12 +73,15 @@ export async function keepDistances(gpu: Gpu, system: Omit<KernelSystem, 'kept'>
   }
 }
 
-/** The same system by distances with all digits, those that are kept computed anew in their place. */
+/**
+ * The same system by distances with all digits, those that are kept (n × n) computed anew in their place.
+ * @throws internal error where their low parts were released.
+ */
 export async function withExactDistances(gpu: Gpu, system: KernelSystem): Promise<KernelSystem> {
   const { x, kept } = system;
   for (const [i, row] of kept?.entries() ?? []) {
     for (const [j, { squared, low }] of row.entries()) {
-      if (!low) throw new Error('unreachable: low parts are kept until the system is solved');
+      if (!low) throw new RfmError('internal', 'distances without their low parts cannot be computed anew');
       await sendBatch(gpu, (batch) => exactDistances(batch, x.tiles[i], x.tiles[j], { high: squared, low }));
     }
   }
