@@ -88,7 +88,7 @@ function withoutPassword(args) {
   return { rest: args.toSpliced(at, own ? 1 : 2), secret: { DEEP_RFM_REDIS: url } };
 }
 
-/** Where scripts/program.mjs keeps the program as compiled. */
+/** Where what was compiled is kept: the program by scripts/program.mjs, the names and texts of its kernels by src/cli/gpu-session.ts. */
 function compiledCode() {
   const dir = writableCacheDir();
   return dir === null ? {} : { DEEP_RFM_COMPILED: join(dir, 'compiled') };

@@ -10,6 +10,8 @@ export interface GpuFlags {
   gpu?: string;
   /** Opens the device with float16, where the adapter has it. */
   mixedPrecision?: boolean;
+  /** Whether the command will dispatch what it dispatched the last time, which is then compiled from the start. */
+  compileAhead?: boolean;
   /** false: --no-tune. */
   tune?: boolean;
   /** Receives remarks about the tuning, about a GPU that could not be selected, and that shaders are compiled. */
@@ -63,7 +65,11 @@ export async function withGpu<T>(flags: GpuFlags, signal: AbortSignal, work: (gp
     signal.throwIfAborted();
     if (flags.tune !== false) await tune(gpu, flags.note ?? (() => {}));
     observer()?.opened(gpu);
+    // In a profile nothing else happens beside what is timed.
+    const folder = process.env.DEEP_RFM_COMPILED;
+    const keepPrograms = flags.compileAhead && folder && !observer() ? await compileKnown(gpu, folder) : null;
     const result = await work(gpu);
+    await keepPrograms?.();
     // Files are written after this: an interrupted command leaves none.
     signal.throwIfAborted();
     return result;
@@ -71,6 +77,19 @@ export async function withGpu<T>(flags: GpuFlags, signal: AbortSignal, work: (gp
     unwatch();
     if (!leaveDevice(signal)) await gpu.close();
   }
+}
+
+/** Begins to compile what this command dispatched the last time, and keeps in the end what it dispatched now. */
+async function compileKnown(gpu: Gpu, folder: string): Promise<() => Promise<void>> {
+  const [{ readPrograms, writePrograms }, { makePipelines }, { writeFileAtomic }] = await Promise.all([
+    import('../platform/node/program-files.js'),
+    import('../runtime/compile-ahead.js'),
+    import('../report/atomic.js'),
+  ]);
+  const command = /^[a-z]+$/.exec(process.argv[2] ?? '')?.[0] ?? 'other';
+  const known = await readPrograms(gpu, folder, command);
+  makePipelines(gpu, known);
+  return () => writePrograms(gpu, { folder, command, known }, writeFileAtomic);
 }
 
 async function tune(gpu: Gpu, note: (line: string) => void): Promise<void> {

@@ -116,7 +116,7 @@ async function predict(
   const { kind, version, classes, code, outputs } = model.document;
   for (const remark of request.remarks) terminal.note(`note: ${remark}`);
   const started = performance.now();
-  const { found, adapter } = await withGpu({ ...flags, note: terminal.note }, signal, (gpu) =>
+  const { found, adapter } = await withGpu({ ...flags, compileAhead: true, note: terminal.note }, signal, (gpu) =>
     compute(gpu, request, flags, { terminal, signal }),
   );
   const seconds = (performance.now() - started) / 1000;

@@ -171,7 +171,7 @@ async function runRfm(request: RfmRequest, flags: RfmFlags, terminal: Terminal, 
       signal.throwIfAborted();
       terminal.note(`iteration ${done}/${settings.iterations}  ${formatSeconds(elapsed())}`);
     };
-    const learned = await withGpu({ ...flags, note: terminal.note }, signal, (gpu) =>
+    const learned = await withGpu({ ...flags, compileAhead: true, note: terminal.note }, signal, (gpu) =>
       learn(gpu, request, model, { terminal, onIteration: told }),
     );
     await publishRfm(request, flags, { ...learned, seconds: elapsed() }, terminal);

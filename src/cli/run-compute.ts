@@ -94,7 +94,7 @@ async function onDevice(
   const options = { ...optionsOf(config), metric: request.metric };
   let progress: RunProgress | null = null;
   const compiling = (seconds: number): boolean => progress?.onCompiling(seconds) ?? false;
-  return withGpu({ ...flags, note: terminal.note, compiling }, signal, async (gpu: Gpu) => {
+  return withGpu({ ...flags, compileAhead: true, note: terminal.note, compiling }, signal, async (gpu: Gpu) => {
     if (flags.tile !== undefined) gpu.tileBytes = flags.tile;
     const plan = planOf(gpu, data, options, flags.memoryLimit ?? null);
     if (lost.here === 0) await announce(gpu, command, plan, describeAdapter(gpu.adapter));

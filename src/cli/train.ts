@@ -227,7 +227,7 @@ async function compute(
     import('./method.js'),
   ]);
   const data = prepareSamples(dataset, config.model === 'mlp' ? null : dataset.imageShape);
-  return withGpu({ ...flags, note: terminal.note }, signal, async (gpu: Gpu) => {
+  return withGpu({ ...flags, compileAhead: true, note: terminal.note }, signal, async (gpu: Gpu) => {
     for (const line of heading(request, data.train.x.length / config.n, describeAdapter(gpu.adapter)))
       terminal.note(line);
     const before = { epochs: 0, measurements: 0 };

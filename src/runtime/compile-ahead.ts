@@ -16,6 +16,11 @@ export function compileAhead(gpu: Gpu, programs: readonly Program[]): void {
   })().catch(() => {});
 }
 
+/** Begins to make pipelines, as many at a time as the implementation has threads. Failures are left to whoever dispatches. */
+export function makePipelines(gpu: Gpu, programs: readonly Program[]): void {
+  for (const program of programs) pipelineOf(gpu, program).catch(() => {});
+}
+
 /** Milliseconds within which the driver has a kernel that it finds in its cache. Those compiled ahead take ten times as long. */
 const FOUND = 100;
 

@@ -8,6 +8,7 @@ import type { Profile } from './profile.js';
 
 /** A compiled kernel and the layout of its bindings. */
 export interface Pipeline {
+  readonly program: Program;
   readonly compute: GPUComputePipeline;
   readonly bindings: GPUBindGroupLayout;
   /** By what they bind; see `bindGroups`. */

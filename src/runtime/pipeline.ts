@@ -56,7 +56,7 @@ export async function compile(device: GPUDevice, program: Program): Promise<Pipe
   const invalid = device.popErrorScope().catch(() => null);
   try {
     const compute = await device.createComputePipelineAsync({ label, layout, compute: { module } });
-    return { compute, bindings, groups: new Map(), warm: false };
+    return { program, compute, bindings, groups: new Map(), warm: false };
   } catch (error) {
     await invalid;
     throw (await compilationError(module, program)) ?? error;
