@@ -48,9 +48,13 @@ export function layerLine(metrics: LayerMetrics, depth: number, left: number): s
   const { total, compilation = 0 } = metrics.seconds;
   parts.push(formatSeconds(total));
   if (compilation >= WORTH_NAMING) parts.push(`compiling shaders: ${formatSeconds(compilation)}`);
-  if (layer < depth) parts.push(`about ${formatSeconds(Math.max(1, Math.round(left)))} left`);
+  if (layer < depth) parts.push(`about ${formatSeconds(promised(left))} left`);
   return parts.join('  ');
 }
+
+/** Whole seconds, or half ones where a whole one would be a fifth of them. */
+const promised = (seconds: number): number =>
+  seconds < 5 ? Math.max(1, Math.round(2 * seconds) / 2) : Math.round(seconds);
 
 /** What the figures and the page take at the end: so many Gram pictures, or seconds where none was drawn. */
 const DRAWING = { pictures: 8, seconds: 2 };

@@ -35,6 +35,13 @@ describe('lines of a run', () => {
 
   it('name what shaders took to be compiled, which no estimate holds', () => {
     const compiled = { ...metrics, seconds: { ...metrics.seconds, compilation: 18.2 } };
+    for (const [left, said] of [
+      [0.2, '1 s'],
+      [2.4, '2.5 s'],
+      [5.4, '5 s'],
+    ] as const) {
+      expect(layerLine(compiled, 20, left)).toContain(`about ${said} left`);
+    }
     expect(layerLine(compiled, 20, 32.4)).toMatch(/1\.9 s {2}compiling shaders: 18\.2 s {2}about 32 s left$/);
   });
 
