@@ -47,8 +47,8 @@ export const compileOptions = (root) => ({
 
 /**
  * Compiles the program to the text of a function of what scripts/program.mjs hands to it; returns esbuild's result, with files
- * that are not yet written. A script and not a module, since V8's code of a module cannot be kept, and without `import()`, which
- * Node 20 has no modules for in a script with such code.
+ * that are not yet written. A script and not a module, since Node keeps no code of a module for its caller, and without
+ * `import()`, which in a script is an experimental option of Node.
  */
 export async function compileProgram(root, { outfile = output(root), external = OUTSIDE, ...more } = {}) {
   const esbuild = await import('esbuild').catch(() => {

@@ -60,9 +60,9 @@ export const predict = (
 /**
  * Predictions Σ_j α_j k(t_i, x_j) at the rows of t: m × outputs, so that few outputs fill a tile of a product, whose columns
  * are fewer than its rows. The terms cancel, so they are summed with low parts: in float32 alone, predictions from 10,000
- * rows differed by 1.5e-4 between sizes of tiles; where α is long, in double-float (see
- * `sumExactly`). Where the bandwidth is many times `reach` (no two rows are further apart) kernel values are 1 but for what float32
- * rounds away, and α nearly cancels: there k − 1 is summed, and Σ_j α_j added in float64.
+ * rows differed by 1.5e-4 between sizes of tiles; where α is long, in double-float (see `sumExactly`). Else, where the bandwidth
+ * is many times `reach` (no two rows are further apart), kernel values are 1 but for what float32 rounds away, and α nearly
+ * cancels: there k − 1 is summed, and Σ_j α_j added in float64.
  */
 export const sumKernels = (outer: Gpu, t: Rows, sum: KernelSum, reach = 2): Promise<Float32Array> =>
   owning(outer, async (gpu) => {
