@@ -117,7 +117,7 @@ function unsureMetric(config: FitConfig, { machine, tree }: Made): string[] {
   const { norm } = familyOf(config);
   if (config.metricForm !== 'full' || norm >= 1 || Math.max(...updates) < 2) return [];
   return [
-    `a full M and a norm of ${formatNumber(norm)}: from its second update on M depends on the last digits of the one before, by several per cent where columns repeat values; use --metric-form diagonal`,
+    `a full M and a norm of ${formatNumber(norm)}: from its second update on M depends on the last digits of the one before, since a single pair of rows with a nearly equal value can decide it; use --metric-form diagonal`,
   ];
 }
 
