@@ -1,5 +1,6 @@
 /** A kernel machine in a file: α and the centres, read tile by tile. */
 
+import { columnsOf } from '../ops/host-rows.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
 import { type RowGrid, type Rows, tileSize } from '../ops/tiles.js';
 import type { KeptAlpha } from '../rfm/kept.js';
@@ -32,14 +33,6 @@ export function machineTensors(gpu: Gpu, centers: Rows, { alpha, alphaLow }: Kep
     { name: 'alpha', dtype: 'F32', shape, data: alpha },
     { name: 'alpha_low', dtype: 'F32', shape, data: alphaLow },
   ];
-}
-
-/** Columns of a part of the rows of numbers, row-major (outputs × n). */
-function columnsOf(numbers: Float32Array, n: number, first: number, count: number): Float32Array {
-  const outputs = numbers.length / n;
-  const out = new Float32Array(outputs * count);
-  for (let c = 0; c < outputs; c++) out.set(numbers.subarray(c * n + first, c * n + first + count), c * count);
-  return out;
 }
 
 /**

@@ -140,6 +140,14 @@ export function lengthOf(row: Numbers): number {
   return size * Math.sqrt(square);
 }
 
+/** Columns first … first + count − 1 of a row-major matrix (rows × n): rows × count. */
+export function columnsOf(matrix: Float32Array, n: number, first: number, count: number): Float32Array {
+  const rows = matrix.length / n;
+  const out = new Float32Array(rows * count);
+  for (let i = 0; i < rows; i++) out.set(matrix.subarray(i * n + first, i * n + first + count), i * count);
+  return out;
+}
+
 /** The Euclidean length of the longest row of a row-major matrix of so many rows. */
 export function longestOf(values: Numbers, rows: number): number {
   const cols = values.length / rows;

@@ -158,14 +158,9 @@ function coordinateItems({ coordinates = false }: ProblemSize, { grid, d }: Tile
 function exactItems({ coordinates = false }: ProblemSize, { grid, d, outputs }: TiledSize): PlanItem[] {
   if (coordinates) return [];
   const tile = largestTile(grid);
-  return [
-    {
-      name: 'rows transposed, coefficients in two parts',
-      // Later rows may have fewer columns.
-      bytes: matrixBytes(Math.min(d, EXACT_COLUMNS), tile) + 2 * matrixBytes(outputs, tile),
-      phases: ['solve', 'predict'],
-    },
-  ];
+  // Later rows may have fewer columns.
+  const bytes = matrixBytes(Math.min(d, EXACT_COLUMNS), tile) + 2 * matrixBytes(outputs, tile);
+  return [{ name: 'rows transposed, coefficients in two parts', bytes, phases: ['solve', 'predict'] }];
 }
 
 /** Bytes of a d × d matrix; none where M is diagonal. */

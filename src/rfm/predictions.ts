@@ -1,7 +1,7 @@
 /** Predictions of kernel machines. */
 
 import { gemm } from '../ops/gemm/gemm.js';
-import { longestOf } from '../ops/host-rows.js';
+import { columnsOf, longestOf, transposeHost } from '../ops/host-rows.js';
 import { kernelExcess } from '../ops/kernel-matrix/kernel-matrix.js';
 import { kernelSums } from '../ops/kernel-matrix/kernel-sums.js';
 import { needsExactDistances } from '../ops/kernel-matrix/pair-distances.js';
@@ -124,18 +124,13 @@ const sumExactly = (
     const grid = { n: t.grid.n, starts };
     const zeros = new Float32Array(outputs * grid.n);
     const [high, low] = [uploadColumns(gpu, grid, outputs, zeros), uploadColumns(gpu, grid, outputs, zeros)];
+    const parts = inTwo(coefficients);
     let from = 0;
     await forEachTile(gpu, async ({ centers }) => {
-      const own = new Float64Array(outputs * centers.rows);
-      for (let c = 0; c < outputs; c++) {
-        own.set(coefficients.subarray(c * n + from, c * n + from + centers.rows), c * centers.rows);
-      }
-      from += centers.rows;
-      const parts = inTwo(own);
-      const alpha = {
-        high: upload(gpu, outputs, centers.rows, parts.high),
-        low: upload(gpu, outputs, centers.rows, parts.low),
-      };
+      const count = centers.rows;
+      const part = (values: Float32Array): Matrix => upload(gpu, outputs, count, columnsOf(values, n, from, count));
+      const alpha = { high: part(parts.high), low: part(parts.low) };
+      from += count;
       for (const [h, rows] of halves.entries()) {
         const sums = { high: high.tiles[h], low: low.tiles[h] };
         await sendBatch(gpu, (batch) => subtractKernelSums(batch, kernel, { rows, centers, alpha, sums }));
@@ -143,9 +138,5 @@ const sumExactly = (
       release(gpu, alpha.high, alpha.low);
     });
     const [taken] = await downloadAllColumns(gpu, [high]);
-    const out = new Float32Array(taken.length);
-    for (let c = 0; c < outputs; c++) {
-      for (let i = 0; i < grid.n; i++) out[i * outputs + c] = -taken[c * grid.n + i];
-    }
-    return out;
+    return transposeHost(taken, outputs, grid.n).map((value) => -value);
   });
