@@ -215,6 +215,35 @@ describe.skipIf(noBrowser)(`the page in Chromium${LEFT_OUT}`, () => {
     await page.close();
   }, 240_000);
 
+  it('pauses and stops a run that waits for an estimate', async () => {
+    const { page, complaints } = await opened();
+    await page.locator('#data-info').filter({ hasText: 'Embedded MNIST digits' }).waitFor();
+    for (const [id, value] of Object.entries({ n: 20, testN: 0, depth: 2, width: 8 })) {
+      await page.fill(`#${id}`, String(value));
+    }
+    /** Changes the form, and presses buttons just after the estimate of it has begun. */
+    const press = (seed: number, then: string) =>
+      page.evaluate(
+        async ([value, second]) => {
+          const input = document.querySelector<HTMLInputElement>('#seed')!;
+          input.value = String(value);
+          input.dispatchEvent(new Event('input', { bubbles: true }));
+          await new Promise((resolve) => setTimeout(resolve, 401));
+          for (const id of ['#start', second]) document.querySelector<HTMLButtonElement>(id)!.click();
+        },
+        [seed, then] as const,
+      );
+    await press(3, '#pause');
+    await status(page, /^Paused after layer 1\.$/);
+    await page.click('#pause');
+    await status(page, /^Done\.$/);
+    await press(4, '#stop');
+    await status(page, /^Stopped; what was computed is shown\.$/);
+    expect(await page.isHidden('#results')).toBe(true);
+    expect(complaints).toEqual([]);
+    await page.close();
+  }, 240_000);
+
   it('may ask no other server, and says plainly where there is no WebGPU', async () => {
     const page = await browser().newPage();
     await page.addInitScript(() => {

@@ -35,8 +35,19 @@ const known: {
   finished: [],
 };
 
-/** What the page asked for while a run goes on. */
-const wish = { paused: false, steps: 0, waited: 0, wake: () => {}, abort: new AbortController() };
+/** What the page asks of a run, from the moment that it is asked for: before it begins, an estimate may go on. */
+interface Wish {
+  paused: boolean;
+  steps: number;
+  waited: number;
+  wake: () => void;
+  abort: AbortController;
+}
+
+const newWish = (): Wish => ({ paused: false, steps: 0, waited: 0, wake: () => {}, abort: new AbortController() });
+
+/** Of the run that was asked for last. */
+let wish = newWish();
 
 function device(): Gpu {
   if (!known.gpu) throw new RfmError('noAdapter', 'no device is open; load the page again');
@@ -49,7 +60,7 @@ async function renew(): Promise<Gpu> {
   return known.gpu;
 }
 
-const control = (): Control => ({
+const controlOf = (wish: Wish): Control => ({
   signal: wish.abort.signal,
   waited: () => wish.waited,
   async next(layer) {
@@ -138,11 +149,11 @@ async function roundTrip(gpu: Gpu): Promise<number> {
   return times.sort((a, b) => a - b)[3]!;
 }
 
-async function run(runs: readonly Settings[]): Promise<void> {
-  Object.assign(wish, { paused: false, steps: 0, abort: new AbortController() });
+async function run(runs: readonly Settings[], control: Control): Promise<void> {
   known.finished = [];
   try {
     for (const [index, settings] of runs.entries()) {
+      control.signal.throwIfAborted();
       const { info, load } = sourceOf();
       say({ type: 'started', run: index, settings });
       const task = {
@@ -152,11 +163,11 @@ async function run(runs: readonly Settings[]): Promise<void> {
         data: load(settings.n, settings.testN),
         version: VERSION,
       };
-      known.finished[index] = await runOn({ current: device, renew }, { ...task, say, control: control() });
+      known.finished[index] = await runOn({ current: device, renew }, { ...task, say, control });
     }
     say({ type: 'ended', stopped: false });
   } catch (error) {
-    if (!wish.abort.signal.aborted) throw error;
+    if (!control.signal.aborted) throw error;
     say({ type: 'ended', stopped: true });
   }
 }
@@ -200,9 +211,12 @@ function act(message: ToWorker): void {
     case 'estimate':
       enqueue(() => estimate(message.settings));
       break;
-    case 'run':
-      enqueue(() => run(message.runs));
+    case 'run': {
+      wish = newWish();
+      const control = controlOf(wish);
+      enqueue(() => run(message.runs, control));
       break;
+    }
     case 'digit':
       enqueue(() => digit(message.pixels));
       break;
