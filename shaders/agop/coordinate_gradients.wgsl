@@ -4,7 +4,7 @@
 // x (n × d) and alpha (outputs × n) belong to the n columns of w: all of them, or a tile; with ACCUMULATE the sum is added to
 // what is there. own (rows × d) are the rows x_r. Four coordinates an invocation, which goes through all n rows: what takes
 // longest is g, and it serves all outputs. Sums are in double-float, since gradients are small beside their terms.
-// Before this text: that of ψ. OUTPUTS: u32, 1 to 4.
+// Before this text: that of ψ, and `apart`, what becomes of four differences. OUTPUTS: u32, 1 to 4.
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) index: u32) {
@@ -18,7 +18,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
   var s$c: Pair4;
 #end
   for (var j = 0u; j < p.n; j++) {
-    let slope = coordinateSlope(x[j * quads + slot] - mine, p.scale) * w[p.offsetW + row * p.strideW + j];
+    let slope = coordinateSlope(apart(x[j * quads + slot] - mine, slot), p.scale) * w[p.offsetW + row * p.strideW + j];
 #for c in 0..4
     if (OUTPUTS > $(c)u) { s$c = add4(s$c, slope * alpha[(p.firstOutput + $(c)u) * p.strideAlpha + j]); }
 #end

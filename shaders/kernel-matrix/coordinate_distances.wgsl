@@ -17,10 +17,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) in
 #end
   for (var k = 0u; k < p.k; k++) {
     let b = transposed[k * p.strideB / 4u + slot];
-    s0 = addTerm(s0, vec4f(a[start.x + k]), b);
-    s1 = addTerm(s1, vec4f(a[start.y + k]), b);
-    s2 = addTerm(s2, vec4f(a[start.z + k]), b);
-    s3 = addTerm(s3, vec4f(a[start.w + k]), b);
+    s0 = addTerm(s0, vec4f(a[start.x + k]), b, k);
+    s1 = addTerm(s1, vec4f(a[start.y + k]), b, k);
+    s2 = addTerm(s2, vec4f(a[start.z + k]), b, k);
+    s3 = addTerm(s3, vec4f(a[start.w + k]), b, k);
   }
   let rate = Pair4(vec4f(p.rateHigh), vec4f(p.rateLow));
   // Columns beyond the last are padding.

@@ -2,7 +2,7 @@
 // difference and of its square.
 #include "double_float4.wgsl"
 
-fn addTerm(s: Pair4, a: vec4f, b: vec4f) -> Pair4 {
+fn addTerm(s: Pair4, a: vec4f, b: vec4f, coordinate: u32) -> Pair4 {
   // Knuth's two-sum of a and −b.
   let difference = opaque4(a - b);
   let part = opaque4(difference - a);

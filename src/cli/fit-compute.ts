@@ -111,13 +111,13 @@ export async function computeFit(
   return { document, parts, prepared, made, config };
 }
 
-/** Where later updates of a full M are not sure: gradients have no bound, in a norm below 1, as two values come together. */
+/** Where later updates of a full M are not sure: see `coordinateExponent`. */
 function unsureMetric(config: FitConfig, { machine, tree }: Made): string[] {
   const updates = machine ? [machine.fitted.iteration] : (tree?.about.leaves ?? []).map(({ best }) => best);
-  const { norm } = familyOf(config);
-  if (config.metricForm !== 'full' || norm >= 1 || Math.max(...updates) < 2) return [];
+  const { coordinateExponent } = familyOf(config);
+  if (config.metricForm !== 'full' || coordinateExponent >= 1 || Math.max(...updates) < 2) return [];
   return [
-    `a full M and a norm of ${formatNumber(norm)}: from its second update on M depends on the last digits of the one before, since a single pair of rows with a nearly equal value can decide it; use --metric-form diagonal`,
+    `a full M, and differences to the power of ${formatNumber(coordinateExponent)}: from its second update on M depends on the last digits of the one before, since a single pair of rows with a nearly equal value can decide it; use --metric-form diagonal`,
   ];
 }
 

@@ -101,7 +101,7 @@ async function timeFits(gpu: Gpu, data: EstimatorData, options: EstimatorOptions
   return { update: ends[1] - ends[0], last: ends[2] - ends[1] };
 }
 
-/** Seconds that the bandwidth of a fit takes: the host sorts distances for it. */
+/** Seconds that the bandwidth of a fit takes. */
 const timeMedian = (outer: Gpu, data: EstimatorData, options: EstimatorOptions): Promise<number> =>
   owning(outer, async (gpu) => {
     const { family, bandwidth } = options;

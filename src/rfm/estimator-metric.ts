@@ -3,6 +3,7 @@
 import type { Numbers } from '../numbers.js';
 import { transpose } from '../ops/elementwise/transpose.js';
 import { lengthOf } from '../ops/host-rows.js';
+import { type KernelFamily, scaledFamily } from '../ops/kernels/families.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
 import { rootOfFactor } from '../ops/sqrt-psd/sqrt-psd.js';
 import { type RowGrid, type Rows, releasePanels, uploadRows } from '../ops/tiles.js';
@@ -23,6 +24,19 @@ export type Metric =
   | { form: 'full'; factor: Float32Array; rank: number }
   | { form: 'diagonal'; roots: Float64Array }
   | null;
+
+/**
+ * The kernels of a metric, and what is left of it to multiply rows by: those of a distance by coordinates have a diagonal M as scales of
+ * theirs, since rows times its roots would be rounded, and near values with them. The scales belong to the scope of `gpu`.
+ */
+export function underMetric(
+  gpu: Gpu,
+  family: KernelFamily,
+  metric: Metric,
+): { family: KernelFamily; rowMetric: Metric } {
+  if (metric?.form !== 'diagonal' || !family.at(1).coordinates) return { family, rowMetric: metric };
+  return { family: scaledFamily(family, upload(gpu, 1, metric.roots.length, metric.roots)), rowMetric: null };
+}
 
 /** Rows (n × d) times F, on the device. Release them with `releasePanels`. */
 export const applyMetric = (outer: Gpu, grid: RowGrid, x: Float32Array, d: number, metric: Metric): Promise<Rows> =>

@@ -18,7 +18,7 @@ import { enter } from '../runtime/timing.js';
 import { type AgopRequest, agopDiagonalOf, agopOf } from './agop.js';
 import { layerPrograms } from './compile-ahead.js';
 import { createClock, type LayerContext } from './context.js';
-import { applyMetric, type Metric, type MetricForm, nextDiagonal, nextFull } from './estimator-metric.js';
+import { applyMetric, type Metric, type MetricForm, nextDiagonal, nextFull, underMetric } from './estimator-metric.js';
 import { type FittedKernel, fitKernel, releaseFitted } from './fit.js';
 import { medianDistance } from './median-distance.js';
 import { adopt, type DeviceLimits, isPlannable, limitsOf, type ProblemSize, planRun, type RunPlan } from './plan.js';
@@ -238,10 +238,11 @@ async function fitOnce(
   kernel: RadialKernel;
   agop: (() => Promise<Metric>) | null;
 }> {
-  const { family, bandwidth, metricForm, agop: path, agopSamples } = options;
+  const { bandwidth, metricForm, agop: path, agopSamples } = options;
   const context = { gpu, plan, clock };
   const ridge = ridgeOf(options, iteration);
-  const rows = await applyMetric(gpu, plan.grid, x, d, metric);
+  const { family, rowMetric } = underMetric(gpu, options.family, metric);
+  const rows = await applyMetric(gpu, plan.grid, x, d, rowMetric);
   const kernel = family.at(await bandwidthOf(gpu, rows, family, bandwidth));
   const targets = uploadColumns(gpu, plan.grid, outputs, transposeHost(y, n, outputs));
   compileAhead(gpu, layerPrograms(gpu, kernel, { n, d: rows.tiles[0].cols, outputs }));
@@ -250,7 +251,7 @@ async function fitOnce(
   const reach = await longestRow(gpu, rows);
   let others: Float64Array | null = null;
   if (validation) {
-    const tests = await applyMetric(gpu, cut(validation.rows, plan.grid.starts[1]), validation.x, d, metric);
+    const tests = await applyMetric(gpu, cut(validation.rows, plan.grid.starts[1]), validation.x, d, rowMetric);
     const scores = await predict(gpu, tests, fitted, await reachOf(gpu, kernel, reach, tests));
     others = Float64Array.from(scores);
     releasePanels(gpu, tests);
@@ -313,15 +314,20 @@ export interface Predictor extends Pick<FittedEstimator, 'bandwidth' | 'metric' 
  */
 export async function predictEstimator(
   gpu: Gpu,
-  { family, bandwidth, metric, alpha, centers, n, d, outputs }: Predictor,
+  { family: plain, bandwidth, metric, alpha, centers, n, d, outputs }: Predictor,
   x: Float32Array,
   memoryLimit: number | null = null,
 ): Promise<Float64Array> {
   const rows = x.length / d;
-  const kernel = family.at(bandwidth);
   const size = estimatorSize(
     { n, d, outputs, testN: Math.min(rows, n) },
-    { family, metricForm: metric?.form ?? 'full', agop: 'jacobian', agopSamples: 1, solver: 'conjugate-gradients' },
+    {
+      family: plain,
+      metricForm: metric?.form ?? 'full',
+      agop: 'jacobian',
+      agopSamples: 1,
+      solver: 'conjugate-gradients',
+    },
   );
   // Of the plan only the tiles count: nothing is solved.
   const device = limitsOf(gpu, memoryLimit);
@@ -336,7 +342,9 @@ export async function predictEstimator(
   const restore = adopt(gpu, plan, memoryLimit);
   try {
     return await owning(gpu, async (gpu) => {
-      const own = await applyMetric(gpu, plan.grid, centers, d, metric);
+      const { family, rowMetric } = underMetric(gpu, plain, metric);
+      const kernel = family.at(bandwidth);
+      const own = await applyMetric(gpu, plan.grid, centers, d, rowMetric);
       const coefficients = transposeHost(alpha, n, outputs);
       const columns: Columns = uploadColumns(gpu, plan.grid, outputs, coefficients);
       const fitted = { system: { x: own, kernel, kept: null }, alpha: columns, coefficients };
@@ -347,7 +355,7 @@ export async function predictEstimator(
       for (let first = 0; first < rows; first += most) {
         const count = Math.min(most, rows - first);
         const part = x.subarray(first * d, (first + count) * d);
-        const tests = await applyMetric(gpu, cut(count, most), part, d, metric);
+        const tests = await applyMetric(gpu, cut(count, most), part, d, rowMetric);
         const scores = await predict(gpu, tests, fitted, await reachOf(gpu, kernel, reach, tests));
         out.set(scores, first * outputs);
         releasePanels(gpu, tests);

@@ -2,6 +2,7 @@ import { inputError } from '../errors.js';
 import { pairDistances } from '../ops/kernel-matrix/pair-distances.js';
 import { lpLaplace } from '../ops/kernels/coordinate-kernels.js';
 import type { KernelFamily } from '../ops/kernels/families.js';
+import { withScales } from '../ops/kernels/kernel.js';
 import { evenlySpaced } from '../ops/solve/nystrom.js';
 import { type Count, selectPositive } from '../ops/statistics/radix-select.js';
 import { gatherRows, type Rows, tileSize } from '../ops/tiles.js';
@@ -21,13 +22,14 @@ export const MEDIAN_ROWS = 5000;
 export const medianDistance = (
   outer: Gpu,
   x: Rows,
-  { norm, mean }: Pick<KernelFamily, 'norm' | 'mean'>,
+  { norm, mean, scales }: Pick<KernelFamily, 'norm' | 'mean' | 'scales'>,
 ): Promise<number> =>
   owning(outer, async (gpu) => {
     const ids = evenlySpaced(x.grid.n, MEDIAN_ROWS);
     const { cols } = x.tiles[0];
     // Of bandwidth 1, r² is ‖x − z‖_p^p.
-    const kernel = lpLaplace(1, norm, norm);
+    const plain = lpLaplace(1, norm, norm);
+    const kernel = scales ? withScales(plain, scales) : plain;
     const size = tileSize(x.grid, 0);
     const tiles = Array.from({ length: Math.ceil(ids.length / size) }, (_, t) => ids.slice(t * size, (t + 1) * size));
     const distances = (batch: Batch, rows: readonly number[], columns: readonly number[], out: Matrix): Matrix => {

@@ -20,7 +20,7 @@ import {
   reachOf,
   samplesOf,
 } from './estimator.js';
-import { applyMetric, type Metric, nextDiagonal, nextFull } from './estimator-metric.js';
+import { applyMetric, type Metric, nextDiagonal, nextFull, underMetric } from './estimator-metric.js';
 import { adopt, limitsOf, planRun } from './plan.js';
 import { predict } from './predictions.js';
 import { longestRow } from './rfm.js';
@@ -92,9 +92,10 @@ async function fitAll(
   { data, options, ridges, score, metric, last }: TrialFit,
 ): Promise<{ score: number; ridge: number; metric: Metric }> {
   const { x, n, d, y, outputs, validation } = data;
-  const { family, bandwidth, metricForm, agop, agopSamples } = options;
+  const { bandwidth, metricForm, agop, agopSamples } = options;
   if (!validation) throw new RfmError('internal', 'a trial needs rows to score by');
-  const rows = await applyMetric(gpu, plan.grid, x, d, metric);
+  const { family, rowMetric } = underMetric(gpu, options.family, metric);
+  const rows = await applyMetric(gpu, plan.grid, x, d, rowMetric);
   const kernel = family.at(await bandwidthOf(gpu, rows, family, bandwidth));
   const system = { x: rows, kernel, kept: null };
   const targets = uploadColumns(gpu, plan.grid, outputs, transposeHost(y, n, outputs));
@@ -106,7 +107,7 @@ async function fitAll(
     coefficients.set(alpha, r * outputs * n);
   });
   const alpha = uploadColumns(gpu, plan.grid, ridges.length * outputs, coefficients);
-  const tests = await applyMetric(gpu, cut(validation.rows, plan.grid.starts[1]), validation.x, d, metric);
+  const tests = await applyMetric(gpu, cut(validation.rows, plan.grid.starts[1]), validation.x, d, rowMetric);
   const reach = await longestRow(gpu, rows);
   const all = await predict(gpu, tests, { system, alpha, coefficients }, await reachOf(gpu, kernel, reach, tests));
   releasePanels(gpu, tests, alpha);

@@ -268,17 +268,18 @@ describe('fit', () => {
   });
 
   it('says where later updates of M are not sure', async () => {
-    const flags =
-      'houses.csv --target price --drop kind,id --kernel product-laplace --exponent 0.7 --validation 0'.split(' ');
-    const unsure = /a full M and a norm of 0\.7: from its second update on/;
-    const noted = async (...more: string[]): Promise<boolean> => {
-      const out = `sure-${more.join('')}`;
+    const unsure = /a full M, and differences to the power of 0\.7: from its second update on/;
+    const noted = async (kernel: string, ...more: string[]): Promise<boolean> => {
+      const out = `sure-${kernel.split(' ')[0]}${more.join('')}`;
+      const flags = `houses.csv --target price --drop kind,id --validation 0 --kernel ${kernel}`.split(' ');
       expect((await runFit(...flags, ...more, '--out', out)).code).toBe(0);
       return documentOf(out).notes.some((note) => unsure.test(note));
     };
-    expect(await noted('--iterations', '2')).toBe(true);
-    expect(await noted('--iterations', '1')).toBe(false);
-    expect(await noted('--iterations', '2', '--metric-form', 'diagonal')).toBe(false);
+    expect(await noted('product-laplace --exponent 0.7', '--iterations', '2')).toBe(true);
+    expect(await noted('product-laplace --exponent 0.7', '--iterations', '1')).toBe(false);
+    expect(await noted('product-laplace --exponent 0.7', '--iterations', '2', '--metric-form', 'diagonal')).toBe(false);
+    expect(await noted('sum-power-laplace --exponent 0.7', '--iterations', '2')).toBe(true);
+    expect(await noted('laplace --exponent 0.7', '--iterations', '2')).toBe(false);
   });
 
   it('plans, and fits nothing', async () => {

@@ -4,15 +4,16 @@ import { agopDiagonal, agopJacobian } from '../../src/ops/agop/agop-jacobian.js'
 import { kernelExcess, kernelMatrix } from '../../src/ops/kernel-matrix/kernel-matrix.js';
 import { pairDistances } from '../../src/ops/kernel-matrix/pair-distances.js';
 import { lpLaplace, sumPowerLaplace } from '../../src/ops/kernels/coordinate-kernels.js';
-import type { RadialKernel } from '../../src/ops/kernels/kernel.js';
+import { type RadialKernel, withScales } from '../../src/ops/kernels/kernel.js';
 import { laplace } from '../../src/ops/kernels/laplace.js';
 import { nearestDistance } from '../../src/ops/solve/kernel-system.js';
 import { solveRidge } from '../../src/ops/solve/solve.js';
 import { columnSquares } from '../../src/ops/statistics/column-squares.js';
-import { allocateColumns, downloadColumns, releasePanels } from '../../src/ops/tiles.js';
+import { allocateColumns, type Columns, downloadColumns, type Rows, releasePanels } from '../../src/ops/tiles.js';
+import { medianDistance } from '../../src/rfm/median-distance.js';
 import { runBatch } from '../../src/runtime/batch.js';
-import { block, release } from '../../src/runtime/matrix.js';
-import { agopBy, COORDINATE_KERNELS, kernelMatrixBy } from '../support/coordinate-reference.js';
+import { block, release, upload } from '../../src/runtime/matrix.js';
+import { agopBy, COORDINATE_KERNELS, kernelMatrixBy, type ReferenceKernel } from '../support/coordinate-reference.js';
 import {
   compute,
   EDGE_SIZES,
@@ -27,7 +28,17 @@ import {
   reportErrors,
   useGpu,
 } from '../support/gpu.js';
-import { at, type Dense, dense, normalMatrix, normals, rounded, solved, transposed } from '../support/reference.js';
+import {
+  at,
+  type Dense,
+  dense,
+  normalMatrix,
+  normals,
+  rounded,
+  solved,
+  transposed,
+  uniforms,
+} from '../support/reference.js';
 
 const gpu = useGpu();
 reportErrors();
@@ -44,6 +55,7 @@ const SHAPES: [n: number, d: number, outputs: number][] = [
   [211, 5, 5],
   [128, 13, 6],
   [301, 9, 1],
+  [85, 3, 2],
   [63, 1, 4],
 ];
 
@@ -51,6 +63,31 @@ const SHAPES: [n: number, d: number, outputs: number][] = [
 function tableRows(rows: number, cols: number, seed: number): Dense {
   const next = normals(seed);
   return rounded(dense(rows, cols, (_, j) => (j % 7 === 3 ? Math.round(next()) : j % 11 === 10 ? 0.5 : next())));
+}
+
+/** The AGOP of a kernel machine and its diagonal, against float64. */
+async function expectAgop(
+  reference: ReferenceKernel,
+  machine: { x: Dense; alpha: Dense; bandwidth: number },
+  { x, alpha, kernel }: { x: Rows; alpha: Columns; kernel: RadialKernel },
+): Promise<void> {
+  const { name } = reference;
+  const [n, d] = [machine.x.rows, machine.x.cols];
+  const nearest = await nearestDistance(gpu(), { x, kernel, kept: null });
+  const input = {
+    ...{ x, alpha, weights: { kind: 'computed' as const, kernel, nearest }, starts: [0, n] },
+    coordinates: kernel.coordinates && { distance: kernel.coordinates, bandwidth: machine.bandwidth },
+  };
+  const unit = kernel.weightUnit(nearest) ** 2;
+  const expected = agopBy(reference, machine);
+  const [m, rest] = [poisoned(gpu(), d, d), poisoned(gpu(), d, d)];
+  await agopJacobian(gpu(), input, { high: m, low: rest });
+  const agop = await read(gpu(), m);
+  expectClose(`${name}: AGOP`, { ...agop, data: agop.data.map((v) => unit * v) }, expected, 1e-4);
+  const diagonal = await agopDiagonal(gpu(), input);
+  const wanted = dense(1, d, (_, j) => at(expected, j, j));
+  expectClose(`${name}: diagonal`, { rows: 1, cols: d, data: diagonal.map((v) => unit * v) }, wanted, 1e-4);
+  release(gpu(), m, rest);
 }
 
 describe.each(COORDINATE_KERNELS.map((k) => [k.name, k] as const))('%s', (name, reference) => {
@@ -151,25 +188,41 @@ describe.each(COORDINATE_KERNELS.map((k) => [k.name, k] as const))('%s', (name, 
     expect(report.relativeResidual).toBeLessThan(1e-6);
     const found = { rows: outputs, cols: n, data: Float64Array.from(await downloadColumns(gpu(), high)) };
     expectClose(`${name}: α`, found, alpha, 1e-4);
-    const nearest = await nearestDistance(gpu(), { x: rows, kernel, kept: null });
-    const input = {
-      x: rows,
-      alpha: high,
-      weights: { kind: 'computed' as const, kernel, nearest },
-      coordinates: kernel.coordinates && { distance: kernel.coordinates, bandwidth },
-      starts: [0, n],
-    };
-    const unit = kernel.weightUnit(nearest) ** 2;
-    const expected = agopBy(reference, { x, alpha, bandwidth });
-    const [m, rest] = [poisoned(gpu(), d, d), poisoned(gpu(), d, d)];
-    await agopJacobian(gpu(), input, { high: m, low: rest });
-    const agop = await read(gpu(), m);
-    expectClose(`${name}: AGOP`, { ...agop, data: agop.data.map((v) => unit * v) }, expected, 1e-4);
-    const diagonal = await agopDiagonal(gpu(), input);
-    const wanted = dense(1, d, (_, j) => at(expected, j, j));
-    expectClose(`${name}: diagonal`, { rows: 1, cols: d, data: diagonal.map((v) => unit * v) }, wanted, 1e-4);
-    release(gpu(), m, rest);
+    await expectAgop(reference, { x, alpha, bandwidth }, { x: rows, alpha: high, kernel });
     releasePanels(gpu(), rows, targets, high, low, r);
+  });
+
+  it('of rows with scales: as of the rows times these in float64, however near their values are', async () => {
+    const [n, d, outputs] = [83, 9, 2];
+    const [next, share] = [normals(n), uniforms(d)];
+    // Far from 0, so that rows times scales would keep few digits of their differences.
+    const x = rounded(dense(n, d, () => 1000 + next()));
+    const scales = Float32Array.from({ length: d }, (_, j) => (j === 4 ? 0 : share()));
+    const scaled = dense(n, d, (i, j) => (at(x, i, j) - 1000) * scales[j]);
+    const bandwidth = 1.5;
+    const own = upload(gpu(), 1, d, scales);
+    const kernel = withScales(reference.kernel(7), own).withBandwidth(bandwidth);
+    const alpha = rounded(normalMatrix(outputs, n, 3));
+    const [rows, columns] = [putRows(gpu(), x, 40), putColumns(gpu(), alpha, 40)];
+    const [k] = await compute(gpu(), [x], [[n, n]], (batch, [a], [out]) => kernelMatrix(batch, a, a, out, kernel));
+    expectEach(`${name}: values`, k, kernelMatrixBy(reference, scaled, scaled, bandwidth), 1e-6);
+    const [tile] = rows.tiles;
+    const [s, high, low] = [1, 2, 3].map(() => poisoned(gpu(), tile.rows, tile.rows));
+    await runBatch(gpu(), (batch) => {
+      for (const out of [s, { high, low }]) pairDistances(batch, kernel, tile, tile, out);
+    });
+    const single = await read(gpu(), s);
+    expectEach('one float and two', single, await read(gpu(), high), 1e-7, (i, j) => at(single, i, j) + 1e-9);
+    release(gpu(), s, high, low);
+    await expectAgop(reference, { x: scaled, alpha, bandwidth }, { x: rows, alpha: columns, kernel });
+    const family = { norm: 0.7, mean: true };
+    const [plain, median] = [
+      putRows(gpu(), rounded(scaled), 40),
+      await medianDistance(gpu(), rows, { ...family, scales: own }),
+    ];
+    expectBelow('median', Math.abs(median / (await medianDistance(gpu(), plain, family)) - 1), 1e-6);
+    release(gpu(), own);
+    releasePanels(gpu(), rows, columns, plain);
   });
 });
 

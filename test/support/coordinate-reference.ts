@@ -85,6 +85,7 @@ export const COORDINATE_KERNELS: ReferenceKernel[] = [
   lpq(1.4, 0.8),
   lpq(0.7, 0.7),
   sumPower(1, 2, 0),
+  sumPower(0.7, 2, 0),
   sumPower(1.3, 3, 0.2),
 ];
 

@@ -31,16 +31,22 @@ const factors = {
 } as const;
 
 /** ψ is float32: its roundings average out. */
-const COORDINATE_TERM =
-  'fn addTerm(s: Pair4, a: vec4f, b: vec4f) -> Pair4 { return add4(s, coordinateTerm(a - b, p.scale)); }';
+const termOf = (difference: string): string =>
+  `fn addTerm(s: Pair4, a: vec4f, b: vec4f, k: u32) -> Pair4 { return add4(s, coordinateTerm(${difference}, p.scale)); }`;
+const PLAIN_TERM = termOf('a - b');
+/** Of rows that are not multiplied by scales themselves, which would round what is left of near values. */
+const SCALED_TERM = termOf('(a - b) * scales[k]');
 const STORE = 'fn store(at: u32, s: Pair4) { high[at] = s.high; }';
 const STORE_PAIR = 'fn store(at: u32, s: Pair4) { high[at] = s.high; low[at] = s.low; }';
 
-/** In one float, and in two. */
+const scaled = { ...factors, scales: read('array<f32>') } as const;
+const pair = { low: readWrite('array<vec4f>') } as const;
+
+/** In one float and in two, of plain coordinates and of those with scales. */
 const SINGLE = perDistance((text) =>
   defineKernel({
     name: 'coordinate_distances',
-    source: [text, COORDINATE_TERM, STORE, source],
+    source: [text, PLAIN_TERM, STORE, source],
     bindings: factors,
     params,
   }),
@@ -48,15 +54,31 @@ const SINGLE = perDistance((text) =>
 const DOUBLE = perDistance((text) =>
   defineKernel({
     name: 'coordinate_distances_pair',
-    source: [text, COORDINATE_TERM, STORE_PAIR, source],
-    bindings: { ...factors, low: readWrite('array<vec4f>') },
+    source: [text, PLAIN_TERM, STORE_PAIR, source],
+    bindings: { ...factors, ...pair },
+    params,
+  }),
+);
+const SCALED_SINGLE = perDistance((text) =>
+  defineKernel({
+    name: 'scaled_distances',
+    source: [text, SCALED_TERM, STORE, source],
+    bindings: scaled,
+    params,
+  }),
+);
+const SCALED_DOUBLE = perDistance((text) =>
+  defineKernel({
+    name: 'scaled_distances_pair',
+    source: [text, SCALED_TERM, STORE_PAIR, source],
+    bindings: { ...scaled, ...pair },
     params,
   }),
 );
 const EUCLIDEAN = defineKernel({
   name: 'euclidean_distances_pair',
   source: [euclideanTerm, STORE_PAIR, source],
-  bindings: { ...factors, low: readWrite('array<vec4f>') },
+  bindings: { ...factors, ...pair },
   params,
 });
 
@@ -104,8 +126,13 @@ function coordinateDistances(
     { rate: rateOf(coordinates, a.cols), scale: 1 / bandwidth, operations: coordinates.operations + ADD },
   );
   batch.scope({ op: 'coordinate-distances', ...work }, () => {
-    if ('high' in out) batch.dispatch(DOUBLE(coordinates), { ...call, bindings: { a, transposed, ...out } });
-    else batch.dispatch(SINGLE(coordinates), { ...call, bindings: { a, transposed, high } });
+    const { scales } = coordinates;
+    if (!scales) {
+      if ('high' in out) batch.dispatch(DOUBLE(coordinates), { ...call, bindings: { a, transposed, ...out } });
+      else batch.dispatch(SINGLE(coordinates), { ...call, bindings: { a, transposed, high } });
+    } else if ('high' in out) {
+      batch.dispatch(SCALED_DOUBLE(coordinates), { ...call, bindings: { a, transposed, ...out, scales } });
+    } else batch.dispatch(SCALED_SINGLE(coordinates), { ...call, bindings: { a, transposed, high, scales } });
   });
 }
 

@@ -1,8 +1,9 @@
 import { inputError, say, the } from '../../errors.js';
+import type { Matrix } from '../../runtime/matrix.js';
 import { lpLaplace, sumPowerLaplace } from './coordinate-kernels.js';
 import { gaussian } from './gaussian.js';
 import { generalizedLaplace } from './generalized-laplace.js';
-import type { RadialKernel } from './kernel.js';
+import { type RadialKernel, withScales } from './kernel.js';
 import { laplace } from './laplace.js';
 
 /** Kernels of all bandwidths, and the distance that their bandwidth is measured by. */
@@ -12,6 +13,13 @@ export interface KernelFamily {
   norm: number;
   /** Whether ‖x − z‖_p^p is a mean over coordinates, not their sum. */
   mean: boolean;
+  /**
+   * The power of |x_i − z_i| in the distance: below 1 a gradient has no bound as two values of a coordinate come together.
+   * 2 where the distance is Euclidean.
+   */
+  coordinateExponent: number;
+  /** Of all its kernels; see `CoordinateDistance`. */
+  scales?: Matrix;
 }
 
 /** What names a family. */
@@ -26,6 +34,13 @@ export interface FamilySettings {
   constantMix?: number | undefined;
 }
 
+/** A family of distances by coordinates, with scales (1 × d). */
+export const scaledFamily = (family: KernelFamily, scales: Matrix): KernelFamily => ({
+  ...family,
+  scales,
+  at: (bandwidth) => withScales(family.at(bandwidth), scales),
+});
+
 type Setting = 'exponent' | 'norm' | 'power' | 'constantMix';
 
 interface Named {
@@ -34,7 +49,17 @@ interface Named {
   of(settings: FamilySettings): KernelFamily;
 }
 
-const euclidean = (at: KernelFamily['at']): KernelFamily => ({ at, norm: 2, mean: false });
+const euclidean = (at: KernelFamily['at']): KernelFamily => ({
+  ...{ at, norm: 2, mean: false },
+  coordinateExponent: 2,
+});
+
+const ellPQ = (p: number, q: number): KernelFamily => ({
+  at: (l) => lpLaplace(l, p, q),
+  norm: p,
+  mean: false,
+  coordinateExponent: p,
+});
 
 const FAMILIES = {
   laplace: {
@@ -44,11 +69,11 @@ const FAMILIES = {
   gaussian: { takes: [], of: () => euclidean(gaussian) },
   'product-laplace': {
     takes: ['exponent'],
-    of: ({ exponent = 1 }) => ({ at: (l) => lpLaplace(l, exponent, exponent), norm: exponent, mean: false }),
+    of: ({ exponent = 1 }) => ellPQ(exponent, exponent),
   },
   'lpq-laplace': {
     takes: ['exponent', 'norm'],
-    of: ({ norm = 1, exponent = norm }) => ({ at: (l) => lpLaplace(l, norm, exponent), norm, mean: false }),
+    of: ({ norm = 1, exponent = norm }) => ellPQ(norm, exponent),
   },
   'sum-power-laplace': {
     takes: ['exponent', 'power', 'constantMix'],
@@ -61,6 +86,7 @@ const FAMILIES = {
         }),
       norm: 1,
       mean: true,
+      coordinateExponent: exponent ?? 1,
     }),
   },
 } satisfies Record<string, Named>;

@@ -1,5 +1,6 @@
-import { inputError } from '../../errors.js';
+import { inputError, RfmError } from '../../errors.js';
 import type { WgslPart } from '../../runtime/kernel.js';
+import type { Matrix } from '../../runtime/matrix.js';
 
 /** WGSL for the values of a kernel, and u32 constants that its text takes. */
 export interface KernelShader {
@@ -31,6 +32,8 @@ export interface CoordinateDistance {
   readonly bandwidth: number;
   /** Operations of ψ, and of g; see `RowWork`. */
   readonly operations: number;
+  /** 1 × d: what differences of each coordinate are multiplied by, x_i − z_i being scales_i times that of the rows. Default: 1. */
+  readonly scales?: Matrix | undefined;
 }
 
 /**
@@ -70,6 +73,17 @@ export interface RadialKernel {
   readonly operations: number;
   /** The distance that r is the root of; Euclidean where it is left out. All that is said of r, in bandwidths, is of that root. */
   readonly coordinates?: CoordinateDistance;
+}
+
+/** The kernel, of a distance by coordinates, with such scales. */
+export function withScales(kernel: RadialKernel, scales: Matrix): RadialKernel {
+  const { coordinates } = kernel;
+  if (!coordinates) throw new RfmError('internal', `the ${kernel.name} kernel has no coordinates to scale`);
+  return {
+    ...kernel,
+    coordinates: { ...coordinates, scales },
+    withBandwidth: (bandwidth) => withScales(kernel.withBandwidth(bandwidth), scales),
+  };
 }
 
 /** What r is divided by in the text of the kernel. */
