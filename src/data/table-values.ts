@@ -49,6 +49,16 @@ function columnOf(at: string, { name, values }: ReadColumn, rowName: (row: numbe
       `${at}: column ${shownName(name)}, ${rowName(late)}: holds a date that is none; correct it, or leave the column out of the file`,
     );
   }
-  const text = (value: unknown): string => (value instanceof Date ? value.toISOString() : String(value));
+  const days = values.every((value) => !(value instanceof Date) || value.getTime() % DAY === 0);
+  const text = (value: unknown): string => (value instanceof Date ? dateText(value, days) : String(value));
   return { name, kind: 'text', values: values.map((value) => (isMissing(value) ? null : text(value))) };
+}
+
+/** Milliseconds. */
+const DAY = 86_400_000;
+
+/** As pandas writes them to CSV, so that both files have the same: days alone, or with the time, of seconds where they are whole. */
+function dateText(date: Date, days: boolean): string {
+  const [day, time] = date.toISOString().slice(0, -1).split('T');
+  return days ? day : `${day} ${time.replace('.000', '')}`;
 }

@@ -20,6 +20,10 @@ interface TextMetrics {
 const withoutRoles = (svg: string): string =>
   svg.replace(/ (?:role="graphics-\w+"|aria-(?:roledescription|label|hidden)="[^"]*")/g, '');
 
+/** Without the characters that XML has no place for: names of columns and classes may have them. */
+const asXml = (svg: string): string =>
+  svg.replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, '\ufffd');
+
 /** Draws a chart as SVG, without a browser or canvas. `label` describes it to those who do not see it. */
 export const chartSvg = async (spec: TopLevelSpec, label: string): Promise<string> =>
   (await drawChart(spec, label)).svg;
@@ -42,7 +46,7 @@ export async function drawChart(spec: TopLevelSpec, label: string): Promise<Draw
     const { root } = view.scenegraph() as unknown as { root: Parameters<typeof tipsIn>[0] };
     const description = label.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
     return {
-      svg: svg.replace('<svg ', `<svg role="img" aria-label="${description}" `),
+      svg: asXml(svg.replace('<svg ', `<svg role="img" aria-label="${description}" `)),
       points: tipsIn(root, x, y),
     };
   } finally {

@@ -84,7 +84,8 @@ export function summaryLines(document: FitDocument): string[] {
     ...(notes.length > 0 ? ['', ...notes.map((note) => `note: ${note}`)] : []),
     '',
     `${formatSeconds(document.seconds)} on ${document.adapter.description || 'the adapter'} (${document.adapter.type})`,
-  ];
+    // Names of columns and levels may have ends of lines, or worse for a terminal.
+  ].map((line) => line.replace(/\p{Cc}/gu, ' '));
 }
 
 /** trials.csv. */

@@ -267,6 +267,21 @@ describe('fit', () => {
     );
   });
 
+  it('keeps ends of lines, and what else a terminal obeys, out of its lines', async () => {
+    const next = uniforms(4);
+    const levels = ['"x\ny"', '\u001b[31mred', 'z'];
+    const rows = Array.from({ length: 30 }, (_, i) => `${next()},${levels[i % 3]},${i % 3}.5`);
+    writeFileSync(join(cwd, 'levels.csv'), ['a,"k\tl","t\nu"', ...rows].join('\n'));
+    const { code, stdout } = await runFit('levels.csv', '--target', 't\nu', '--task', 'regression', '--out', 'levels');
+    expect(code).toBe(0);
+    const summary = lines('levels/summary.txt');
+    expect(stdout).toContain(summary[0]);
+    expect(summary[0]).toBe('regression: t u from 4 features of 24 rows');
+    expect(summary.filter((line) => /^ {2}k l=(x y|z| \[31mred) +\d/.test(line))).toHaveLength(3);
+    for (const kept of ['\u001b', '\t']) expect(stdout).not.toContain(kept);
+    expect(documentOf('levels').features).toContain('k\tl=x\ny');
+  });
+
   it('says where later updates of M are not sure', async () => {
     const unsure = /a full M, and differences to the power of 0\.7: from its second update on/;
     const noted = async (kernel: string, ...more: string[]): Promise<boolean> => {

@@ -1,14 +1,17 @@
 import { inflateRawSync } from 'node:zlib';
 import {
   bool,
+  dateDay,
   decimal,
   dictionary,
   float64,
   int32,
   int64,
   list,
+  TimeUnit,
   tableFromArrays,
   tableToIPC,
+  timestamp,
   uint64,
   utf8,
 } from '@uwdata/flechette';
@@ -61,7 +64,7 @@ describe('Arrow', () => {
       ['size', 'number', rows.map((i) => (i === 2 ? Number.NaN : 1.5 * i))],
       ['rooms', 'number', rows.map((i) => i % 3)],
       ['city', 'text', rows.map((i) => (i === 5 ? null : ['Köln', 'Bonn', 'Ulm'][i % 3]))],
-      ['when', 'text', rows.map(() => '2024-01-01T00:00:00.000Z')],
+      ['when', 'text', rows.map(() => '2024-01-01')],
     ]);
     expect(t.rowName(39)).toBe('row 40');
   });
@@ -77,6 +80,26 @@ describe('Arrow', () => {
       [1.25, -3.5, Number.NaN],
       [1, 2, 3.125],
       ['true', 'false', null],
+    ]);
+  });
+
+  it('has dates and times as pandas writes them to CSV', async () => {
+    const at = (...texts: (string | null)[]) => texts.map((text) => (text === null ? null : new Date(`${text}Z`)));
+    const types = { day: dateDay(), time: timestamp(TimeUnit.MILLISECOND), midnight: timestamp(TimeUnit.MILLISECOND) };
+    const found = await table(
+      written(
+        {
+          day: at('1969-12-31T00:00', null, '2024-02-29T00:00'),
+          time: at('2024-01-05T00:00', '2024-01-05T10:30:15.250', null),
+          midnight: at('2024-01-05T00:00', null, '0033-04-03T00:00'),
+        },
+        types,
+      ),
+    );
+    expect(found.columns.map(({ values }) => [...values])).toEqual([
+      ['1969-12-31', null, '2024-02-29'],
+      ['2024-01-05 00:00:00', '2024-01-05 10:30:15.250', null],
+      ['2024-01-05', null, '0033-04-03'],
     ]);
   });
 
