@@ -194,6 +194,12 @@ describe.skipIf(noBrowser)(`the page in Chromium${LEFT_OUT}`, () => {
     };
     await drop(page, pair);
     await info(/^npy: 24 training rows, no test rows of 5 numbers, 3 classes/);
+    await drop(page, { ...pair, 'X_test.npy': pair['X.npy'], 'notes.txt': Buffer.from('notes') });
+    await info(/^npy: 24 training rows, no test rows of .* Not used: X_test\.npy, notes\.txt\.$/);
+    await drop(page, { ...pair, 'train_32x32.mat': svhn });
+    await info(/^svhn: 20 training rows, .* Not used: X\.npy, y\.npy\.$/);
+    await drop(page, pair);
+    await info(/^npy: 24 training rows/);
     await drop(page, { 'X.npy': pair['X.npy'] });
     await refused(/^X\.npy: a pair is needed/);
     await drop(page, { 'notes.txt': Buffer.from('notes') });

@@ -49,12 +49,23 @@ const HELP =
 export function recognised(files: ReadonlyMap<string, Uint8Array>): Source {
   holdFiles(files);
   const names = [...files.keys()];
-  const has = (pattern: RegExp): boolean => names.some((name) => pattern.test(name));
-  if (has(/^train-(images|labels)/)) return published('mnist', idxRows, names);
-  if (has(/^data_batch_\d\.bin$/)) return published('cifar10', cifarRows, names);
-  if (has(/^train_32x32\.mat$/)) return published('svhn', svhnRows, names);
-  if (has(/\.npy$/i)) return arrays(names.filter((name) => /\.npy$/i.test(name)));
+  for (const one of PUBLISHED) {
+    if (names.some((name) => one.first.test(name))) {
+      return remarking(
+        published(one.name, one.count, names),
+        names.filter((name) => !one.all.test(name)),
+      );
+    }
+  }
+  if (names.some((name) => /\.npy$/i.test(name))) return arrays(names);
   throw inputError(`${names.join(', ')}: not recognised; ${HELP}`);
+}
+
+/** The source, with a word on files that are none of its own. */
+function remarking(source: Source, unused: readonly string[]): Source {
+  if (unused.length === 0) return source;
+  const { info } = source;
+  return { ...source, info: { ...info, remarks: [...info.remarks, `Not used: ${unused.join(', ')}`] } };
 }
 
 type Counter = (names: readonly string[], part: 'train' | 'test') => number;
@@ -78,6 +89,13 @@ const svhnRows: Counter = (names, part) => {
   return names.includes(name) ? readMat(at(name), ['y'], '').get('y')!.data.length : 0;
 };
 
+/** Datasets by the names of their files: of the first that is asked for, and of all. */
+const PUBLISHED = [
+  { name: 'mnist', first: /^train-(images|labels)/, all: /^(train|t10k)-(images|labels)/, count: idxRows },
+  { name: 'cifar10', first: /^data_batch_\d\.bin$/, all: /^(data|test)_batch(_\d)?\.bin$/, count: cifarRows },
+  { name: 'svhn', first: /^train_32x32\.mat$/, all: /^(train|test)_32x32\.mat$/, count: svhnRows },
+] as const;
+
 function published(name: 'mnist' | 'cifar10' | 'svhn', count: Counter, names: readonly string[]): Source {
   const [n, testN] = [count(names, 'train'), count(names, 'test')];
   const load = (rows: number, testRows: number) =>
@@ -93,7 +111,8 @@ function published(name: 'mnist' | 'cifar10' | 'svhn', count: Counter, names: re
 const isLabels = (name: string): boolean => /(^|[^a-z])(y|labels?|targets?)([^a-z]|$)/i.test(name);
 
 /** A pair of arrays, or two with test rows. */
-function arrays(names: readonly string[]): Source {
+function arrays(all: readonly string[]): Source {
+  const names = all.filter((name) => /\.npy$/i.test(name));
   const pick = (test: boolean, labels: boolean): string | undefined => {
     const found = names.filter((name) => /test/i.test(name) === test && isLabels(name) === labels);
     if (found.length > 1) {
@@ -117,7 +136,12 @@ function arrays(names: readonly string[]): Source {
   const n = readMatrix(at(x), '').rows;
   const testN = testX && testY ? readMatrix(at(testX), '').rows : 0;
   const { train, classes, remarks } = load(n, testN);
-  return { info: { name: 'npy', n, testN, d: train.cols, classes, digits: train.cols === PIXELS, remarks }, load };
+  const info = { name: 'npy', n, testN, d: train.cols, classes, digits: train.cols === PIXELS, remarks };
+  const used = testN > 0 ? [x, y, testX, testY] : [x, y];
+  return remarking(
+    { info, load },
+    all.filter((name) => !used.includes(name)),
+  );
 }
 
 /** Reads files that were dropped. */
