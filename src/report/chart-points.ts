@@ -45,14 +45,19 @@ interface SceneMark {
 
 /**
  * The tips below a mark of vega's scene graph, in the order of drawing. Of lines each corner, of bars the middle of their
- * upper end; symbols and areas repeat what lines have.
+ * upper end. Areas, and symbols where there are lines, repeat what these have.
  */
-export function tipsIn(mark: SceneMark, x: number, y: number): PlacedTip[] {
+export function tipsIn(root: SceneMark, x: number, y: number): PlacedTip[] {
+  const tips = tipsOf(['line', 'rect'], root, x, y);
+  return tips.length > 0 ? tips : tipsOf(['symbol'], root, x, y);
+}
+
+function tipsOf(types: readonly string[], mark: SceneMark, x: number, y: number): PlacedTip[] {
   return mark.items.flatMap((item): PlacedTip[] => {
     const [left, top] = [x + (item.x ?? 0), y + (item.y ?? 0)];
-    if (mark.marktype === 'group') return (item.items ?? []).flatMap((below) => tipsIn(below, left, top));
+    if (mark.marktype === 'group') return (item.items ?? []).flatMap((below) => tipsOf(types, below, left, top));
     const { tip } = item.datum ?? {};
-    if (!tip || (mark.marktype !== 'line' && mark.marktype !== 'rect')) return [];
+    if (!tip || !types.includes(mark.marktype)) return [];
     const middle = mark.marktype === 'rect' ? { x: left + (item.width ?? 0) / 2, y: top } : { x: left, y: top };
     const there = item.defined !== false && Number.isFinite(middle.x) && Number.isFinite(middle.y);
     return [{ ...tip, place: there ? middle : null }];
@@ -74,7 +79,8 @@ function tipText(tip: Tip, collapses: boolean): string {
   const { low, high } = tip;
   const band = low !== undefined && high !== undefined && low < high;
   const range = band ? ` (${formatCell(low)} to ${formatCell(high)})` : '';
-  const at = typeof tip.at === 'number' ? `${tip.axis} ${tip.at}` : tip.at;
+  const at =
+    typeof tip.at === 'number' ? `${tip.axis} ${Number.isInteger(tip.at) ? tip.at : formatCell(tip.at)}` : tip.at;
   return `${seriesName(tip)}, ${at}: ${text}${range}`;
 }
 
@@ -96,20 +102,27 @@ export function pointsJson(points: readonly PlacedTip[], collapses: boolean): st
 export const numberCell = (value: number): string =>
   Number.isFinite(value) ? `<td data-v="${value}">${formatCell(value)}</td>` : '<td data-v="">n/a</td>';
 
-/** The values of a chart as a table: a row for each place of the axis, a column for each series. */
+/** The values of a chart as a table: a row for each place of the axis, as many as a series has values there, a column for each series. */
 export function pointsTable(points: readonly PlacedTip[], caption: string): string {
   const names = [...new Set(points.map(seriesName))];
-  const rows = new Map<string, Map<string, Tip>>();
+  const rows: [at: string, row: Map<string, Tip>][] = [];
+  const latest = new Map<string, Map<string, Tip>>();
   for (const tip of points) {
-    const row = rows.get(String(tip.at)) ?? new Map<string, Tip>();
-    rows.set(String(tip.at), row.set(seriesName(tip), tip));
+    const at = String(tip.at);
+    let row = latest.get(at);
+    if (!row || row.has(seriesName(tip))) {
+      row = new Map<string, Tip>();
+      latest.set(at, row);
+      rows.push([at, row]);
+    }
+    row.set(seriesName(tip), tip);
   }
   const banded = new Set(
     points.filter(({ low, high }) => low !== undefined && high !== undefined && low < high).map(seriesName),
   );
   const heads = names.flatMap((name) => [name, ...(banded.has(name) ? [`${name}, from`, `${name}, to`] : [])]);
   const head = [points[0]?.axis ?? '', ...heads].map((name) => `<th scope="col">${escapeHtml(name)}</th>`).join('');
-  const body = [...rows].map(([at, row]) => {
+  const body = rows.map(([at, row]) => {
     const cells = names.flatMap((name) => {
       const { value = Number.NaN, low = Number.NaN, high = Number.NaN } = row.get(name) ?? {};
       return [value, ...(banded.has(name) ? [low, high] : [])].map(numberCell);

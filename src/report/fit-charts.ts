@@ -128,6 +128,10 @@ export function importancesSpec({ importances }: FitDocument, theme: Theme): Top
 /** Predictions against the truth, with the line on which both agree. */
 export function truthSpec({ part, points }: Shown, target: string, theme: Theme): TopLevelSpec {
   const all = points.flatMap(({ truth, prediction }) => [truth, prediction]);
+  const values = points.map((point) => {
+    const tip: Tip = { series: 'prediction', axis: target, at: point.truth, value: point.prediction };
+    return { ...point, tip };
+  });
   const [low, high] = [Math.min(...all), Math.max(...all)];
   const axis = (field: string, title: string): object => ({
     field,
@@ -148,7 +152,7 @@ export function truthSpec({ part, points }: Shown, target: string, theme: Theme)
         encoding: { x: axis('truth', target), y: axis('prediction', 'prediction') },
       },
       {
-        data: { values: points },
+        data: { values },
         mark: { type: 'point', filled: true, size: 18, opacity: 0.5, color: BLUE },
         encoding: { x: axis('truth', target), y: axis('prediction', 'prediction') },
       },

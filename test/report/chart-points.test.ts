@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type PlacedTip, pointsJson, pointsTable } from '../../src/report/chart-points.js';
 import { chartSpec, INLINE } from '../../src/report/charts.js';
 import { drawChart } from '../../src/report/draw-chart.js';
+import { truthSpec } from '../../src/report/fit-charts.js';
 import { seedsSpec } from '../../src/report/seeds-report.js';
 import { spectraSpec } from '../../src/report/spectra.js';
 import { nc1Factor, runVerdict } from '../../src/report/verdict.js';
@@ -38,6 +39,31 @@ describe('points of a chart', () => {
     // Stacked.
     expect(solve.place!.y).toBeLessThan(points[0]!.place!.y);
     expect(solve.place!.x).toBeCloseTo(points[0]!.place!.x, 6);
+  });
+
+  it('are those of points where there are no lines, equal ones, too', async () => {
+    const points = [
+      { truth: 1.23456, prediction: 2 },
+      { truth: 1.23456, prediction: 3 },
+      { truth: -5, prediction: 0.5 },
+    ];
+    const drawn = await drawChart(truthSpec({ part: 'test', points }, 'price', INLINE), 'x');
+    expect(JSON.parse(pointsJson(drawn.points, false)).map(({ text }: { text: string }) => text)).toEqual([
+      'prediction, price 1.23: 2.00',
+      'prediction, price 1.23: 3.00',
+      'prediction, price -5: 0.500',
+    ]);
+    const [first, second, third] = drawn.points.map(({ place }) => place!);
+    expect(first.x).toBe(second.x);
+    expect(third.x).toBeLessThan(first.x);
+    // Larger values are higher up.
+    expect([second.y, first.y, third.y]).toEqual([second.y, first.y, third.y].sort((a, b) => a - b));
+    const rows = pointsTable(drawn.points, 'x').match(/<th scope="row">.*?<\/tr>/g);
+    expect(rows).toEqual([
+      '<th scope="row">1.23456</th><td data-v="2">2.00</td></tr>',
+      '<th scope="row">1.23456</th><td data-v="3">3.00</td></tr>',
+      '<th scope="row">-5</th><td data-v="0.5">0.500</td></tr>',
+    ]);
   });
 
   it('are safe in a script and in a table, and say what 0 is', () => {
