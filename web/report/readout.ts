@@ -13,6 +13,9 @@ const REACH = 40;
 /** Marks so near to each other lie on each other. */
 const SAME_PLACE = 1.5;
 
+/** Points in one place that are told of. */
+const MOST_SAID = 6;
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 /** Shows the value of the point that is nearest to the pointer; arrow keys go from point to point. */
@@ -42,7 +45,8 @@ export function addReadout(figure: HTMLElement): void {
     ring.setAttribute('cy', String(point.y));
     svg.append(ring);
     const here = points.filter(({ x, y }) => Math.hypot(x - point.x, y - point.y) <= SAME_PLACE);
-    said.textContent = here.map(({ text }) => text).join('; ');
+    const more = here.length > MOST_SAID ? [`${here.length - MOST_SAID} more`] : [];
+    said.textContent = [...here.slice(0, MOST_SAID).map(({ text }) => text), ...more].join('; ');
     said.classList.add('shown');
   };
   const hide = (): void => {
