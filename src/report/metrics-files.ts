@@ -231,15 +231,17 @@ export async function readMetricsDocument(dir: string): Promise<{ path: string; 
     text = await readFile(path, 'utf8');
   } catch (error) {
     const code = typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : 'unreadable';
+    const whole = 'the folder that `deep-rfm run`, `train`, `rfm`, `fit` or `bench` wrote';
+    if (code === 'ENOTDIR') throw inputError(`${dir}: is a file; give ${whole}`);
     const found = code === 'ENOENT' ? 'there is no such file' : `it cannot be read (${code})`;
-    throw inputError(`${path}: ${found}; give the folder that \`deep-rfm run --out\` or \`train --out\` wrote`);
+    throw inputError(`${path}: ${found}; give ${whole}`);
   }
   try {
     const document: unknown = JSON.parse(text);
     return { path, schema: schemaOf(document), document };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw inputError(`${path}: expected JSON, but ${reason}; make it again with \`deep-rfm run\` or \`train\``);
+    throw inputError(`${path}: expected JSON, but ${reason}; make it again`);
   }
 }
 
