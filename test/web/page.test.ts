@@ -250,6 +250,37 @@ describe.skipIf(noBrowser)(`the page in Chromium${LEFT_OUT}`, () => {
     await page.close();
   }, 240_000);
 
+  it('opens a device again that was lost while nothing ran, in an estimate, and before a digit', async () => {
+    const { page, complaints } = await opened();
+    await page.locator('#data-info').filter({ hasText: 'Embedded MNIST digits' }).waitFor();
+    const lose = () => page.evaluate(() => void dispatchEvent(new Event('lose-device')));
+    const time = page.locator('#machine').filter({ hasText: /Timeabout/ });
+    await time.waitFor();
+    await lose();
+    for (const [id, value] of Object.entries({ n: 20, testN: 0, depth: 1, width: 8 })) {
+      await page.fill(`#${id}`, String(value));
+    }
+    await page.click('#start');
+    await status(page, /^Done\.$/);
+    await lose();
+    await page.focus('#pad');
+    await page.keyboard.press('7');
+    await page.click('#send');
+    await page
+      .locator('#digit-said')
+      .filter({ hasText: /layers 1 to 1: \d\./ })
+      .waitFor();
+    await lose();
+    await page.fill('#seed', '9');
+    // The estimate has begun.
+    await page.waitForTimeout(450);
+    await page.click('#start');
+    await status(page, /^Done\.$/);
+    expect(await page.isHidden('#problem')).toBe(true);
+    expect(complaints).toEqual([]);
+    await page.close();
+  }, 240_000);
+
   it('may ask no other server, and says plainly where there is no WebGPU', async () => {
     const page = await browser().newPage();
     await page.addInitScript(() => {

@@ -60,6 +60,16 @@ async function renew(): Promise<Gpu> {
   return known.gpu;
 }
 
+/** What a task makes of the device; of one that was lost since, begun again on a new one. */
+async function onDevice(task: (gpu: Gpu) => Promise<void>): Promise<void> {
+  try {
+    await task(device());
+  } catch (error) {
+    if (!(error instanceof RfmError && error.kind === 'deviceLost')) throw error;
+    await task(await renew());
+  }
+}
+
 const controlOf = (wish: Wish): Control => ({
   signal: wish.abort.signal,
   waited: () => wish.waited,
@@ -112,8 +122,7 @@ function sourceOf(): Source {
   return known.source;
 }
 
-async function estimate(settings: Settings): Promise<void> {
-  const gpu = device();
+async function estimate(gpu: Gpu, settings: Settings): Promise<void> {
   const options = optionsOf(settings);
   const data = sourceOf().load(settings.n, settings.testN);
   const plan = planOf(gpu, data, options);
@@ -172,9 +181,9 @@ async function run(runs: readonly Settings[], control: Control): Promise<void> {
   }
 }
 
-async function digit(pixels: Float32Array): Promise<void> {
+async function digit(gpu: Gpu, pixels: Float32Array): Promise<void> {
   for (const [index, finished] of known.finished.entries()) {
-    say({ type: 'digit', shown: await digitThrough(device(), index, finished, pixels) });
+    say({ type: 'digit', shown: await digitThrough(gpu, index, finished, pixels) });
   }
 }
 
@@ -209,7 +218,7 @@ function act(message: ToWorker): void {
       enqueue(() => data(fromFiles(message.files)));
       break;
     case 'estimate':
-      enqueue(() => estimate(message.settings));
+      enqueue(() => onDevice((gpu) => estimate(gpu, message.settings)));
       break;
     case 'run': {
       wish = newWish();
@@ -218,7 +227,7 @@ function act(message: ToWorker): void {
       break;
     }
     case 'digit':
-      enqueue(() => digit(message.pixels));
+      enqueue(() => onDevice((gpu) => digit(gpu, message.pixels)));
       break;
     case 'pause':
       wish.paused = true;
