@@ -26,9 +26,12 @@ export function benchVerdict({ results, ratios, ceilings, hostCosts }: BenchDocu
   }
   if (ratios.length > 0) {
     const faster = ratios.filter(({ value }) => value > 1).length;
-    const values = ratios.map(({ value }) => value);
+    const values = ratios.map(({ value }) => value).sort((a, b) => a - b);
+    const middle = (values[(values.length - 1) >> 1] + values[values.length >> 1]) / 2;
+    const range =
+      values.length > 1 ? ` in the median, ${formatNumber(values[0])} to ${formatNumber(values.at(-1)!)} in all` : '';
     sentences.push(
-      `Against peers deep-rfm is faster in ${faster} of ${ratios.length} comparisons, by factors from ${formatNumber(Math.min(...values))} to ${formatNumber(Math.max(...values))}.`,
+      `Against peers deep-rfm is faster in ${faster} of ${ratios.length} comparisons, by a factor of ${formatNumber(middle)}${range}.`,
     );
   }
   return sentences.join(' ') || 'Nothing was measured.';
