@@ -213,15 +213,19 @@ describe.skipIf(noBrowser)(`the page in Chromium${LEFT_OUT}`, () => {
       'train-labels-idx1-ubyte': labels,
     });
     await refused(/a web page/);
-    // What was there before a refusal is still chosen.
+    // What was there before a refusal is still chosen, and kept.
     await info(/^npy: 24 training rows/);
+    for (const [id, value] of Object.entries({ depth: 1, width: 8 })) await page.fill(`#${id}`, String(value));
+    await page.click('#start');
+    await status(page, /^Done\.$/);
+    expect(await page.isHidden('#problem')).toBe(true);
     expect(await accessibilityFaults(page)).toEqual([]);
     expect(await page.evaluate('document.documentElement.scrollWidth - innerWidth')).toBeLessThanOrEqual(0);
     expect(complaints).toEqual([]);
     await page.close();
   }, 240_000);
 
-  it('pauses and stops a run that waits for an estimate', async () => {
+  it('pauses, steps and stops a run that waits for an estimate of other settings', async () => {
     const { page, complaints } = await opened();
     await page.locator('#data-info').filter({ hasText: 'Embedded MNIST digits' }).waitFor();
     for (const [id, value] of Object.entries({ n: 20, testN: 0, depth: 2, width: 8 })) {
@@ -246,6 +250,35 @@ describe.skipIf(noBrowser)(`the page in Chromium${LEFT_OUT}`, () => {
     await press(4, '#stop');
     await status(page, /^Stopped; what was computed is shown\.$/);
     expect(await page.isHidden('#results')).toBe(true);
+    // The answer for 1,500 rows comes when a run of 20 has been started.
+    await page.fill('#n', '1500');
+    await page.waitForTimeout(401);
+    const told = await page.evaluate(async () => {
+      const byId = (id: string) => document.getElementById(id)!;
+      (byId('n') as HTMLInputElement).value = '20';
+      byId('n').dispatchEvent(new Event('input', { bubbles: true }));
+      byId('start').click();
+      const seen: string[] = [];
+      const watch = new MutationObserver(() => seen.push(byId('machine').textContent!));
+      watch.observe(byId('machine'), { childList: true });
+      await new Promise<void>((resolve) => {
+        const ended = new MutationObserver(() => byId('status').textContent === 'Done.' && resolve());
+        ended.observe(byId('status'), { childList: true });
+      });
+      watch.disconnect();
+      return [byId('machine').textContent!, ...seen];
+    });
+    for (const text of told) expect(text).toContain('not estimated for these settings');
+    // A step asked for three times, and then a pause: at the next layer.
+    await page.fill('#depth', '6');
+    await press(6, '#pause');
+    await status(page, /^Paused after layer 1\.$/);
+    await page.evaluate(() => {
+      for (const id of ['step', 'step', 'step', 'pause']) document.querySelector<HTMLButtonElement>(`#${id}`)!.click();
+    });
+    await status(page, /^Paused after layer 2\.$/);
+    await page.click('#stop');
+    await status(page, /^Stopped/);
     expect(complaints).toEqual([]);
     await page.close();
   }, 240_000);

@@ -45,10 +45,27 @@ export async function embedded(): Promise<Source> {
 const HELP =
   'expected the files of MNIST or Fashion-MNIST (train-images-idx3-ubyte and the others, plain or .gz), of CIFAR-10 (data_batch_1.bin …), of SVHN (train_32x32.mat …), or a pair of .npy files, X.npy and y.npy';
 
-/** Keeps the dropped files in memory and finds out what they are. */
-export function recognised(files: ReadonlyMap<string, Uint8Array>): Source {
+/** The files that are kept in memory. */
+let held: ReadonlyMap<string, Uint8Array> = new Map();
+
+function hold(files: ReadonlyMap<string, Uint8Array>): void {
+  held = files;
   holdFiles(files);
-  const names = [...files.keys()];
+}
+
+/** Keeps the dropped files in memory and finds out what they are; those before them stay where it is nothing. */
+export function recognised(files: ReadonlyMap<string, Uint8Array>): Source {
+  const before = held;
+  hold(files);
+  try {
+    return sourceOf([...files.keys()]);
+  } catch (error) {
+    hold(before);
+    throw error;
+  }
+}
+
+function sourceOf(names: readonly string[]): Source {
   for (const one of PUBLISHED) {
     if (names.some((name) => one.first.test(name))) {
       return remarking(
@@ -78,11 +95,10 @@ const idxRows: Counter = (names, part) => {
 };
 
 const CIFAR_RECORD = 3073;
-let sizes: ReadonlyMap<string, Uint8Array> = new Map();
 const cifarRows: Counter = (names, part) =>
   names
     .filter((name) => (part === 'train' ? /^data_batch_\d\.bin$/ : /^test_batch\.bin$/).test(name))
-    .reduce((sum, name) => sum + Math.floor((sizes.get(name)?.length ?? 0) / CIFAR_RECORD), 0);
+    .reduce((sum, name) => sum + Math.floor((held.get(name)?.length ?? 0) / CIFAR_RECORD), 0);
 
 const svhnRows: Counter = (names, part) => {
   const name = `${part}_32x32.mat`;
@@ -148,7 +164,6 @@ function arrays(all: readonly string[]): Source {
 export async function fromFiles(files: readonly File[]): Promise<Source> {
   const bytes = new Map<string, Uint8Array>();
   for (const file of files) bytes.set(file.name, new Uint8Array(await file.arrayBuffer()));
-  sizes = bytes;
   return recognised(bytes);
 }
 

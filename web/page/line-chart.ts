@@ -31,9 +31,11 @@ function verticalAxis(values: number[], log: boolean): Axis {
   if (!log) {
     const low = Math.min(0.9, ...values.filter(Number.isFinite));
     const floor = Math.max(0, Math.floor(low * 10) / 10);
-    const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => {
-      const value = floor + share * (1 - floor);
-      return { value, label: `${Math.round(100 * value)} %` };
+    // In whole tenths from 1 down, or in fifths.
+    const step = floor < 0.4 ? 2 : 1;
+    const ticks = Array.from({ length: Math.floor((10 - 10 * floor + 1e-9) / step) + 1 }, (_, i) => {
+      const tenths = 10 - i * step;
+      return { value: tenths / 10, label: `${10 * tenths} %` };
     });
     return { ticks, place: (value) => (value - floor) / (1 - floor) };
   }

@@ -12,6 +12,8 @@ const button = (id: string): HTMLButtonElement => byId<HTMLButtonElement>(id);
 const state = {
   info: null as DataInfo | null,
   opened: false,
+  /** Why there is no device. */
+  noDevice: null as string | null,
   running: false,
   paused: false,
   runs: [] as ShownRun[],
@@ -26,10 +28,12 @@ const say = (text: string): void => {
   byId('status').textContent = text;
 };
 
+/** Shows a problem; null: none but that no device could be opened. */
 function problem(text: string | null): void {
   const note = byId('problem');
-  note.hidden = text === null;
-  note.textContent = text ?? '';
+  const shown = text ?? state.noDevice;
+  note.hidden = shown === null;
+  note.textContent = shown ?? '';
 }
 
 /** The worker, or null where this page has no WebGPU. */
@@ -101,6 +105,8 @@ function enable(): void {
 }
 
 let asked = 0;
+/** The number of the settings as they are: answers to older ones come too late. */
+let wanted = 0;
 /** Whether the settings have changed since time and memory were told. */
 let stale = true;
 
@@ -108,10 +114,11 @@ let stale = true;
 function askEstimate(): void {
   clearTimeout(asked);
   stale = true;
+  wanted += 1;
   asked = window.setTimeout(() => {
     const valid = byId<HTMLFormElement>('form').checkValidity();
     if (!valid || !state.opened || !state.info || state.running) return;
-    send({ type: 'estimate', settings: settings() });
+    send({ type: 'estimate', id: wanted, settings: settings() });
   }, 400);
 }
 
@@ -182,6 +189,18 @@ function ended(text: string): void {
   if (stale) askEstimate();
 }
 
+function failed({ task, message }: Extract<FromWorker, { type: 'failed' }>): void {
+  if (task === 'digit') byId('digit-said').textContent = message;
+  else if (task === 'run') {
+    problem(message);
+    ended('The run ended early; what was computed is shown.');
+  } else {
+    state.noDevice = message;
+    problem(null);
+    say('Not ready.');
+  }
+}
+
 function heard(message: FromWorker): void {
   switch (message.type) {
     case 'opened':
@@ -198,10 +217,13 @@ function heard(message: FromWorker): void {
       problem(message.message);
       break;
     case 'failed':
-      problem(message.message);
-      ended(state.running ? 'The run ended early; what was computed is shown.' : 'Not ready.');
+      failed(message);
+      break;
+    case 'not-estimated':
+      if (message.id === wanted && !state.running) problem(message.message);
       break;
     case 'estimated':
+      if (message.id !== wanted) break;
       stale = false;
       fact('Memory', `about ${formatBytes(message.bytes)} on the device`);
       if (message.seconds !== null) {
@@ -227,6 +249,10 @@ function heard(message: FromWorker): void {
       say(`Paused after layer ${message.layer}.`);
       enable();
       break;
+    case 'resumed':
+      state.paused = message.paused;
+      enable();
+      break;
     case 'lost':
       say(`The device was lost; layer ${message.layer} begins again on a new one.`);
       byId('status').dataset.lost = String(message.layer);
@@ -240,7 +266,10 @@ function heard(message: FromWorker): void {
       break;
     case 'digit': {
       const { run, nearest } = message.shown;
-      state.runs[run]!.digit = message.shown;
+      const through = state.runs[run];
+      // Another run may have been started since.
+      if (!through) break;
+      through.digit = message.shown;
       const said = state.runs
         .filter(({ digit }) => digit !== null)
         .map(

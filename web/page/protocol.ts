@@ -62,7 +62,7 @@ export type ToWorker =
   | { type: 'open' }
   | { type: 'files'; files: File[] }
   | { type: 'embedded' }
-  | { type: 'estimate'; settings: Settings }
+  | { type: 'estimate'; id: number; settings: Settings }
   | { type: 'run'; runs: Settings[] }
   | { type: 'pause' }
   | { type: 'continue' }
@@ -74,14 +74,18 @@ export type ToWorker =
 
 export type FromWorker =
   | { type: 'opened'; adapter: string; software: boolean; limits: [string, string][] }
-  | { type: 'failed'; kind: string; message: string }
+  | { type: 'failed'; task: 'open' | 'run' | 'digit'; message: string }
+  | { type: 'not-estimated'; id: number; message: string }
   | { type: 'data'; info: DataInfo }
   | { type: 'refused'; message: string }
-  | { type: 'estimated'; bytes: number; seconds: number | null }
+  /** Of the settings that were sent with this number. */
+  | { type: 'estimated'; id: number; bytes: number; seconds: number | null }
   | { type: 'started'; run: number; settings: Settings }
   | { type: 'phase'; run: number; layer: number; phase: string }
   | { type: 'layer'; layer: LayerShown }
   | { type: 'paused'; layer: number }
+  /** After a pause; whether the next one is asked for already. */
+  | { type: 'resumed'; paused: boolean }
   | { type: 'lost'; run: number; layer: number }
   | { type: 'done'; run: number; json: string; metrics: RunMetrics }
   | { type: 'ended'; stopped: boolean }

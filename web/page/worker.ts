@@ -83,6 +83,7 @@ const controlOf = (wish: Wish): Control => ({
     });
     wish.waited += performance.now() - since;
     wish.abort.signal.throwIfAborted();
+    say({ type: 'resumed', paused: wish.paused });
   },
 });
 
@@ -122,11 +123,11 @@ function sourceOf(): Source {
   return known.source;
 }
 
-async function estimate(gpu: Gpu, settings: Settings): Promise<void> {
+async function estimate(gpu: Gpu, id: number, settings: Settings): Promise<void> {
   const options = optionsOf(settings);
   const data = sourceOf().load(settings.n, settings.testN);
   const plan = planOf(gpu, data, options);
-  say({ type: 'estimated', bytes: plan.peakBytes, seconds: null });
+  say({ type: 'estimated', id, bytes: plan.peakBytes, seconds: null });
   known.rates ??= await measureRates(gpu, settings.n, PROBE[gpu.adapter.type]);
   const size = sizeOf(options, {
     ...{ n: data.train.rows, testN: data.test?.rows ?? 0 },
@@ -136,6 +137,7 @@ async function estimate(gpu: Gpu, settings: Settings): Promise<void> {
   known.trip ??= await roundTrip(gpu);
   say({
     type: 'estimated',
+    id,
     bytes: plan.peakBytes,
     seconds: total + settings.depth * TRIPS * known.trip,
   });
@@ -188,52 +190,58 @@ async function digit(gpu: Gpu, pixels: Float32Array): Promise<void> {
 }
 
 async function data(source: Promise<Source>): Promise<void> {
-  try {
-    known.source = await source;
-    say({ type: 'data', info: known.source.info });
-  } catch (error) {
-    say({ type: 'refused', message: inWords(error instanceof Error ? error.message : String(error)) });
-  }
+  known.source = await source;
+  say({ type: 'data', info: known.source.info });
 }
+
+const refused = (message: string): FromWorker => ({ type: 'refused', message });
 
 /** What takes time goes one after another; the rest acts at once on what goes on. */
 let queue: Promise<void> = Promise.resolve();
 
-function enqueue(task: () => Promise<void>): void {
+function enqueue(task: () => Promise<void>, failed: (message: string) => FromWorker): void {
   queue = queue.then(task).catch((error: unknown) => {
-    const kind = error instanceof RfmError ? error.kind : 'internal';
-    say({ type: 'failed', kind, message: inWords(error instanceof Error ? error.message : String(error)) });
+    say(failed(inWords(error instanceof Error ? error.message : String(error))));
   });
 }
+
+const failureOf =
+  (task: 'open' | 'run' | 'digit') =>
+  (message: string): FromWorker => ({ type: 'failed', task, message });
 
 function act(message: ToWorker): void {
   switch (message.type) {
     case 'open':
-      enqueue(open);
+      enqueue(open, failureOf('open'));
       break;
     case 'embedded':
-      enqueue(() => data(embedded()));
+      enqueue(() => data(embedded()), refused);
       break;
     case 'files':
-      enqueue(() => data(fromFiles(message.files)));
+      enqueue(() => data(fromFiles(message.files)), refused);
       break;
-    case 'estimate':
-      enqueue(() => onDevice((gpu) => estimate(gpu, message.settings)));
+    case 'estimate': {
+      const { id, settings } = message;
+      enqueue(
+        () => onDevice((gpu) => estimate(gpu, id, settings)),
+        (text) => ({ type: 'not-estimated', id, message: text }),
+      );
       break;
+    }
     case 'run': {
       wish = newWish();
       const control = controlOf(wish);
-      enqueue(() => run(message.runs, control));
+      enqueue(() => run(message.runs, control), failureOf('run'));
       break;
     }
     case 'digit':
-      enqueue(() => onDevice((gpu) => digit(gpu, message.pixels)));
+      enqueue(() => onDevice((gpu) => digit(gpu, message.pixels)), failureOf('digit'));
       break;
     case 'pause':
-      wish.paused = true;
+      Object.assign(wish, { paused: true, steps: 0 });
       break;
     case 'continue':
-      wish.paused = false;
+      Object.assign(wish, { paused: false, steps: 0 });
       wish.wake();
       break;
     case 'step':
