@@ -27,22 +27,42 @@ const NEAR = 0.15;
 
 type Point = Pick<FitTrial, 'kernel' | 'exponent' | 'multiple' | 'metricForm'>;
 
+interface Range {
+  min: number;
+  max: number;
+}
+
+/** A number of a range by a share of it, or, around the best one, of a part of the range. */
+function within(share: number, { min, max }: Range, center: number | null): number {
+  if (center === null) return min + share * (max - min);
+  return Math.min(max, Math.max(min, center + (2 * share - 1) * NEAR * (max - min)));
+}
+
+/** Of the median distance; null for a bandwidth that is given as a number. */
+function multipleAt(share: number, { bandwidth }: FitFlags, around: Point | null): number | null {
+  if (bandwidth) return 'length' in bandwidth ? null : bandwidth.multiple;
+  const logs = { min: Math.log(MULTIPLES.min), max: Math.log(MULTIPLES.max) };
+  const center = around?.multiple ?? null;
+  return Math.exp(within(share, logs, center === null ? null : Math.log(center)));
+}
+
+function exponentAt(share: number, kernel: FamilyName, { exponent, norm = 1 }: FitFlags, around: Point | null) {
+  if (exponent !== undefined || !takesSetting(kernel, 'exponent')) return exponent ?? null;
+  const max = takesSetting(kernel, 'norm') ? Math.min(EXPONENTS.max, norm) : EXPONENTS.max;
+  const range = { min: Math.min(EXPONENTS.min, max), max };
+  return Math.min(max, Math.round(10 * within(share, range, around?.exponent ?? null)) / 10);
+}
+
 /** What flags leave to the search; what they give stays. */
 function pointAt(u: readonly number[], flags: FitFlags, around: Point | null): Point {
   const kernel =
     around?.kernel ?? flags.kernel ?? KERNELS[Math.min(KERNELS.length - 1, Math.floor(u[0] * KERNELS.length))];
-  const metricForm = around?.metricForm ?? flags.metricForm ?? (u[3] < 0.5 ? 'full' : 'diagonal');
-  const within = (value: number, { min, max }: { min: number; max: number }, center: number | null): number => {
-    if (center === null) return min + value * (max - min);
-    return Math.min(max, Math.max(min, center + (2 * value - 1) * NEAR * (max - min)));
+  return {
+    kernel,
+    exponent: exponentAt(u[2], kernel as FamilyName, flags, around),
+    multiple: multipleAt(u[1], flags, around),
+    metricForm: around?.metricForm ?? flags.metricForm ?? (u[3] < 0.5 ? 'full' : 'diagonal'),
   };
-  const logs = { min: Math.log(MULTIPLES.min), max: Math.log(MULTIPLES.max) };
-  const multiple = Math.exp(within(u[1], logs, around && Math.log(around.multiple)));
-  const searched = takesSetting(kernel as FamilyName, 'exponent') && flags.exponent === undefined;
-  const exponent = searched
-    ? Math.round(10 * within(u[2], EXPONENTS, around?.exponent ?? null)) / 10
-    : (flags.exponent ?? null);
-  return { kernel, exponent, multiple, metricForm };
 }
 
 /** The configuration of a point. */
@@ -51,11 +71,11 @@ export function configAt(config: FitConfig, { kernel, exponent, multiple, metric
   const family: FamilySettings = {
     kernel: kernel as FamilyName,
     ...(exponent !== null && { exponent }),
-    ...(norm !== undefined && { norm: Math.max(norm, exponent ?? 0) }),
+    ...(norm !== undefined && { norm }),
     ...(power !== undefined && { power }),
     ...(constantMix !== undefined && { constantMix }),
   };
-  return { ...rest, ...family, bandwidth: 'length' in config.bandwidth ? config.bandwidth : { multiple }, metricForm };
+  return { ...rest, ...family, bandwidth: multiple === null ? config.bandwidth : { multiple }, metricForm };
 }
 
 /** The trial with the best score; null where none has one. */
@@ -126,7 +146,7 @@ export async function search(
     const left = ((performance.now() - started) / 1000 / (t + 1 - before)) * (count - t - 1);
     const best = bestTrial(trials, config.score);
     terminal.note(
-      `trial ${String(t + 1).padStart(String(count).length)}/${count}  ${point.kernel}${point.exponent === null ? '' : ` q ${point.exponent.toFixed(2)}`} ${point.multiple.toFixed(2)}x ${point.metricForm}  ${failed ? messageOf(found) : `score ${formatNumber(sign * found.score)}`}  best ${formatNumber(best?.score ?? Number.NaN)}${t + 1 < count ? `  about ${formatSeconds(Math.max(1, Math.round(left)))} left` : ''}`,
+      `trial ${String(t + 1).padStart(String(count).length)}/${count}  ${point.kernel}${point.exponent === null ? '' : ` q ${point.exponent.toFixed(2)}`} ${point.multiple === null ? '' : `${point.multiple.toFixed(2)}x `}${point.metricForm}  ${failed ? messageOf(found) : `score ${formatNumber(sign * found.score)}`}  best ${formatNumber(best?.score ?? Number.NaN)}${t + 1 < count ? `  about ${formatSeconds(Math.max(1, Math.round(left)))} left` : ''}`,
     );
   }
   return trials;

@@ -61,6 +61,7 @@ export function addFit(program: Command, signal: AbortSignal): void {
       { flag: '', path: table },
       { flag: '--y', path: flags.y },
       { flag: '--test', path: flags.test },
+      { flag: '--validation', path: typeof flags.validation === 'string' ? flags.validation : undefined },
     ];
     const { overwrite } = flags;
     await withOutput({ dir: request.out, by: 'fit', inputs, overwrite, note: terminal.note }, () => begin(own));

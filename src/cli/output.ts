@@ -99,7 +99,14 @@ function lockFolder({ dir, flag = '--out', note }: Output): Lock {
 /** @throws input error if the folder holds results of another command, unless they may be replaced. Returns those commands. */
 function checkOwner({ dir, by, overwrite = false }: Output): (Writer | null)[] {
   if (by === null) return [];
-  const others = findingsIn(dir).filter((finding) => finding.by !== by);
+  const findings = findingsIn(dir);
+  const [unknown] = findings.length === 0 ? filesOf(dir, KNOWN_FILES[by]) : [];
+  if (unknown !== undefined && !overwrite) {
+    throw inputError(
+      `--out ${dir}: holds ${unknown}, and no result that it belongs to; choose another folder, or add --overwrite, which replaces it`,
+    );
+  }
+  const others = findings.filter((finding) => finding.by !== by);
   const [first] = others;
   if (first !== undefined && !overwrite) {
     const what =

@@ -5,8 +5,7 @@ import { inputError } from '../errors.js';
 import { isOfTable } from '../model/document.js';
 import type { Model } from '../model/files.js';
 import type { HostRows } from '../numbers.js';
-import { shownName } from '../table/checks.js';
-import { encodeRows } from '../table/encoding.js';
+import { encodeRows, encodingRemarks } from '../table/encoding.js';
 import type { Column } from '../table/types.js';
 
 /**
@@ -26,11 +25,9 @@ export async function tableRows(
   const known = document.table.columns.filter(({ kind }) => kind === 'category').map(({ name }) => name);
   const texts = document.classes ? [...known, document.table.target] : known;
   const table = await readTable(path, flag, { delimiter, texts });
-  const { x, rows, cols, unknown } = encodeRows(table, document.table.columns);
-  const remarks = [...unknown].map(
-    ([name, { count, last }]) =>
-      `${shownName(name)}: ${count} value${count === 1 ? '' : 's'} that no training row has, as ${shownName(last)}; all its features are 0 there`,
-  );
+  const found = encodeRows(table, document.table.columns);
+  const { x, rows, cols } = found;
+  const remarks = encodingRemarks(found, `the rows of ${flag} ${path}`);
   const target = table.columns.find(({ name }) => name === document.table.target) ?? null;
   return { rows: { x, rows, cols }, target, remarks };
 }

@@ -10,6 +10,7 @@ import {
   type ColumnEncoding,
   type EncodingOptions,
   encodeRows,
+  encodingRemarks,
   featureNames,
   learnEncoding,
 } from '../table/encoding.js';
@@ -71,7 +72,8 @@ export interface Prepared {
 export function prepare(request: TablesToFit, { train, held }: Split): Prepared {
   const { rows, validation, test } = request;
   const { encoding, changes } = learnEncoding(rows.table, train, request.encoding);
-  const own = encoded(rows, encoding, changes, train);
+  // What is done to training rows is among the changes already.
+  const own = encoded(rows, encoding, [], train);
   const others = held.length > 0 ? encoded(rows, encoding, changes, held) : null;
   const given = validation && encoded(validation, encoding, changes);
   const outputs = outputsOf(own.target, request);
@@ -118,12 +120,9 @@ function encoded(
   changes: string[],
   ids?: Int32Array,
 ): EncodedRows {
-  const { x, rows, unknown } = encodeRows(table, encoding, ids);
-  for (const [name, { count, last }] of unknown) {
-    changes.push(
-      `"${name}" has ${count} value${count === 1 ? '' : 's'} in ${ids ? 'held-out rows' : table.at} that no training row has, as ${shownName(last)}: all its features are 0 there`,
-    );
-  }
+  const found = encodeRows(table, encoding, ids);
+  const { x, rows } = found;
+  changes.push(...encodingRemarks(found, ids ? 'the held-out rows' : `the rows of ${table.at}`));
   return { x, rows, ids: ids ?? null, target: ids ? targetRows(target, ids) : target };
 }
 

@@ -24,7 +24,7 @@ export interface FitTrial {
   kernel: string;
   exponent: number | null;
   /** Of the median distance. */
-  multiple: number;
+  multiple: number | null;
   metricForm: 'full' | 'diagonal';
   iteration: number;
   ridges: number[];

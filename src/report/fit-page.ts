@@ -153,7 +153,7 @@ function searchSection({ trials, folds }: FitDocument, score: ScoreName): string
       .slice(0, 10)
       .map(
         (t) =>
-          `<tr><th scope="row">${t.trial}</th><td class="text">${escapeHtml(t.kernel)}</td><td>${t.exponent === null ? '–' : formatNumber(t.exponent)}</td><td>${formatNumber(t.multiple)}</td><td class="text">${t.metricForm}</td><td>${formatNumber(t.ridges.at(-1) ?? Number.NaN)}</td><td>${t.iteration}</td><td>${formatNumber(t.score ?? Number.NaN)}</td></tr>`,
+          `<tr><th scope="row">${t.trial}</th><td class="text">${escapeHtml(t.kernel)}</td><td>${t.exponent === null ? '–' : formatNumber(t.exponent)}</td><td>${t.multiple === null ? '–' : formatNumber(t.multiple)}</td><td class="text">${t.metricForm}</td><td>${formatNumber(t.ridges.at(-1) ?? Number.NaN)}</td><td>${t.iteration}</td><td>${formatNumber(t.score ?? Number.NaN)}</td></tr>`,
       );
     parts.push(
       table(

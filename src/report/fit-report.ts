@@ -96,7 +96,7 @@ export function trialsText(trials: readonly FitTrial[]): string {
       t.trial,
       t.kernel,
       t.exponent ?? '',
-      t.multiple,
+      t.multiple ?? '',
       t.metricForm,
       t.iteration,
       t.ridges.at(-1) ?? '',

@@ -84,7 +84,7 @@ const fitSchema = z.object({
         trial: count,
         kernel: z.string(),
         exponent: z.number().nullable(),
-        multiple: z.number(),
+        multiple: z.number().nullable(),
         metricForm: z.enum(['full', 'diagonal']),
         iteration: count,
         ridges: z.array(z.number()),

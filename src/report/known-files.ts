@@ -83,6 +83,7 @@ const SCHEMAS: readonly [file: string, schema: RegExp, by: Writer][] = [
   ['metrics.json', /^deep-rfm\/layer\//, 'layer'],
   ['metrics.json', /^deep-rfm\/rfm\//, 'rfm'],
   ['metrics.json', /^deep-rfm\/fit\//, 'fit'],
+  ['seeds.json', /^deep-rfm\/seeds\//, 'run'],
   ['bench.json', /^deep-rfm\/bench\//, 'bench'],
   ['theory.json', /^deep-rfm\/theory-/, 'theory'],
   ['compare.json', /^deep-rfm\/compare\//, 'compare'],

@@ -218,7 +218,20 @@ export interface Encoded {
   cols: number;
   /** Levels that no training row had, which are 0 in every feature of their column: how many values and the last, by column. */
   unknown: Map<string, { count: number; last: string }>;
+  /** What took the place of missing values: how often, by column. */
+  filled: Map<string, { count: number; fill: string }>;
 }
+
+/** What is to be said of rows that a model was not fitted to, `where`: values that no training row has, and missing ones. */
+export const encodingRemarks = ({ unknown, filled }: Pick<Encoded, 'unknown' | 'filled'>, where: string): string[] => [
+  ...[...unknown].map(
+    ([name, { count, last }]) =>
+      `${shownName(name)} has ${plural(count, 'value')} in ${where} that no training row has, as ${shownName(last)}: all its features are 0 there`,
+  ),
+  ...[...filled].map(
+    ([name, { count, fill }]) => `${shownName(name)} has no value in ${count} of ${where}: ${fill} took its place`,
+  ),
+];
 
 /**
  * Encodes rows `ids` of a table (all, if not given).
@@ -231,6 +244,10 @@ export function encodeRows(table: Table, encoding: readonly ColumnEncoding[], id
   const cols = featureNames(encoding).length;
   const x = new Float32Array(rows * cols);
   const unknown: Encoded['unknown'] = new Map();
+  const filled: Encoded['filled'] = new Map();
+  const fillIn = (name: string, fill: string): void => {
+    filled.set(name, { count: (filled.get(name)?.count ?? 0) + 1, fill });
+  };
   const columns = new Map(table.columns.map((column) => [column.name, column]));
   let first = 0;
   for (const one of encoding) {
@@ -241,8 +258,9 @@ export function encodeRows(table: Table, encoding: readonly ColumnEncoding[], id
         table,
         numbersOf(table, column),
         one,
-        (i, value) => {
+        (i, value, isFilled) => {
           x[i * cols + first] = value;
+          if (isFilled) fillIn(one.name, String(one.fill));
         },
         { rows, rowOf },
       );
@@ -254,13 +272,14 @@ export function encodeRows(table: Table, encoding: readonly ColumnEncoding[], id
     for (let i = 0; i < rows; i++) {
       const level = values[rowOf(i)] ?? one.fill;
       if (level === null) throw missingValue(table, { name: one.name, values }, rowOf(i), 'applied');
+      if (values[rowOf(i)] === null) fillIn(one.name, shownName(level));
       const at = place(level);
       if (at >= 0) x[i * cols + first + at] = 1;
       else unknown.set(one.name, { count: (unknown.get(one.name)?.count ?? 0) + 1, last: level });
     }
     first += one.levels.length;
   }
-  return { x, rows, cols, unknown };
+  return { x, rows, cols, unknown, filled };
 }
 
 const noColumn = ({ at, columns }: Table, name: string): RfmError => {
@@ -282,7 +301,7 @@ function encodeNumbers(
   table: Table,
   values: Float64Array,
   { name, mean, deviation, fill }: ColumnEncoding & { kind: 'number' },
-  store: (i: number, value: number) => void,
+  store: (i: number, value: number, isFilled: boolean) => void,
   { rows, rowOf }: { rows: number; rowOf: (i: number) => number },
 ): void {
   for (let i = 0; i < rows; i++) {
@@ -294,7 +313,7 @@ function encodeNumbers(
         `${table.at}: column ${shownName(name)}, ${table.rowName(rowOf(i))}: ${given} is ${value.toExponential(1)} standard deviations from the training rows' mean; check its unit`,
       );
     }
-    store(i, value);
+    store(i, value, Number.isNaN(given));
   }
 }
 

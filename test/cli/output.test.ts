@@ -49,6 +49,7 @@ function fill(by: Writer): string[] {
   const names = KNOWN_FILES[by].flatMap((name) => (typeof name === 'string' ? [name] : [gram]));
   for (const name of names) writeFileSync(join(dir, name), name);
   if (by in SCHEMA) writeFileSync(join(dir, 'metrics.json'), JSON.stringify({ schema: SCHEMA[by as 'run'] }));
+  if (by === 'run') writeFileSync(join(dir, 'seeds.json'), '{"schema":"deep-rfm/seeds/1"}');
   if (by === 'bench') writeFileSync(join(dir, 'bench.json'), '{"schema":"deep-rfm/bench/1"}');
   return names;
 }
@@ -87,6 +88,23 @@ describe('a folder that holds results of another command', () => {
       ).rejects.toThrow('failed');
       expect(readdirSync(dir).sort()).toEqual(before);
       rmSync(dir, { recursive: true });
+    }
+  });
+
+  it('leaves files of the same names alone that belong to no result', async () => {
+    mkdirSync(dir);
+    for (const [by, name] of [
+      ['fit', 'predictions.csv'],
+      ['rfm', 'predictions.npy'],
+      ['run', 'gram-layer-01.png'],
+    ] as const) {
+      writeFileSync(join(dir, name), 'mine');
+      expect((await deepRfmHere(withOutput(output(by), async () => expect.fail('must not begin')))).message).toBe(
+        `--out ${dir}: holds ${name}, and no result that it belongs to; choose another folder, or add --overwrite, which replaces it`,
+      );
+      expect(readFileSync(join(dir, name), 'utf8')).toBe('mine');
+      await withOutput(output(by, { overwrite: true }), async () => {});
+      rmSync(join(dir, name));
     }
   });
 
