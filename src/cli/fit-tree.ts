@@ -1,11 +1,20 @@
 /** `fit` of more rows than one machine takes: the splits of a tree, then leaf after leaf, then how softly they are joined. */
 
-import { decode, type EncodedRows, type Prepared, predictorOf, scoreOf, scoresOf } from '../model/fit-rows.js';
+import {
+  decode,
+  type EncodedRows,
+  type Prepared,
+  predictorOf,
+  scoreFor,
+  scoreOf,
+  scoresOf,
+} from '../model/fit-rows.js';
+import { SCORE_NAMES } from '../report/fit-charts.js';
 import type { FitLeaf, FitTree } from '../report/fit-document.js';
 import { updatesText } from '../report/fit-table.js';
 import { formatNumber, formatSeconds } from '../report/format.js';
 import type { EstimatorOptions, EstimatorState, Predictor } from '../rfm/estimator.js';
-import { isGain } from '../rfm/scores.js';
+import { isGain, type ScoreName } from '../rfm/scores.js';
 import { LEAF_ROWS, type Routing, type TreeSplit } from '../rfm/tree.js';
 import type { GrownTree, LeafRows } from '../rfm/tree-grow.js';
 import type { TreePlan } from '../rfm/tree-predict.js';
@@ -71,7 +80,11 @@ export async function fitTree(gpu: Gpu, request: TreeRequest, resume: FitCheckpo
     metric: meanMetric(metrics, weights, data.d),
     iterations: [],
     predictedBytes: plan.plan.peakBytes,
-    notes: [...(data.n <= LEAF_ROWS && config.leafRows === null ? [LACK] : []), ...notesOf(kept)],
+    notes: [
+      ...(data.n <= LEAF_ROWS && config.leafRows === null ? [LACK] : []),
+      ...otherScores(prepared, config, rows),
+      ...notesOf(kept),
+    ],
   };
 }
 
@@ -108,7 +121,7 @@ async function fitLeaves(
       const onState = (state: EstimatorState): void => keep({ iterations, state, tree: { directions, leaves: kept } });
       const fit = fitRows(
         gpu,
-        { prepared: part, config, options, iterations, terminal },
+        { prepared: part, config: { ...config, score: scoreOfLeaf(part, config) }, options, iterations, terminal },
         goesOn?.state ?? null,
         onState,
       );
@@ -123,6 +136,22 @@ async function fitLeaves(
     predictors.push(predictorOf({ data }, kept[leaf].best, config));
   }
   return { kept, predictors };
+}
+
+const scoreOfLeaf = ({ validation }: Prepared, { score }: FitConfig): ScoreName =>
+  validation ? scoreFor(validation.target, score) : score;
+
+/** Says which leaves have rows to score by for which the score is not defined. */
+function otherScores(prepared: Prepared, config: FitConfig, rows: readonly LeafRows[]): string[] {
+  const others = rows.flatMap((own, leaf) => {
+    const score = scoreOfLeaf(leafOf(prepared, own), config);
+    return score === config.score ? [] : [{ leaf: leaf + 1, score }];
+  });
+  if (others.length === 0) return [];
+  const names = others.map(({ leaf }) => leaf).join(', ');
+  return [
+    `leaf ${names}: ${SCORE_NAMES[config.score]} is not defined for the rows to score by, so ${SCORE_NAMES[others[0].score]} chose the fit there`,
+  ];
 }
 
 /** So many training rows, drawn by the seed, and at most as many to score by: what trials of a search have. */

@@ -96,6 +96,16 @@ export function prepare(request: TablesToFit, { train, held }: Split): Prepared 
   };
 }
 
+/** The score to choose by, or the default one where that is not defined for these rows. */
+export function scoreFor(target: Target, score: ScoreName): ScoreName {
+  try {
+    checkScore(target, score);
+    return score;
+  } catch {
+    return target.task === 'regression' ? 'rmse' : 'logLoss';
+  }
+}
+
 /** @throws input error where a score of predictions of these rows is not defined. */
 export function checkScore(target: Target, score: ScoreName): void {
   if (target.task === 'regression') {

@@ -73,6 +73,35 @@ describe('fit', () => {
     expect(counts).toHaveLength(2);
   });
 
+  it('chooses by another score in a leaf for whose rows the score is not defined', async () => {
+    const next = normals(0);
+    const flip = uniforms(0);
+    const rows = Array.from({ length: 320 }, () => {
+      const [a, b] = [next(), next()];
+      return `${a},${b},${next()},${flip() < 1 / (1 + Math.exp(-5 * a - 3 * b)) ? 'yes' : 'no'}`;
+    });
+    writeFileSync(join(cwd, 'signs.csv'), ['a,b,c,y', ...rows].join('\n'));
+    const args = 'signs.csv --target y --iterations 2 --patience 0 --leaf-rows 40 --score auc --seed 1 --out leaves';
+    expect((await runFit(args)).code).toBe(0);
+    const { tree, notes } = documentOf('leaves');
+    const isDefined = (score: unknown): boolean => Number.isFinite((score as { auc: number | null }).auc ?? Number.NaN);
+    // Those of one class in the rows to score by, and of two in their own.
+    const odd = [...tree!.leaves.entries()].filter(([, { iterations }]) =>
+      iterations.some(({ train, validation }) => isDefined(train) && !isDefined(validation)),
+    );
+    expect(odd.length).toBeGreaterThan(0);
+    expect(odd.length).toBeLessThan(tree!.leaves.length);
+    for (const [, { best, iterations }] of odd) {
+      const losses = iterations.map(({ validation }) => (validation as { logLoss: number }).logLoss);
+      expect(best).toBe(losses.indexOf(Math.min(...losses)));
+    }
+    expect(notes).toContainEqual(
+      expect.stringMatching(
+        /^leaf [\d, ]+: AUC is not defined for the rows to score by, so log loss chose the fit there$/,
+      ),
+    );
+  });
+
   it.each([
     ['--bandwidth 2x', { multiples: [2], norms: /./ }],
     ['--bandwidth 3', { multiples: [null], norms: /./ }],
