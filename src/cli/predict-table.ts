@@ -5,6 +5,7 @@ import { inputError } from '../errors.js';
 import { isOfTable } from '../model/document.js';
 import type { Model } from '../model/files.js';
 import type { HostRows } from '../numbers.js';
+import { usable } from '../table/checks.js';
 import { encodeRows, encodingRemarks } from '../table/encoding.js';
 import type { Column } from '../table/types.js';
 
@@ -29,5 +30,6 @@ export async function tableRows(
   const { x, rows, cols } = found;
   const remarks = encodingRemarks(found, `the rows of ${flag} ${path}`);
   const target = table.columns.find(({ name }) => name === document.table.target) ?? null;
+  if (target) usable(target);
   return { rows: { x, rows, cols }, target, remarks };
 }

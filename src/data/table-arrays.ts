@@ -1,7 +1,7 @@
 /** Tables from NumPy arrays, whose columns have no names: they are x0, x1, … */
 
 import { inputError } from '../errors.js';
-import { checkNumbers } from '../table/checks.js';
+import { checkNumbers, checkWhole, readable, usable } from '../table/checks.js';
 import type { Column, Table } from '../table/types.js';
 import { place } from './files.js';
 import { readNpy } from './npy.js';
@@ -15,7 +15,7 @@ export const isArray = (path: string): boolean => /\.(npy|npz)(:[^:/\\]+)?$/i.te
  */
 export function arrayColumn(path: string, flag: string, name: string): { rows: number; column: Column } {
   const { at, rows, columns } = arrayTable(path, flag, name);
-  if (columns.length === 1) return { rows, column: columns[0] };
+  if (columns.length === 1) return { rows, column: usable(columns[0]) };
   throw inputError(`${at}: has ${columns.length} columns, expected one number a row; give one column`);
 }
 
@@ -30,14 +30,18 @@ export function arrayTable(path: string, flag: string, name = 'x'): Table {
   const [rows, cols = 1] = shape;
   const values = Array.from({ length: cols }, () => new Float64Array(rows));
   for (let i = 0; i < rows; i++) for (let j = 0; j < cols; j++) values[j][i] = Number(data[i * cols + j]);
-  const columns = values.map(
-    (column, j): Column => ({
+  const rowName = (row: number): string => `row ${row + 1}`;
+  const columns = values.map((numbers, j): Column => {
+    const column = {
       name: cols === 1 && name !== 'x' ? name : `${name}${j}`,
-      kind: 'number',
-      values: column,
-    }),
-  );
-  const table = { at, rows, columns, rowName: (row: number) => `row ${row + 1}`, remarks: [] };
-  for (const one of columns) if (one.kind === 'number') checkNumbers(table, one);
-  return table;
+      kind: 'number' as const,
+      values: numbers,
+    };
+    return readable(column.name, rows, () => {
+      checkNumbers({ at, rowName }, column);
+      checkWhole({ at, rowName }, column, (row) => typeof data[row * cols + j] === 'bigint');
+      return column;
+    });
+  });
+  return { at, rows, columns, rowName, remarks: [] };
 }

@@ -2,7 +2,7 @@
 
 import { CsvError, parse } from 'csv-parse/sync';
 import { inputError, type RfmError } from '../errors.js';
-import { checkNumbers, checkWhole, NUMBER, shownName } from '../table/checks.js';
+import { checkNumbers, checkWhole, isMissing, NUMBER, readable, shownName } from '../table/checks.js';
 import type { Column, Table, TableOptions } from '../table/types.js';
 import { allocateFor, place, withFile } from './files.js';
 import { recognize } from './recognize.js';
@@ -10,8 +10,6 @@ import { recognize } from './recognize.js';
 const DELIMITERS = [',', '\t', ';', '|'] as const;
 const NAMES: Readonly<Record<string, string>> = { ',': 'comma', '\t': 'tab', ';': 'semicolon', '|': 'bar' };
 
-/** What stands for a value that is missing. */
-const MISSING = new Set(['', 'na', 'n/a', 'nan', 'null', 'none', '?', '#n/a']);
 const WHOLE = /^[+-]?\d+$/;
 const INFINITE = /^[+-]?(inf|infinity|∞)$/i;
 const DECIMAL_COMMA = /^[+-]?\d+,\d+$/;
@@ -32,16 +30,17 @@ export function csvTable(path: string, flag: string, { delimiter, texts = [] }: 
   checkHeader(at, names, found, rows[0] ?? null);
   const rowName = (row: number): string => `line ${lines[row + 1]}`;
   const cellsOf = (j: number): string[] => rows.map((row) => row[j].trim());
-  const columns = names.map(
-    (name, j): Column => (texts.includes(name) ? textColumn(name, cellsOf(j)) : column(at, name, cellsOf(j), rowName)),
-  );
-  const table = { at, rows: rows.length, columns, rowName, remarks: [] };
-  columns.forEach((one, j) => {
-    if (one.kind !== 'number') return;
-    checkNumbers(table, one);
-    checkWhole(table, one, (row) => WHOLE.test(rows[row][j].trim()));
+  const columns = names.map((name, j): Column => {
+    if (texts.includes(name)) return textColumn(name, cellsOf(j));
+    return readable(name, rows.length, () => {
+      const one = column(at, name, cellsOf(j), rowName);
+      if (one.kind === 'text') return one;
+      checkNumbers({ at, rowName }, one);
+      checkWhole({ at, rowName }, one, (row) => WHOLE.test(rows[row][j].trim()));
+      return one;
+    });
   });
-  return table;
+  return { at, rows: rows.length, columns, rowName, remarks: [] };
 }
 
 function readText(path: string, flag: string): string {
@@ -73,6 +72,11 @@ function delimiterOf(path: string, text: string): string {
   return DELIMITERS[counts.indexOf(Math.max(...counts))];
 }
 
+interface Parsed {
+  record: string[];
+  info: { lines: number };
+}
+
 interface Records {
   cells: string[][];
   /** The line that each record begins on, from 1. */
@@ -81,8 +85,19 @@ interface Records {
 
 function records(at: string, text: string, delimiter: string, given: boolean): Records {
   try {
-    const found = parse(text, { bom: true, delimiter, skip_empty_lines: true, info: true, relax_column_count: false });
-    const parsed = found as unknown as { record: string[]; info: { lines: number } }[];
+    const options = { bom: true, delimiter, info: true, relax_column_count: false } as const;
+    const read = (skipBlank: boolean) =>
+      parse(text, { ...options, skip_empty_lines: skipBlank }) as unknown as Parsed[];
+    let parsed = read(true);
+    // Of one column a blank line is a row without a value, but for those before the header and at the end.
+    if (parsed[0]?.record.length === 1) {
+      const all = read(false);
+      const isBlank = ({ record }: Parsed): boolean => record[0] === '';
+      parsed = all.slice(
+        all.findIndex((one) => !isBlank(one)),
+        all.findLastIndex((one) => !isBlank(one)) + 1,
+      );
+    }
     if (parsed.length === 0) throw inputError(`${at}: holds blank lines alone; give a table with a header and rows`);
     return { cells: parsed.map(({ record }) => record), lines: linesOf(parsed) };
   } catch (error) {
@@ -92,7 +107,7 @@ function records(at: string, text: string, delimiter: string, given: boolean): R
 }
 
 /** A record ends on the line that the parser counts; it begins as many lines before as its cells have breaks. */
-const linesOf = (parsed: readonly { record: string[]; info: { lines: number } }[]): number[] =>
+const linesOf = (parsed: readonly Parsed[]): number[] =>
   parsed.map(({ record, info }) => info.lines - record.reduce((sum, cell) => sum + cell.split('\n').length - 1, 0));
 
 function csvError(at: string, error: CsvError, delimiter: string, given: boolean): RfmError {
@@ -155,8 +170,6 @@ function column(at: string, name: string, cells: readonly string[], rowName: (ro
   }
   return textColumn(name, cells);
 }
-
-const isMissing = (cell: string): boolean => MISSING.has(cell.toLowerCase());
 
 const textColumn = (name: string, cells: readonly string[]): Column => ({
   name,

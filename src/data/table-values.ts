@@ -1,7 +1,7 @@
 /** Columns of tables from values as other programs' files have them. */
 
 import { inputError } from '../errors.js';
-import { checkNumbers, checkWhole, shownName } from '../table/checks.js';
+import { checkNumbers, checkWhole, isMissing as isMissingText, readable, shownName } from '../table/checks.js';
 import type { Column, Table } from '../table/types.js';
 
 /** A column as it was read: null or undefined where a value is missing. */
@@ -11,19 +11,21 @@ export interface ReadColumn {
 }
 
 /**
- * A table of such columns: of numbers where all values are, else of texts; dates are texts.
- * @throws input error for lists and structures, infinities, and whole numbers that float64 does not tell apart.
+ * A table of such columns: of numbers where all values are, else of texts, of which the same as in CSV stand for missing values;
+ * dates are texts. Lists and structures, infinities, and whole numbers that float64 does not tell apart are refused where a column is used.
  */
 export function tableOfValues(at: string, rows: number, read: readonly ReadColumn[]): Table {
   const rowName = (row: number): string => `row ${row + 1}`;
-  const columns = read.map((one) => columnOf(at, one, rowName));
-  const table = { at, rows, columns, rowName, remarks: [] };
-  columns.forEach((one, j) => {
-    if (one.kind !== 'number') return;
-    checkNumbers(table, one);
-    checkWhole(table, one, (row) => typeof read[j].values[row] === 'bigint');
-  });
-  return table;
+  const columns = read.map((one) =>
+    readable(one.name, rows, () => {
+      const column = columnOf(at, one, rowName);
+      if (column.kind === 'text') return column;
+      checkNumbers({ at, rowName }, column);
+      checkWhole({ at, rowName }, column, (row) => typeof one.values[row] === 'bigint');
+      return column;
+    }),
+  );
+  return { at, rows, columns, rowName, remarks: [] };
 }
 
 const isMissing = (value: unknown): boolean => value === null || value === undefined;
@@ -50,7 +52,11 @@ function columnOf(at: string, { name, values }: ReadColumn, rowName: (row: numbe
     );
   }
   const days = values.every((value) => !(value instanceof Date) || value.getTime() % DAY === 0);
-  const text = (value: unknown): string => (value instanceof Date ? dateText(value, days) : String(value));
+  const text = (value: unknown): string | null => {
+    if (value instanceof Date) return dateText(value, days);
+    const cell = String(value).trim();
+    return isMissingText(cell) ? null : cell;
+  };
   return { name, kind: 'text', values: values.map((value) => (isMissing(value) ? null : text(value))) };
 }
 

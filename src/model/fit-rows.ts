@@ -76,6 +76,7 @@ export function prepare(request: TablesToFit, { train, held }: Split): Prepared 
   const own = encoded(rows, encoding, [], train);
   const others = held.length > 0 ? encoded(rows, encoding, changes, held) : null;
   const given = validation && encoded(validation, encoding, changes);
+  refuseUntrained(rows.table.at, own.target);
   const outputs = outputsOf(own.target, request);
   const y = targetsOf(own.target, outputs);
   const scored = given ?? others;
@@ -94,6 +95,17 @@ export function prepare(request: TablesToFit, { train, held }: Split): Prepared 
     validation: scored,
     test: test && encoded(test, encoding, changes),
   };
+}
+
+/** @throws input error for a class all of whose rows are held out. */
+function refuseUntrained(at: string, target: Target): void {
+  if (target.task === 'regression') return;
+  const absent = target.classes.find((_, c) => !target.labels.includes(c));
+  if (absent === undefined) return;
+  throw inputError(
+    `${at}: all rows of class ${shownName(absent)} are held out, which leaves none to learn it from`,
+    'hold out fewer rows, or give more of the class',
+  );
 }
 
 /** The score to choose by, or the default one where that is not defined for these rows. */

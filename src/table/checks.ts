@@ -1,7 +1,7 @@
 /** What is wrong with a column. */
 
-import { inputError, say, the } from '../errors.js';
-import type { NumberColumn, Table } from './types.js';
+import { inputError, RfmError, say, the } from '../errors.js';
+import type { Column, NumberColumn, Table } from './types.js';
 
 /** A text that is a number. */
 export const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
@@ -27,6 +27,30 @@ export function placeAmong(names: readonly string[]): (text: string) => number {
   };
 }
 
+/** What stands for a value that is missing, in lower case. */
+const MISSING = new Set(['', 'na', 'n/a', 'nan', 'null', 'none', '?', '#n/a']);
+
+export const isMissing = (cell: string): boolean => MISSING.has(cell.toLowerCase());
+
+/**
+ * The column, to be used.
+ * @throws input error where nothing can be made of it.
+ */
+export function usable<C extends Column>(column: C): C {
+  if (column.refusal) throw column.refusal;
+  return column;
+}
+
+/** A column as it is read, or, of one that is refused, without values: a column that nobody uses may be as it is. */
+export function readable(name: string, rows: number, read: () => Column): Column {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof RfmError)) throw error;
+    return { name, kind: 'text', values: Array.from({ length: rows }, () => null), refusal: error };
+  }
+}
+
 /** @throws input error for an infinity in a column. */
 export function checkNumbers({ at, rowName }: Pick<Table, 'at' | 'rowName'>, { name, values }: NumberColumn): void {
   const row = values.findIndex((value) => !Number.isFinite(value) && !Number.isNaN(value));
@@ -49,6 +73,7 @@ export function checkWhole(
   const row = values.findIndex((value, i) => Math.abs(value) > Number.MAX_SAFE_INTEGER && wholeAt(i));
   if (row < 0) return;
   throw inputError(
-    `${at}: column ${shownName(name)}, ${rowName(row)}: holds whole numbers beyond 2^53, which float64 does not tell apart, such as identifiers; drop the column from the file`,
+    `${at}: column ${shownName(name)}, ${rowName(row)}: holds whole numbers beyond 2^53, which float64 does not tell apart, such as identifiers`,
+    say`drop the column with ${the.drop}`,
   );
 }

@@ -1,7 +1,7 @@
 /** How columns of a table become numbers: learned from the training rows, and kept with the model. */
 
 import { inputError, type RfmError, say, the } from '../errors.js';
-import { NUMBER, placeAmong, shownName } from './checks.js';
+import { NUMBER, placeAmong, shownName, usable } from './checks.js';
 import { columnOf } from './target.js';
 import type { Column, Table } from './types.js';
 
@@ -73,6 +73,7 @@ export function learnEncoding(
   for (const name of options.drop) changes.push(`${shownName(name)} was dropped, as asked for`);
   for (const given of table.columns) {
     if (given.name === options.target || options.drop.includes(given.name)) continue;
+    usable(given);
     const column = options.categories.includes(given.name) ? asText(given) : given;
     const found =
       column.kind === 'number'
@@ -253,6 +254,7 @@ export function encodeRows(table: Table, encoding: readonly ColumnEncoding[], id
   for (const one of encoding) {
     const column = columns.get(one.name);
     if (!column) throw noColumn(table, one.name);
+    usable(column);
     if (one.kind === 'number') {
       encodeNumbers(
         table,

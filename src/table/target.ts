@@ -1,7 +1,7 @@
 /** The column that is predicted: classes or numbers. */
 
 import { inputError, type SettingName, say, the } from '../errors.js';
-import { NUMBER, placeAmong, shownName } from './checks.js';
+import { NUMBER, placeAmong, shownName, usable } from './checks.js';
 import type { Column, Table } from './types.js';
 
 export const TASKS = ['regression', 'binary', 'multiclass'] as const;
@@ -42,7 +42,7 @@ export function columnOf({ at, columns }: Table, name: string, setting: SettingN
  * @throws input error for a missing value, one class or one value alone, and a column that is not of the task.
  */
 export function readTarget(table: Table, name: string, task: Task | 'auto'): { target: Target; found: string | null } {
-  const column = columnOf(table, name, 'target');
+  const column = usable(columnOf(table, name, 'target'));
   refuseMissing(table, column);
   const what = `${table.at}: the target ${shownName(name)}`;
   const texts: readonly string[] =
@@ -124,7 +124,7 @@ function refuseMissing({ at, rowName }: Table, column: Column): void {
  * @throws input error for a class that the first table lacks, and all that `readTarget` refuses but for one class alone.
  */
 export function readTargetAs(table: Table, name: string, like: Target): Target {
-  const column = columnOf(table, name, 'target');
+  const column = usable(columnOf(table, name, 'target'));
   refuseMissing(table, column);
   if (like.task === 'regression') {
     if (column.kind === 'number') return { task: 'regression', values: column.values };

@@ -1,14 +1,21 @@
 /** A table: columns by name, of numbers or of texts. */
 
+import type { RfmError } from '../errors.js';
+
+interface AnyColumn {
+  /** Why nothing can be made of it: thrown where it is used. Default: none. */
+  refusal?: RfmError;
+}
+
 /** Numbers; NaN where a value is missing. */
-export interface NumberColumn {
+export interface NumberColumn extends AnyColumn {
   name: string;
   kind: 'number';
   values: Float64Array;
 }
 
 /** Texts; null where a value is missing. */
-export interface TextColumn {
+export interface TextColumn extends AnyColumn {
   name: string;
   kind: 'text';
   values: (string | null)[];

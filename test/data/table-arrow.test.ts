@@ -18,6 +18,7 @@ import {
 import { describe, expect, it } from 'vitest';
 import { readTable, type Table } from '../../src/data/table.js';
 import { RfmError } from '../../src/errors.js';
+import { usable } from '../../src/table/checks.js';
 import { inputMessage, put, temporaryFolder } from './helpers.js';
 
 const dir = temporaryFolder();
@@ -27,10 +28,12 @@ const table = (bytes: Uint8Array | string, name = 't.arrow'): Promise<Table> =>
 
 /** The message of what is refused. */
 async function refusal(bytes: Uint8Array | string, name?: string): Promise<string> {
-  const failure = await table(bytes, name).then(
-    () => null,
-    (error: unknown) => error,
-  );
+  const failure = await table(bytes, name)
+    .then(({ columns }) => columns.forEach(usable))
+    .then(
+      () => null,
+      (error: unknown) => error,
+    );
   return inputMessage(() => {
     if (failure) throw failure;
   }).replace(/^\S+\/\d+-/, '');
@@ -83,6 +86,11 @@ describe('Arrow', () => {
     ]);
   });
 
+  it('lacks the values that CSV lacks', async () => {
+    const found = await table(written({ k: ['', 'NA', ' Rome ', 'null'] }, { k: utf8() }));
+    expect(found.columns[0].values).toEqual([null, null, 'Rome', null]);
+  });
+
   it('has dates and times as pandas writes them to CSV', async () => {
     const at = (...texts: (string | null)[]) => texts.map((text) => (text === null ? null : new Date(`${text}Z`)));
     const types = { day: dateDay(), time: timestamp(TimeUnit.MILLISECOND), midnight: timestamp(TimeUnit.MILLISECOND) };
@@ -129,7 +137,7 @@ describe('Arrow', () => {
     const of = (values: unknown[], type: object) =>
       refusal(written({ a: values as never, y }, { a: type, y: float64() }));
     expect(await of([1n, 2n ** 53n + 1n], int64())).toBe(
-      't.arrow: column "a", row 2: holds whole numbers beyond 2^53, which float64 does not tell apart, such as identifiers; drop the column from the file',
+      't.arrow: column "a", row 2: holds whole numbers beyond 2^53, which float64 does not tell apart, such as identifiers; drop the column with option drop',
     );
     expect(await of([2n ** 63n, 1n], uint64())).toContain('column "a", row 1: holds whole numbers beyond 2^53');
     expect(await of([10n ** 19n, 1n], decimal(20, 0, 128))).toContain('column "a", row 1: holds whole numbers');

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { writeNpy } from '../../src/data/npy.js';
 import { readTable, type Table } from '../../src/data/table.js';
 import { RfmError } from '../../src/errors.js';
+import { usable } from '../../src/table/checks.js';
 import { encodeRows, featureNames, learnEncoding } from '../../src/table/encoding.js';
 import { readTarget, readTargetAs } from '../../src/table/target.js';
 import { put, temporaryFolder } from './helpers.js';
@@ -11,10 +12,11 @@ let count = 0;
 const table = (text: string | Uint8Array, name = 't.csv', delimiter?: string): Promise<Table> =>
   readTable(put(dir, `${++count}-${name}`, text), '', { delimiter });
 
-/** The message of what is refused; it is one line, and of kind input. */
+/** The message of what is refused, a table when its columns are used; it is one line, and of kind input. */
 async function refusal(work: Promise<unknown> | (() => unknown)): Promise<string> {
   try {
-    await (typeof work === 'function' ? work() : work);
+    const found = await (typeof work === 'function' ? work() : work);
+    if (typeof found === 'object' && found !== null && 'columns' in found) (found as Table).columns.forEach(usable);
   } catch (error) {
     if (!(error instanceof RfmError)) throw error;
     expect(error.kind).toBe('input');
@@ -78,6 +80,25 @@ describe('a table from text', () => {
     ['a,b\n1,\u0000\n', /holds zero bytes, so it is no text/],
   ])('%j is refused in one line', async (text, message) => {
     expect(await refusal(table(text))).toMatch(message);
+  });
+
+  it('may have what is refused in columns that nobody uses', async () => {
+    const t = await table('a,y,ratio,id,price\n1,2,inf,12345678901234567890,"1,000"\n3,4,1,2,"2,500"\n');
+    const encoding = { ...options, drop: ['ratio', 'id', 'price'] };
+    expect(learnEncoding(t, all(t), encoding).encoding.map(({ name }) => name)).toEqual(['a']);
+    expect([...encodeRows(t, learnEncoding(t, all(t), encoding).encoding).x]).toHaveLength(2);
+    const of = (...drop: string[]) => refusal(() => learnEncoding(t, all(t), { ...options, drop }));
+    expect(await of()).toMatch(/column "ratio", line 2: is infinite; remove the row, or drop the column with/);
+    expect(await of('ratio')).toMatch(/column "id", line 2: holds whole numbers beyond 2\^53/);
+    expect(await of('ratio', 'id')).toMatch(/column "price", line 2: 1,000 has a comma/);
+    expect(await refusal(() => readTarget(t, 'ratio', 'auto'))).toMatch(/column "ratio", line 2: is infinite/);
+  });
+
+  it('of one column has a row without a value for each blank line inside', async () => {
+    const t = await table('\n\nx\n0.5\n\n1.5\n""\n0.25\n\n\n');
+    expect([t.rows, ...t.columns[0].values]).toEqual([5, 0.5, Number.NaN, 1.5, Number.NaN, 0.25]);
+    expect([0, 1, 4].map((row) => t.rowName(row))).toEqual(['line 4', 'line 5', 'line 8']);
+    expect((await table('x,y\n1,2\n\n3,4\n\n')).rows).toBe(2);
   });
 
   it('refuses other encodings, formats and delimiters by name', async () => {

@@ -87,7 +87,9 @@ describe('metrics.json', () => {
     });
     await writeFile(join(dir, 'metrics.json'), 'null');
     await expect(readMetricsJson(dir)).rejects.toThrow(/field schema: found none/);
-    await expect(readMetricsJson(join(dir, 'metrics.json'))).rejects.toThrow(/metrics\.json: is a file; give the folder that/);
+    await expect(readMetricsJson(join(dir, 'metrics.json'))).rejects.toThrow(
+      /metrics\.json: is a file; give the folder that/,
+    );
   });
 });
 
