@@ -319,26 +319,24 @@ export async function predictEstimator(
   memoryLimit: number | null = null,
 ): Promise<Float64Array> {
   const rows = x.length / d;
-  const size = estimatorSize(
+  const whole = estimatorSize(
     { n, d, outputs, testN: Math.min(rows, n) },
-    {
-      family: plain,
-      metricForm: metric?.form ?? 'full',
-      agop: 'jacobian',
-      agopSamples: 1,
-      solver: 'conjugate-gradients',
-    },
+    { family: plain, metricForm: metric?.form ?? 'full', agop: 'auto', agopSamples: 0, solver: 'auto' },
   );
   // Of the plan only the tiles count: nothing is solved.
   const device = limitsOf(gpu, memoryLimit);
-  if (device.memoryBytes !== null && !isPlannable({ ...size, diagonal: true }, device)) {
+  const fits = (testN: number): boolean => isPlannable({ ...whole, testN, diagonal: true }, device);
+  let atOnce = whole.testN;
+  // Where the rows of a fit had room, a few rows more have.
+  while (device.memoryBytes !== null && atOnce > 1 && !fits(atOnce)) atOnce = Math.ceil(atOnce / 2);
+  if (device.memoryBytes !== null && !fits(atOnce)) {
     throw new RfmError(
       'doesNotFit',
       `predictions from ${n} training rows with ${d} features do not fit into ${device.memoryBytes} bytes of device memory`,
       say`use a larger ${the.memoryLimit}`,
     );
   }
-  const plan = planRun({ ...size, diagonal: true }, device);
+  const plan = planRun({ ...whole, testN: atOnce, diagonal: true }, device);
   const restore = adopt(gpu, plan, memoryLimit);
   try {
     return await owning(gpu, async (gpu) => {
@@ -351,7 +349,8 @@ export async function predictEstimator(
       const reach = await longestRow(gpu, own);
       const out = new Float64Array(rows * outputs);
       const stored = !areSummedInOnePass(gpu, kernel, { n, d: own.tiles[0].cols, outputs });
-      const most = Math.min(plan.grid.starts[1], stored && gpu.adapter.type === 'software' ? CACHED_ROWS : rows);
+      const cached = stored && gpu.adapter.type === 'software' ? CACHED_ROWS : rows;
+      const most = Math.min(plan.grid.starts[1], cached, Math.max(1, atOnce));
       for (let first = 0; first < rows; first += most) {
         const count = Math.min(most, rows - first);
         const part = x.subarray(first * d, (first + count) * d);

@@ -73,6 +73,19 @@ describe('fit', () => {
     expect(counts).toHaveLength(2);
   });
 
+  it.each(['1MiB', '3MiB', '6MiB'])('predicts within the memory that it was fitted in: %s', async (limit) => {
+    writeFileSync(
+      join(cwd, 'large.csv'),
+      tableOf(500, 7, () => false),
+    );
+    const out = `within-${limit}`;
+    const fit = `large.csv --target y --iterations 1 --validation 0 --memory-limit ${limit} --out ${out}`;
+    expect((await runFit(`${fit} --test large.csv --save-model ${out}-model`)).code).toBe(0);
+    expect(documentOf(out).memory.peakBytes).toBeLessThanOrEqual(Number.parseInt(limit, 10) * 2 ** 20);
+    const line = `predict --model ${out}-model --x large.csv --memory-limit ${limit} --out ${out}.csv`;
+    expect((await deepRfmHere(line.split(' '), { cwd })).code).toBe(0);
+  });
+
   it('chooses by another score in a leaf for whose rows the score is not defined', async () => {
     const next = normals(0);
     const flip = uniforms(0);
