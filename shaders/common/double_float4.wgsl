@@ -14,6 +14,18 @@ fn add4(s: Pair4, x: vec4f) -> Pair4 {
   return Pair4(sum, s.low + ((s.high - opaque4(sum - part)) + (x - part)));
 }
 
+// a − b, exactly but for the rarest.
+fn difference4(a: vec4f, b: vec4f) -> Pair4 {
+  let difference = opaque4(a - b);
+  let part = opaque4(difference - a);
+  return Pair4(difference, (a - opaque4(difference - part)) - (b + part));
+}
+
+fn absolute4(x: Pair4) -> Pair4 {
+  let sign = select(vec4f(1.0), vec4f(-1.0), x.high < vec4f());
+  return Pair4(sign * x.high, sign * x.low);
+}
+
 fn plus4(a: Pair4, b: Pair4) -> Pair4 {
   let sum = add4(a, b.high);
   return Pair4(sum.high, sum.low + b.low);
@@ -46,6 +58,21 @@ fn times4(a: Pair4, b: Pair4) -> Pair4 {
   return renormalize4(t);
 }
 
+// s + (exp(r) − 1 − r) for |r| ≤ ln(2)/2, r² in double-float and the rest of the series in float32.
+fn addExponentialRest(s: Pair4, r: Pair4) -> Pair4 {
+  let z = r.high;
+  var tail = vec4f(2.48015873e-5);
+  tail = fma(tail, z, vec4f(1.98412698e-4));
+  tail = fma(tail, z, vec4f(1.38888889e-3));
+  tail = fma(tail, z, vec4f(8.33333333e-3));
+  tail = fma(tail, z, vec4f(4.16666667e-2));
+  tail = fma(tail, z, vec4f(1.66666667e-1));
+  let square = times4(r, r);
+  var sum = add4(add4(s, 0.5 * square.high), tail * z * z * z);
+  sum.low += 0.5 * square.low;
+  return sum;
+}
+
 // exp(−x) for −88 ≤ x with a relative error of about 1e-9, 0 from 87 on: −x = q ln 2 + r, then 1 + r + r²/2 in
 // double-float and the rest of the series, at most 0.008, in float32.
 fn exponential4(x: Pair4) -> Pair4 {
@@ -57,22 +84,21 @@ fn exponential4(x: Pair4) -> Pair4 {
   // Where the value vanishes the low part may be of any size, and infinity times 0 would be NaN.
   r.low += q * 1.9046542121259336e-9 - select(x.low, vec4f(), vanishes);
   r = renormalize4(r);
-  let z = r.high;
-  var tail = vec4f(2.48015873e-5);
-  tail = fma(tail, z, vec4f(1.98412698e-4));
-  tail = fma(tail, z, vec4f(1.38888889e-3));
-  tail = fma(tail, z, vec4f(8.33333333e-3));
-  tail = fma(tail, z, vec4f(4.16666667e-2));
-  tail = fma(tail, z, vec4f(1.66666667e-1));
-  tail *= z * z * z;
-  let square = times4(r, r);
-  var s = add4(Pair4(vec4f(1.0), vec4f()), z);
-  s = add4(s, 0.5 * square.high);
-  s = add4(s, tail);
-  s.low += r.low + 0.5 * square.low;
-  s = renormalize4(s);
+  var s = add4(Pair4(vec4f(1.0), vec4f()), r.high);
+  s.low += r.low;
+  s = renormalize4(addExponentialRest(s, r));
   let scale = select(bitcast<vec4f>((vec4i(q) + vec4i(127)) << vec4u(23u)), vec4f(), vanishes);
   return Pair4(s.high * scale, s.low * scale);
+}
+
+// 1 − exp(−x) for x ≥ 0 with a relative error of about 1e-9.
+fn complement4(x: Pair4) -> Pair4 {
+  let near = x.high < vec4f(0.34);
+  let r = Pair4(select(vec4f(), -x.high, near), select(vec4f(), -x.low, near));
+  let small = renormalize4(addExponentialRest(r, r));
+  let value = exponential4(x);
+  let large = renormalize4(add4(Pair4(-value.high, -value.low), vec4f(1.0)));
+  return Pair4(select(large.high, -small.high, near), select(large.low, -small.low, near));
 }
 
 // s + x z, all in two floats.

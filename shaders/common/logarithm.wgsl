@@ -37,6 +37,9 @@ fn power(x: vec4f, q: Exponent) -> vec4f {
   return select(value, vec4f(), x == vec4f());
 }
 
+// Below, adapters flush to 0.
+const LEAST_NORMAL = 1.17549435e-38;
+
 // log(x) in double-float, for normal x.high > 0; renormalised.
 fn logarithm4(x: Pair4) -> Pair4 {
   let parts = scaled(x.high);
@@ -50,4 +53,14 @@ fn logarithm4(x: Pair4) -> Pair4 {
   t = addProduct4(t, parts.power, vec4f(-2.1219253540039062e-4));
   t.low -= parts.power * 1.9046542121259336e-9;
   return renormalize4(t);
+}
+
+// x^q for x ≥ 0 in double-float, with a relative error of about 1e-9; 0 below exp(−80).
+fn power4(x: Pair4, q: Exponent) -> Pair4 {
+  let vanishes = x.high < vec4f(LEAST_NORMAL);
+  let log = logarithm4(Pair4(select(x.high, vec4f(1.0), vanishes), select(x.low, vec4f(), vanishes)));
+  let t = times4(log, Pair4(vec4f(q.head), vec4f(q.rest)));
+  let value = exponential4(Pair4(-t.high, -t.low));
+  let none = vanishes | (t.high < vec4f(-80.0));
+  return Pair4(select(value.high, vec4f(), none), select(value.low, vec4f(), none));
 }

@@ -3,12 +3,9 @@
 #include "double_float4.wgsl"
 
 fn addTerm(s: Pair4, a: vec4f, b: vec4f, coordinate: u32) -> Pair4 {
-  // Knuth's two-sum of a and −b.
-  let difference = opaque4(a - b);
-  let part = opaque4(difference - a);
-  let rest = (a - opaque4(difference - part)) - (b + part);
-  let x1 = head4(difference);
-  let x2 = difference - x1;
+  let x = difference4(a, b);
+  let x1 = head4(x.high);
+  let x2 = x.high - x1;
   // What x1² lacks is a term of its own: in the low part its roundings would add up.
-  return add4(add4(s, x1 * x1), 2.0 * (x1 * x2 + difference * rest) + x2 * x2);
+  return add4(add4(s, x1 * x1), 2.0 * (x1 * x2 + x.high * x.low) + x2 * x2);
 }

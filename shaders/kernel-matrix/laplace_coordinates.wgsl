@@ -4,11 +4,9 @@
 
 const Q = Exponent(bitcast<f32>(EXPONENT_HEAD), bitcast<f32>(EXPONENT_REST));
 
-const LEAST = 1.17549435e-38;
-
 fn exponentOf(x: vec4f) -> vec4f {
   if (ABSOLUTE == 1u) { return x; }
-  return select(power(x, Q), vec4f(), x < vec4f(LEAST));
+  return select(power(x, Q), vec4f(), x < vec4f(LEAST_NORMAL));
 }
 
 // 1 − exp(−t), by its series where t is small: its own last digits, not those of 1.
@@ -18,10 +16,17 @@ fn coordinateTerm(difference: vec4f, scale: f32) -> vec4f {
   return select(1.0 - accurateExp(-t), series, t < vec4f(0.125));
 }
 
+// The same in double-float.
+fn coordinateTerm4(difference: Pair4, scale: f32) -> Pair4 {
+  let x = times4(absolute4(difference), Pair4(vec4f(scale), vec4f()));
+  if (ABSOLUTE == 1u) { return complement4(x); }
+  return complement4(power4(x, Q));
+}
+
 // ψ'(Δ)/2 = (q/2) (|Δ|/L)^q / |Δ| · exp(−(|Δ|/L)^q) sign Δ, and 0 at 0.
 fn coordinateSlope(difference: vec4f, scale: f32) -> vec4f {
   let x = abs(difference);
-  let small = x * scale < vec4f(LEAST);
+  let small = x * scale < vec4f(LEAST_NORMAL);
   let safe = select(x, vec4f(1.0), small);
   let t = exponentOf(safe * scale);
   return select(0.5 * (Q.head + Q.rest) * (t / safe) * accurateExp(-t) * sign(difference), vec4f(), small);

@@ -156,10 +156,10 @@ function coordinateItems({ coordinates = false }: ProblemSize, { grid, d }: Tile
 
 /** Rows transposed, and α in two floats, where distances with all digits turn out to be needed. */
 function exactItems({ coordinates = false }: ProblemSize, { grid, d, outputs }: TiledSize): PlanItem[] {
-  if (coordinates) return [];
   const tile = largestTile(grid);
   // Later rows may have fewer columns.
-  const bytes = matrixBytes(Math.min(d, EXACT_COLUMNS), tile) + 2 * matrixBytes(outputs, tile);
+  const rows = coordinates ? 0 : matrixBytes(Math.min(d, EXACT_COLUMNS), tile);
+  const bytes = rows + 2 * matrixBytes(outputs, tile);
   return [{ name: 'rows transposed, coefficients in two parts', bytes, phases: ['solve', 'predict'] }];
 }
 

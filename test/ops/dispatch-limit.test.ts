@@ -219,7 +219,7 @@ describe('beyond the limit of workgroups a dimension everything is the same, to 
         const [x] = rows.tiles;
         pairDistances(batch, kernel, x, x, squared);
         pairDistances(batch, kernel, x, x, { high: squared, low });
-        exactDistances(batch, x, x, { high: exact, low: rest });
+        exactDistances(batch, laplace(1), x, x, { high: exact, low: rest });
       });
       const weights = { kind: 'computed' as const, kernel, nearest: 0 };
       const coordinates = kernel.coordinates && { distance: kernel.coordinates, bandwidth: 30 };

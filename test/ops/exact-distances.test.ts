@@ -2,9 +2,12 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { copyScaled } from '../../src/ops/elementwise/elementwise.js';
 import { exactDistances } from '../../src/ops/kernel-matrix/pair-distances.js';
+import { lpLaplace, sumPowerLaplace } from '../../src/ops/kernels/coordinate-kernels.js';
+import { type RadialKernel, withScales } from '../../src/ops/kernels/kernel.js';
+import { laplace } from '../../src/ops/kernels/laplace.js';
 import { subtractKernelSums } from '../../src/ops/solve/residual.js';
 import { runBatch } from '../../src/runtime/batch.js';
-import { block, release } from '../../src/runtime/matrix.js';
+import { block, release, upload } from '../../src/runtime/matrix.js';
 import {
   compute,
   EDGE_SIZES,
@@ -31,6 +34,7 @@ import {
   rounded,
   squaredDistance,
   transposed,
+  uniforms,
 } from '../support/reference.js';
 
 const gpu = useGpu();
@@ -69,7 +73,7 @@ it('squared distances have the digits of two floats', () =>
       b.data.set(a.data.subarray(0, d));
       const shape = [m, n] as const;
       const found = await compute(gpu(), [a, b], [shape, shape], (batch, [x, z], [high, low]) =>
-        exactDistances(batch, x, z, { high, low }),
+        exactDistances(batch, laplace(1), x, z, { high, low }),
       );
       expect(at(found[0], 0, 0)).toBe(0);
       expectBelow('distances in two floats', worst(found, squaresOf(a, b)), 2e-10);
@@ -77,13 +81,66 @@ it('squared distances have the digits of two floats', () =>
     RUNS,
   ));
 
+/** S of `CoordinateDistance` in float64, of rows times scales; bandwidths are powers of 2, whose inverse float32 holds. */
+const BY_COORDINATES: [kernel: RadialKernel, term: (difference: number, cols: number) => number][] = [
+  [lpLaplace(4, 1, 1), (t) => Math.abs(t) / 4],
+  [lpLaplace(4, 0.7, 0.7), (t) => (Math.abs(t) / 4) ** 0.7],
+  [lpLaplace(0.5, 1.4, 0.8), (t) => (Math.abs(t) / 0.5) ** 1.4],
+  [sumPowerLaplace(8, { power: 3 }), (t, cols) => -Math.expm1(-Math.abs(t) / 8) / cols],
+  [sumPowerLaplace(2, { exponent: 0.6 }), (t, cols) => -Math.expm1(-((Math.abs(t) / 2) ** 0.6)) / cols],
+];
+
+it.each(BY_COORDINATES.map(([kernel, term]) => [kernel.formula, kernel, term] as const))(
+  'distances by coordinates do, too, with scales and without: %s',
+  (_, kernel, term) =>
+    fc.assert(
+      fc.asyncProperty(
+        size,
+        size,
+        columns,
+        fc.constantFrom(1, 1e-3, 30),
+        fc.nat(1e6),
+        async (m, n, d, spread, seed) => {
+          const [a, b] = [rowsOf(m, d, spread, seed), rowsOf(n, d, spread, seed + 1)];
+          b.data.set(a.data.subarray(0, d));
+          const share = uniforms(seed + 2);
+          const scales = Float32Array.from({ length: d }, () => share());
+          const own = upload(gpu(), 1, d, scales);
+          for (const [used, factors] of [
+            [kernel, null],
+            [withScales(kernel, own), scales],
+          ] as const) {
+            const found = await compute(
+              gpu(),
+              [a, b],
+              [
+                [m, n],
+                [m, n],
+              ],
+              (batch, [x, z], [high, low]) => exactDistances(batch, used, x, z, { high, low }),
+            );
+            const expected = dense(m, n, (i, j) => {
+              let sum = 0;
+              for (let k = 0; k < d; k++) sum += term((at(a, i, k) - at(b, j, k)) * (factors?.[k] ?? 1), d);
+              return sum;
+            });
+            expect(at(found[0], 0, 0)).toBe(0);
+            expectBelow('distances by coordinates in two floats', worst(found, expected), 6e-9);
+          }
+          release(gpu(), own);
+        },
+      ),
+      RUNS,
+    ),
+);
+
 it('rows may be part of a matrix', async () => {
   const [a, b] = [rowsOf(37, 9, 1, 1), rowsOf(31, 9, 1, 2)];
   const around = poisoned(gpu(), 60, 9);
   const view = block(around, 11, 0, 37, 9);
   putInto(gpu(), a, view);
   const [z, high, low] = [put(gpu(), b), poisoned(gpu(), 37, 31), poisoned(gpu(), 37, 31)];
-  await runBatch(gpu(), (batch) => exactDistances(batch, view, z, { high, low }));
+  await runBatch(gpu(), (batch) => exactDistances(batch, laplace(1), view, z, { high, low }));
   const found = [await read(gpu(), high), await read(gpu(), low)];
   expectBelow('distances in two floats', worst(found, squaresOf(a, b)), 2e-10);
   release(gpu(), around, z, high, low);

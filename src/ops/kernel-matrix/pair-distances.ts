@@ -36,6 +36,15 @@ const termOf = (difference: string): string =>
 const PLAIN_TERM = termOf('a - b');
 /** Of rows that are not multiplied by scales themselves, which would round what is left of near values. */
 const SCALED_TERM = termOf('(a - b) * scales[k]');
+/** With all the digits of two floats. */
+const termOf4 = (difference: string): string =>
+  `fn addTerm(s: Pair4, a: vec4f, b: vec4f, k: u32) -> Pair4 {
+    let term = coordinateTerm4(${difference}, p.scale);
+    let sum = add4(s, term.high);
+    return Pair4(sum.high, sum.low + term.low);
+  }`;
+const PLAIN_TERM4 = termOf4('difference4(a, b)');
+const SCALED_TERM4 = termOf4('times4(difference4(a, b), Pair4(vec4f(scales[k]), vec4f()))');
 const STORE = 'fn store(at: u32, s: Pair4) { high[at] = s.high; }';
 const STORE_PAIR = 'fn store(at: u32, s: Pair4) { high[at] = s.high; low[at] = s.low; }';
 
@@ -75,6 +84,22 @@ const SCALED_DOUBLE = perDistance((text) =>
     params,
   }),
 );
+const EXACT = perDistance((text) =>
+  defineKernel({
+    name: 'exact_coordinate_distances',
+    source: [text, PLAIN_TERM4, STORE_PAIR, source],
+    bindings: { ...factors, ...pair },
+    params,
+  }),
+);
+const SCALED_EXACT = perDistance((text) =>
+  defineKernel({
+    name: 'exact_scaled_distances',
+    source: [text, SCALED_TERM4, STORE_PAIR, source],
+    bindings: { ...scaled, ...pair },
+    params,
+  }),
+);
 const EUCLIDEAN = defineKernel({
   name: 'euclidean_distances_pair',
   source: [euclideanTerm, STORE_PAIR, source],
@@ -85,9 +110,10 @@ const EUCLIDEAN = defineKernel({
 /** The rate of a distance of rows with `cols` coordinates. */
 export const rateOf = ({ rate, mean }: CoordinateDistance, cols: number): number => (mean ? rate / cols : rate);
 
-/** Operations of adding a term to a sum: beside ψ, and of (a − b)² with all its digits. */
+/** Operations of adding a term to a sum: beside ψ, and of (a − b)² with all its digits; of ψ with all of them, over those of ψ. */
 const ADD = 30;
 const ADD_SQUARE = 55;
+const DIGITS = 4;
 
 /** What every such kernel is given, and the rows of B as it wants them. */
 function callOf(
@@ -136,8 +162,11 @@ function coordinateDistances(
   });
 }
 
-/** ‖α‖ of an output, for targets near 1, from which on float32 is not enough: it loses up to 2e-7 of it in predictions. */
-const LONG = 500;
+/**
+ * ‖α‖ of an output, for targets near 1, from which on float32 is not enough: it loses up to 2e-7 of it in predictions. Of a distance by
+ * coordinates less is, since signs of nearly equal ones decide about their gradients.
+ */
+const LONG = { euclidean: 500, coordinates: 50 };
 
 /** Most columns for which distances with all digits are worth their time: they take a pass of their own, not a product. */
 export const EXACT_COLUMNS = 32;
@@ -149,18 +178,26 @@ export const EXACT_COLUMNS = 32;
  * @param length ‖α‖ of an output, the longest.
  */
 export const needsExactDistances = ({ coordinates }: RadialKernel, cols: number, length: number): boolean =>
-  !coordinates && cols <= EXACT_COLUMNS && length > LONG;
+  cols <= EXACT_COLUMNS && length > (coordinates ? LONG.coordinates : LONG.euclidean);
 
-/** out_ij = ‖a_i − b_j‖² of the rows of A (m × d) and B (n × d), in two floats. Relative error about 1e-10. */
-export function exactDistances(batch: Batch, a: View, b: View, out: Pair): void {
+/**
+ * out_ij = r² as in `pairDistances`, in two floats with all their digits. Relative error about 1e-10, by coordinates 1e-9.
+ */
+export function exactDistances(batch: Batch, kernel: RadialKernel, a: View, b: View, out: Pair): void {
+  const { coordinates, bandwidth } = kernel;
   const { transposed, call, work } = callOf(
     batch,
     { a, b, out: out.high },
-    { rate: 1, scale: 1, operations: ADD_SQUARE },
+    coordinates
+      ? { rate: rateOf(coordinates, a.cols), scale: 1 / bandwidth, operations: DIGITS * coordinates.operations + ADD }
+      : { rate: 1, scale: 1, operations: ADD_SQUARE },
   );
-  batch.scope({ op: 'exact-distances', ...work }, () =>
-    batch.dispatch(EUCLIDEAN, { ...call, bindings: { a, transposed, ...out } }),
-  );
+  const bindings = { a, transposed, ...out };
+  batch.scope({ op: 'exact-distances', ...work }, () => {
+    if (!coordinates) batch.dispatch(EUCLIDEAN, { ...call, bindings });
+    else if (!coordinates.scales) batch.dispatch(EXACT(coordinates), { ...call, bindings });
+    else batch.dispatch(SCALED_EXACT(coordinates), { ...call, bindings: { ...bindings, scales: coordinates.scales } });
+  });
 }
 
 /**

@@ -43,7 +43,7 @@ function distancesOf(
   const [rows, cols] = [tileSize(x.grid, i), tileSize(x.grid, j)];
   const tile = { squared: batch.temporary(rows, cols), low: withLow ? batch.temporary(rows, cols) : null };
   const { squared, low } = tile;
-  if (low && exact) exactDistances(batch, x.tiles[i], x.tiles[j], { high: squared, low });
+  if (low && exact) exactDistances(batch, kernel, x.tiles[i], x.tiles[j], { high: squared, low });
   else pairDistances(batch, kernel, x.tiles[i], x.tiles[j], low ? { high: squared, low } : squared);
   return tile;
 }
@@ -78,11 +78,11 @@ export async function keepDistances(gpu: Gpu, system: Omit<KernelSystem, 'kept'>
  * @throws internal error where their low parts were released.
  */
 export async function withExactDistances(gpu: Gpu, system: KernelSystem): Promise<KernelSystem> {
-  const { x, kept } = system;
+  const { x, kernel, kept } = system;
   for (const [i, row] of kept?.entries() ?? []) {
     for (const [j, { squared, low }] of row.entries()) {
       if (!low) throw new RfmError('internal', 'distances without their low parts cannot be computed anew');
-      await sendBatch(gpu, (batch) => exactDistances(batch, x.tiles[i], x.tiles[j], { high: squared, low }));
+      await sendBatch(gpu, (batch) => exactDistances(batch, kernel, x.tiles[i], x.tiles[j], { high: squared, low }));
     }
   }
   return { ...system, exact: true };

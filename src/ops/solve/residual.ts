@@ -174,7 +174,7 @@ export function subtractKernelSums(
   { rows, centers, alpha, sums }: { rows: View; centers: Matrix; alpha: Pair; sums: Pair },
 ): void {
   const [squared, squaredLow] = [0, 1].map(() => batch.temporary(rows.rows, centers.rows));
-  exactDistances(batch, rows, centers, { high: squared, low: squaredLow });
+  exactDistances(batch, kernel, rows, centers, { high: squared, low: squaredLow });
   takeOff(batch, kernel, {
     ...{ squared, squaredLow, alpha: alpha.high, alphaLow: alpha.low, out: sums.high, low: sums.low },
     // Sums that have begun take nothing from the targets: their place only has to be bound.
