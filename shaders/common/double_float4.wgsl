@@ -67,8 +67,10 @@ fn addExponentialRest(s: Pair4, r: Pair4) -> Pair4 {
   tail = fma(tail, z, vec4f(8.33333333e-3));
   tail = fma(tail, z, vec4f(4.16666667e-2));
   tail = fma(tail, z, vec4f(1.66666667e-1));
+  tail *= z * z * z;
   let square = times4(r, r);
-  var sum = add4(add4(s, 0.5 * square.high), tail * z * z * z);
+  var sum = add4(s, 0.5 * square.high);
+  sum = add4(sum, tail);
   sum.low += 0.5 * square.low;
   return sum;
 }
@@ -84,9 +86,9 @@ fn exponential4(x: Pair4) -> Pair4 {
   // Where the value vanishes the low part may be of any size, and infinity times 0 would be NaN.
   r.low += q * 1.9046542121259336e-9 - select(x.low, vec4f(), vanishes);
   r = renormalize4(r);
-  var s = add4(Pair4(vec4f(1.0), vec4f()), r.high);
+  var s = addExponentialRest(add4(Pair4(vec4f(1.0), vec4f()), r.high), r);
   s.low += r.low;
-  s = renormalize4(addExponentialRest(s, r));
+  s = renormalize4(s);
   let scale = select(bitcast<vec4f>((vec4i(q) + vec4i(127)) << vec4u(23u)), vec4f(), vanishes);
   return Pair4(s.high * scale, s.low * scale);
 }
