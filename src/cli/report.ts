@@ -77,7 +77,7 @@ async function compare(dirs: string[], flags: ReportFlags, terminal: Terminal): 
   };
   const page = comparisonPage(groups, {
     title: `Comparison of ${runs.length} results`,
-    what: `\`${/\/(\w+)\//.exec(runs[0].schema)?.[1]?.replace('metrics', 'run')}\``,
+    what: `deep-rfm ${/\/(\w+)\//.exec(runs[0].schema)?.[1]?.replace('metrics', 'run')}`,
     warnings,
     source: 'The numbers are in compare.json and compare.csv beside this page.',
   });

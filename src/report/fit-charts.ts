@@ -106,9 +106,10 @@ export function curveSpec(
 const MOST_FEATURES = 20;
 
 /** The largest entries of the diagonal of M. */
-export function importancesSpec({ importances }: FitDocument, theme: Theme): TopLevelSpec {
+export function importancesSpec({ importances, tree }: FitDocument, theme: Theme): TopLevelSpec {
+  const what = tree ? 'M over its largest entry, mean of the leaves' : 'M, over its largest entry';
   const values = importances.slice(0, MOST_FEATURES).map(({ feature, value }) => {
-    const tip: Tip = { series: 'M, over its largest entry', axis: 'feature', at: feature, value };
+    const tip: Tip = { series: what, axis: 'feature', at: feature, value };
     return { feature: shorten(feature, 32), value, tip };
   });
   return frame(
@@ -119,7 +120,7 @@ export function importancesSpec({ importances }: FitDocument, theme: Theme): Top
       mark: { type: 'bar', color: BLUE },
       encoding: {
         y: { field: 'feature', type: 'nominal', sort: null, axis: { title: null, labelLimit: 240 } },
-        x: { field: 'value', type: 'quantitative', axis: { title: 'M, over its largest entry' } },
+        x: { field: 'value', type: 'quantitative', axis: { title: what } },
       },
     },
   );

@@ -34,6 +34,8 @@ export interface SweepPage {
   /** What has to be pointed out. */
   warnings: string[];
   quantities: string[];
+  /** Whether the rows are of the last layer; else of the result as a whole. */
+  layered: boolean;
   rows: SweepRow[];
   figures: SweepFigure[];
   /** Most seeds of a group. */
@@ -75,11 +77,14 @@ const QUANTITY_NAMES: Readonly<Record<string, string>> = {
   'nc2.agop': 'NC2 after the AGOP',
   'nc2.features': 'NC2 of the features',
   nfa: 'correlation of AGOP and WᵀW',
+  'kernels.ratio': 'J over its least value',
+  'kernels.within': 'mean kernel value within classes',
+  'kernels.between': 'mean kernel value between classes',
   trainAccuracy: 'training accuracy',
   testAccuracy: 'test accuracy',
 };
 
-function groupTable({ quantities, rows }: SweepPage): string {
+function groupTable({ quantities, rows, layered }: SweepPage): string {
   const names = ['group', 'seeds', ...quantities.map((name) => QUANTITY_NAMES[name] ?? name)];
   const head = names.map((name) => `<th scope="col">${escapeHtml(name)}</th>`).join('');
   const body = rows.map(
@@ -90,13 +95,17 @@ function groupTable({ quantities, rows }: SweepPage): string {
     'groups',
     'Values of each group',
     `<table class="layers">
-<caption>Mean ± standard deviation over the seeds, at the last layer.</caption>
+<caption>Mean ± standard deviation over the seeds${layered ? ', at the last layer' : ''}.</caption>
 <thead><tr>${head}</tr></thead><tbody>${body.join('\n')}</tbody></table>`,
   );
 }
 
 /** Which group has the least and which the most of the first quantity. Plain text. */
-export function sweepVerdict({ rows, quantities }: Pick<SweepPage, 'rows' | 'quantities'>): string {
+export function sweepVerdict({
+  rows,
+  quantities,
+  layered,
+}: Pick<SweepPage, 'rows' | 'quantities' | 'layered'>): string {
   const [name] = quantities;
   const known = rows
     .map(({ label, cells }) => ({ label, mean: cells[0]?.mean ?? Number.NaN }))
@@ -104,7 +113,9 @@ export function sweepVerdict({ rows, quantities }: Pick<SweepPage, 'rows' | 'qua
     .sort((a, b) => a.mean - b.mean);
   const [least, most] = [known[0], known.at(-1)];
   if (!least || !most || name === undefined) return 'No group has a value to compare.';
-  const at = `At the last layer ${QUANTITY_NAMES[name] ?? name} is ${formatNumber(least.mean)}`;
+  const what = QUANTITY_NAMES[name] ?? name;
+  const named = layered ? `At the last layer ${what}` : `${what.charAt(0).toUpperCase()}${what.slice(1)}`;
+  const at = `${named} is ${formatNumber(least.mean)}`;
   if (least === most) return `${at} (${least.label}).`;
   const ratio = least.mean > 0 ? `, ${formatNumber(most.mean / least.mean)} times as much` : '';
   return `${at} for ${least.label}, the least, and ${formatNumber(most.mean)} for ${most.label}, the most${ratio}.`;

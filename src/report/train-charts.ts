@@ -175,7 +175,7 @@ function panelSpec({ title, curves, x, y, log, size, ordered = false }: Panel, w
     field: 'x',
     type: 'quantitative',
     // Flush labels would stand beside the first and the last tick.
-    axis: { title: x, grid: false, tickCount: 6, tickMinStep: 1, labelFlush: false, format: '~g' },
+    axis: { title: x, grid: false, tickCount: 6, tickMinStep: 1, labelFlush: false, format: 'd' },
     // Without values there is no extent to find.
     scale: { nice: false, ...(values.length === 0 ? { domain: [0, 1] } : apart(values.map((point) => point.x))) },
   };

@@ -46,7 +46,7 @@ export function addSweepCollect(sweep: Command): void {
     for (const line of warnings) terminal.note(`note: ${line}`);
     const page = comparisonPage(groups, {
       title: `Sweep ${basename(resolve(dir))}`,
-      what: `\`${runs[0].status.task.args[0]}\``,
+      what: `deep-rfm ${runs[0].status.task.args[0]}`,
       warnings,
       source: 'The numbers are in runs.csv and groups.csv beside this page.',
     });

@@ -97,6 +97,9 @@ const QUANTITIES = [
   'testAccuracy',
   'train.loss',
   'test.loss',
+  'kernels.ratio',
+  'kernels.within',
+  'kernels.between',
 ];
 
 /**
@@ -121,7 +124,9 @@ export function comparisonPage(
     return [{ ...figure, panels: shown.map(([name, title]) => ({ title, curves: curves(name) })) }];
   });
   const known = QUANTITIES.filter((name) => present.has(name));
-  const quantities = known.length > 0 ? known : [...present].slice(0, 8);
+  // How a system was solved is no finding where there is another.
+  const others = [...present].filter((name) => !name.startsWith('solves.'));
+  const quantities = known.length > 0 ? known : (others.length > 0 ? others : [...present]).slice(0, 8);
   const rows = groups.map((group) => {
     const last = layersOf(group).at(-1);
     const summaries = summariesOf(group).filter(({ layer }) => layer === last);
@@ -139,6 +144,7 @@ export function comparisonPage(
     ...{
       warnings: of.warnings,
       quantities,
+      layered,
       rows,
       figures: [...figures, ...limitFigure(groups)],
       version: VERSION,
