@@ -244,7 +244,7 @@ async function estimate(gpu: Gpu, request: RunRequest, plan: RunPlan): Promise<n
   const size = await problemSize(request);
   const estimated = (rates: Parameters<typeof estimateLayers>[3]) =>
     totalOf(estimateLayers(size, depth, plan, rates), depth);
-  const { operations } = estimated({ product: 1, distance: 1, cholesky: 1, weight: 1 });
+  const { operations } = estimated({ product: 1, distance: 1, cholesky: 1, weight: 1, trip: 0 });
   return operations < WORTH_ESTIMATING ? null : estimated(await measureRates(gpu, n)).total;
 }
 

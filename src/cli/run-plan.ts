@@ -38,6 +38,9 @@ export const KNOWN_DEVICES: Readonly<Record<string, KnownDevice>> = {
 /** Weights of cosine features that one core of a server draws in a second. */
 const HOST_WEIGHTS = 2e7;
 
+/** Seconds from a command to its result: layers of 1,000 rows took 90 ms on an H100, of which the device worked for 15 to 20. */
+const HOST_TRIP = 4.5e-4;
+
 function nvidia(memoryBytes: number): DeviceLimits {
   return {
     bindingBytes: NVIDIA_BINDING,
@@ -58,7 +61,7 @@ export function deviceOf(
   return {
     description,
     limits: { ...limits, memoryBytes, ...(tile !== undefined && { tileBytes: tile }) },
-    rates: { product: flops, distance: flops, cholesky: flops / 2, weight: HOST_WEIGHTS },
+    rates: { product: flops, distance: flops, cholesky: flops / 2, weight: HOST_WEIGHTS, trip: HOST_TRIP },
   };
 }
 
@@ -148,9 +151,11 @@ async function show(
   const sums = ['sum', ...PLAN_PHASES.map((phase) => formatBytes(plan.phases[phase]))];
   for (const line of tableLines(['held on the device', ...phaseNames], [...rows, sums])) terminal.print(line);
   terminal.print('');
-  layers.forEach(({ features, operations, seconds: phases, total }, i) => {
+  layers.forEach(({ features, operations, seconds: phases, trips, total }, i) => {
     const which = i === 0 ? 'layer 1' : config.depth === 2 ? 'layer 2' : `layers 2 to ${config.depth}, each`;
-    const parts = Object.entries(phases).map(([phase, value]) => `${phase} ${formatSeconds(value)}`);
+    const parts = [...Object.entries(phases), ['round trips', trips] as const].map(
+      ([phase, value]) => `${phase} ${formatSeconds(value)}`,
+    );
     terminal.print(
       `${which}: ${features} features, ${formatNumber(operations / 1e9)} billion operations, about ${formatSeconds(total)} (${parts.join(', ')})`,
     );

@@ -2,17 +2,17 @@
 
 import { agopFlops } from '../ops/agop/agop.js';
 import { allocateFactor, choleskyWork, potrf, releaseFactor } from '../ops/cholesky/cholesky.js';
-import { addDiagonal } from '../ops/elementwise/elementwise.js';
+import { addDiagonal, copyScaled } from '../ops/elementwise/elementwise.js';
 import { featuresWork, philoxFill } from '../ops/features/features.js';
 import { philoxCauchy } from '../ops/features/philox.js';
 import { gemm, gemmWork, squaredDistances } from '../ops/gemm/gemm.js';
 import { kernelMatrixWork } from '../ops/kernel-matrix/kernel-matrix.js';
 import { solveFlops } from '../ops/solve/solve.js';
 import { rootFlops } from '../ops/sqrt-psd/sqrt-psd.js';
-import { runBatch } from '../runtime/batch.js';
+import { runBatch, sendBatch } from '../runtime/batch.js';
 import { raiseClock } from '../runtime/clock.js';
 import type { Gpu } from '../runtime/gpu.js';
-import { allocate, release } from '../runtime/matrix.js';
+import { allocate, download, release } from '../runtime/matrix.js';
 import { agopPlanOf, type ProblemSize, type RunPlan } from './plan.js';
 import type { LayerMetrics } from './types.js';
 
@@ -20,6 +20,8 @@ import type { LayerMetrics } from './types.js';
 export interface Rates extends DeviceRates {
   /** Weights of cosine features, which the host draws while the device waits. */
   weight: number;
+  /** Seconds from a command to its result on the host, which is nearly all that layers of few rows take. */
+  trip: number;
 }
 
 interface DeviceRates {
@@ -75,17 +77,23 @@ export interface LayerEstimate {
   features: number;
   operations: number;
   seconds: Record<keyof Phases, number>;
+  /** Seconds of commands and their results beside them. */
+  trips: number;
   /** Sum of the seconds. */
   total: number;
 }
+
+/** What a layer takes beside its computation, in round trips to the device. */
+const TRIPS = 160;
 
 /** A layer with so many features; `rank` is that of its AGOP, where it is known. */
 function estimateLayer(size: ProblemSize, features: number, plan: RunPlan, rates: Rates, rank?: number): LayerEstimate {
   const operations = operationsOf(size, features, plan, rank);
   const seconds = secondsOf(operations, rates);
   if (size.cosine) seconds.features += ((size.width || features) * features) / rates.weight;
-  const total = Object.values(seconds).reduce((sum, value) => sum + value, 0);
-  return { features, operations: sumOf(operations), seconds, total };
+  const trips = TRIPS * rates.trip;
+  const total = Object.values(seconds).reduce((sum, value) => sum + value, trips);
+  return { features, operations: sumOf(operations), seconds, trips, total };
 }
 
 /** The first layer, and where there are more, what each of them takes. */
@@ -93,7 +101,7 @@ export const estimateLayers = (size: ProblemSize, depth: number, plan: RunPlan, 
   [size.d, ...(depth > 1 ? [size.width || size.d] : [])].map((features) => estimateLayer(size, features, plan, rates));
 
 /** Rates of no adapter in particular: where two layers on one adapter are compared, only their proportions count. */
-const USUAL: Rates = { product: 4e10, distance: 2e10, cholesky: 1e10, weight: 2.5e7 };
+const USUAL: Rates = { product: 4e10, distance: 2e10, cholesky: 1e10, weight: 2.5e7, trip: 0 };
 
 /**
  * Seconds that each layer after the first will take, from what the first one took: phase by phase, by the operations of the
@@ -141,6 +149,20 @@ function weightRate(): number {
   return PROBE_WEIGHTS / (best / 1000);
 }
 
+/** Seconds from a command to its result, the median of a few. */
+async function roundTrip(gpu: Gpu): Promise<number> {
+  const [one, two] = [allocate(gpu, 1, 1), allocate(gpu, 1, 1)];
+  const times: number[] = [];
+  for (let i = 0; i < 7; i++) {
+    const started = performance.now();
+    await sendBatch(gpu, (batch) => copyScaled(batch, one, two));
+    await download(gpu, two);
+    times.push((performance.now() - started) / 1000);
+  }
+  release(gpu, one, two);
+  return times.sort((a, b) => a - b)[3]!;
+}
+
 /**
  * Measures the rates on an idle adapter, for a layer of n rows: the fastest of three runs each, after one that compiles.
  * What a factorisation takes beyond its products, block after block, grows with n and not with its operations.
@@ -176,6 +198,7 @@ export async function measureRates(gpu: Gpu, n: number, rows: number = PROBE[gpu
       distance: kernelMatrixWork(rows, rows).flops / distance,
       cholesky: flops / (flops / product + n * column),
       weight: weightRate(),
+      trip: await roundTrip(gpu),
     };
   } finally {
     releaseFactor(gpu, factor);

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { estimateLayers, type Rates } from '../../src/rfm/estimate.js';
+import { estimateLayers, type Rates, totalOf } from '../../src/rfm/estimate.js';
 import { type DeviceLimits, type ProblemSize, planRun } from '../../src/rfm/plan.js';
 
 const size: ProblemSize = {
@@ -19,7 +19,7 @@ const device: DeviceLimits = {
   memoryBytes: null,
   textureSide: null,
 };
-const rates: Rates = { product: 1e12, distance: 5e11, cholesky: 1e11, weight: 1e6 };
+const rates: Rates = { product: 1e12, distance: 5e11, cholesky: 1e11, weight: 1e6, trip: 0 };
 
 it('cosine features take the time in which the host draws their weights, and nothing else changes', () => {
   const plan = planRun(size, device);
@@ -31,4 +31,15 @@ it('cosine features take the time in which the host draws their weights, and not
     expect(total).toBeCloseTo(relu[i].total + drawn[i], 9);
     expect(operations).toBe(relu[i].operations);
   });
+});
+
+it('layers of few rows take what round trips to the device take', () => {
+  const few = { ...size, n: 20, testN: 0, d: 16, width: 16 };
+  const plan = planRun(few, device);
+  const [first, later] = estimateLayers(few, 3, plan, { ...rates, trip: 5e-4 });
+  const [none] = estimateLayers(few, 3, plan, rates);
+  expect(first.trips).toBeCloseTo(0.08, 9);
+  expect(first.total).toBeCloseTo(none.total + first.trips, 9);
+  expect(none.total).toBeLessThan(0.01 * first.total);
+  expect(totalOf([first, later], 3).total).toBeCloseTo(first.total + 2 * later.total, 9);
 });

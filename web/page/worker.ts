@@ -1,14 +1,11 @@
 /** The page's worker: device and method are here, so that the page itself never waits for them. */
 
 import { RfmError } from '../../src/errors.js';
-import { copyScaled } from '../../src/ops/elementwise/elementwise.js';
 import { openGpu } from '../../src/platform/browser/gpu.js';
 import { planOf, sizeOf } from '../../src/rfm/deep-rfm.js';
 import { estimateLayers, measureRates, type Rates, totalOf } from '../../src/rfm/estimate.js';
 import { type AdapterSummary, describeAdapter } from '../../src/runtime/adapter.js';
-import { sendBatch } from '../../src/runtime/batch.js';
 import type { Gpu } from '../../src/runtime/gpu.js';
-import { allocate, download, release } from '../../src/runtime/matrix.js';
 import { embedded, fromFiles, inWords, type Source } from './dropped.js';
 import type { FromWorker, Settings, ToWorker } from './protocol.js';
 import { type Control, digitThrough, type FinishedRun, optionsOf, runOn } from './run.js';
@@ -28,10 +25,9 @@ const known: {
   gpu: Gpu | null;
   source: Source | null;
   rates: Rates | null;
-  trip: number | null;
   finished: FinishedRun[];
 } = {
-  ...{ gpu: null, source: null, rates: null, trip: null },
+  ...{ gpu: null, source: null, rates: null },
   finished: [],
 };
 
@@ -134,30 +130,12 @@ async function estimate(gpu: Gpu, id: number, settings: Settings): Promise<void>
     ...{ d: data.train.cols, outputs: data.classes },
   });
   const { total } = totalOf(estimateLayers(size, settings.depth, plan, known.rates), settings.depth);
-  known.trip ??= await roundTrip(gpu);
   say({
     type: 'estimated',
     id,
     bytes: plan.peakBytes,
-    seconds: total + settings.depth * TRIPS * known.trip,
+    seconds: total,
   });
-}
-
-/** What a layer takes beside its computation, in round trips to the device: of few rows it is nearly all of it. */
-const TRIPS = 160;
-
-/** Seconds from a command to its result, the median of a few. */
-async function roundTrip(gpu: Gpu): Promise<number> {
-  const [one, two] = [allocate(gpu, 1, 1), allocate(gpu, 1, 1)];
-  const times: number[] = [];
-  for (let i = 0; i < 7; i++) {
-    const started = performance.now();
-    await sendBatch(gpu, (batch) => copyScaled(batch, one, two));
-    await download(gpu, two);
-    times.push((performance.now() - started) / 1000);
-  }
-  release(gpu, one, two);
-  return times.sort((a, b) => a - b)[3]!;
 }
 
 async function run(runs: readonly Settings[], control: Control): Promise<void> {
