@@ -118,14 +118,14 @@ function inFloat64(
   [settings, kernel]: (typeof CASES)[number],
   { x, y, test }: Problem,
   form: 'full' | 'diagonal',
-  { rounding = false, ridge = BASE.ridge } = {},
+  { rounding = false, ridge = BASE.ridge, multiple = 1 } = {},
 ) {
   const kept = rounding ? rounded : (one: Dense) => one;
   let m = dense(x.cols, x.cols, (i, j) => (i === j ? 1 : 0));
   return Array.from({ length: BASE.iterations + 1 }, () => {
     const root = rootOf(m);
     const [z, t] = [product(x, root), product(test, root)];
-    const bandwidth = medianBy(settings, z);
+    const bandwidth = multiple * medianBy(settings, z);
     const k = kept(kernelMatrixBy(kernel, z, z, bandwidth));
     const system = dense(x.rows, x.rows, (i, j) => at(k, i, j) + (i === j ? ridge : 0));
     const alpha = kept(solved(system, y));
@@ -224,6 +224,41 @@ describe('a small ridge, where α is long', () => {
     expect(plan.keepDistances).toBe(how !== 'tiles, not kept');
     expect(tileCount(plan.grid) > 1).toBe(how !== 'whole');
     expect(longestOf(transposeHost(best.alpha, n, 2), 2)).toBeGreaterThan(LONG);
+  });
+});
+
+describe('a wide kernel by coordinates, where α is long', () => {
+  const LONG = 50;
+  const WIDE: [kernel: (typeof CASES)[number], multiple: number, ridge: number][] = [
+    [[{ kernel: 'sum-power-laplace' }, by('sum-power 1, 2, 0')], 4, 1e-3],
+    [CASES[6], 8, 1e-3],
+    [CASES[2], 4, 1e-3],
+    [[{ kernel: 'product-laplace', exponent: 1.5 }, by('ℓ_1.5^1.5')], 16, 0.02],
+    [CASES[4], 16, 1e-3],
+  ];
+  it.each(
+    WIDE.flatMap(([one, multiple, ridge]) =>
+      (['full', 'diagonal'] as const).map((form) => [one[1].name, form, one, multiple, ridge] as const),
+    ),
+  )('%s, M %s, in tiles and in one, against float64', async (_, metricForm, one, multiple, ridge) => {
+    const [n, d] = [240, 5];
+    const given = problem(n, d, 2, 9);
+    const expected = inFloat64(one, given, metricForm, { multiple, ridge });
+    const options = { ...BASE, family: familyOf(one[0]), ridge, metricForm, bandwidth: { multiple } };
+    for (const on of [gpu(), { ...gpu(), tileBytes: 2 ** 15 }]) {
+      let fit = 0;
+      const { best, plan } = await fitEstimator(on, dataOf(given), options, {
+        score({ validation }) {
+          expectBelow('predictions', error(validation ?? [], expected[fit].predictions), 2e-5);
+          return -fit++;
+        },
+        onIteration(_, { metric }) {
+          if (fit <= options.iterations) expectBelow('M', error(metricMatrix(metric, d), expected[fit].m), 2e-5);
+        },
+      });
+      expect(tileCount(plan.grid) > 1).toBe(on !== gpu());
+      expect(longestOf(transposeHost(best.alpha, n, 2), 2)).toBeGreaterThan(LONG);
+    }
   });
 });
 
