@@ -124,6 +124,8 @@ function logTicks(points: readonly Point[], { floor, clamped }: LogAxis) {
 function apart(values: readonly number[]): { domain?: [number, number] } {
   const [value] = values;
   if (value === undefined || values.some((other) => other !== value)) return {};
+  // Accuracies and correlations have no more.
+  if (value === 1) return { domain: [0.9, 1] };
   const margin = 0.05 * Math.abs(value) || 0.5;
   return { domain: [value - margin, value + margin] };
 }
