@@ -85,15 +85,20 @@ function nested(name: string, values: Exclude<Values, Numbers>, size: Size): Hos
   return { x, rows: values.length, cols };
 }
 
+/** Each is an output, a column of targets. */
+const MOST_CLASSES = 2 ** 16;
+
 /**
  * Classes 0 … C − 1, one a row.
  * @param name what messages call them.
  */
 export function hostLabels(name: string, labels: ArrayLike<number>): Int32Array {
   const out = Int32Array.from(labels);
-  const wrong = out.findIndex((label, i) => label !== labels[i] || label < 0);
+  const wrong = out.findIndex((label, i) => label !== labels[i] || label < 0 || label >= MOST_CLASSES);
   if (wrong >= 0) {
-    throw inputError(`${name}: the label of row ${wrong} (from 0) is ${labels[wrong]}, expected a class 0, 1, 2, …`);
+    throw inputError(
+      `${name}: the label of row ${wrong} (from 0) is ${labels[wrong]}, expected a class 0, 1, 2, … below ${MOST_CLASSES}; number the classes from 0`,
+    );
   }
   return out;
 }

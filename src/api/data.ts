@@ -31,9 +31,13 @@ export function labelledRows({ x, labels, testX, testLabels }: LabelledData): {
   if (test && test.cols !== train.cols) {
     throw inputError(`testX: rows have ${test.cols} numbers, expected ${train.cols} as those of x`);
   }
-  const classes = [train, test].reduce(
-    (most, rows) => rows?.labels.reduce((c, label) => Math.max(c, label + 1), most) ?? most,
-    0,
-  );
+  const known = new Set(train.labels);
+  const strange = test ? test.labels.findIndex((label) => !known.has(label)) : -1;
+  if (strange >= 0) {
+    throw inputError(
+      `testLabels: the label of row ${strange} (from 0) is ${test?.labels[strange]}, a class that no row of x has; remove the row`,
+    );
+  }
+  const classes = train.labels.reduce((most, label) => Math.max(most, label + 1), 0);
   return { train, test, classes };
 }

@@ -6,6 +6,7 @@ import { type DeepRfmProgress, type DeepRfmResult, deepRfm as runDeepRfm } from 
 import { type DeepRfmOptions, deepRfmOptions } from '../rfm/options.js';
 import type { Gpu } from '../runtime/gpu.js';
 import { type LabelledData, labelledRows } from './data.js';
+import { checkOptions, DEEP_RFM_OPTIONS } from './options.js';
 
 /** What `deepRfm` may be told beside the method. */
 export interface DeepRfmCall {
@@ -22,15 +23,17 @@ export interface DeepRfmCall {
  * @param options everything has a default.
  * @returns NC1 and NC2 of every layer at its input, after M^{1/2} and after the features; accuracies, residuals and repairs;
  * where it is kept, the model, which `predict` and `saveModel` take, else null.
- * @throws `RfmError` of kind 'input' where shapes or labels do not fit, a number is not finite, a row is zero after
+ * @throws `RfmError` of kind 'input' where shapes or labels do not fit, an option is none or has no such value, a number is not finite, a row is zero after
  * standardisation, all rows are of one class, or a model is to be kept of infinite width or with a kernel of your own;
  * 'doesNotFit' where the device's memory does not suffice.
  */
 export async function deepRfm(
   gpu: Gpu,
   data: LabelledData,
-  { progress = {}, keepModel = false, ...method }: DeepRfmOptions & DeepRfmCall = {},
+  options: DeepRfmOptions & DeepRfmCall = {},
 ): Promise<DeepRfmResult & { model: Model | null }> {
+  checkOptions('deepRfm', 'DeepRfmOptions', DEEP_RFM_OPTIONS, options);
+  const { progress = {}, keepModel = false, ...method } = options;
   const rows = labelledRows(data);
   if (!keepModel) return { ...(await runDeepRfm(gpu, rows, method, { progress })), model: null };
   const { kernel, activation, metric, ...settings } = deepRfmOptions(method);

@@ -20,6 +20,7 @@ import { checkEncoding, type EncodingOptions, type Missing } from '../table/enco
 import { checkRows, readTarget, TASKS, type Target, type Task } from '../table/target.js';
 import type { Table } from '../table/types.js';
 import type { Values } from './arrays.js';
+import { checkOptions, positive, share, whole } from './options.js';
 import { columnFrom, isColumns, matrixTable, type TableColumns, tableOf } from './tables.js';
 
 /** What `fit` may be told: the settings of the command `fit`, by their names there. Everything has a default. */
@@ -63,19 +64,15 @@ export interface FitResult {
   importances: readonly { feature: string; value: number }[];
 }
 
-const share = z.number().min(0).lt(1);
-const whole = z.int().min(0);
-const length = z.number().positive();
-
 /** What programs without types may get wrong. */
 const optionsSchema = z.strictObject({
   kernel: z.enum(FAMILY_NAMES).optional(),
-  exponent: length.optional(),
-  norm: length.optional(),
+  exponent: positive.optional(),
+  norm: positive.optional(),
   power: z.int().positive().optional(),
   constantMix: share.optional(),
   bandwidth: z
-    .union([length, z.strictObject({ multiple: length })], 'expected a number above 0, or { multiple }')
+    .union([positive, z.strictObject({ multiple: positive })], 'expected a number above 0, or { multiple }')
     .optional(),
   ridge: z.number().min(0).optional(),
   ridgeForm: z.enum(['absolute', 'relative']).optional(),
@@ -93,7 +90,7 @@ const optionsSchema = z.strictObject({
   drop: z.array(z.string()).optional(),
   categories: z.array(z.string()).optional(),
   missing: z.enum(['refuse', 'mean', 'median']).optional(),
-  memoryLimit: length.optional(),
+  memoryLimit: positive.optional(),
 });
 
 /**
@@ -113,7 +110,7 @@ export async function fit(
   options: FitOptions = {},
 ): Promise<FitResult> {
   const { onFit, signal, ...told } = options;
-  checkOptions(told);
+  checkOptions('fit', 'FitOptions', optionsSchema, told);
   const { task = 'auto', validation = 0.2, drop = [], categories = [], missing = 'refuse', bandwidth, ...rest } = told;
   const { memoryLimit = null, ...choices } = rest;
   const table = tableWith(x, target);
@@ -155,15 +152,6 @@ export async function fit(
 
 /** What a target is called that is no column of the table. */
 const TARGET = 'y';
-
-/** @throws input error for an option that is none, or a value that it cannot have. */
-function checkOptions(options: object): void {
-  const parsed = optionsSchema.safeParse(options);
-  if (parsed.success) return;
-  const [{ path, message }] = parsed.error.issues;
-  const where = path.length > 0 ? `option ${path.join('.')}: ` : '';
-  throw inputError(`fit: ${where}${message.replace(/^Invalid input: /, '')}; see FitOptions for what there is`);
-}
 
 /** The table with its target, as a column of it. */
 function tableWith(x: Values | TableColumns, target: Parameters<typeof fit>[2]): Table {

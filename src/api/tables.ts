@@ -1,7 +1,7 @@
 /** Tables from the host's arrays: columns by name, or a matrix whose columns are called x0, x1, … as those of a .npy file are. */
 
 import { inputError } from '../errors.js';
-import { checkNumbers } from '../table/checks.js';
+import { checkNumbers, readable } from '../table/checks.js';
 import type { Column, Table } from '../table/types.js';
 import { shapedRows, type Values } from './arrays.js';
 
@@ -51,7 +51,12 @@ export function columnFrom(name: string, values: TableColumns[string]): Column {
 }
 
 function checked({ rows, columns }: Pick<Table, 'rows' | 'columns'>): Table {
-  const table = { at: 'x', rows, columns, rowName: (row: number) => `row ${row} (from 0)`, remarks: [] };
-  for (const column of columns) if (column.kind === 'number') checkNumbers(table, column);
-  return table;
+  const table = { at: 'x', rows, rowName: (row: number) => `row ${row} (from 0)`, remarks: [] };
+  const own = columns.map((column) =>
+    readable(column.name, rows, () => {
+      if (column.kind === 'number') checkNumbers(table, column);
+      return column;
+    }),
+  );
+  return { ...table, columns: own };
 }

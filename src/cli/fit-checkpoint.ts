@@ -77,7 +77,7 @@ export function fitSettings({ config, encoding }: FitRequest, flags: FitFlags): 
     ...settings,
     '--drop': encoding.drop,
     '--categories': encoding.categories,
-    '--no-tune': flags.tune === false,
+    '--no-tune': flags.variants === false,
     '--memory-limit': flags.memoryLimit ?? null,
   };
 }

@@ -21,8 +21,8 @@ import {
   SOLVERS,
   seed,
   shown,
-  tuneOption,
   valued,
+  variantsOption,
 } from './flags.js';
 
 const SCORES = {
@@ -206,5 +206,5 @@ export const computeOptions = (): Option[] => [
   new Option('--resume', 'go on from the checkpoint in the output folder'),
   adapterOption(),
   gpuOption(),
-  tuneOption(),
+  variantsOption(),
 ];

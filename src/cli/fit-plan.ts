@@ -20,7 +20,7 @@ export async function printFitPlan({ request, flags, terminal, signal }: FitComm
   const { config } = request;
   const machine = (rows: number) => estimatorOptions(config, rows, flags.memoryLimit ?? null);
   const { describeAdapter, limitsOf, measureFits, PLAN_PHASES } = await import('./method.js');
-  await withGpu({ ...flags, tune: flags.tune !== false, note: terminal.note }, signal, async (gpu) => {
+  await withGpu({ ...flags, tune: flags.variants !== false, note: terminal.note }, signal, async (gpu) => {
     const limits = limitsOf(gpu, flags.memoryLimit ?? null);
     const tree = await planOf(gpu, prepared, config, machine);
     const { plan, shape } = tree;

@@ -35,8 +35,10 @@ export interface FitFlags extends OutputFlags, EstimatorChoices {
   out?: string;
   adapter?: AdapterChoice;
   gpu?: string;
-  /** A number: --tune; false: --no-tune. */
-  tune?: number | boolean;
+  /** true: --tune without its number. */
+  tune?: number | true;
+  /** false: --no-tune. */
+  variants?: boolean;
 }
 
 /** Settings as metrics.json has them. */

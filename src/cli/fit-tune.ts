@@ -50,7 +50,7 @@ function exponentAt(share: number, kernel: FamilyName, { exponent, norm = 1 }: F
   if (exponent !== undefined || !takesSetting(kernel, 'exponent')) return exponent ?? null;
   const max = takesSetting(kernel, 'norm') ? Math.min(EXPONENTS.max, norm) : EXPONENTS.max;
   const range = { min: Math.min(EXPONENTS.min, max), max };
-  return Math.min(max, Math.round(10 * within(share, range, around?.exponent ?? null)) / 10);
+  return Math.min(max, Math.max(range.min, Math.round(10 * within(share, range, around?.exponent ?? null)) / 10));
 }
 
 /** What flags leave to the search; what they give stays. */

@@ -85,7 +85,7 @@ async function begin(command: FitCommand): Promise<void> {
   try {
     await openCheckpoints(out);
     const outcome = await withGpu(
-      { ...flags, compileAhead: true, tune: flags.tune !== false, note: terminal.note },
+      { ...flags, compileAhead: true, tune: flags.variants !== false, note: terminal.note },
       signal,
       async (gpu) => {
         const { describeAdapter } = await import('./method.js');

@@ -211,6 +211,13 @@ export const tuneOption = (): Option =>
     'use the built-in variant of each operation, not the one measured to be fastest on this adapter',
   );
 
+/** The same for `fit`, which has a `--tune` of its own: it is called `variants` among the flags. */
+export function variantsOption(): Option {
+  const option = tuneOption();
+  option.attributeName = () => 'variants';
+  return option;
+}
+
 /** Figures take a second, which is most of a small run. */
 export const figuresOption = (): Option =>
   new Option('--no-figures', 'write the numbers alone, without figures and page; report draws them later');

@@ -6,7 +6,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { LOCK, removeLeftovers, removeParts } from '../../scripts/leftovers.mjs';
 import { inputError } from '../errors.js';
 import { ensureOutputDirectory, writeError } from '../report/atomic.js';
-import { filesOfOthers, findingsIn, KNOWN_FILES, type Writer } from '../report/known-files.js';
+import { filesOfOthers, findingsIn, KNOWN_FILES, TRACE, type Writer } from '../report/known-files.js';
 import { filesOf } from '../report/publish.js';
 import { atForcedEnd, setInterruptOutcome, tellLauncher } from './interrupt.js';
 import { acquireLock, holderText, type Lock } from './lock.js';
@@ -100,7 +100,7 @@ function lockFolder({ dir, flag = '--out', note }: Output): Lock {
 function checkOwner({ dir, by, overwrite = false }: Output): (Writer | null)[] {
   if (by === null) return [];
   const findings = findingsIn(dir);
-  const [unknown] = findings.length === 0 ? filesOf(dir, KNOWN_FILES[by]) : [];
+  const [unknown] = findings.length === 0 ? filesOf(dir, KNOWN_FILES[by]).filter((name) => name !== TRACE) : [];
   if (unknown !== undefined && !overwrite) {
     throw inputError(
       `--out ${dir}: holds ${unknown}, and no result that it belongs to; choose another folder, or add --overwrite, which replaces it`,

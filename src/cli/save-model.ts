@@ -8,7 +8,7 @@ import { errorCode } from '../data/files.js';
 import { folderFiles, refuseForeignFolder, type StagedFolder, stageFolder } from '../data/folder-files.js';
 import { inputError } from '../errors.js';
 import { MODEL_FILE } from '../model/document.js';
-import { MODEL_FILES, openModel } from '../model/files.js';
+import { foreignFile, openModel } from '../model/files.js';
 import { path, valued } from './flags.js';
 import { atForcedEnd } from './interrupt.js';
 
@@ -48,7 +48,7 @@ export function checkModelPlace(dir: string, out: string): void {
       `--save-model ${dir}: ${resolve(dir) === resolve(out) ? 'is' : 'holds'} --out ${out}, and a model needs a folder of its own; use for example --save-model ${join(out, 'model')}`,
     );
   }
-  refuseForeignFolder(dir, '--save-model', MODEL_FILES, 'a model');
+  refuseForeignFolder(dir, '--save-model', foreignFile, 'a model');
   checkPlace(dirname(resolve(dir)), `--save-model ${dir}`);
 }
 

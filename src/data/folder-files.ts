@@ -9,6 +9,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -168,10 +169,15 @@ function takePlace(path: string, target: string): void {
 }
 
 /**
- * @param names what files of the kind that is to be written are called.
+ * @param foreign which of its files is none of the kind that is to be written.
  * @throws input error where `dir` is a file, or a folder that holds anything else: it would be lost.
  */
-export function refuseForeignFolder(dir: string, flag: string, names: RegExp, kind: string): void {
+export function refuseForeignFolder(
+  dir: string,
+  flag: string,
+  foreign: (names: readonly string[], read: (name: string) => string) => string | null,
+  kind: string,
+): void {
   const at = place(flag, dir);
   let found: string[];
   try {
@@ -181,7 +187,7 @@ export function refuseForeignFolder(dir: string, flag: string, names: RegExp, ki
     if (errorCode(error) === 'ENOTDIR') throw inputError(`${at}: is a file, expected a folder; choose another path`);
     throw inputError(`${at}: cannot be read (${errorCode(error)}); choose another folder`);
   }
-  const other = found.find((name) => !names.test(name));
-  if (other === undefined) return;
+  const other = foreign(found, (name) => readFileSync(join(dir, name), 'utf8'));
+  if (other === null) return;
   throw inputError(`${at}: holds ${other}, which is not of ${kind}; choose another folder`);
 }

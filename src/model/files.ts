@@ -14,8 +14,24 @@ export interface Model {
 /** A file of a model, as model.json lists it. */
 export type FileRecord = ModelDocument['files'][number];
 
-/** Names of the files of a model. */
-export const MODEL_FILES = /^(model\.json|[\w.-]+\.safetensors)$/;
+/**
+ * Which of the files in a folder is none of a model that is there; null: none, or the folder is empty.
+ * @param read the text of a file.
+ */
+export function foreignFile(names: readonly string[], read: (name: string) => string): string | null {
+  const [first] = names;
+  if (first === undefined) return null;
+  if (!names.includes(MODEL_FILE)) return first;
+  let listed: string[];
+  try {
+    const { schema, files } = JSON.parse(read(MODEL_FILE));
+    if (!String(schema).startsWith('deep-rfm/model/')) return MODEL_FILE;
+    listed = files.map(({ name }: { name: unknown }) => String(name));
+  } catch {
+    return MODEL_FILE;
+  }
+  return names.find((name) => name !== MODEL_FILE && !listed.includes(name)) ?? null;
+}
 
 /** Larger ones are no model.json. */
 const MOST_DOCUMENT_BYTES = 64 * 2 ** 20;

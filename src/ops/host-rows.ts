@@ -94,9 +94,10 @@ export function standardize(
   train: HostRows,
   test: HostRows | null,
   lengths: RowLengths = 'as they are',
-): { train: Float32Array; test: Float32Array | null } {
+): { train: Float32Array; test: Float32Array | null; statistics: ColumnStatistics } {
   const statistics = columnStatistics(train);
   return {
+    statistics,
     train: standardizeBy(statistics, train, lengths, 'training row'),
     test: test && standardizeBy(statistics, test, lengths, 'test row'),
   };

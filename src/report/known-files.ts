@@ -127,8 +127,7 @@ export function findingsIn(dir: string): Finding[] {
   if (!found.some(({ by }) => by === 'rfm') && ['M.npy', 'alpha.npy'].every((name) => existsSync(join(dir, name))))
     found.push({ by: 'rfm', file: 'M.npy' });
   const state = join('checkpoint', 'state.bin');
-  const by = writerOf(join(dir, state));
-  if (by !== null) found.push({ by, file: state });
+  if (existsSync(join(dir, state))) found.push({ by: writerOf(join(dir, state)), file: state });
   return found;
 }
 

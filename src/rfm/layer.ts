@@ -116,7 +116,7 @@ function uploadUnitRows(
 ): { x: Rows; mean: Float64Array } {
   const rows = { x, rows: n, cols: d };
   const { mean, apart } = unitRows(rows);
-  refuseLostDifferences(rows, apart, kernel);
+  refuseLostDifferences(rows, apart, kernel, (row) => Float64Array.from(x.subarray(row * d, (row + 1) * d)));
   return { x: uploadRows(gpu, grid, d, permuteRows(apart, d, order)), mean };
 }
 

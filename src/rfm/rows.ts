@@ -9,9 +9,15 @@ const LOST = 1e-18;
 /**
  * For a kernel like Laplace's, whose gradient between two rows does not fade as they come together.
  * @param x as given, and `rounded` as used.
+ * @param scaled a row of x before it is divided by its length, where rows are: those of one direction are equal then.
  * @throws input error where rows that differ do no longer, or by so little that its square vanishes.
  */
-export function refuseLostDifferences({ x, rows, cols }: HostRows, rounded: Float32Array, kernel: RadialKernel): void {
+export function refuseLostDifferences(
+  { x, rows, cols }: HostRows,
+  rounded: Float32Array,
+  kernel: RadialKernel,
+  scaled: ((row: number) => Float64Array) | null = null,
+): void {
   if (kernel.gradientFades) return;
   const bits = new Uint32Array(rounded.buffer, rounded.byteOffset, rounded.length);
   const kept = (e: number): number => (Math.abs(rounded[e]) < LOST ? 0 : bits[e]);
@@ -28,13 +34,21 @@ export function refuseLostDifferences({ x, rows, cols }: HostRows, rounded: Floa
     const others = seen.get(hash) ?? [];
     const other = others.find((candidate) => agree(kept, candidate, row));
     if (other === undefined) seen.set(hash, [...others, row]);
-    else if (!agree(given, other, row)) {
+    else if (!(agree(given, other, row) || (scaled !== null && haveOneDirection(scaled(other), scaled(row))))) {
       throw inputError(
         `rows ${other} and ${row} (from 0) differ by less than float32 holds beside the other rows, and the gradient of the ${kernel.name} kernel between them would be lost`,
         say`remove one of them, bring the columns to like units, or use ${the.kernel} gaussian`,
       );
     }
   }
+}
+
+/** Rounding of what leads to a number of a row of length 1 in float64. */
+const SAME_NUMBER = 2 ** -50;
+
+function haveOneDirection(a: Float64Array, b: Float64Array): boolean {
+  const [lengthA, lengthB] = [lengthOf(a), lengthOf(b)];
+  return a.every((value, j) => Math.abs(value / lengthA - b[j] / lengthB) <= SAME_NUMBER);
 }
 
 /** Targets over a unit in which neither they nor α, which is about targets over 1 + ridge, leave float32's range. */
@@ -161,7 +175,11 @@ export function standardizedRows(
   kernel: RadialKernel,
 ): StartRows {
   const standard = standardize(train, test, 'of length 1');
-  refuseLostDifferences(train, standard.train, kernel);
+  const { first, shift, deviation } = standard.statistics;
+  const { x, cols } = train;
+  refuseLostDifferences(train, standard.train, kernel, (row) =>
+    first.map((value, j) => (deviation[j] === 0 ? 0 : (x[row * cols + j] - value - shift[j]) / deviation[j])),
+  );
   return {
     train: { ...train, x: permuteRows(standard.train, train.cols, order) },
     test: test && standard.test && { ...test, x: standard.test },

@@ -14,16 +14,18 @@ export function shownName(name: string): string {
 
 /**
  * Finds a text among names: its number, or −1. Where all names are numbers as they are printed, a number counts however it is
- * written (1, 1.0, 01), and where all are true and false, either in any case.
+ * written (1, 1.0, 01), and where all are true and false, either in any case. A date is found with its midnight and without.
  */
 export function placeAmong(names: readonly string[]): (text: string) => number {
   const places = new Map(names.map((name, i) => [name, i]));
   const areNumbers = names.every((name) => NUMBER.test(name) && String(Number(name)) === name);
   const areBooleans = names.every((name) => /^(true|false)$/i.test(name));
   const inAnyCase = new Map(areBooleans ? names.map((name, i) => [name.toLowerCase(), i]) : []);
+  const dates = new Map(names.flatMap((name, i) => (DATE.test(name) ? [[dateKey(name), i]] : [])));
   return (text) => {
     const number = areNumbers && NUMBER.test(text) ? places.get(String(Number(text))) : undefined;
-    return places.get(text) ?? number ?? inAnyCase.get(text.toLowerCase()) ?? -1;
+    const date = DATE.test(text) ? dates.get(dateKey(text)) : undefined;
+    return places.get(text) ?? number ?? inAnyCase.get(text.toLowerCase()) ?? date ?? -1;
   };
 }
 
@@ -50,6 +52,17 @@ export function readable(name: string, rows: number, read: () => Column): Column
     return { name, kind: 'text', values: Array.from({ length: rows }, () => null), refusal: error };
   }
 }
+
+const DATE = /^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?Z?)?$/;
+
+/** The same for all ways to write a date: without midnight, seconds of 0, and the letters of ISO 8601. */
+const dateKey = (text: string): string =>
+  text
+    .replace('T', ' ')
+    .replace(/Z$/, '')
+    .replace(/\.0+$/, '')
+    .replace(/( \d\d:\d\d):00$/, '$1')
+    .replace(/ 00:00$/, '');
 
 /** @throws input error for an infinity in a column. */
 export function checkNumbers({ at, rowName }: Pick<Table, 'at' | 'rowName'>, { name, values }: NumberColumn): void {

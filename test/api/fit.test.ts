@@ -93,6 +93,16 @@ describe('fit', () => {
     await expect(of(rows.map((row) => row.slice(1)))).rejects.toThrow('x: row 0 (from 0) has 2 numbers, expected 3');
   });
 
+  it('takes columns that it does not use as they are', async () => {
+    const x = { a: [1, 2, 3, 4, 5, 6], z: [1, Number.POSITIVE_INFINITY, 3, 4, 5, 6] };
+    const { model } = await library.fit(gpu(), x, [1.5, 2, 3, 4, 5, 6.5], {
+      drop: ['z'],
+      iterations: 0,
+      validation: 0,
+    });
+    expect((await library.predict(gpu(), model, x)).scores).toHaveLength(6);
+  });
+
   it.each<[string, Parameters<typeof library.fit>[1], Parameters<typeof library.fit>[2], object, string]>([
     ['a misspelled option', [[1]], [1], { iteration: 3 }, 'fit: Unrecognized key: "iteration"; see FitOptions'],
     ['a value that an option cannot have', [[1]], [1], { metricForm: 'diag' }, 'fit: option metricForm: '],
@@ -107,7 +117,13 @@ describe('fit', () => {
       { validation: 0 },
       'x: column "a", row 2 (from 0): has no value (1 of its rows have none); use option missing mean or median',
     ],
-    ['an infinity', { a: [1, Number.POSITIVE_INFINITY] }, [1, 2], {}, 'x: column "a", row 1 (from 0): is infinite'],
+    [
+      'an infinity',
+      { a: [1, Number.POSITIVE_INFINITY, 3, 4], b: [2, 1, 4, 3] },
+      [1.5, 2, 3, 4],
+      {},
+      'x: column "a", row 1 (from 0): is infinite',
+    ],
     ['a score of another task', { a: [1, 2, 3, 4] }, [1.5, 2, 3, 4], { score: 'auc' }, 'score auc: is no score of a'],
     ['few rows', { a: [1, 2, 3] }, [1.5, 2, 3], {}, 'x: has 3 rows, expected at least 4; give more rows'],
     ['rows of unknown length', Float32Array.of(1, 2), 'x1', {}, 'a typed array does not tell the length of its rows'],

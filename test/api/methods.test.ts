@@ -44,6 +44,53 @@ describe('deepRfm', () => {
   });
 });
 
+describe('options', () => {
+  it.each<[object, string]>([
+    [{ activation: 'tanh' }, 'deepRfm: option activation: '],
+    [{ bandwidth: 50 }, 'deepRfm: Unrecognized key: "bandwidth"; see DeepRfmOptions for what there is'],
+    [{ kernel: 'laplace' }, 'deepRfm: option kernel: expected a kernel, for example laplace(2)'],
+    [{ depth: 0 }, 'deepRfm: option depth: '],
+    [{ width: 8.5 }, "deepRfm: option width: expected a whole number from 0 on, or 'inf'"],
+    [{ seed: 2 ** 64 }, 'deepRfm: option seed: '],
+    [{ agopSamples: -5 }, 'deepRfm: option agopSamples: '],
+    [{ solver: 'cg' }, 'deepRfm: option solver: '],
+  ])('of deepRfm are checked: %j', async (options, message) => {
+    await expect(deepRfm(gpu, data, options)).rejects.toMatchObject({
+      kind: 'input',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  it.each<[object, string]>([
+    [{ optimizer: 'rms' }, 'trainNetworks: option optimizer: '],
+    [{ lr: 0.1 }, 'trainNetworks: Unrecognized key: "lr"; see TrainOptions for what there is'],
+    [{ loss: 'hinge' }, 'trainNetworks: option loss: '],
+    [{ model: 'resnet18' }, 'option image: resnet18 needs channels, height and width of its images; give them'],
+    [
+      { image: { channels: 1, height: 27, width: 28 } },
+      'option image: 1 × 27 × 28 is 756 numbers, but rows have 784; give the shape of the rows',
+    ],
+  ])('of trainNetworks are checked: %j', async (options, message) => {
+    await expect(trainNetworks(gpu, data, options)).rejects.toMatchObject({
+      kind: 'input',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  it('of labels: numbers of classes, for test rows those of training rows', async () => {
+    const testLabels = [...data.testLabels];
+    testLabels[3] = 40;
+    await expect(deepRfm(gpu, { ...data, testLabels })).rejects.toThrow(
+      'testLabels: the label of row 3 (from 0) is 40, a class that no row of x has; remove the row',
+    );
+    const labels = [...data.labels];
+    labels[2] = 1e9;
+    await expect(deepRfm(gpu, { ...data, labels })).rejects.toThrow(
+      'labels: the label of row 2 (from 0) is 1000000000, expected a class 0, 1, 2, … below 65536',
+    );
+  });
+});
+
 describe('trainNetworks', () => {
   it('trains and measures a network', async () => {
     const options = { depth: 1, width: 32, epochs: 2, batch: 20, seeds: [1] };

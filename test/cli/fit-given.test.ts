@@ -118,6 +118,8 @@ describe('fit', () => {
   it.each([
     ['--bandwidth 2x', { multiples: [2], norms: /./ }],
     ['--bandwidth 3', { multiples: [null], norms: /./ }],
+    ['--no-tune', { multiples: null, norms: /./ }],
+    ['--kernel lpq-laplace --norm 0.04', { multiples: null, norms: /‖_0\.04 / }],
     ['--kernel lpq-laplace', { multiples: null, norms: /‖₁|‖_1[ )]/ }],
     ['--kernel lpq-laplace --norm 1.1', { multiples: null, norms: /‖_1\.1 / }],
   ])('searches for nothing that is given: %s', async (flags, { multiples, norms }) => {

@@ -119,6 +119,13 @@ describe('a folder that holds results of another command', () => {
     expect(readFileSync(state)).toEqual(kept);
     await withOutput(output('layer', { overwrite: true }), async () => {});
     expect(readdirSync(dir)).toEqual([]);
+    mkdirSync(join(dir, 'checkpoint'));
+    writeFileSync(state, 'mine');
+    expect((await deepRfmHere(withOutput(output('run'), async () => {}))).message).toContain(
+      `holds ${join('checkpoint', 'state.bin')}, which is not of this program`,
+    );
+    expect(readFileSync(state, 'utf8')).toBe('mine');
+    rmSync(join(dir, 'checkpoint'), { recursive: true });
     for (const text of ['{"epoch": 3}', 'no JSON', '']) {
       writeFileSync(join(dir, 'metrics.json'), text);
       expect((await deepRfmHere(withOutput(output('run'), async () => {}))).message).toContain(

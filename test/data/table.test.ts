@@ -99,6 +99,28 @@ describe('a table from text', () => {
     expect([t.rows, ...t.columns[0].values]).toEqual([5, 0.5, Number.NaN, 1.5, Number.NaN, 0.25]);
     expect([0, 1, 4].map((row) => t.rowName(row))).toEqual(['line 4', 'line 5', 'line 8']);
     expect((await table('x,y\n1,2\n\n3,4\n\n')).rows).toBe(2);
+    // A quoted cell is none.
+    expect([...(await table('x\n1.5\n""\n2.5\n""\n  \n')).columns[0].values]).toEqual([
+      1.5,
+      Number.NaN,
+      2.5,
+      Number.NaN,
+    ]);
+  });
+
+  it('has a date however it is written, whatever stands beside it', async () => {
+    const t = await table(
+      'd,y\n2020-01-03,1\n2020-01-03 12:00:00,2\n2020-01-04 00:00:00,3\n2020-01-03,4\n2020-01-04,5\n2020-01-03 12:00:00,6\n',
+    );
+    const { encoding } = learnEncoding(t, all(t), options);
+    const column = async (text: string) => {
+      const { x, unknown, cols } = encodeRows(await table(`d\n${text}\n2020-01-04\n`), encoding);
+      return [unknown.size, [...x.subarray(0, cols)].indexOf(1)];
+    };
+    const same = ['2020-01-03', '2020-01-03 00:00', '2020-01-03T00:00:00.000Z', '2020-01-03 00:00:00'];
+    for (const text of same) expect(await column(text)).toEqual([0, 0]);
+    for (const text of ['2020-01-03T12:00:00Z', '2020-01-03 12:00']) expect(await column(text)).toEqual([0, 1]);
+    expect(await column('2020-01-03 12:00:01')).toEqual([1, -1]);
   });
 
   it('refuses other encodings, formats and delimiters by name', async () => {

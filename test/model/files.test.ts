@@ -7,7 +7,7 @@ import { decide } from '../../src/model/decide.js';
 import { MODEL_SCHEMA, type ModelDocument, parseModelDocument, type RfmDocument } from '../../src/model/document.js';
 import {
   copyModel,
-  MODEL_FILES,
+  foreignFile,
   memoryFiles,
   openModel,
   writeModelDocument,
@@ -223,12 +223,24 @@ describe('a folder', () => {
   });
 
   it('that holds anything else is refused', () => {
-    const refuse = (name: string) => refuseForeignFolder(join(folder, name), '--save-model', MODEL_FILES, 'a model');
+    const refuse = (name: string) => refuseForeignFolder(join(folder, name), '--save-model', foreignFile, 'a model');
     expect(() => refuse('none')).not.toThrow();
     mkdirSync(join(folder, 'foreign'));
     expect(() => refuse('foreign')).not.toThrow();
-    writeFileSync(join(folder, 'foreign', 'layer-01.safetensors'), '');
+    const put = (name: string, text: string) => writeFileSync(join(folder, 'foreign', name), text);
+    const holds = (name: string) =>
+      expect(() => refuse('foreign')).toThrow(`holds ${name}, which is not of a model; choose another folder`);
+    put('layer-01.safetensors', '');
+    holds('layer-01.safetensors');
+    for (const text of ['mine', '{}', '{"schema":"deep-rfm/run/1","files":[]}', 'null']) {
+      put('model.json', text);
+      holds('model.json');
+    }
+    put('model.json', '{"schema":"deep-rfm/model/1","files":[{"name":"layer-01.safetensors"}]}');
     expect(() => refuse('foreign')).not.toThrow();
+    put('model.safetensors', '');
+    holds('model.safetensors');
+    rmSync(join(folder, 'foreign', 'model.safetensors'));
     writeFileSync(join(folder, 'foreign', 'X.npy'), '');
     expect(() => refuse('foreign')).toThrow(
       `--save-model ${join(folder, 'foreign')}: holds X.npy, which is not of a model; choose another folder`,

@@ -162,6 +162,24 @@ describe('units', () => {
       /^rows 0 and 1 /,
     );
     refusal(x, 'gaussian');
+    // Of one direction, where rows are divided by their lengths.
+    const directions = (values: Float64Array) =>
+      refuseLostDifferences(
+        { x: values, rows: 2, cols: 3 },
+        unitRows({ x: values, rows: 2, cols: 3 }).apart,
+        kernelOf({ kernel: 'laplace', bandwidth: 2 }),
+        (row) => values.subarray(3 * row, 3 * row + 3),
+      );
+    const far = { x: Float64Array.of(1, 1, 0, 3, 3, 0, -1, 0, 2), rows: 3, cols: 3 };
+    refuseLostDifferences(far, unitRows(far).apart, kernelOf({ kernel: 'laplace', bandwidth: 2 }), (row) =>
+      far.x.subarray(3 * row, 3 * row + 3),
+    );
+    expect(
+      inputMessage(() =>
+        refuseLostDifferences(far, unitRows(far).apart, kernelOf({ kernel: 'laplace', bandwidth: 2 })),
+      ),
+    ).toMatch(/^rows 0 and 1 /);
+    expect(inputMessage(() => directions(Float64Array.of(1, 1, 0, 3, 3, 1e-12)))).toMatch(/^(rows 0 and 1|all 2 rows)/);
     refusal(Float64Array.of(1, 2, 1, 2, 1, 2, 0, 0), 'laplace');
   });
 

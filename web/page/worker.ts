@@ -79,7 +79,7 @@ const controlOf = (wish: Wish): Control => ({
     });
     wish.waited += performance.now() - since;
     wish.abort.signal.throwIfAborted();
-    say({ type: 'resumed', paused: wish.paused });
+    say({ type: 'resumed', paused: wish.paused && wish.steps === 0 });
   },
 });
 

@@ -2,7 +2,7 @@
 
 import { loadModel as loadBytes, type ModelBytes, saveModel as saveBytes } from '../../api/models.js';
 import { folderFiles, refuseForeignFolder, stageFolder } from '../../data/folder-files.js';
-import { copyModel, MODEL_FILES, type Model, openModel } from '../../model/files.js';
+import { copyModel, foreignFile, type Model, openModel } from '../../model/files.js';
 
 /**
  * A model from the folder that holds it, or from its files in memory, checked: their lengths, checksums and headers. What is in a
@@ -25,7 +25,7 @@ export async function saveModel(
   folder?: string,
 ): Promise<Map<string, Uint8Array<ArrayBuffer>> | undefined> {
   if (folder === undefined) return saveBytes(model);
-  refuseForeignFolder(folder, '', MODEL_FILES, 'a model');
+  refuseForeignFolder(folder, '', foreignFile, 'a model');
   const staged = stageFolder(folder);
   try {
     await copyModel(model, staged);
