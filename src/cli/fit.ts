@@ -64,7 +64,10 @@ export function addFit(program: Command, signal: AbortSignal): void {
       { flag: '--validation', path: typeof flags.validation === 'string' ? flags.validation : undefined },
     ];
     const { overwrite } = flags;
-    await withOutput({ dir: request.out, by: 'fit', inputs, overwrite, note: terminal.note }, () => begin(own));
+    await withOutput(
+      { dir: request.out, by: 'fit', inputs, overwrite, resume: flags.resume, note: terminal.note },
+      () => begin(own),
+    );
   });
 }
 

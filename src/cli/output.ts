@@ -6,7 +6,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { LOCK, removeLeftovers, removeParts } from '../../scripts/leftovers.mjs';
 import { inputError } from '../errors.js';
 import { ensureOutputDirectory, writeError } from '../report/atomic.js';
-import { filesOfOthers, findingsIn, KNOWN_FILES, TRACE, type Writer } from '../report/known-files.js';
+import { CHECKPOINT, filesOfOthers, findingsIn, KNOWN_FILES, TRACE, type Writer } from '../report/known-files.js';
 import { filesOf } from '../report/publish.js';
 import { atForcedEnd, setInterruptOutcome, tellLauncher } from './interrupt.js';
 import { acquireLock, holderText, type Lock } from './lock.js';
@@ -28,6 +28,8 @@ export interface Output {
   inputs?: readonly InputPath[];
   /** Whether results of another command may be in the folder: they are removed when the work is done. */
   overwrite?: boolean | undefined;
+  /** Whether a checkpoint in it is read, and damage told by its reader. */
+  resume?: boolean | undefined;
   /** Receives remarks. */
   note(line: string): void;
 }
@@ -97,7 +99,7 @@ function lockFolder({ dir, flag = '--out', note }: Output): Lock {
 }
 
 /** @throws input error if the folder holds results of another command, unless they may be replaced. Returns those commands. */
-function checkOwner({ dir, by, overwrite = false }: Output): (Writer | null)[] {
+function checkOwner({ dir, by, overwrite = false, resume = false }: Output): (Writer | null)[] {
   if (by === null) return [];
   const findings = findingsIn(dir);
   const [unknown] = findings.length === 0 ? filesOf(dir, KNOWN_FILES[by]).filter((name) => name !== TRACE) : [];
@@ -106,7 +108,7 @@ function checkOwner({ dir, by, overwrite = false }: Output): (Writer | null)[] {
       `--out ${dir}: holds ${unknown}, and no result that it belongs to; choose another folder, or add --overwrite, which replaces it`,
     );
   }
-  const others = findings.filter((finding) => finding.by !== by);
+  const others = findings.filter((one) => one.by !== by && !(resume && one.by === null && one.file === CHECKPOINT));
   const [first] = others;
   if (first !== undefined && !overwrite) {
     const what =

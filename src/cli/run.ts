@@ -172,7 +172,7 @@ async function begin(command: RunCommand): Promise<void> {
   const { out } = request;
   const { overwrite, resume, saveModel } = flags;
   if (saveModel !== undefined) checkRunModel(saveModel, request);
-  await withOutput({ dir: out, by: 'run', inputs, overwrite, note: terminal.note }, async () => {
+  await withOutput({ dir: out, by: 'run', inputs, overwrite, resume: flags.resume, note: terminal.note }, async () => {
     const finished = resume ? readFinishedRun(request, flags) : null;
     if (finished && saveModel !== undefined) await expectModel(saveModel, aboutRun(request), out);
     if (finished) return showFinished(out, 'run', finished, terminal);

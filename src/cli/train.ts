@@ -159,15 +159,18 @@ export function addTrain(program: Command, signal: AbortSignal): void {
     const { out } = request;
     const { overwrite, resume } = flags;
     checkTrainModels(request, flags);
-    await withOutput({ dir: out, by: 'train', inputs, overwrite, note: terminal.note }, async () => {
-      // Of a training that is done, the model of its last seed can still be made: the checkpoint has it.
-      const finished = resume && hasLastModel(request, flags) ? readFinishedTraining(request, flags) : null;
-      if (finished) return showFinished(out, 'train', finished, terminal);
-      const checkpoint = resume ? readTrainCheckpoint(request, flags) : null;
-      if (checkpoint) expectEarlierModels(request, flags, checkpoint.state.records.length - 1);
-      if (resume && !checkpoint) terminal.note(`note: there is nothing to go on from in ${out} yet: beginning`);
-      return train(request, flags, checkpoint, terminal, signal);
-    });
+    await withOutput(
+      { dir: out, by: 'train', inputs, overwrite, resume: flags.resume, note: terminal.note },
+      async () => {
+        // Of a training that is done, the model of its last seed can still be made: the checkpoint has it.
+        const finished = resume && hasLastModel(request, flags) ? readFinishedTraining(request, flags) : null;
+        if (finished) return showFinished(out, 'train', finished, terminal);
+        const checkpoint = resume ? readTrainCheckpoint(request, flags) : null;
+        if (checkpoint) expectEarlierModels(request, flags, checkpoint.state.records.length - 1);
+        if (resume && !checkpoint) terminal.note(`note: there is nothing to go on from in ${out} yet: beginning`);
+        return train(request, flags, checkpoint, terminal, signal);
+      },
+    );
   });
 }
 

@@ -11,6 +11,9 @@ const figures = (...names: string[]): string[] => names.flatMap((name) => [`${na
 /** Of a profile of the command. */
 export const TRACE = 'trace.json';
 
+/** Of a command that can go on. */
+export const CHECKPOINT = join('checkpoint', 'state.bin');
+
 /** All names that a command may write, in its folder itself. */
 export const KNOWN_FILES: Readonly<Record<Writer, FileNames>> = {
   run: [
@@ -126,8 +129,8 @@ export function findingsIn(dir: string): Finding[] {
   // Earlier versions wrote no document.
   if (!found.some(({ by }) => by === 'rfm') && ['M.npy', 'alpha.npy'].every((name) => existsSync(join(dir, name))))
     found.push({ by: 'rfm', file: 'M.npy' });
-  const state = join('checkpoint', 'state.bin');
-  if (existsSync(join(dir, state))) found.push({ by: writerOf(join(dir, state)), file: state });
+  const state = join(dir, CHECKPOINT);
+  if (existsSync(state)) found.push({ by: writerOf(state), file: CHECKPOINT });
   return found;
 }
 
