@@ -23,9 +23,9 @@ export interface DeepRfmCall {
  * @param options everything has a default.
  * @returns NC1 and NC2 of every layer at its input, after M^{1/2} and after the features; accuracies, residuals and repairs;
  * where it is kept, the model, which `predict` and `saveModel` take, else null.
- * @throws `RfmError` of kind 'input' where shapes or labels do not fit, an option is none or has no such value, a number is not finite, a row is zero after
- * standardisation, all rows are of one class, or a model is to be kept of infinite width or with a kernel of your own;
- * 'doesNotFit' where the device's memory does not suffice.
+ * @throws `RfmError` of kind 'input' where shapes or labels do not fit, an option is none or has no such value, a number is not
+ * finite, a row is zero after standardisation, all rows are of one class, or a model is to be kept of infinite width or with a
+ * kernel of your own; 'doesNotFit' where the device's memory does not suffice.
  */
 export async function deepRfm(
   gpu: Gpu,

@@ -26,8 +26,8 @@ export interface TrainOptions extends Partial<TrainSettings> {
  * Trains a network for each seed by gradient descent and measures, before, meanwhile and after, how far its layers have
  * collapsed, their AGOP and how their weights relate to it. Rows are standardised and sorted by class.
  * @returns for each seed the loss and accuracy of its epochs, and the measurements.
- * @throws `RfmError` of kind 'input' where shapes or labels do not fit, an option is none or has no such value, or training diverges; 'doesNotFit' where the device's
- * memory does not suffice.
+ * @throws `RfmError` of kind 'input' where shapes or labels do not fit, an option is none or has no such value, or training
+ * diverges; 'doesNotFit' where the device's memory does not suffice.
  */
 export async function trainNetworks(gpu: Gpu, data: LabelledData, options: TrainOptions = {}): Promise<SeedRecord[]> {
   checkOptions('trainNetworks', 'TrainOptions', TRAIN_OPTIONS, options);

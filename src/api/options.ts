@@ -43,7 +43,7 @@ export const TRAIN_OPTIONS = z.strictObject({
   init: z.number().optional(),
   initLayers: z.enum(['all', 'hidden']).optional(),
   learningRate: positive.optional(),
-  momentum: share.optional(),
+  momentum: z.number().min(0).optional(),
   weightDecay: z.number().min(0).optional(),
   optimizer: z.enum(OPTIMIZERS).optional(),
   loss: z.enum(LOSSES).optional(),

@@ -102,7 +102,10 @@ export function pointsJson(points: readonly PlacedTip[], collapses: boolean): st
 export const numberCell = (value: number): string =>
   Number.isFinite(value) ? `<td data-v="${value}">${formatCell(value)}</td>` : '<td data-v="">n/a</td>';
 
-/** The values of a chart as a table: a row for each place of the axis, as many as a series has values there, a column for each series. */
+/**
+ * The values of a chart as a table: a column for each series, a row for each place of the axis, or as many as a series has
+ * values there.
+ */
 export function pointsTable(points: readonly PlacedTip[], caption: string): string {
   const names = [...new Set(points.map(seriesName))];
   const rows: [at: string, row: Map<string, Tip>][] = [];

@@ -74,7 +74,8 @@ export interface CoordinateTerms {
 
 /**
  * Gradients of all outputs at some rows, for a kernel of a distance by coordinates: out ((rows · outputs) × d), row r · outputs + c
- * is rate · Σ_j w_rj α_cj g(x_j − x_r), in units of the kernel's `weightUnit`, by the coordinates as they are scaled. 3 n d operations for each row beside g.
+ * is rate · Σ_j w_rj α_cj g(x_j − x_r), in units of the kernel's `weightUnit`, by the
+ * coordinates as they are scaled. 3 n d operations for each row beside g.
  */
 export function coordinateGradients(batch: Batch, terms: CoordinateTerms, out: View): void {
   const { x, alpha, coordinates, own, w } = terms;

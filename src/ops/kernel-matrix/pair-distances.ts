@@ -181,7 +181,8 @@ export const needsExactDistances = ({ coordinates }: RadialKernel, cols: number,
   cols <= EXACT_COLUMNS && length > (coordinates ? LONG.coordinates : LONG.euclidean);
 
 /**
- * out_ij = r² of the rows of A (m × d) and B (n × d) as in `pairDistances`, in two floats with all their digits. Relative error about 1e-10, by coordinates 1e-9.
+ * out_ij = r² of the rows of A (m × d) and B (n × d) as in `pairDistances`, in two floats with all their digits. Relative error
+ * about 1e-10, by coordinates 1e-9.
  */
 export function exactDistances(batch: Batch, kernel: RadialKernel, a: View, b: View, out: Pair): void {
   const { coordinates, bandwidth } = kernel;
