@@ -177,11 +177,10 @@ interface DeviceWatch {
 
 /** Collects what a device says of itself: errors come later than the calls that made them, and in three ways. */
 function watchDevice(device: GPUDevice, platform: Platform): DeviceWatch {
-  let closing = false;
-  let lost: RfmError | null = null;
+  let gone: RfmError | null = null;
   let firstError: RfmError | null = null;
   const lostPromise = device.lost.then((info) => {
-    if (!closing) lost = new RfmError('deviceLost', `the GPU device was lost: ${oneLine(info.message || info.reason)}`);
+    gone ??= new RfmError('deviceLost', `the GPU device was lost: ${oneLine(info.message || info.reason)}`);
   });
   device.addEventListener('uncapturederror', (event) => {
     // Dawn would print it; it is reported by the next guarded call instead, so that it stops the work.
@@ -190,7 +189,7 @@ function watchDevice(device: GPUDevice, platform: Platform): DeviceWatch {
   });
 
   async function checked<T>(what: string, calls: () => T | Promise<T>): Promise<T> {
-    if (lost) throw lost;
+    if (gone) throw gone;
     for (const filter of ['validation', 'out-of-memory', 'internal'] as const) device.pushErrorScope(filter);
     let result: T | undefined;
     let thrown: unknown;
@@ -206,7 +205,7 @@ function watchDevice(device: GPUDevice, platform: Platform): DeviceWatch {
     );
     // A lost device makes calls fail in many ways; the loss is the cause to report.
     await Promise.race([lostPromise, platform.nextTurn()]);
-    if (lost) throw lost;
+    if (gone) throw gone;
     const error = errors.find((e) => e !== null);
     if (error) throw gpuError(what, error);
     if (firstError) throw firstError;
@@ -217,7 +216,7 @@ function watchDevice(device: GPUDevice, platform: Platform): DeviceWatch {
   return {
     checked,
     async destroy() {
-      closing = true;
+      gone ??= new RfmError('input', 'the device was closed; open another one for what is still to be done');
       device.destroy();
       await lostPromise;
     },

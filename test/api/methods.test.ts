@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readMnistSample } from '../../src/data/sample.js';
-import { deepRfm, type Gpu, laplace, openGpu, trainNetworks } from '../../src/platform/node/index.js';
+import { deepRfm, type Gpu, laplace, matrix, openGpu, toArray, trainNetworks } from '../../src/platform/node/index.js';
 import { deepRfm as ofCommand } from '../../src/rfm/deep-rfm.js';
 
 let gpu: Gpu;
@@ -42,6 +42,19 @@ describe('deepRfm', () => {
     ).rejects.toThrow('testX: rows have 783 numbers, expected 784');
     await expect(deepRfm(gpu, { x: train.x, labels: train.labels, testX: rows })).rejects.toThrow('give both or none');
   });
+});
+
+it('says of a closed device that it was closed, in the middle of a call and after', async () => {
+  const own = await openGpu();
+  const closed = { kind: 'input', message: expect.stringMatching(/the device was closed; open another one/) };
+  const kept = matrix(own, [[1, 2]]);
+  const work = deepRfm(own, data, { depth: 30, width: 32 }).catch((error: unknown) => error);
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  await own.close();
+  expect(await work).toMatchObject(closed);
+  await expect(deepRfm(own, data, { depth: 1, width: 32 })).rejects.toMatchObject(closed);
+  await expect(toArray(own, kept)).rejects.toMatchObject(closed);
+  await expect(trainNetworks(own, data, { depth: 1, width: 8, epochs: 1 })).rejects.toMatchObject(closed);
 });
 
 describe('options', () => {

@@ -100,6 +100,9 @@ describe('planRun', () => {
     );
     const n = Number(/number of rows (\d+)/.exec(message)?.[1]);
     expect(planRun({ ...size, n }, { ...device, memoryBytes: 2 * GB }).peakBytes).toBeLessThanOrEqual(2 * GB);
+    expect(refusal({ n: 500_000, diagonal: false }, { memoryBytes: 2e9 })).toMatch(
+      /limit is 2000000000; \d+ rows would fit: give fewer, or use a larger memory limit$/,
+    );
     expect(refusal({}, { memoryBytes: 1e8 })).toMatch(/no number of rows would fit: use a larger memory limit/);
     expect(refusal({ d: 10_000 }, { bindingBytes: 2 ** 27 })).toMatch(/10000 features make an AGOP of 400000000 bytes/);
   });
