@@ -74,8 +74,8 @@ function delimiterOf(path: string, text: string): string {
 
 interface Parsed {
   record: string[];
-  /** As it stands in the file, quotes and all. */
-  raw: string;
+  /** As it stands in the file, quotes and all: where blank lines are read. */
+  raw?: string;
   info: { lines: number };
 }
 
@@ -87,14 +87,14 @@ interface Records {
 
 function records(at: string, text: string, delimiter: string, given: boolean): Records {
   try {
-    const options = { bom: true, delimiter, info: true, raw: true, relax_column_count: false } as const;
+    const options = { bom: true, delimiter, info: true, relax_column_count: false } as const;
     const read = (skipBlank: boolean) =>
-      parse(text, { ...options, skip_empty_lines: skipBlank }) as unknown as Parsed[];
+      parse(text, { ...options, skip_empty_lines: skipBlank, raw: !skipBlank }) as unknown as Parsed[];
     let parsed = read(true);
     // Of one column a blank line is a row without a value, but for those before the header and at the end.
     if (parsed[0]?.record.length === 1) {
       const all = read(false);
-      const isBlank = ({ raw }: Parsed): boolean => raw.trim() === '';
+      const isBlank = ({ raw }: Parsed): boolean => raw?.trim() === '';
       parsed = all.slice(
         all.findIndex((one) => !isBlank(one)),
         all.findLastIndex((one) => !isBlank(one)) + 1,

@@ -109,7 +109,7 @@ export function standardize(
  * @throws input error for a value that float32 cannot hold even so.
  */
 export function standardizeBy(
-  { first, shift, deviation }: ColumnStatistics,
+  statistics: ColumnStatistics,
   { x, rows, cols }: HostRows,
   lengths: RowLengths,
   part: string,
@@ -117,9 +117,7 @@ export function standardizeBy(
   const out = new Float32Array(rows * cols);
   const row = new Float64Array(cols);
   for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < cols; j++) {
-      row[j] = deviation[j] === 0 ? 0 : (x[i * cols + j] - first[j] - shift[j]) / deviation[j];
-    }
+    standardizedRow(statistics, x, i, row);
     const length = lengths === 'of length 1' ? lengthOf(row) || 1 : 1;
     for (let j = 0; j < cols; j++) {
       const at = i * cols + j;
@@ -129,6 +127,20 @@ export function standardizeBy(
         `${part} ${i}, column ${j} (from 0): ${x[at]} is further from the training mean than 3.4e38 standard deviations, beyond float32; check that the parts are in the same units`,
       );
     }
+  }
+  return out;
+}
+
+/** Row i of x (rows × cols), in float64: a constant column is 0. */
+export function standardizedRow(
+  { first, shift, deviation }: ColumnStatistics,
+  x: Numbers,
+  i: number,
+  out = new Float64Array(first.length),
+): Float64Array {
+  const cols = first.length;
+  for (let j = 0; j < cols; j++) {
+    out[j] = deviation[j] === 0 ? 0 : (x[i * cols + j] - first[j] - shift[j]) / deviation[j];
   }
   return out;
 }

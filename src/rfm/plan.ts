@@ -393,10 +393,8 @@ function whatFits(size: ProblemSize, device: DeviceLimits): Phrase {
     if (fits(middle)) low = middle;
     else high = middle;
   }
-  // An estimator takes all rows of its table.
-  if (low >= 2 && size.diagonal !== undefined)
-    return say`${low} rows would fit: give fewer, or use a larger ${the.memoryLimit}`;
-  return low >= 2
+  if (low < 2) return say`no ${the.n} would fit: use a larger ${the.memoryLimit}, or data with fewer features`;
+  return size.diagonal === undefined
     ? say`${the.n} ${low} would fit, or use a larger ${the.memoryLimit}`
-    : say`no ${the.n} would fit: use a larger ${the.memoryLimit}, or data with fewer features`;
+    : say`${low} rows would fit: give fewer, or use a larger ${the.memoryLimit}`;
 }

@@ -1,6 +1,14 @@
 import { inputError, say, the } from '../errors.js';
 import type { HostRows, LabelledRows, Numbers } from '../numbers.js';
-import { columnStatistics, lengthOf, magnitude, permuteRows, powerOfTwo, standardize } from '../ops/host-rows.js';
+import {
+  columnStatistics,
+  lengthOf,
+  magnitude,
+  permuteRows,
+  powerOfTwo,
+  standardize,
+  standardizedRow,
+} from '../ops/host-rows.js';
 import type { RadialKernel } from '../ops/kernels/kernel.js';
 
 /** Entries whose squares vanish in float32 beside those of size 1. */
@@ -175,11 +183,7 @@ export function standardizedRows(
   kernel: RadialKernel,
 ): StartRows {
   const standard = standardize(train, test, 'of length 1');
-  const { first, shift, deviation } = standard.statistics;
-  const { x, cols } = train;
-  refuseLostDifferences(train, standard.train, kernel, (row) =>
-    first.map((value, j) => (deviation[j] === 0 ? 0 : (x[row * cols + j] - value - shift[j]) / deviation[j])),
-  );
+  refuseLostDifferences(train, standard.train, kernel, (row) => standardizedRow(standard.statistics, train.x, row));
   return {
     train: { ...train, x: permuteRows(standard.train, train.cols, order) },
     test: test && standard.test && { ...test, x: standard.test },

@@ -54,7 +54,7 @@ function hold(files: ReadonlyMap<string, Uint8Array>): void {
 }
 
 /** Keeps the dropped files in memory and finds out what they are; those before them stay where it is nothing. */
-export function recognised(files: ReadonlyMap<string, Uint8Array>): Source {
+function recognised(files: ReadonlyMap<string, Uint8Array>): Source {
   const before = held;
   hold(files);
   try {

@@ -51,20 +51,12 @@ const STORE_PAIR = 'fn store(at: u32, s: Pair4) { high[at] = s.high; low[at] = s
 const scaled = { ...factors, scales: read('array<f32>') } as const;
 const pair = { low: readWrite('array<vec4f>') } as const;
 
-/** In one float and in two, of plain coordinates and of those with scales. */
+/** In one float, of plain coordinates and of those with scales. */
 const SINGLE = perDistance((text) =>
   defineKernel({
     name: 'coordinate_distances',
     source: [text, PLAIN_TERM, STORE, source],
     bindings: factors,
-    params,
-  }),
-);
-const DOUBLE = perDistance((text) =>
-  defineKernel({
-    name: 'coordinate_distances_pair',
-    source: [text, PLAIN_TERM, STORE_PAIR, source],
-    bindings: { ...factors, ...pair },
     params,
   }),
 );
@@ -76,30 +68,21 @@ const SCALED_SINGLE = perDistance((text) =>
     params,
   }),
 );
-const SCALED_DOUBLE = perDistance((text) =>
-  defineKernel({
-    name: 'scaled_distances_pair',
-    source: [text, SCALED_TERM, STORE_PAIR, source],
-    bindings: { ...scaled, ...pair },
-    params,
-  }),
-);
-const EXACT = perDistance((text) =>
-  defineKernel({
-    name: 'exact_coordinate_distances',
-    source: [text, PLAIN_TERM4, STORE_PAIR, source],
-    bindings: { ...factors, ...pair },
-    params,
-  }),
-);
-const SCALED_EXACT = perDistance((text) =>
-  defineKernel({
-    name: 'exact_scaled_distances',
-    source: [text, SCALED_TERM4, STORE_PAIR, source],
-    bindings: { ...scaled, ...pair },
-    params,
-  }),
-);
+
+/** In two floats, of a term each. */
+const inTwo = (name: string, term: string) =>
+  perDistance((text) =>
+    defineKernel({ name, source: [text, term, STORE_PAIR, source], bindings: { ...factors, ...pair }, params }),
+  );
+const scaledInTwo = (name: string, term: string) =>
+  perDistance((text) =>
+    defineKernel({ name, source: [text, term, STORE_PAIR, source], bindings: { ...scaled, ...pair }, params }),
+  );
+const DOUBLE = inTwo('coordinate_distances_pair', PLAIN_TERM);
+const EXACT = inTwo('exact_coordinate_distances', PLAIN_TERM4);
+const SCALED_DOUBLE = scaledInTwo('scaled_distances_pair', SCALED_TERM);
+const SCALED_EXACT = scaledInTwo('exact_scaled_distances', SCALED_TERM4);
+
 const EUCLIDEAN = defineKernel({
   name: 'euclidean_distances_pair',
   source: [euclideanTerm, STORE_PAIR, source],
